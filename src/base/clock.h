@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NS_PER_MS 1000000ull
+#define NS_PER_S 1000000000ull
+
+/* CLOCK_MONOTONIC in ns: durations and deadlines. */
+uint64_t clock_now_ns(void);
+/* CLOCK_REALTIME in ms since 1970 UTC: what is shown and stored. */
+int64_t clock_wall_ms(void);
+#define CLOCK_TEXT_SIZE 32
+/* RFC 3339 UTC with milliseconds, "2026-11-23T00:16:30.123Z". Returns `text`. */
+char *clock_format(int64_t wall_ms, char text[CLOCK_TEXT_SIZE]);
+
+#endif

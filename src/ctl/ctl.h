@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Local control messages between an agent and its helper processes (job, door, trace object), over
+ * SOCK_SEQPACKET unix sockets made by the agent. Native byte order, fixed-size structs: both ends are one
+ * build on one host. The agent trusts nothing that a job sends beyond its size and range, because a job reads
+ * bytes from the network.
+ */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define CTL_VERSION 1
+#define CTL_BODY_MAX 8192
+#define CTL_FDS_MAX 24
+#define CTL_SECRET_SIZE 32
+#define CTL_ADDRESS_MAX 64
+#define CTL_ADDRESSES_MAX 4
+#define CTL_CHANNELS_MAX 16
+
+enum ctl_type {
+    /* agent to job */
+    CTL_JOB_SPEC = 1, /* struct ctl_job_spec; descriptors in the order of enum ctl_job_fd */
+    CTL_DONE,         /* a request of the job was carried out; same serial; body per request */
+    CTL_FAILED,       /* it was not; same serial; struct err */
+    CTL_CANCEL,       /* end the attempt now: struct err says why. Ignored once GIVE was answered */
+    /* job to agent: requests, each answered by DONE or FAILED with the same serial, one at a time */
+    CTL_STOP, /* source: stop the guest. DONE: no body */
+    CTL_SAVE, /* source: device state. DONE: no body, one descriptor: stream to read to its end; then a second
+                 DONE (same serial, no descriptor) when QEMU says completed and postmigrate */
+    CTL_GIVE, /* source: body = READY (32 bytes). DONE once GIVEN is durable: body = COMMIT (32 bytes) */
+    CTL_QUIT, /* source: body = struct ctl_verdict from the peer. DONE once it is journaled (RUNNING: QEMU
+                 ends; else: guest runs here again) */
+    CTL_LOAD, /* destination: DONE: no body, one descriptor: stream to write the device state to, then close;
+                 second DONE when loaded */
+    CTL_READY, /* destination: all loaded. DONE: body = READY (32 bytes) */
+    CTL_CONT,  /* destination: body = COMMIT (32 bytes). DONE once OWNED is durable and `cont` ran: body =
+                  struct ctl_verdict */
+    /* job to agent: reports, never answered */
+    CTL_PROGRESS, /* struct ctl_progress */
+    CTL_ROUND,    /* struct ctl_round: one finished round */
+    CTL_RESULT,   /* struct ctl_result: the job's last message */
+    CTL_BEAT,     /* struct ctl_progress too; the job lives */
+    /* agent to door */
+    CTL_DOOR_EXPECT =
+        64, /* struct ctl_door_ticket + one SOCK_SEQPACKET descriptor: sockets with this ticket go there */
+    CTL_DOOR_FORGET, /* struct ctl_door_ticket */
+    /* door to agent */
+    CTL_DOOR_COUNTS, /* struct ctl_door_counts, at most once a second and only when changed */
+    /* door to job, over the socket of CTL_DOOR_EXPECT */
+    CTL_DOOR_SOCKET, /* struct ctl_door_socket + the accepted TCP socket */
+};
+
+struct ctl_msg {
+    uint32_t type;
+    uint32_t serial; /* chosen by the sender of a request, repeated in its answer; 0 for reports */
+    uint32_t length; /* of body, in bytes */
+    uint8_t body[CTL_BODY_MAX];
+};
+
+enum ctl_role { CTL_ROLE_SOURCE = 1, CTL_ROLE_DESTINATION = 2 };
+enum ctl_dirty { CTL_DIRTY_AUTO, CTL_DIRTY_ASYNC, CTL_DIRTY_SYNC };
+
+/* Descriptors that come with CTL_JOB_SPEC, in this order. */
+enum ctl_job_fd {
+    CTL_FD_RAM,            /* both: the guest's memfd, read-write */
+    CTL_FD_DOOR,           /* destination: SOCK_SEQPACKET on which the door hands over sockets */
+    CTL_FD_UFFD_ASYNC = 1, /* source, from here on */
+    CTL_FD_UFFD_SYNC,
+    CTL_FD_PAGEMAP,
+    CTL_FD_QEMU_PID, /* pidfd: a dead QEMU never shows as a hang-up */
+};
+#define CTL_SOURCE_FDS 5
+#define CTL_DESTINATION_FDS 2
+
+struct ctl_job_spec {
+    uint32_t version; /* CTL_VERSION */
+    uint32_t role;    /* enum ctl_role */
+    char move_id[48];
+    char vm_uuid[48];
+    uint64_t epoch;
+    uint8_t ticket[CTL_SECRET_SIZE];
+    uint8_t key[CTL_SECRET_SIZE];
+    uint64_t ram_size;    /* bytes, multiple of 4096 */
+    uint64_t ram_address; /* source: where QEMU maps it */
+    uint32_t n_channels;
+    uint32_t is_kvm; /* source: smaller protect and scan calls */
+    uint32_t dirty;  /* enum ctl_dirty */
+    uint32_t verify;
+    uint32_t max_downtime_ms;
+    uint32_t switchover_limit_s;
+    uint64_t bandwidth_bytes_s; /* 0 = no cap */
+    uint32_t port;
+    uint32_t n_addresses;
+    char addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX]; /* destination's, numeric */
+    uint32_t n_source_addresses;
+    char source_addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX];
+};
+
+/* Order of the verdict kinds as in model/move.h enum move_verdict. */
+struct ctl_verdict {
+    uint32_t kind;
+    uint8_t secret[CTL_SECRET_SIZE];
+};
+
+enum ctl_step { CTL_STEP_CONNECT = 1, CTL_STEP_COPY, CTL_STEP_SWITCH, CTL_STEP_END };
+
+struct ctl_progress {
+    uint32_t step; /* enum ctl_step; COPY is sent once when both sides stand ready */
+    uint32_t round;
+    uint64_t bytes_on_wire;
+    uint64_t bytes_left;
+    uint64_t rate_bytes_s;
+    uint64_t dirty_bytes_s;
+    uint64_t pages_zero;
+    uint64_t stun_ns;
+};
+
+struct ctl_round {
+    uint32_t n;
+    uint32_t reserved;
+    uint64_t pages;
+    uint64_t bytes;
+    uint64_t duration_ns;
+    uint64_t dirty_pages;
+    uint64_t stun_ns;
+};
+
+struct ctl_result {
+    uint32_t ok;
+    uint32_t verified; /* whole-RAM checksums were compared and equal */
+    uint32_t dirty;    /* enum ctl_dirty that was used */
+    uint32_t reserved;
+    uint64_t copy_ns;       /* both sides ready .. RUNNING received (source) */
+    uint64_t downtime_ns;   /* stop asked for .. RUNNING received (source) */
+    uint64_t bytes_on_wire; /* everything this side wrote and read on the migration network */
+    struct err error;       /* when !ok */
+};
+
+struct ctl_door_ticket {
+    uint8_t ticket[CTL_SECRET_SIZE];
+};
+
+struct ctl_door_counts {
+    uint64_t handed;    /* sockets given to jobs */
+    uint64_t strangers; /* closed: bad preamble, unknown ticket, too slow, too many */
+};
+
+struct ctl_door_socket {
+    uint32_t role;    /* from the preamble: 1 control, 2 data */
+    uint32_t channel; /* number of the data channel */
+};
+
+/* One whole message, or nothing. Blocking or not as the socket is; a full non-blocking socket gives
+ * ERR_RETRY. Thread: any, one sender at a time. */
+int ctl_send(int fd, const struct ctl_msg *msg, const int *fds, size_t n_fds, struct err *err);
+/* Receives one message and up to *n_fds descriptors (close-on-exec; *n_fds in: room, out: count; surplus ones
+ * are closed and make it fail). ERR_PEER_LOST at end of stream, ERR_RETRY when a non-blocking socket is
+ * empty, ERR_CORRUPT for a malformed message. */
+int ctl_recv(int fd, struct ctl_msg *ret_msg, int *ret_fds, size_t *n_fds, struct err *err);
+/* Fills type, serial, length and body. size <= CTL_BODY_MAX. */
+void ctl_fill(struct ctl_msg *msg, uint32_t type, uint32_t serial, const void *body, size_t size);
+/* Copies the body into *ret_body if it has exactly `size` bytes, else ERR_CORRUPT. */
+int ctl_body(const struct ctl_msg *msg, void *ret_body, size_t size, struct err *err);
+
+/*
+ * The trace object inside QEMU. Its listening SOCK_SEQPACKET socket and /dev/userfaultfd are inherited; the
+ * environment variable CTL_TRACE_ENV holds "LISTEN_FD,UFFD_DEV_FD". A client with uid 0 connects, sends one
+ * byte CTL_TRACE_ASK and gets one byte CTL_TRACE_PAIR with two new userfaultfds (nothing enabled yet), or
+ * CTL_TRACE_ERROR followed by an int32 errno. The object keeps no copy.
+ */
+#define CTL_TRACE_ENV "GW_TRACE_FDS"
+#define CTL_TRACE_ASK 'u'
+#define CTL_TRACE_PAIR 'p'
+#define CTL_TRACE_ERROR 'e'
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP server and client with JSON bodies, server-sent events and TLS, over libsoup 3. Everything here runs
+ * on the thread that iterates the default main context, except http_client_call_sync.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define HTTP_BODY_MAX (1024 * 1024) /* larger request bodies: 413 */
+
+/* ---- server ---- */
+struct http_server;
+struct http_request;
+struct http_stream;
+
+/* Called once per request whose method and path match. It must answer now or later, exactly once, with
+ * http_reply, http_fail or http_stream_open. */
+typedef void (*http_handler)(struct http_request *request, void *user);
+
+enum http_access {
+    HTTP_OPEN,   /* no credentials asked for here (enrolment) */
+    HTTP_TOKEN,  /* bearer token accepted by `authorize` */
+    HTTP_CLIENT, /* TLS client certificate signed by the CA */
+};
+
+struct http_route {
+    const char *method;      /* "GET", "PUT", "POST", "DELETE" */
+    const char *path;        /* "/v1/vms/{vm}/start": {name} matches one segment */
+    enum http_access access; /* checked before the handler is called; failure: 401 with the error form */
+    http_handler handler;
+};
+
+struct http_server_config {
+    const struct http_route *routes; /* array ends with method == NULL; must outlive the server */
+    void *user;                      /* for handlers */
+    /* Bearer token -> name of the user (g_free), or NULL to refuse. Only for HTTP_TOKEN routes; may be NULL.
+     */
+    char *(*authorize)(const char *token, void *user);
+    GTlsCertificate *certificate; /* NULL: only unix sockets may be added */
+    GTlsCertificate *client_ca;   /* asks for and verifies client certificates when set */
+};
+int http_server_new(const struct http_server_config *config, struct http_server **ret_server,
+                    struct err *err);
+/* "198.18.1.1", 8443. TLS when the server has a certificate. Port 0 = any; *ret_port (may be NULL) gets the
+ * real one. */
+int http_server_listen(struct http_server *server, const char *address, uint16_t port, uint16_t *ret_port,
+                       struct err *err);
+/* A unix socket, mode 0600, no TLS; a stale one is replaced. HTTP_CLIENT routes are refused on it. */
+int http_server_listen_unix(struct http_server *server, const char *path, struct err *err);
+/* Replaces the certificate for new connections. */
+void http_server_set_certificate(struct http_server *server, GTlsCertificate *certificate);
+/* Closes listeners and streams; unlinks unix sockets. NULL ok. */
+void http_server_free(struct http_server *server);
+
+const char *http_param(struct http_request *request,
+                       const char *name); /* from the path, URL-decoded; NULL if none */
+const char *http_query(struct http_request *request, const char *name); /* NULL if absent */
+const char *
+http_user(struct http_request *request); /* from authorize, or the certificate's common name; NULL if open */
+/* The JSON object in the body (owned by the request); ERR_BAD_REQUEST if it is none. An empty body gives an
+ * empty object. */
+int http_body(struct http_request *request, JsonObject **ret_object, struct err *err);
+/* Answers. `object` is consumed (may be NULL: empty object). */
+void http_reply(struct http_request *request, int status, JsonObject *object);
+void http_reply_text(struct http_request *request, int status, const char *content_type, const char *text,
+                     gssize length);
+/* {"error":{...}} with the status that goes with the code. */
+void http_fail(struct http_request *request, const struct err *err);
+/* Turns the request into a stream of server-sent events; `closed` is called once when the client went away or
+ * the server ends. */
+struct http_stream *http_stream_open(struct http_request *request,
+                                     void (*closed)(struct http_stream *stream, void *user), void *user);
+/* One event; `object` consumed. A client that does not read is cut off after 1 MiB. */
+void http_stream_send(struct http_stream *stream, const char *event, uint64_t id, JsonObject *object);
+void http_stream_end(struct http_stream *stream);
+
+/* ---- client ---- */
+struct http_client;
+struct http_client_config {
+    const char *base;  /* "https://198.18.1.1:8443" or "unix:/run/godwit/godwitd.sock" */
+    const char *token; /* bearer token or NULL */
+    GTlsCertificate
+        *ca; /* only this issuer is trusted; NULL only for unix sockets or with `ca_fingerprint` */
+    const char *ca_fingerprint;   /* enrolment: hex SHA-256 of the CA certificate (DER) that must be in the
+                                     server's chain; or NULL */
+    GTlsCertificate *certificate; /* client certificate with key, or NULL */
+    const char *expected_name;    /* the server's certificate must carry this as common name; NULL: any name
+                                     below the CA */
+};
+int http_client_new(const struct http_client_config *config, struct http_client **ret_client,
+                    struct err *err);
+void http_client_free(struct http_client *client); /* running calls end with ERR_CANCELLED */
+
+/* err is set (err_is_set) or `object` holds the answer (borrowed; NULL if the body was empty). An {"error":…}
+ * answer arrives as err, as the peer sent it. No connection: ERR_PEER_LOST with the address in the message;
+ * no answer in time: ERR_TIMEOUT. */
+typedef void (*http_done)(JsonObject *object, const struct err *err, void *user);
+/* `body` is consumed, may be NULL. `cancel` may be NULL. timeout_s 0 = none. Main-loop thread. */
+void http_client_call(struct http_client *client, const char *method, const char *path, JsonObject *body,
+                      unsigned timeout_s, GCancellable *cancel, http_done done, void *user);
+/* The same, blocking, for command lines: iterates a private context. *ret_object (transfer full) may be NULL
+ * if the body was empty. */
+int http_client_call_sync(struct http_client *client, const char *method, const char *path, JsonObject *body,
+                          unsigned timeout_s, JsonObject **ret_object, struct err *err);
+/* Reads server-sent events, blocking, until the stream ends (0), `event` returns false (0) or it fails (-1).
+ */
+int http_client_events_sync(struct http_client *client, const char *path,
+                            bool (*event)(const char *name, JsonObject *object, void *user), void *user,
+                            struct err *err);
+
+/* ---- certificates (GnuTLS; EC P-256, PEM) ---- */
+/* A CA for a new manager: certificate and key as PEM text (g_free). Valid 10 years. */
+int http_ca_new(const char *name, char **ret_cert_pem, char **ret_key_pem, struct err *err);
+/* A key pair and its signing request. */
+int http_csr_new(const char *common_name, char **ret_csr_pem, char **ret_key_pem, struct err *err);
+/* Signs a request: the common name is `common_name` whatever the request says; addresses (NULL-terminated,
+ * numeric or names) become alternative names; usable as server and client certificate; valid `days`. */
+int http_csr_sign(const char *csr_pem, const char *common_name, const char *const *addresses, unsigned days,
+                  const char *ca_cert_pem, const char *ca_key_pem, char **ret_cert_pem, struct err *err);
+/* Hex SHA-256 of the DER form of a PEM certificate. */
+int http_cert_fingerprint(const char *cert_pem, char ret_hex[65], struct err *err);
+/* Certificate with key (key_pem may be NULL) for the calls above; transfer full. */
+int http_cert_load(const char *cert_pem, const char *key_pem, GTlsCertificate **ret_certificate,
+                   struct err *err);
+
+#endif

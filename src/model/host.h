@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an agent says of its host. Plain data, copied by assignment. */
+#ifndef MODEL_HOST_H
+#define MODEL_HOST_H
+
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/vm.h"
+
+#define HOST_NETWORKS_MAX 16
+#define HOST_ADDRESSES_MAX 4
+#define MODEL_ADDRESS_MAX 64
+
+struct host_network {
+    char name[MODEL_NAME_MAX];
+    char bridge[16];
+    uint32_t mtu;
+};
+
+struct host_facts {
+    char name[MODEL_NAME_MAX];
+    char agent_version[32];
+    uint32_t protocol;      /* version of the agent's API */
+    char kernel[80];        /* uname -r */
+    char dirty_source[16];  /* "async", "sync" or "none" */
+    char dirty_detail[160]; /* what is missing, when not "async" */
+    char accel[8];          /* what a VM with accel "auto" gets here */
+    char accel_reason[160];
+    char qemu_path[MODEL_PATH_MAX];
+    char qemu_version[32]; /* "" when QEMU cannot be run; qemu_problem says why */
+    char qemu_problem[160];
+    uint32_t cpus;
+    uint64_t memory_mib;      /* of the machine */
+    uint64_t memory_used_mib; /* promised to VMs, shells included */
+    uint64_t memory_free_mib; /* what a new VM may take */
+    bool migration_enabled;
+    uint16_t migration_port;
+    uint32_t n_migration_addresses;
+    char migration_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX]; /* numeric IPv4 or IPv6 */
+    uint32_t n_networks;
+    struct host_network networks[HOST_NETWORKS_MAX];
+    uint32_t n_vms;         /* ours */
+    uint32_t n_foreign_vms; /* QEMU processes that are not ours: left alone */
+    uint64_t strangers;     /* connections the door turned away */
+    int64_t wall_ms;        /* the host's clock when it answered */
+};
+
+JsonObject *host_facts_to_json(const struct host_facts *facts); /* transfer full */
+int host_facts_from_json(JsonObject *object, struct host_facts *ret_facts, struct err *err);
+
+#endif

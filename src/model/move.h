@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One migration as manager and agents speak of it: the specification (phase 3), what each side answers, and
+ * the report it gives while it runs. A "move" on an agent is one side of a task; its id is the task's id. All
+ * binary values (secrets, hashes, tickets, keys) are lower-case hexadecimal in JSON.
+ */
+#ifndef MODEL_MOVE_H
+#define MODEL_MOVE_H
+
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "model/host.h"
+#include "model/vm.h"
+
+#define MOVE_SECRET_SIZE 32
+#define MOVE_ROUNDS_MAX 128
+#define MOVE_CHANNELS_MAX 16
+#define MOVE_PHASES 9
+
+/* The nine phases, in order. Names as in the JSON: "request", "destination check", "specification", "source
+ * check and lock", "destination shell", "copy", "switch-over", "inventory", "complete". */
+enum move_phase {
+    PHASE_REQUEST,
+    PHASE_DESTINATION_CHECK,
+    PHASE_SPECIFICATION,
+    PHASE_SOURCE_CHECK,
+    PHASE_DESTINATION_SHELL,
+    PHASE_COPY,
+    PHASE_SWITCH_OVER,
+    PHASE_INVENTORY,
+    PHASE_COMPLETE
+};
+const char *move_phase_name(enum move_phase phase);
+int move_phase_from_name(const char *name, enum move_phase *ret_phase);
+
+/* What the operator may choose; defaults by move_options_init. */
+struct move_options {
+    uint32_t max_downtime_ms;    /* the goal, default 100; 1 .. 10000 */
+    uint32_t switchover_limit_s; /* default 100; 1 .. 3600: a switch-over that takes longer is taken back */
+    uint32_t bandwidth_mb_s;     /* 10^6 bytes per second, 0 = no cap */
+    uint32_t channels;           /* data channels, 0 = chosen; at most MOVE_CHANNELS_MAX */
+    bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
+    char dirty_source[16];       /* "auto", "async", "sync": for tests and for the worried */
+};
+void move_options_init(struct move_options *options);
+JsonObject *move_options_to_json(const struct move_options *options);
+int move_options_from_json(JsonObject *object, struct move_options *ret_options, struct err *err);
+
+/* Manager to both agents (body of "prepare" on the source and "shell" on the destination). */
+struct move_spec {
+    char id[MODEL_UUID_SIZE]; /* task, session and log id in one */
+    struct vm_spec vm;        /* machine and cpu_model filled in by the source */
+    char accel[8];            /* what it runs on at the source: "kvm" or "tcg" */
+    char source[MODEL_NAME_MAX];
+    char destination[MODEL_NAME_MAX];
+    uint64_t epoch; /* of this attempt; 0 in the source's "prepare", which answers with it */
+    uint32_t n_channels;
+    uint32_t n_addresses; /* of the destination's door, tried in order */
+    char addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];
+    uint16_t port;
+    uint32_t n_source_addresses; /* the source connects from these, pairwise with `addresses` where it can */
+    char source_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];
+    uint8_t key[MOVE_SECRET_SIZE]; /* one-time key of the jobs' hello */
+    struct move_options options;
+    /* SHA-256 of the secrets of the other side; which ones are set depends on the call, see agent/moves.h. */
+    uint8_t commit_hash[MOVE_SECRET_SIZE];
+    uint8_t ready_hash[MOVE_SECRET_SIZE];
+    uint8_t running_hash[MOVE_SECRET_SIZE];
+    uint8_t aborted_hash[MOVE_SECRET_SIZE];
+    uint8_t returned_hash[MOVE_SECRET_SIZE];
+    uint8_t ticket[MOVE_SECRET_SIZE];
+};
+JsonObject *move_spec_to_json(const struct move_spec *spec);
+int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct err *err);
+
+/* One finished round. */
+struct move_round {
+    uint32_t n;
+    uint64_t pages; /* handled in the round, zero pages included */
+    uint64_t bytes; /* on the wire */
+    uint64_t duration_ns;
+    uint64_t dirty_pages; /* found by the scan that ended the round */
+    uint64_t stun_ns;
+};
+
+/* Where a side of a move stands. Only ever goes forward. */
+enum move_state {
+    MOVE_PREPARED, /* source: validated and locked; destination: shell stands, door knows the ticket */
+    MOVE_COPYING,
+    MOVE_SWITCHING, /* source: guest stopped; destination: last data arrives */
+    MOVE_GIVEN,     /* source only: COMMIT is released, the verdict is not known */
+    MOVE_DONE,      /* source: destination runs, QEMU ended; destination: runs */
+    MOVE_FAILED,    /* source: owns and runs the VM; destination: shell gone */
+};
+
+/* Which verdict the destination's journal holds, for the manager's relay. */
+enum move_verdict { VERDICT_NONE, VERDICT_RUNNING, VERDICT_ABORTED, VERDICT_RETURNED };
+
+/* An agent's report of its side (GET /v1/moves/ID). */
+struct move_status {
+    char id[MODEL_UUID_SIZE];
+    bool is_source;
+    enum move_state state;
+    uint64_t version; /* grows with each change; for long polling */
+    uint64_t ram_bytes;
+    uint64_t bytes_on_wire;
+    uint64_t bytes_left;    /* estimate: what is known dirty */
+    uint64_t rate_bytes_s;  /* measured send rate of the last round */
+    uint64_t dirty_bytes_s; /* measured dirty rate of the last round */
+    uint64_t pages_zero;
+    uint64_t stun_ns;
+    uint64_t copy_ns;        /* from both sides ready to the guest running on the destination */
+    uint64_t downtime_ns;    /* source: stop asked for .. RUNNING received; 0 until known */
+    int64_t copy_start_ms;   /* wall clock; 0 until known */
+    int64_t switch_start_ms; /* wall clock; 0 until known */
+    int64_t end_ms;          /* wall clock; 0 until known */
+    uint32_t n_rounds;
+    struct move_round rounds[MOVE_ROUNDS_MAX];
+    char dirty_source[16];
+    char encryption[16]; /* "none" or "tls13-psk" */
+    bool verified;       /* whole-RAM checksums were compared and equal */
+    struct err error;    /* set when MOVE_FAILED */
+    /* Relay of the handover through the manager; zero unless applicable. */
+    uint8_t commit[MOVE_SECRET_SIZE]; /* source, MOVE_GIVEN only */
+    enum move_verdict verdict;        /* destination */
+    uint8_t verdict_secret[MOVE_SECRET_SIZE];
+};
+JsonObject *move_status_to_json(const struct move_status *status);
+int move_status_from_json(JsonObject *object, struct move_status *ret_status, struct err *err);
+const char *
+move_state_name(enum move_state state); /* "prepared","copying","switching","given","done","failed" */
+const char *move_verdict_name(enum move_verdict verdict); /* "none","running","aborted","returned" */
+
+/* {"error":{code,id,phase,side,message,cause,fix}}: the one error form of every API. */
+JsonObject *model_error_to_json(const struct err *err);
+/* Fills *ret_error from such a document (the inner object); never fails: what is missing stays empty. */
+void model_error_from_json(JsonObject *object, struct err *ret_error);
+/* Parses text into an object; ERR_BAD_REQUEST with the parser's line and position. Transfer full. */
+int model_parse(const char *text, gssize length, JsonObject **ret_object, struct err *err);
+/* Compact text of an object; g_free. */
+char *model_print(JsonObject *object, bool pretty);
+/* Hexadecimal. `text` takes 2*size+1 bytes. model_unhex: -1 unless exactly `size` bytes. */
+void model_hex(const uint8_t *data, size_t size, char *text);
+int model_unhex(const char *text, uint8_t *ret_data, size_t size);
+
+#endif

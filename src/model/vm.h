@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A virtual machine as the operator describes it: the content of its config file. Plain data, copied by
+ * assignment. */
+#ifndef MODEL_VM_H
+#define MODEL_VM_H
+
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+#define MODEL_NAME_MAX 64
+#define MODEL_UUID_SIZE 37
+#define MODEL_PATH_MAX 512
+#define MODEL_APPEND_MAX 1024
+#define VM_DISKS_MAX 8
+#define VM_NICS_MAX 8
+#define VM_CPUS_MAX 64
+
+enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
+/* "off": no QEMU. "incoming": a shell that waits for a migration. "paused": stopped vCPUs. "unknown": its
+ * host does not answer. */
+enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
+
+struct vm_disk {
+    char path[MODEL_PATH_MAX]; /* absolute, as every host sees it */
+    char format[8];            /* "qcow2" or "raw" */
+};
+
+struct vm_nic {
+    char network[MODEL_NAME_MAX]; /* a network of the host's configuration */
+    char mac[18];                 /* "52:54:00:xx:xx:xx" */
+};
+
+struct vm_spec {
+    char uuid[MODEL_UUID_SIZE]; /* lower case; made by the manager */
+    char name[MODEL_NAME_MAX];  /* unique; letters, digits, '-', '_', '.' */
+    uint32_t memory_mib;        /* 64 .. 1 TiB, a multiple of 2 */
+    uint32_t cpus;              /* 1 .. VM_CPUS_MAX */
+    enum vm_accel accel;
+    char machine[32];   /* pinned machine version, "pc-q35-7.2"; "" until the first start fills it in */
+    char cpu_model[64]; /* QEMU's name; "" until the first start fills it in */
+    char kernel[MODEL_PATH_MAX];
+    char initrd[MODEL_PATH_MAX];
+    char append[MODEL_APPEND_MAX];
+    uint32_t n_disks;
+    struct vm_disk disks[VM_DISKS_MAX];
+    uint32_t n_nics;
+    struct vm_nic nics[VM_NICS_MAX];
+};
+
+/* What an agent says of one of its VMs, and what the manager caches. */
+struct vm_status {
+    struct vm_spec spec;
+    enum vm_state state;
+    char host[MODEL_NAME_MAX];
+    char accel[8];              /* what it runs on: "kvm" or "tcg", "" when off */
+    char qemu_version[32];      /* "" when off */
+    int pid;                    /* of QEMU, 0 when off */
+    uint64_t epoch;             /* of ownership, from the journal */
+    char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
+};
+
+/* JSON forms. *_to_json: transfer full. *_from_json: ERR_BAD_REQUEST that names the field and what is
+ * allowed; unknown members are refused for specs (a typing error must not be lost) and ignored for statuses
+ * (they come from our own programs, maybe newer). */
+JsonObject *vm_spec_to_json(const struct vm_spec *spec);
+int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *err);
+/* All limits of the fields above in one place; called by vm_spec_from_json. uuid and machine may still be
+ * empty. */
+int vm_spec_check(const struct vm_spec *spec, struct err *err);
+JsonObject *vm_status_to_json(const struct vm_status *status);
+int vm_status_from_json(JsonObject *object, struct vm_status *ret_status, struct err *err);
+
+const char *
+vm_state_name(enum vm_state state); /* "off", "starting", "running", "paused", "incoming", "unknown" */
+int vm_state_from_name(const char *name, enum vm_state *ret_state); /* -1 if unknown */
+const char *vm_accel_name(enum vm_accel accel);                     /* "auto", "kvm", "tcg" */
+int vm_accel_from_name(const char *name, enum vm_accel *ret_accel);
+/* True for a name usable for VMs, hosts and networks. */
+bool model_name_is_valid(const char *name);
+/* Writes a random version 4 UUID in lower case. */
+void model_uuid_new(char uuid[MODEL_UUID_SIZE]);
+bool model_uuid_is_valid(const char *uuid);
+
+#endif
