@@ -11,6 +11,7 @@ struct fault {
     unsigned position;
 };
 
+/* The parser stands at the token before or at the fault, hence "near" in our message. */
 static void note_fault(JsonParser *parser, const GError *error, struct fault *fault)
 {
     (void)error;
@@ -38,11 +39,12 @@ static bool is_too_deep(const char *text, size_t length)
     return false;
 }
 
-/* The parser's text begins with "<data>:LINE:POSITION: ", which we say in words. */
+/* The parser's text begins with "<data>:LINE:POSITION: Parse error: ", which we say in words. */
 static const char *parser_text(const GError *error)
 {
-    const char *text = strstr(error->message, ": ");
-    return g_str_has_prefix(error->message, "<data>") && text ? text + 2 : error->message;
+    static const char intro[] = "Parse error: ";
+    const char *text = strstr(error->message, intro);
+    return text ? text + strlen(intro) : error->message;
 }
 
 int model_parse(const char *text, gssize length, JsonObject **ret_object, struct err *err)
@@ -59,7 +61,7 @@ int model_parse(const char *text, gssize length, JsonObject **ret_object, struct
     if (!json_parser_load_from_data(parser, text, (gssize)size, &error)) {
         if (!fault.line)
             return err_set(err, ERR_BAD_REQUEST, "json-malformed", "malformed JSON: %s", parser_text(error));
-        return err_set(err, ERR_BAD_REQUEST, "json-malformed", "malformed JSON at line %u, position %u: %s",
+        return err_set(err, ERR_BAD_REQUEST, "json-malformed", "malformed JSON near line %u, position %u: %s",
                        fault.line, fault.position, parser_text(error));
     }
     JsonNode *root = json_parser_get_root(parser);
