@@ -5,11 +5,12 @@
  * Theory of operation
  *
  * Two agents, symmetric: each can be the source or the destination of a session, so a VM that arrived can be sent on or back. All state is
- * global; a process is a set of guarded steps, each taken in one indivisible piece. A journal write is one step and what follows from it (a QMP
+ * global; a process is a set of guarded steps, each taken in one indivisible piece (atomic, not d_step: of a d_step Spin reports no unreached code). A journal write is one step and what follows from it (a QMP
  * command, the release of a message) is another, so a crash falls between any two of them.
  *
  * Journal. Two records per host and VM: the last session it took part in as the source (out) and as the destination (in), each a step and an
  * epoch. The record with the higher epoch says whose the VM is. The secrets of a session are part of its record, so they survive a crash.
+ * A write reaches the page cache first and the disk with a sync; a crash of the agent keeps the cache, a power failure loses it.
  * Epoch rules: OWNED n -> SENDING n+1 -> RESUMED n+2, so no number is used by two sessions.
  *
  * Secrets. A message is a preimage, so it is modelled as a bit that is set once its owner has released it: nobody can present what is not set.
@@ -32,16 +33,21 @@
  * moment and then died is not run again from the source's older memory); never two journals that say "mine"; a source gives its copy up only
  * when the destination's journal has it.
  *
- * Bounds (the runner passes them): ATTEMPTS 2, because the second attempt is the first that can be hurt by a message of an earlier
- * one, in either direction; CRASHES per agent 1 then, and 2 in a run with one attempt (a crash while settling after a crash); CONT_FAILS 1,
- * CONT_LOSSES 1, LOSSES 1: one makes the retry run, and a retry has no memory of how many came before; each QEMU dies at most once.
+ * Bounds (the runner passes them). ATTEMPTS 2 with every fault once (CRASHES per agent): the second attempt is the first that a message of an
+ * earlier one can hurt, in either direction. ATTEMPTS 1 with every fault twice (CONT_FAILS and the like): a crash while settling after a crash. A
+ * retry has no memory of how many came before, so one more of a kind adds nothing new. Each QEMU dies by itself at most once. DISK_LOSS, one
+ * attempt: the destination's journal is lost; safe, but only an operator can settle it, so it has no liveness.
  */
 
-/* Journal steps, then messages; ABORTED and RETURNED are both: the message says that the step is durable. */
-mtype = { NONE, OWNED, SENDING, GIVEN, GONE, RESUMED, INCOMING, ABORTED, RETURNED, READY, COMMIT, RUNNING };
-
-/* QEMU: none, waits for device state (-S -incoming), paused with the whole guest, running. */
-mtype:qemu = { Q_NONE, Q_WAIT, Q_PAUSED, Q_RUN };
+/*
+ * QEMU: none, waits for device state (-S -incoming), paused with the whole guest, running. Then journal steps, then messages; ABORTED and
+ * RETURNED are both: the message says that the step is durable. Messages are last, so that BIT stays within a short.
+ */
+mtype = {
+	Q_NONE, Q_WAIT, Q_PAUSED, Q_RUN,
+	NONE, OWNED, SENDING, GIVEN, GONE, RESUMED, INCOMING, ABORTED, RETURNED,
+	READY, COMMIT, RUNNING
+};
 
 #ifndef ATTEMPTS
 #define ATTEMPTS 2
@@ -87,7 +93,7 @@ bool sure[2];    /* OWNED was journaled by this incarnation and no `cont` was se
 bool failed[2];  /* that first `cont` surely failed */
 
 /* Outlives the agent. */
-mtype:qemu qemu[2];
+mtype qemu[2];
 bool pending[2]; /* a `cont` without answer hangs in QEMU */
 short net[EPOCHS];
 short rel[EPOCHS];
@@ -114,9 +120,12 @@ byte void_epoch; /* the destination's journal is lost; it enrols anew, old ticke
 
 /* An agent does nothing else for a VM while a write of its journal is not yet durable; after a restart it syncs before it reads. */
 #ifdef SEED_RESTART_WITHOUT_SYNC
-#define ready(h) (up[h] && (!unsynced[h] || crashes[h] > 0))
+bool trusted[2]; /* the record was found by a restart */
+#define ready(h) (up[h] && (!unsynced[h] || trusted[h]))
+#define trust(h, found) trusted[h] = found
 #else
 #define ready(h) (up[h] && !unsynced[h])
+#define trust(h, found) skip
 #endif
 
 #define on_net(e, m) (!calm && (net[e] & BIT(m)))
@@ -204,6 +213,7 @@ inline one_owner() { assert(!(mine(0) && mine(1))) }
 
 inline writes_out(h, step, number) {
 	unsynced[h] = true;
+	trust(h, false);
 	old_is_out[h] = true;
 	old_step[h] = out[h];
 	old_epoch[h] = out_epoch[h];
@@ -214,6 +224,7 @@ inline writes_out(h, step, number) {
 
 inline writes_in(h, step, number) {
 	unsynced[h] = true;
+	trust(h, false);
 	old_is_out[h] = false;
 	old_step[h] = in[h];
 	old_epoch[h] = in_epoch[h];
@@ -246,12 +257,7 @@ inline runs(h) {
 		fi
 	:: as_source(h) && (out[h] == SENDING || out[h] == GIVEN) ->
 		assert(fate[out_epoch[h]] != 2 - h)
-#ifdef DISK_LOSS
-	:: h == 1 && as_source(h) && out[h] == NONE ->
-		assert(fate[void_epoch] != 1);
-		fate[void_epoch] = 2
-#endif
-	:: else -> assert(out[h] == OWNED)
+	:: else -> assert(false)
 	fi
 }
 
@@ -273,7 +279,7 @@ proctype source(byte h) {
 end:
 	do
 	/* 1: the epoch is burned, then the manager carries the ticket. */
-	:: d_step {
+	:: atomic {
 		ready(h) && !calm && attempts < ATTEMPTS && idle_owner(h) && qemu[h] != Q_NONE && cont_settled(h) ->
 		attempts++;
 		e = epoch(h) + 1;
@@ -284,47 +290,47 @@ end:
 		e = 0
 	   }
 	/* 2: QMP is in order, so an earlier `cont` has run or never will once `stop` is answered. */
-	:: d_step {
+	:: atomic {
 		ready(h) && !calm && as_source(h) && out[h] == SENDING && job[h] && !stopped[h] && qemu[h] != Q_NONE ->
 		qemu[h] = Q_PAUSED;
 		pending[h] = false;
 		stopped[h] = true
 	   }
 #ifdef SEED_COMMIT_BEFORE_GIVEN
-	:: d_step {
+	:: atomic {
 		ready(h) && as_source(h) && out[h] == SENDING && job[h] && may_give(h) && on_net(out_epoch[h], READY) &&
 			!(net[out_epoch[h]] & BIT(COMMIT)) ->
 		net[out_epoch[h]] = net[out_epoch[h]] | BIT(COMMIT)
 	   }
 #endif
 	/* 3: give. */
-	:: d_step {
+	:: atomic {
 		ready(h) && as_source(h) && out[h] == SENDING && job[h] && may_give(h) && on_net(out_epoch[h], READY) ->
 		writes_out(h, GIVEN, out_epoch[h]);
 		job[h] = false;
 		stopped[h] = false
 	   }
 	/* COMMIT goes out, to the job and to the relay, and again while no answer is under way. */
-	:: d_step {
+	:: atomic {
 		ready(h) && as_source(h) && out[h] == GIVEN && may_repeat(out_epoch[h]) ->
 		net[out_epoch[h]] = net[out_epoch[h]] | BIT(COMMIT);
 		rel[out_epoch[h]] = rel[out_epoch[h]] | BIT(COMMIT)
 	   }
 	/* Any doubt: time, the job's death, cancel, or a restart, which leaves no other way on. */
-	:: d_step { ready(h) && as_source(h) && in_doubt(h) -> takes_back(h) }
+	:: atomic { ready(h) && as_source(h) && in_doubt(h) -> takes_back(h) }
 	/* 4: the verdict. */
-	:: d_step {
+	:: atomic {
 		ready(h) && as_source(h) && out[h] == GIVEN && says_running(out_epoch[h]) ->
 		assert(kept_by(1 - h, out_epoch[h]));
 		rel[out_epoch[h]] = 0;
 		writes_out(h, GONE, out_epoch[h])
 	   }
-	:: d_step {
+	:: atomic {
 		ready(h) && as_source(h) && out[h] == GIVEN && says_yours(out_epoch[h]) ->
 		rel[out_epoch[h]] = 0;
 		takes_back(h)
 	   }
-	:: d_step {
+	:: atomic {
 		ready(h) && as_source(h) && out[h] == GONE && qemu[h] != Q_NONE ->
 		qemu[h] = Q_NONE;
 		pending[h] = false
@@ -336,19 +342,19 @@ end:
 proctype owner(byte h) {
 end:
 	do
-	:: d_step {
+	:: atomic {
 		ready(h) && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && may_cont(h) ->
 		sure[h] = false;
 		runs(h)
 	   }
 	/* The answer is an error and query-status says not running. */
-	:: d_step {
+	:: atomic {
 		ready(h) && !calm && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && cont_fails < CONT_FAILS ->
 		cont_fails++;
 		failed[h] = surely(h);
 		sure[h] = false
 	   }
-	:: d_step {
+	:: atomic {
 		ready(h) && !calm && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && cont_losses < CONT_LOSSES ->
 		cont_losses++;
 		pending[h] = true;
@@ -358,7 +364,7 @@ end:
 		sure[h] = false
 	   }
 	/* QEMU died before `cont` was sent. */
-	:: d_step {
+	:: atomic {
 		ready(h) && sure[h] && qemu[h] == Q_NONE ->
 		failed[h] = true;
 		sure[h] = false
@@ -371,51 +377,51 @@ proctype destination(byte h) {
 end:
 	do
 	/* 1: never while this host owns the VM, is in doubt about it, or still has a QEMU of it. */
-	:: d_step { ready(h) && !calm && reaches(h, 1) && is_new(h, 1) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 1) }
+	:: atomic { ready(h) && !calm && reaches(h, 1) && is_new(h, 1) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 1) }
 #if ATTEMPTS > 1
-	:: d_step { ready(h) && !calm && reaches(h, 2) && is_new(h, 2) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 2) }
-	:: d_step { ready(h) && !calm && reaches(h, 3) && is_new(h, 3) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 3) }
+	:: atomic { ready(h) && !calm && reaches(h, 2) && is_new(h, 2) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 2) }
+	:: atomic { ready(h) && !calm && reaches(h, 3) && is_new(h, 3) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 3) }
 #endif
-	:: d_step { ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_NONE -> qemu[h] = Q_WAIT }
+	:: atomic { ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_NONE -> qemu[h] = Q_WAIT }
 	/* 2: load, READY. */
-	:: d_step {
+	:: atomic {
 		ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_WAIT ->
 		qemu[h] = Q_PAUSED;
 		net[in_epoch[h]] = net[in_epoch[h]] | BIT(READY)
 	   }
 #ifdef SEED_CONT_BEFORE_OWNED
-	:: d_step {
+	:: atomic {
 		ready(h) && !as_source(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) ->
 		runs(h)
 	   }
-	:: d_step { ready(h) && in[h] == INCOMING && qemu[h] == Q_RUN && crashes[h] == 0 -> writes_in(h, OWNED, in_epoch[h]) }
-	:: d_step { ready(h) && in[h] == INCOMING && (qemu[h] != Q_RUN || crashes[h] > 0) -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false }
+	:: atomic { ready(h) && in[h] == INCOMING && qemu[h] == Q_RUN && crashes[h] == 0 -> writes_in(h, OWNED, in_epoch[h]) }
+	:: atomic { ready(h) && in[h] == INCOMING && (qemu[h] != Q_RUN || crashes[h] > 0) -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false }
 #else
 	/* 4: COMMIT; also when the job is dead, as long as the whole guest is here. */
-	:: d_step {
+	:: atomic {
 		ready(h) && !as_source(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) ->
 		writes_in(h, OWNED, in_epoch[h]);
 		job[h] = false;
 		sure[h] = true
 	   }
 	/* Any doubt, and every session that a restart finds here. */
-	:: d_step { ready(h) && in[h] == INCOMING -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false }
+	:: atomic { ready(h) && in[h] == INCOMING -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false }
 #endif
 #ifdef SEED_ABORTED_NOT_JOURNALED
-	:: d_step {
+	:: atomic {
 		ready(h) && in[h] == INCOMING && !(net[in_epoch[h]] & BIT(ABORTED)) ->
 		net[in_epoch[h]] = net[in_epoch[h]] | BIT(ABORTED)
 	   }
 #endif
 #ifdef SEED_RUNNING_BEFORE_OWNED
-	:: d_step {
+	:: atomic {
 		ready(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) && !(net[in_epoch[h]] & BIT(RUNNING)) ->
 		net[in_epoch[h]] = net[in_epoch[h]] | BIT(RUNNING)
 	   }
 #endif
 	/* 5: cont failed. */
-	:: d_step { ready(h) && in[h] == OWNED && failed[h] -> writes_in(h, RETURNED, in_epoch[h]); failed[h] = false }
-	:: d_step {
+	:: atomic { ready(h) && in[h] == OWNED && failed[h] -> writes_in(h, RETURNED, in_epoch[h]); failed[h] = false }
+	:: atomic {
 		ready(h) && !as_source(h) && (in[h] == ABORTED || in[h] == RETURNED) && qemu[h] != Q_NONE ->
 		qemu[h] = Q_NONE;
 		pending[h] = false
@@ -446,18 +452,18 @@ proctype verdict(byte h) {
 end:
 	do
 #ifdef SEED_VERDICT_FORGOTTEN
-	:: d_step { asked(h, RUNNING) && !as_source(h) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
-	:: d_step { asked(h, ABORTED) && as_source(h) && in[h] == OWNED -> answers(h, ABORTED) }
+	:: atomic { asked(h, RUNNING) && !as_source(h) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
+	:: atomic { asked(h, ABORTED) && as_source(h) && in[h] == OWNED -> answers(h, ABORTED) }
 #else
-	:: d_step { asked(h, RUNNING) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
+	:: atomic { asked(h, RUNNING) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
 #endif
-	:: d_step { asked(h, ABORTED) && in[h] == ABORTED && no_qemu_of(h) -> answers(h, ABORTED) }
-	:: d_step { asked(h, RETURNED) && in[h] == RETURNED && no_qemu_of(h) -> answers(h, RETURNED) }
+	:: atomic { asked(h, ABORTED) && in[h] == ABORTED && no_qemu_of(h) -> answers(h, ABORTED) }
+	:: atomic { asked(h, RETURNED) && in[h] == RETURNED && no_qemu_of(h) -> answers(h, RETURNED) }
 #ifdef SEED_COMMIT_RUNS_AGAIN
-	:: d_step { ready(h) && in[h] == OWNED && arrives(in_epoch[h], COMMIT) && qemu[h] == Q_PAUSED && !sure[h] && !failed[h] -> runs(h) }
+	:: atomic { ready(h) && in[h] == OWNED && arrives(in_epoch[h], COMMIT) && qemu[h] == Q_PAUSED && !sure[h] && !failed[h] -> runs(h) }
 #endif
 #ifdef SEED_UNKNOWN_IS_ABORTED
-	:: d_step { ready(1) && h == 1 && void_epoch > 0 && on_relay(void_epoch, COMMIT) && in_epoch[1] < void_epoch -> rel[void_epoch] = BIT(ABORTED) }
+	:: atomic { ready(1) && h == 1 && void_epoch > 0 && on_relay(void_epoch, COMMIT) && in_epoch[1] < void_epoch -> rel[void_epoch] = BIT(ABORTED) }
 #endif
 	od
 }
@@ -487,20 +493,20 @@ inline blackout(h) {
 proctype world(byte h) {
 end:
 	do
-	:: d_step {
+	:: atomic {
 		up[h] && !calm && crashes[h] < CRASHES ->
 		crashes[h]++;
 		crash(h)
 	   }
-	:: d_step { !up[h] -> up[h] = true }
-	:: d_step { up[h] && unsynced[h] -> is_durable(h) }
+	:: atomic { !up[h] -> up[h] = true; trust(h, true) }
+	:: atomic { up[h] && unsynced[h] -> is_durable(h) }
 	/* The power fails; the record that was not synced has reached the disk, or not. */
-	:: d_step {
+	:: atomic {
 		!calm && blackouts < BLACKOUTS ->
 		blackout(h);
 		is_durable(h)
 	   }
-	:: d_step {
+	:: atomic {
 		!calm && blackouts < BLACKOUTS && unsynced[h] ->
 		blackout(h);
 		if
@@ -510,8 +516,8 @@ end:
 		is_durable(h);
 		one_owner()
 	   }
-	:: d_step { !calm && job[h] -> job[h] = false }
-	:: d_step {
+	:: atomic { !calm && job[h] -> job[h] = false }
+	:: atomic {
 		!calm && qemu[h] != Q_NONE && !qemu_died[h] ->
 		qemu_died[h] = true;
 		qemu[h] = Q_NONE;
@@ -521,10 +527,23 @@ end:
 		:: else
 		fi
 	   }
-	:: d_step { pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
-	:: d_step { pending[h] -> pending[h] = false }
 #ifdef DISK_LOSS
-	:: d_step {
+	/* A `cont` of before the loss: the QEMU runs without a record. */
+	:: atomic {
+		h == 1 && out[1] == NONE && as_source(1) && pending[1] && qemu[1] == Q_PAUSED ->
+		assert(qemu[1 - h] != Q_RUN);
+		assert(fate[void_epoch] != 1);
+		qemu[1] = Q_RUN;
+		pending[1] = false;
+		fate[void_epoch] = 2
+	   }
+	:: atomic { !(h == 1 && out[1] == NONE && as_source(1)) && pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
+#else
+	:: atomic { pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
+#endif
+	:: atomic { pending[h] -> pending[h] = false }
+#ifdef DISK_LOSS
+	:: atomic {
 		h == 1 && !up[1] && !calm && void_epoch == 0 && epoch(1) > 0 ->
 		void_epoch = epoch(1);
 		in[1] = NONE;
@@ -541,12 +560,12 @@ end:
 proctype weather() {
 end:
 	do
-	:: d_step { !calm && losses < LOSSES && rel[1] -> loses(1) }
+	:: atomic { !calm && losses < LOSSES && rel[1] -> loses(1) }
 #if ATTEMPTS > 1
-	:: d_step { !calm && losses < LOSSES && rel[2] -> loses(2) }
-	:: d_step { !calm && losses < LOSSES && rel[3] -> loses(3) }
+	:: atomic { !calm && losses < LOSSES && rel[2] -> loses(2) }
+	:: atomic { !calm && losses < LOSSES && rel[3] -> loses(3) }
 #endif
-	:: d_step { !calm -> calm = true }
+	:: atomic { !calm -> calm = true }
 	od
 }
 
