@@ -4,6 +4,7 @@
 #include <gio/gunixsocketaddress.h>
 #include <string.h>
 
+#include "http/tls.h"
 #include "model/move.h"
 
 #define CONNECTIONS_MAX 32
@@ -24,6 +25,7 @@ static int check_base(const struct http_client_config *config, struct err *err)
 
 int http_client_new(const struct http_client_config *config, struct http_client **ret_client, struct err *err)
 {
+    tls_init();
     bool is_unix = g_str_has_prefix(config->base, "unix:/");
     if (!is_unix && check_base(config, err))
         return -1;

@@ -84,11 +84,38 @@ static int read_refusal(const struct http_client *client, unsigned status, GInpu
     return answer_read(client, status, body, &object, err);
 }
 
+struct opening {
+    GInputStream *input;
+    GError *error;
+    bool is_done;
+};
+
+static void on_open(GObject *source, GAsyncResult *result, gpointer user)
+{
+    struct opening *opening = user;
+    opening->input = soup_session_send_finish(SOUP_SESSION(source), result, &opening->error);
+    opening->is_done = true;
+}
+
+/* The library's blocking call hangs when the server asks for a client certificate: the question goes to the
+ * context that is current here, which that call does not iterate. */
+static GInputStream *open_blocking(SoupSession *session, SoupMessage *msg, GMainContext *context,
+                                   GError **error)
+{
+    struct opening opening = {0};
+    soup_session_send_async(session, msg, G_PRIORITY_DEFAULT, NULL, on_open, &opening);
+    while (!opening.is_done)
+        (void)g_main_context_iteration(context, TRUE);
+    if (opening.error)
+        g_propagate_error(error, opening.error);
+    return opening.input;
+}
+
 static int read_events(struct reader *reader, SoupSession *session, SoupMessage *msg,
                        const struct distrust *distrust, struct err *err)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GInputStream) input = soup_session_send(session, msg, NULL, &error);
+    g_autoptr(GInputStream) input = open_blocking(session, msg, g_main_context_get_thread_default(), &error);
     if (!input)
         return client_failed(reader->client, error, distrust, err);
     unsigned status = soup_message_get_status(msg);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/server.h"
 
+#include "http/tls.h"
+
 int http_server_new(const struct http_server_config *config, struct http_server **ret_server, struct err *err)
 {
+    tls_init();
     /* raw-paths: a %2F inside a segment must not become a separator before the path is split. */
     SoupServer *soup = soup_server_new("raw-paths", TRUE, NULL);
     if (!soup)
