@@ -9,10 +9,10 @@ lab_up --hosts 2
 append="console=ttyS0 quiet $work"
 
 median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
-qemu_run() { "$tests/tools/qemu_migrate.py" "$1" "$linux/vmlinuz" "$linux/initrd.gz" "$append" $memory 1 "$lab_name-h1" "$lab_name-h2" 198.18.2.12 "WORK done"; }
+qemu_run() { "$tests/tools/qemu_migrate.py" "$1" "$linux/vmlinuz" "$linux/initrd" "$append" $memory 1 "$lab_name-h1" "$lab_name-h2" 198.18.2.12 "WORK done"; }
 # Ours: from both sides standing ready to the guest running on the destination, as the task's timeline has it for copy and switch-over.
 our_run() {
-    godwit vm create busy --memory $memory --cpus 1 --host h1 --kernel "$linux/vmlinuz" --initrd "$linux/initrd.gz" --append "$append" --start >/dev/null
+    godwit vm create busy --memory $memory --cpus 1 --host h1 --kernel "$linux/vmlinuz" --initrd "$linux/initrd" --append "$append" --start >/dev/null
     wait_until 90 "the guest to work" console_has busy "WORK done"
     local task
     task=$(migrate busy h2) || fail "our move failed: $(jq -c .error <<<"$task")"

@@ -48,7 +48,7 @@ done
 for cpus in 1 2; do
     downtimes=
     disk=$(disk_image "soak$cpus" 64M)
-    linux_vm web h1 512 $cpus "gw.work=64:30 gw.disk=1" "$disk"
+    linux_vm web h1 512 $cpus "gw.work=64:30 gw.disk=32" "$disk"
     share=$((moves / 2 + (cpus == 1 ? moves % 2 : 0)))
     move_some web $share
     bad=$(godwit lab exec client -- curl -sf http://198.18.3.10/work | jq .bad)
