@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's parts and how they hang together. One main loop; everything here belongs to its thread. */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "model/host.h"
+
+struct door;
+
+/* A user that a child runs as. Numeric ids need no entry in the password file. */
+struct agent_user {
+    uid_t uid;
+    gid_t gid;
+};
+
+/* From the configuration file (agent/config.c). Paths are absolute. */
+struct agent_config {
+    char name[MODEL_NAME_MAX];
+    char listen[MODEL_ADDRESS_MAX];
+    uint16_t port;
+    char state_dir[MODEL_PATH_MAX];   /* vms/UUID.json, vms/UUID.journal, tls/ */
+    char run_dir[MODEL_PATH_MAX];     /* vms/UUID/{qmp,trace}.sock, console.log, process.json */
+    char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, godwit-door, godwit-launch, godwit-trace.so */
+    char qemu_path[MODEL_PATH_MAX];
+    char qemu_data_dir[MODEL_PATH_MAX]; /* -L, or "" */
+    struct agent_user qemu_user;
+    struct agent_user job_user;
+    struct agent_user door_user;
+    enum vm_accel accel;         /* host default for VMs with "auto" */
+    uint64_t memory_reserve_mib; /* kept for the host */
+    bool migration_enabled;
+    uint16_t migration_port;
+    uint32_t n_migration_addresses;
+    char migration_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];
+    uint32_t n_networks;
+    struct host_network networks[HOST_NETWORKS_MAX];
+};
+
+struct agent {
+    struct agent_config config;
+    struct host_facts facts; /* refreshed by facts.c */
+    GHashTable *vms;         /* uuid -> struct vm, owned (agent/vm.h) */
+    GHashTable *moves;       /* id -> struct move, owned (agent/moves.h) */
+    struct door *door;       /* NULL when migration is disabled (agent/door.h) */
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The moves of this agent, one side each: made by the manager's calls, driven by one job process and by
+ * handover.c. The routes (agent/routes.c) only translate HTTP to these calls. Every call may be repeated: the
+ * same answer comes back.
+ */
+#ifndef AGENT_MOVES_H
+#define AGENT_MOVES_H
+
+#include "agent/agent.h"
+#include "base/err.h"
+#include "model/move.h"
+
+struct move;
+
+struct move_answer {
+    struct move_spec spec; /* with what this side filled in */
+    uint64_t ram_bytes;
+};
+typedef void (*move_done)(struct agent *agent, const struct move_answer *answer, const struct err *err,
+                          void *user);
+
+/* Phases 2 and 4: may this side take part? Nothing changes. First problem only. */
+int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err);
+/* Phase 4, source: validates, holds the VM for this move, burns an epoch (SENDING), draws COMMIT. Fills
+ * spec.epoch, spec.vm, spec.accel, commit_hash. */
+void moves_prepare_source(struct agent *agent, const struct move_spec *spec, move_done done, void *user);
+/* Phase 5, destination: journals INCOMING, starts the shell and the job, tells the door. Fills ticket, the
+ * four hashes, port. */
+void moves_prepare_destination(struct agent *agent, const struct move_spec *spec, move_done done, void *user);
+/* Phase 6, source: starts the job. spec now has ticket, hashes, addresses and key. */
+void moves_start_source(struct agent *agent, const struct move_spec *spec, move_done done, void *user);
+struct move *moves_find(struct agent *agent, const char *id);
+void moves_status(const struct move *move, struct move_status *ret_status);
+/* Calls `changed` once, when the status' version is above `version` or after wait_ms; NULL-safe against the
+ * move's end. */
+void moves_watch(struct move *move, uint64_t version, unsigned wait_ms,
+                 void (*changed)(struct agent *agent, const char *id, void *user), void *user);
+/* Ends the attempt if it is not GIVEN yet (REFUSED "too-late-to-cancel" else). `why` becomes the move's
+ * error. A source that was only prepared lets go of the VM; a destination ends its shell (journal ABORTED
+ * first). Idempotent. */
+int moves_cancel(struct agent *agent, const char *id, const struct err *why, struct err *err);
+/* Relay by the manager, destination: COMMIT may be given any number of times; the answer is the verdict
+ * (HANDOVER rules: no OWNED possible: ABORTED is journaled first). */
+void moves_commit(struct agent *agent, const char *id, const char *vm_uuid,
+                  const uint8_t commit[MOVE_SECRET_SIZE],
+                  void (*done)(enum move_verdict verdict, const uint8_t secret[MOVE_SECRET_SIZE],
+                               const struct err *err, void *user),
+                  void *user);
+/* Relay by the manager, source. */
+void moves_verdict(struct agent *agent, const char *id, enum move_verdict verdict,
+                   const uint8_t secret[MOVE_SECRET_SIZE], move_done done, void *user);
+/* Phase 9: forget a move that is done or failed. REFUSED while it runs. */
+int moves_forget(struct agent *agent, const char *id, struct err *err);
+/* After vms_load: settles every journal that an attempt left in SENDING, GIVEN or INCOMING; GIVEN ones become
+ * moves again, so that the manager can relay. */
+void moves_recover(struct agent *agent);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VMs of this host: config files, QEMU processes, QMP. No other file speaks QMP. Who owns a VM and
+ * whether its vCPUs may run is decided by handover.c; vm_start and vm_cont ask the journal first.
+ */
+#ifndef AGENT_VM_H
+#define AGENT_VM_H
+
+#include "agent/agent.h"
+#include "base/err.h"
+
+struct qmp;
+struct journal;
+
+struct vm {
+    struct agent *agent;
+    struct vm_status status;
+    struct journal *journal; /* agent/journal.h; open as long as the VM is registered */
+    struct qmp *qmp;         /* NULL when off */
+    int pidfd;               /* of QEMU, or -1 */
+    int ram_fd;              /* memfd, or -1; the agent's own reference */
+    uint64_t ram_size;       /* bytes */
+    bool incoming;           /* started with -incoming, not yet running here */
+    bool ending;             /* its end was asked for: not a crash */
+};
+
+/* The answer to an asynchronous verb: err is not set on success. Called exactly once, from the main loop. */
+typedef void (*vm_done)(struct vm *vm, const struct err *err, void *user);
+
+/* ---- registry ---- */
+struct vm *vm_find(struct agent *agent, const char *uuid);
+/* Reads all config files and journals, re-adopts running QEMU processes (pid, start time, QMP); `done` when
+ * all are settled. A QEMU that cannot be adopted (QMP dead) is ended only if its journal says that this host
+ * does not own the VM. */
+void vms_load(struct agent *agent, void (*done)(struct agent *agent));
+/* Registers a powered-off VM (config file written atomically) and its journal with OWNED. REFUSED if the uuid
+ * exists with another spec; same spec: fine. */
+int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_vm, struct err *err);
+/* REFUSED unless off and not held by a move. */
+int vm_remove(struct vm *vm, struct err *err);
+/* Memory promised to running VMs and shells, MiB. */
+uint64_t vms_memory_mib(struct agent *agent);
+
+/* ---- life ---- */
+void vm_start(struct vm *vm, vm_done done, void *user);
+/* ACPI power button; with force, or after timeout_s, QEMU is ended. */
+void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *user);
+/* Everything that can be said before a VM is started or received here: memory, accel, QEMU, machine version,
+ * networks, files. First problem only. */
+int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
+                  struct err *err);
+
+/* ---- verbs of a move (called by moves.c and handover.c only) ---- */
+/* Destination: registers the VM as a shell and starts QEMU with -S -incoming defer, empty memfd,
+ * x-ignore-shared, late-block-activate, announce-rounds 0. The journal is already INCOMING. On failure
+ * nothing is left. */
+void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel, struct journal *journal,
+              vm_done done, void *user);
+/* Source: QMP stop; done when the guest stands still. */
+void vm_pause(struct vm *vm, vm_done done, void *user);
+/* Source: sets x-ignore-shared & co, makes QEMU write its device state into `stream_fd` (duplicated, the
+ * caller closes its own); done when query-migrate says completed and query-status postmigrate. */
+void vm_save(struct vm *vm, int stream_fd, vm_done done, void *user);
+/* Destination: QEMU reads its device state from `stream_fd`; done when it is loaded (query-status no longer
+ * inmigrate). */
+void vm_load(struct vm *vm, int stream_fd, vm_done done, void *user);
+enum vm_cont_result { VM_CONT_RUNS, VM_CONT_FAILED, VM_CONT_UNKNOWN };
+/* `cont` and what came of it: RUNS; FAILED: it was refused and query-status says not running, after retries
+ * until deadline_ms (an image lock may take a moment to be released); UNKNOWN: the answer was lost: counts as
+ * having run. On RUNS the network port is brought up before and the MAC addresses are announced after
+ * (announce-self). Source and destination alike. */
+void vm_cont(struct vm *vm, unsigned deadline_ms,
+             void (*done)(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user),
+             void *user);
+/* Ends QEMU (QMP quit, then SIGKILL by pidfd) without asking the guest; done when the process is gone and
+ * tap, memfd and sockets are released. */
+void vm_end(struct vm *vm, vm_done done, void *user);
+/* Forgets a VM that this host no longer owns (GONE, ABORTED, RETURNED): config file away; the journal is kept
+ * by journal.c. Frees vm. */
+void vm_forget(struct vm *vm);
+/* Source: what a job needs. Asks the trace object for a fresh pair (blocking at most 1 s on a local socket),
+ * finds where QEMU maps the memfd, opens /proc/PID/pagemap. The caller closes all five descriptors. */
+struct vm_trace {
+    int ram_fd;
+    int uffd_async;
+    int uffd_sync;
+    int pagemap_fd;
+    int pidfd;
+    uint64_t ram_address;
+};
+int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err);
+
+#endif
