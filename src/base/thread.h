@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Named threads that are always joined. All signals are blocked in them: signals belong to the main thread.
+ */
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct err;
+
+struct thread {
+    pthread_t id; /* valid if started */
+    bool started;
+};
+
+/* `name` has at most 15 characters. */
+int thread_start(struct thread *thread, const char *name, void *(*run)(void *), void *argument,
+                 struct err *err);
+/* Does nothing for a thread that was not started, or was joined already. */
+void thread_join(struct thread *thread);
+
+#endif
