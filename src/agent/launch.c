@@ -36,13 +36,21 @@ static int fail(const char *what, const char *name)
     return -1;
 }
 
+/* At most what this process may have itself: raising a hard limit needs a right that a container may lack. */
+static int limit(int resource, rlim_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) < 0)
+        return -1;
+    limit.rlim_cur = limit.rlim_max = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    return setrlimit(resource, &limit);
+}
+
 static int set_limits(void)
 {
-    const struct rlimit files = {FILES_MAX, FILES_MAX};
-    const struct rlimit locked = {LOCKED_BYTES_MAX, LOCKED_BYTES_MAX};
-    const struct rlimit core = {0, 0}; /* guest memory and keys do not belong on a disk */
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_MEMLOCK, &locked) < 0 ||
-        setrlimit(RLIMIT_CORE, &core) < 0)
+    /* No core: guest memory and keys do not belong on a disk. */
+    if (limit(RLIMIT_NOFILE, FILES_MAX) < 0 || limit(RLIMIT_MEMLOCK, LOCKED_BYTES_MAX) < 0 ||
+        limit(RLIMIT_CORE, 0) < 0)
         return fail("cannot set", "resource limits");
     return 0;
 }
