@@ -191,6 +191,9 @@ int journal_open(const char *path, struct journal **ret_journal, struct err *err
     }
     if (fd < 0)
         return err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
+    /* What an earlier process wrote may still be in the page cache only: it counts once it cannot be lost. */
+    if (fdatasync(fd) < 0)
+        return err_sys(err, errno, "sync-failed", "cannot make the ownership journal %s durable", path);
     journal = g_new0(struct journal, 1);
     journal->path = g_strdup(path);
     journal->fd = steal_fd(&fd);
