@@ -12,6 +12,7 @@ struct err;
 
 #define MODEL_NAME_MAX 64
 #define MODEL_UUID_SIZE 37
+#define MODEL_MAC_SIZE 18
 #define MODEL_PATH_MAX 512
 #define MODEL_APPEND_MAX 1024
 #define VM_DISKS_MAX 8
@@ -30,7 +31,7 @@ struct vm_disk {
 
 struct vm_nic {
     char network[MODEL_NAME_MAX]; /* a network of the host's configuration */
-    char mac[18];                 /* "52:54:00:xx:xx:xx" */
+    char mac[MODEL_MAC_SIZE];     /* "52:54:00:xx:xx:xx"; "" until the manager fills it in */
 };
 
 struct vm_spec {
@@ -67,8 +68,8 @@ struct vm_status {
  * (they come from our own programs, maybe newer). */
 JsonObject *vm_spec_to_json(const struct vm_spec *spec);
 int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *err);
-/* All limits of the fields above in one place; called by vm_spec_from_json. uuid and machine may still be
- * empty. */
+/* All limits of the fields above in one place; called by vm_spec_from_json. uuid, machine, cpu_model and a
+ * nic's mac may still be empty. Paths may hold commas: QEMU option strings need them doubled. */
 int vm_spec_check(const struct vm_spec *spec, struct err *err);
 JsonObject *vm_status_to_json(const struct vm_status *status);
 int vm_status_from_json(JsonObject *object, struct vm_status *ret_status, struct err *err);
@@ -83,5 +84,7 @@ bool model_name_is_valid(const char *name);
 /* Writes a random version 4 UUID in lower case. */
 void model_uuid_new(char uuid[MODEL_UUID_SIZE]);
 bool model_uuid_is_valid(const char *uuid);
+/* Writes a random address below 52:54:00. */
+void model_mac_new(char mac[MODEL_MAC_SIZE]);
 
 #endif

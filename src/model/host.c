@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/host.h"
+
+#include "model/fields.h"
+
+static const struct field network_fields[] = {
+    TEXT(struct host_network, name, NULL),
+    TEXT(struct host_network, bridge, NULL),
+    COUNT(struct host_network, mtu),
+    FIELDS_END,
+};
+
+static const struct field facts_fields[] = {
+    TEXT(struct host_facts, name, NULL),
+    TEXT(struct host_facts, agent_version, NULL),
+    COUNT(struct host_facts, protocol),
+    TEXT(struct host_facts, kernel, NULL),
+    TEXT(struct host_facts, dirty_source, NULL),
+    TEXT(struct host_facts, dirty_detail, NULL),
+    TEXT(struct host_facts, accel, NULL),
+    TEXT(struct host_facts, accel_reason, NULL),
+    TEXT(struct host_facts, qemu_path, NULL),
+    TEXT(struct host_facts, qemu_version, NULL),
+    TEXT(struct host_facts, qemu_problem, NULL),
+    COUNT(struct host_facts, cpus),
+    COUNT(struct host_facts, memory_mib),
+    COUNT(struct host_facts, memory_used_mib),
+    COUNT(struct host_facts, memory_free_mib),
+    BOOL(struct host_facts, migration_enabled),
+    COUNT(struct host_facts, migration_port),
+    TEXTS(struct host_facts, migration_addresses, NULL),
+    LIST(struct host_facts, networks, network_fields),
+    COUNT(struct host_facts, n_vms),
+    COUNT(struct host_facts, n_foreign_vms),
+    COUNT(struct host_facts, strangers),
+    SIGNED(struct host_facts, wall_ms),
+    FIELDS_END,
+};
+
+JsonObject *host_facts_to_json(const struct host_facts *facts)
+{
+    return fields_write(facts_fields, facts);
+}
+
+int host_facts_from_json(JsonObject *object, struct host_facts *ret_facts, struct err *err)
+{
+    *ret_facts = (struct host_facts){0};
+    return fields_read(object, facts_fields, ret_facts, FIELDS_LENIENT, err);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/move.h"
+#include "model/move_fields.h"
+#include "model/vm_fields.h"
+
+static const struct field spec_fields[] = {
+    TEXT(struct move_spec, id, &rule_uuid),
+    OBJECT(struct move_spec, vm, vm_fields),
+    TEXT(struct move_spec, accel, &rule_accel_or_empty),
+    TEXT(struct move_spec, source, &rule_name),
+    TEXT(struct move_spec, destination, &rule_name),
+    COUNT(struct move_spec, epoch),
+    NUMBER(struct move_spec, n_channels, 0, MOVE_CHANNELS_MAX),
+    TEXTS(struct move_spec, addresses, &rule_address),
+    NUMBER(struct move_spec, port, 1, 65535),
+    TEXTS(struct move_spec, source_addresses, &rule_address),
+    HEX(struct move_spec, key, true),
+    OBJECT(struct move_spec, options, move_options_fields),
+    HEX(struct move_spec, commit_hash, false),
+    HEX(struct move_spec, ready_hash, false),
+    HEX(struct move_spec, running_hash, false),
+    HEX(struct move_spec, aborted_hash, false),
+    HEX(struct move_spec, returned_hash, false),
+    HEX(struct move_spec, ticket, false),
+    FIELDS_END,
+};
+
+JsonObject *move_spec_to_json(const struct move_spec *spec)
+{
+    return fields_write(spec_fields, spec);
+}
+
+int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct err *err)
+{
+    *ret_spec = (struct move_spec){0};
+    vm_spec_init(&ret_spec->vm);
+    move_options_init(&ret_spec->options);
+    if (fields_read(object, spec_fields, ret_spec, FIELDS_STRICT, err))
+        return -1;
+    vm_spec_normalize(&ret_spec->vm);
+    if (fields_check(spec_fields, ret_spec, err))
+        return -1;
+    if (vm_spec_check(&ret_spec->vm, err))
+        return err_prefix(err, "vm");
+    return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/fields.h"
+#include "model/move.h"
+
+static const char *const state_names[] = {
+    [MOVE_PREPARED] = "prepared", [MOVE_COPYING] = "copying", [MOVE_SWITCHING] = "switching",
+    [MOVE_GIVEN] = "given",       [MOVE_DONE] = "done",       [MOVE_FAILED] = "failed",
+};
+
+static const char *const verdict_names[] = {
+    [VERDICT_NONE] = "none",
+    [VERDICT_RUNNING] = "running",
+    [VERDICT_ABORTED] = "aborted",
+    [VERDICT_RETURNED] = "returned",
+};
+
+static const struct field round_fields[] = {
+    COUNT(struct move_round, n),
+    COUNT(struct move_round, pages),
+    COUNT(struct move_round, bytes),
+    COUNT(struct move_round, duration_ns),
+    COUNT(struct move_round, dirty_pages),
+    COUNT(struct move_round, stun_ns),
+    FIELDS_END,
+};
+
+static const struct field status_fields[] = {
+    TEXT(struct move_status, id, NULL),
+    BOOL(struct move_status, is_source),
+    ENUM(struct move_status, state, state_names),
+    COUNT(struct move_status, version),
+    COUNT(struct move_status, ram_bytes),
+    COUNT(struct move_status, bytes_on_wire),
+    COUNT(struct move_status, bytes_left),
+    COUNT(struct move_status, rate_bytes_s),
+    COUNT(struct move_status, dirty_bytes_s),
+    COUNT(struct move_status, pages_zero),
+    COUNT(struct move_status, stun_ns),
+    COUNT(struct move_status, copy_ns),
+    COUNT(struct move_status, downtime_ns),
+    SIGNED(struct move_status, copy_start_ms),
+    SIGNED(struct move_status, switch_start_ms),
+    SIGNED(struct move_status, end_ms),
+    LIST(struct move_status, rounds, round_fields),
+    TEXT(struct move_status, dirty_source, NULL),
+    TEXT(struct move_status, encryption, NULL),
+    BOOL(struct move_status, verified),
+    ERROR_FIELD(struct move_status, error),
+    HEX(struct move_status, commit, false),
+    ENUM(struct move_status, verdict, verdict_names),
+    HEX(struct move_status, verdict_secret, false),
+    FIELDS_END,
+};
+
+JsonObject *move_status_to_json(const struct move_status *status)
+{
+    return fields_write(status_fields, status);
+}
+
+int move_status_from_json(JsonObject *object, struct move_status *ret_status, struct err *err)
+{
+    *ret_status = (struct move_status){0};
+    return fields_read(object, status_fields, ret_status, FIELDS_LENIENT, err);
+}
+
+const char *move_state_name(enum move_state state)
+{
+    return (unsigned)state < G_N_ELEMENTS(state_names) ? state_names[state] : "unknown";
+}
+
+const char *move_verdict_name(enum move_verdict verdict)
+{
+    return (unsigned)verdict < G_N_ELEMENTS(verdict_names) ? verdict_names[verdict] : "unknown";
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/vm.h"
+
+#include <string.h>
+
+#include "model/vm_fields.h"
+
+static const char *const accel_names[] = {
+    [VM_ACCEL_AUTO] = "auto",
+    [VM_ACCEL_KVM] = "kvm",
+    [VM_ACCEL_TCG] = "tcg",
+};
+
+static const char *const state_names[] = {
+    [VM_OFF] = "off",       [VM_STARTING] = "starting", [VM_RUNNING] = "running",
+    [VM_PAUSED] = "paused", [VM_INCOMING] = "incoming", [VM_UNKNOWN] = "unknown",
+};
+
+static const struct field disk_fields[] = {
+    TEXT(struct vm_disk, path, &rule_path),
+    TEXT(struct vm_disk, format, &rule_disk_format),
+    FIELDS_END,
+};
+
+static const struct field nic_fields[] = {
+    TEXT(struct vm_nic, network, &rule_name),
+    TEXT(struct vm_nic, mac, &rule_mac_or_empty),
+    FIELDS_END,
+};
+
+const struct field vm_fields[] = {
+    TEXT(struct vm_spec, uuid, &rule_uuid_or_empty),
+    TEXT(struct vm_spec, name, &rule_name),
+    NUMBER(struct vm_spec, memory_mib, 64, 1024 * 1024),
+    NUMBER(struct vm_spec, cpus, 1, VM_CPUS_MAX),
+    ENUM(struct vm_spec, accel, accel_names),
+    TEXT(struct vm_spec, machine, &rule_qemu_word),
+    TEXT(struct vm_spec, cpu_model, &rule_qemu_word),
+    TEXT(struct vm_spec, kernel, &rule_path_or_empty),
+    TEXT(struct vm_spec, initrd, &rule_path_or_empty),
+    TEXT(struct vm_spec, append, &rule_line),
+    LIST(struct vm_spec, disks, disk_fields),
+    LIST(struct vm_spec, nics, nic_fields),
+    FIELDS_END,
+};
+
+static const struct field status_fields[] = {
+    OBJECT(struct vm_status, spec, vm_fields),
+    ENUM(struct vm_status, state, state_names),
+    TEXT(struct vm_status, host, NULL),
+    TEXT(struct vm_status, accel, NULL),
+    TEXT(struct vm_status, qemu_version, NULL),
+    SIGNED(struct vm_status, pid),
+    COUNT(struct vm_status, epoch),
+    TEXT(struct vm_status, move, NULL),
+    FIELDS_END,
+};
+
+void vm_spec_init(struct vm_spec *spec)
+{
+    *spec = (struct vm_spec){.cpus = 1};
+}
+
+void vm_spec_normalize(struct vm_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->n_nics; i++)
+        for (char *at = spec->nics[i].mac; *at; at++)
+            *at = g_ascii_tolower(*at);
+}
+
+static int check_duplicates(const struct vm_spec *spec, struct err *err)
+{
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (!strcmp(spec->disks[i].path, spec->disks[j].path))
+                return err_set(err, ERR_BAD_REQUEST, "disk-twice",
+                               "disks[%u].path must differ from disks[%u].path", i, j);
+    for (uint32_t i = 0; i < spec->n_nics; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (*spec->nics[i].mac && !strcmp(spec->nics[i].mac, spec->nics[j].mac))
+                return err_set(err, ERR_BAD_REQUEST, "mac-twice",
+                               "nics[%u].mac must differ from nics[%u].mac", i, j);
+    return 0;
+}
+
+int vm_spec_check(const struct vm_spec *spec, struct err *err)
+{
+    if (fields_check(vm_fields, spec, err))
+        return -1;
+    if (spec->memory_mib % 2)
+        return err_set(err, ERR_BAD_REQUEST, "field-out-of-range", "memory_mib must be a multiple of 2");
+    if (!*spec->kernel && (*spec->initrd || *spec->append))
+        return err_set(err, ERR_BAD_REQUEST, "kernel-missing", "%s must be empty when kernel is empty",
+                       *spec->initrd ? "initrd" : "append");
+    return check_duplicates(spec, err);
+}
+
+JsonObject *vm_spec_to_json(const struct vm_spec *spec)
+{
+    return fields_write(vm_fields, spec);
+}
+
+int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *err)
+{
+    vm_spec_init(ret_spec);
+    if (fields_read(object, vm_fields, ret_spec, FIELDS_STRICT, err))
+        return -1;
+    vm_spec_normalize(ret_spec);
+    return vm_spec_check(ret_spec, err);
+}
+
+JsonObject *vm_status_to_json(const struct vm_status *status)
+{
+    return fields_write(status_fields, status);
+}
+
+int vm_status_from_json(JsonObject *object, struct vm_status *ret_status, struct err *err)
+{
+    *ret_status = (struct vm_status){.state = VM_UNKNOWN};
+    return fields_read(object, status_fields, ret_status, FIELDS_LENIENT, err);
+}
+
+const char *vm_state_name(enum vm_state state)
+{
+    return (unsigned)state < G_N_ELEMENTS(state_names) ? state_names[state] : "unknown";
+}
+
+int vm_state_from_name(const char *name, enum vm_state *ret_state)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(state_names); i++)
+        if (!strcmp(name, state_names[i])) {
+            *ret_state = (enum vm_state)i;
+            return 0;
+        }
+    return -1;
+}
+
+const char *vm_accel_name(enum vm_accel accel)
+{
+    return (unsigned)accel < G_N_ELEMENTS(accel_names) ? accel_names[accel] : "auto";
+}
+
+int vm_accel_from_name(const char *name, enum vm_accel *ret_accel)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(accel_names); i++)
+        if (!strcmp(name, accel_names[i])) {
+            *ret_accel = (enum vm_accel)i;
+            return 0;
+        }
+    return -1;
+}

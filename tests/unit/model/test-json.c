@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/move.h"
+
+static void malformed_json_names_line_and_position(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    JsonObject *object = NULL;
+    assert_int_equal(model_parse("{\n  \"a\": 1,\n  \"b\" 2\n}", -1, &object, &err), -1);
+    assert_int_equal(err.code, ERR_BAD_REQUEST);
+    assert_string_equal(err.id, "json-malformed");
+    if (!strstr(err.message, "near line 3, position 5"))
+        fail_msg("%s", err.message);
+}
+
+static void a_document_that_is_no_object_is_refused(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"", "  ", "[1]", "3", "\"a\"", "null"};
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        struct err err = {0};
+        JsonObject *object = NULL;
+        assert_int_equal(model_parse(texts[i], -1, &object, &err), -1);
+        assert_int_equal(err.code, ERR_BAD_REQUEST);
+        assert_null(object);
+    }
+}
+
+static void endless_nesting_is_refused(void **state)
+{
+    (void)state;
+    g_autofree char *text = g_malloc(1024 * 1024);
+    memset(text, '[', 1024 * 1024);
+    struct err err = {0};
+    JsonObject *object = NULL;
+    assert_int_equal(model_parse(text, 1024 * 1024, &object, &err), -1);
+    assert_non_null(strstr(err.message, "nested deeper"));
+    /* Brackets inside a string are no nesting. */
+    g_autofree char *harmless = g_strdup_printf("{\"a\":\"\\\"%.200s\"}", text);
+    assert_int_equal(model_parse(harmless, -1, &object, &err), 0);
+    json_object_unref(object);
+}
+
+static void an_error_survives_its_json_form(void **state)
+{
+    (void)state;
+    struct err err = {0}, back;
+    (void)err_set(&err, ERR_PEER_LOST, "peer-lost", "the peer went \"away\"\n%s", "ä");
+    (void)err_cause(&err, "cable");
+    (void)err_fix(&err, "plug it in");
+    err_place(&err, "copy", "source");
+    g_autoptr(JsonObject) form = model_error_to_json(&err);
+    g_autofree char *text = model_print(form, false);
+    JsonObject *read = NULL;
+    assert_int_equal(model_parse(text, -1, &read, NULL), 0);
+    model_error_from_json(json_object_get_object_member(read, "error"), &back);
+    assert_memory_equal(&err, &back, sizeof err);
+    json_object_unref(read);
+}
+
+static void an_error_with_foreign_bytes_is_still_utf_8(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    (void)err_set(&err, ERR_INTERNAL, "x", "file \xff\xfe is odd");
+    g_autoptr(JsonObject) form = model_error_to_json(&err);
+    g_autofree char *text = model_print(form, false);
+    assert_true(g_utf8_validate(text, -1, NULL));
+}
+
+static void an_incomplete_error_is_still_an_error(void **state)
+{
+    (void)state;
+    JsonObject *object = NULL;
+    struct err err;
+    assert_int_equal(model_parse("{\"code\":\"NEWER_THAN_US\",\"message\":7}", -1, &object, NULL), 0);
+    model_error_from_json(object, &err);
+    assert_int_equal(err.code, ERR_INTERNAL);
+    assert_string_equal(err.message, "");
+    json_object_unref(object);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(malformed_json_names_line_and_position),
+        cmocka_unit_test(a_document_that_is_no_object_is_refused),
+        cmocka_unit_test(endless_nesting_is_refused),
+        cmocka_unit_test(an_error_survives_its_json_form),
+        cmocka_unit_test(an_error_with_foreign_bytes_is_still_utf_8),
+        cmocka_unit_test(an_incomplete_error_is_still_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/move.h"
+
+/* Through text, as between two hosts. */
+static JsonObject *transmit(JsonObject *object)
+{
+    g_autofree char *text = model_print(object, false);
+    json_object_unref(object);
+    JsonObject *received = NULL;
+    assert_int_equal(model_parse(text, -1, &received, NULL), 0);
+    return received;
+}
+
+static void fill_spec(struct move_spec *spec)
+{
+    memset(spec, 0, sizeof *spec);
+    model_uuid_new(spec->id);
+    strcpy(spec->vm.name, "v");
+    spec->vm.memory_mib = 128;
+    spec->vm.cpus = 2;
+    strcpy(spec->accel, "kvm");
+    strcpy(spec->source, "a");
+    strcpy(spec->destination, "b");
+    spec->epoch = 5;
+    spec->n_channels = 4;
+    spec->n_addresses = 2;
+    strcpy(spec->addresses[0], "198.18.2.2");
+    strcpy(spec->addresses[1], "fd00::2");
+    spec->port = 8000;
+    spec->n_source_addresses = 1;
+    strcpy(spec->source_addresses[0], "198.18.2.1");
+    memset(spec->key, 0xa5, sizeof spec->key);
+    memset(spec->ready_hash, 0x5a, sizeof spec->ready_hash);
+    spec->ticket[31] = 1;
+    move_options_init(&spec->options);
+    spec->options.verify = true;
+}
+
+static void a_spec_survives_its_json_form(void **state)
+{
+    (void)state;
+    struct move_spec spec, back;
+    struct err err = {0};
+    fill_spec(&spec);
+    g_autoptr(JsonObject) object = transmit(move_spec_to_json(&spec));
+    assert_false(json_object_has_member(object, "commit_hash"));
+    assert_int_equal(move_spec_from_json(object, &back, &err), 0);
+    assert_memory_equal(&spec, &back, sizeof spec);
+}
+
+/* Each changes one field of a good specification to something wrong. */
+static void break_key(struct move_spec *spec)
+{
+    memset(spec->key, 0, sizeof spec->key);
+}
+static void break_address(struct move_spec *spec)
+{
+    strcpy(spec->addresses[1], "host.example");
+}
+static void break_port(struct move_spec *spec)
+{
+    spec->port = 0;
+}
+static void break_vm(struct move_spec *spec)
+{
+    spec->vm.memory_mib = 129;
+}
+static void break_vm_cpus(struct move_spec *spec)
+{
+    spec->vm.cpus = 0;
+}
+static void break_options(struct move_spec *spec)
+{
+    spec->options.switchover_limit_s = 3601;
+}
+static void break_id(struct move_spec *spec)
+{
+    spec->id[0] = '/';
+}
+
+static void a_bad_spec_is_refused_by_field(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*damage)(struct move_spec *spec);
+        const char *message;
+    } cases[] = {
+        {break_key, "key must be 64 hexadecimal digits, not all zero"},
+        {break_address, "addresses[1] must be a numeric IPv4 or IPv6 address"},
+        {break_port, "port must be a whole number from 1 to 65535"},
+        {break_vm, "vm: memory_mib must be a multiple of 2"},
+        {break_vm_cpus, "vm.cpus must be a whole number from 1 to 64"},
+        {break_options, "options.switchover_limit_s must be a whole number from 1 to 3600"},
+        {break_id, "id must be a UUID"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        struct move_spec spec, back;
+        struct err err = {0};
+        fill_spec(&spec);
+        cases[i].damage(&spec);
+        g_autoptr(JsonObject) object = transmit(move_spec_to_json(&spec));
+        assert_int_equal(move_spec_from_json(object, &back, &err), -1);
+        assert_int_equal(err.code, ERR_BAD_REQUEST);
+        if (!strstr(err.message, cases[i].message))
+            fail_msg("\"%s\" lacks \"%s\"", err.message, cases[i].message);
+    }
+}
+
+static void options_left_out_keep_their_defaults(void **state)
+{
+    (void)state;
+    struct move_options options;
+    struct err err = {0};
+    JsonObject *object = NULL;
+    assert_int_equal(model_parse("{\"bandwidth_mb_s\":50}", -1, &object, NULL), 0);
+    assert_int_equal(move_options_from_json(object, &options, &err), 0);
+    json_object_unref(object);
+    assert_int_equal(options.max_downtime_ms, 100);
+    assert_int_equal(options.switchover_limit_s, 100);
+    assert_int_equal(options.bandwidth_mb_s, 50);
+    assert_string_equal(options.dirty_source, "auto");
+}
+
+static void bad_options_are_refused_by_field(void **state)
+{
+    (void)state;
+    const char *const texts[][2] = {
+        {"{\"max_downtime_ms\":0}", "max_downtime_ms must be a whole number from 1 to 10000"},
+        {"{\"channels\":17}", "channels must be a whole number from 0 to 16"},
+        {"{\"verify\":1}", "verify must be true or false"},
+        {"{\"dirty_source\":\"fast\"}", "dirty_source must be \"auto\", \"async\" or \"sync\""},
+        {"{\"max_downtime\":1}", "there is no field \"max_downtime\""},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        struct move_options options;
+        struct err err = {0};
+        JsonObject *object = NULL;
+        assert_int_equal(model_parse(texts[i][0], -1, &object, NULL), 0);
+        assert_int_equal(move_options_from_json(object, &options, &err), -1);
+        json_object_unref(object);
+        assert_string_equal(err.message, texts[i][1]);
+    }
+}
+
+static void a_status_survives_its_json_form(void **state)
+{
+    (void)state;
+    struct move_status *status = g_new0(struct move_status, 1);
+    struct move_status *back = g_new0(struct move_status, 1);
+    struct err err = {0};
+    model_uuid_new(status->id);
+    status->is_source = true;
+    status->state = MOVE_FAILED;
+    status->version = 9;
+    status->bytes_on_wire = INT64_MAX;
+    status->copy_start_ms = 1795392990123;
+    status->n_rounds = MOVE_ROUNDS_MAX;
+    for (uint32_t i = 0; i < MOVE_ROUNDS_MAX; i++)
+        status->rounds[i] = (struct move_round){i, 2 * i, 3 * i, 4 * i, 5 * i, 6 * i};
+    strcpy(status->encryption, "none");
+    (void)err_set(&status->error, ERR_PEER_LOST, "peer-lost", "the destination went away");
+    err_place(&status->error, "copy", "source");
+    status->commit[0] = 1;
+    status->verdict = VERDICT_RETURNED;
+    g_autoptr(JsonObject) object = transmit(move_status_to_json(status));
+    assert_int_equal(move_status_from_json(object, back, &err), 0);
+    assert_memory_equal(status, back, sizeof *status);
+    g_free(status);
+    g_free(back);
+}
+
+static void a_counter_beyond_json_stays_the_largest_number(void **state)
+{
+    (void)state;
+    struct move_status *status = g_new0(struct move_status, 1);
+    status->stun_ns = UINT64_MAX;
+    g_autoptr(JsonObject) object = move_status_to_json(status);
+    assert_true(json_object_get_int_member(object, "stun_ns") == INT64_MAX);
+    g_free(status);
+}
+
+static void host_facts_survive_their_json_form(void **state)
+{
+    (void)state;
+    struct host_facts facts = {.name = "a",
+                               .protocol = 1,
+                               .memory_mib = 4096,
+                               .migration_enabled = true,
+                               .migration_port = 65535,
+                               .n_migration_addresses = 1,
+                               .migration_addresses = {"198.18.2.1"},
+                               .n_networks = 1,
+                               .networks = {{"lan", "br0", 1500}},
+                               .wall_ms = -1};
+    struct host_facts back;
+    struct err err = {0};
+    g_autoptr(JsonObject) object = transmit(host_facts_to_json(&facts));
+    json_object_set_boolean_member(object, "newer", true);
+    assert_int_equal(host_facts_from_json(object, &back, &err), 0);
+    assert_memory_equal(&facts, &back, sizeof facts);
+    json_object_set_int_member(object, "migration_port", 65536);
+    assert_int_equal(host_facts_from_json(object, &back, &err), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_spec_survives_its_json_form),
+        cmocka_unit_test(a_bad_spec_is_refused_by_field),
+        cmocka_unit_test(options_left_out_keep_their_defaults),
+        cmocka_unit_test(bad_options_are_refused_by_field),
+        cmocka_unit_test(a_status_survives_its_json_form),
+        cmocka_unit_test(a_counter_beyond_json_stays_the_largest_number),
+        cmocka_unit_test(host_facts_survive_their_json_form),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

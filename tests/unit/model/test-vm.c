@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/move.h"
+
+static int read_vm(const char *text, struct vm_spec *ret_spec, struct err *err)
+{
+    JsonObject *object = NULL;
+    assert_int_equal(model_parse(text, -1, &object, NULL), 0);
+    err_clear(err);
+    int result = vm_spec_from_json(object, ret_spec, err);
+    json_object_unref(object);
+    return result;
+}
+
+static void a_spec_survives_its_json_form(void **state)
+{
+    (void)state;
+    struct vm_spec spec, back;
+    struct err err;
+    assert_int_equal(
+        read_vm("{\"uuid\":\"3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e\",\"name\":\"v1\",\"memory_mib\":"
+                "1048576,\"cpus\":64,\"accel\":\"tcg\",\"machine\":\"pc-q35-7.2\",\"cpu_model\":"
+                "\"max\",\"kernel\":\"/k,1\",\"initrd\":\"/i\",\"append\":\"console=ttyS0,115200\","
+                "\"disks\":[{\"path\":\"/d/a.qcow2\",\"format\":\"qcow2\"},{\"path\":\"/d/b\","
+                "\"format\":\"raw\"}],\"nics\":[{\"network\":\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}]}",
+                &spec, &err),
+        0);
+    assert_int_equal(spec.n_disks, 2);
+    assert_string_equal(spec.nics[0].mac, "52:54:00:aa:bb:01");
+    JsonObject *object = vm_spec_to_json(&spec);
+    g_autofree char *text = model_print(object, true);
+    json_object_unref(object);
+    assert_int_equal(read_vm(text, &back, &err), 0);
+    assert_memory_equal(&spec, &back, sizeof spec);
+}
+
+static void what_may_be_left_out_has_its_default(void **state)
+{
+    (void)state;
+    struct vm_spec spec;
+    struct err err;
+    assert_int_equal(read_vm("{\"name\":\"v\",\"memory_mib\":64}", &spec, &err), 0);
+    assert_int_equal(spec.cpus, 1);
+    assert_int_equal(spec.accel, VM_ACCEL_AUTO);
+    assert_string_equal(spec.uuid, "");
+}
+
+#define VM(more) "{\"name\":\"v\",\"memory_mib\":64," more "}"
+
+static void bad_input_is_refused_by_field_and_cure(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *message;
+    } cases[] = {
+        {"{\"memory_mib\":64}", "name must be 1 to 63 letters"},
+        {"{\"name\":\"a b\",\"memory_mib\":64}", "name must be 1 to 63 letters"},
+        {"{\"name\":7,\"memory_mib\":64}", "name must be a string"},
+        {"{\"name\":\"v\"}", "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":62}", "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":1048577}", "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":4294967360}",
+         "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":-64}", "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":64.0}", "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":\"64\"}", "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":null}", "memory_mib must be a whole number from 64 to 1048576"},
+        {"{\"name\":\"v\",\"memory_mib\":65}", "memory_mib must be a multiple of 2"},
+        {VM("\"cpus\":0"), "cpus must be a whole number from 1 to 64"},
+        {VM("\"cpus\":65"), "cpus must be a whole number from 1 to 64"},
+        {VM("\"memroy\":1"), "there is no field \"memroy\""},
+        {VM("\"accel\":\"xen\""), "accel must be one of \"auto\", \"kvm\", \"tcg\""},
+        {VM("\"accel\":1"), "accel must be one of"},
+        {VM("\"uuid\":\"x\""), "uuid must be a UUID in lower case"},
+        {VM("\"machine\":\"pc,accel=tcg\""), "machine must be a name QEMU knows"},
+        {VM("\"cpu_model\":\"-x\""), "cpu_model must be a name QEMU knows"},
+        {VM("\"kernel\":\"boot/k\""), "kernel must be an absolute path"},
+        {VM("\"kernel\":\"/a/../k\""), "kernel must be an absolute path"},
+        {VM("\"kernel\":\"/a/..\""), "kernel must be an absolute path"},
+        {VM("\"kernel\":\"/a\\nb\""), "kernel must be an absolute path"},
+        {VM("\"append\":\"quiet\""), "append must be empty when kernel is empty"},
+        {VM("\"kernel\":\"/k\",\"append\":\"a\\nb\""), "append must be one line"},
+        {VM("\"disks\":{}"), "disks must be an array"},
+        {VM("\"disks\":[7]"), "disks[0] must be an object"},
+        {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"vmdk\"}]"),
+         "disks[0].format must be \"qcow2\" or \"raw\""},
+        {VM("\"disks\":[{\"path\":\"/a\"}]"), "disks[0].format must be \"qcow2\" or \"raw\""},
+        {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\",\"x\":1}]"), "there is no field \"disks[0].x\""},
+        {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\"},{\"path\":\"/a\",\"format\":\"raw\"}]"),
+         "disks[1].path must differ from disks[0].path"},
+        {VM("\"disks\":[{},{},{},{},{},{},{},{},{}]"), "disks must have at most 8 elements"},
+        {VM("\"nics\":[{\"network\":\"\"}]"), "nics[0].network must be 1 to 63 letters"},
+        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"53:54:00:00:00:01\"}]"), "nics[0].mac must be a unicast"},
+        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"52-54-00-00-00-01\"}]"), "nics[0].mac must be a unicast"},
+        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"52:54:00:00:00:01:02\"}]"),
+         "nics[0].mac must be at most 17 bytes long"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        struct vm_spec spec;
+        struct err err;
+        if (!read_vm(cases[i].text, &spec, &err))
+            fail_msg("accepted: %s", cases[i].text);
+        assert_int_equal(err.code, ERR_BAD_REQUEST);
+        if (!strstr(err.message, cases[i].message))
+            fail_msg("%s: \"%s\" lacks \"%s\"", cases[i].text, err.message, cases[i].message);
+    }
+}
+
+static void a_status_from_a_newer_program_is_understood(void **state)
+{
+    (void)state;
+    JsonObject *object = NULL;
+    struct vm_status status;
+    struct err err = {0};
+    assert_int_equal(
+        model_parse("{\"spec\":{\"name\":\"v\",\"memory_mib\":2097152,\"tpm\":true},\"state\":\"incoming\","
+                    "\"pid\":12,\"epoch\":7,\"weather\":\"fine\"}",
+                    -1, &object, NULL),
+        0);
+    assert_int_equal(vm_status_from_json(object, &status, &err), 0);
+    json_object_unref(object);
+    assert_int_equal(status.spec.memory_mib, 2097152);
+    assert_int_equal(status.state, VM_INCOMING);
+    assert_int_equal(status.pid, 12);
+    assert_int_equal(status.epoch, 7);
+}
+
+static void an_unknown_state_is_never_taken_for_off(void **state)
+{
+    (void)state;
+    JsonObject *object = NULL;
+    struct vm_status status;
+    struct err err = {0};
+    assert_int_equal(model_parse("{\"state\":\"suspended\"}", -1, &object, NULL), 0);
+    assert_int_equal(vm_status_from_json(object, &status, &err), -1);
+    assert_int_equal(status.state, VM_UNKNOWN);
+    json_object_unref(object);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_spec_survives_its_json_form),
+        cmocka_unit_test(what_may_be_left_out_has_its_default),
+        cmocka_unit_test(bad_input_is_refused_by_field_and_cure),
+        cmocka_unit_test(a_status_from_a_newer_program_is_understood),
+        cmocka_unit_test(an_unknown_state_is_never_taken_for_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
