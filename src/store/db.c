@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "store/db.h"
 
 #include <fcntl.h>
@@ -125,7 +127,7 @@ static int prepare(struct db *db, const char *sql, sqlite3_stmt **ret_statement,
 static int start(struct db *db, const char *sql, sqlite3_stmt **ret_statement, struct err *err,
                  const char *types, va_list args)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (prepare(db, sql, &statement, err))
         return -1;
     statement_end(statement);
@@ -174,7 +176,7 @@ void statement_end(sqlite3_stmt *statement)
 
 int statement_run(struct db *db, const char *sql, struct err *err, const char *types, ...)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     va_list args;
     va_start(args, types);
     int result = start(db, sql, &statement, err, types, args);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "store/statement.h"
 
 int db_enrolment_add(struct db *db, const char *host, const char *hash, int64_t now_ms, struct err *err)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "store/statement.h"
 
 int db_event_add(struct db *db, const struct db_event *event, uint64_t *ret_id, struct err *err)
@@ -14,7 +16,7 @@ int db_event_add(struct db *db, const struct db_event *event, uint64_t *ret_id, 
 int db_event_list(struct db *db, uint64_t since, unsigned limit,
                   void (*row)(const struct db_event *event, void *user), void *user, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db,
                         "SELECT id, time_ms, kind, subject, document FROM events WHERE id > ? ORDER BY id"
                         " LIMIT ?",

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "store/statement.h"
 
 int db_host_add(struct db *db, const char *name, const char *address, uint16_t port, struct err *err)
@@ -27,7 +29,7 @@ int db_host_remove(struct db *db, const char *name, struct err *err)
 int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *user), void *user,
                  struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT name, address, port, enrolled, facts, last_seen_ms FROM hosts ORDER BY name",
                         &statement, err, ""))
         return -1;

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <stddef.h>
+
 #include "store/statement.h"
 
 int db_meta_set(struct db *db, const char *key, const char *value, struct err *err)
@@ -12,7 +14,7 @@ int db_meta_set(struct db *db, const char *key, const char *value, struct err *e
 
 int db_meta_get(struct db *db, const char *key, char **ret_value, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT value FROM meta WHERE key=?", &statement, err, "t", key))
         return -1;
     int found = statement_step(db, statement, err);

@@ -13,7 +13,7 @@ const struct schema schema_current = {steps, sizeof steps / sizeof steps[0]};
 
 static int read_version(sqlite3 *connection, int *ret_version, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(connection, "PRAGMA user_version", -1, &statement, NULL) != SQLITE_OK)
         return db_fail(connection, err, "read its version");
     int code = sqlite3_step(statement);
@@ -40,7 +40,7 @@ int schema_upgrade(sqlite3 *connection, const char *path, const struct schema *s
 {
     if (sqlite3_exec(connection, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
         return db_fail(connection, err, "begin the upgrade of its schema");
-    int version;
+    int version = 0;
     int result = read_version(connection, &version, err);
     if (!result && version > schema->n_steps) {
         result = err_set(err, ERR_REFUSED, "schema-too-new",

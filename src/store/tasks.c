@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "store/statement.h"
 
 #define COLUMNS "id, number, client_key, final, document, internals"
 
 int db_task_next_number(struct db *db, uint64_t *ret_number, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT coalesce(max(number), 0) + 1 FROM tasks", &statement, err, ""))
         return -1;
     if (statement_step(db, statement, err) != 1)
@@ -57,7 +59,7 @@ static int give_all(struct db *db, sqlite3_stmt *statement, db_task_row row, voi
 
 int db_task_get(struct db *db, const char *id, db_task_row row, void *user, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT " COLUMNS " FROM tasks WHERE id=?", &statement, err, "t", id))
         return -1;
     return give_one(db, statement, row, user, err);
@@ -65,7 +67,7 @@ int db_task_get(struct db *db, const char *id, db_task_row row, void *user, stru
 
 int db_task_get_by_key(struct db *db, const char *client_key, db_task_row row, void *user, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT " COLUMNS " FROM tasks WHERE client_key=?", &statement, err, "t",
                         client_key))
         return -1;
@@ -74,7 +76,7 @@ int db_task_get_by_key(struct db *db, const char *client_key, db_task_row row, v
 
 int db_task_list(struct db *db, unsigned limit, db_task_row row, void *user, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT " COLUMNS " FROM tasks ORDER BY number DESC LIMIT ?", &statement, err, "i",
                         (int64_t)limit))
         return -1;
@@ -83,7 +85,7 @@ int db_task_list(struct db *db, unsigned limit, db_task_row row, void *user, str
 
 int db_task_list_open(struct db *db, db_task_row row, void *user, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT " COLUMNS " FROM tasks WHERE final=0 ORDER BY number", &statement, err, ""))
         return -1;
     return give_all(db, statement, row, user, err);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "store/statement.h"
 
 int db_token_put(struct db *db, const struct db_token *token, struct err *err)
@@ -19,7 +21,7 @@ int db_token_remove(struct db *db, const char *name, struct err *err)
 int db_token_list(struct db *db, void (*row)(const struct db_token *token, void *user), void *user,
                   struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT name, hash, created_ms FROM tokens ORDER BY name", &statement, err, ""))
         return -1;
     int more;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "store/statement.h"
 
 int db_vm_put(struct db *db, const struct db_vm *vm, struct err *err)
@@ -14,7 +16,7 @@ int db_vm_remove(struct db *db, const char *uuid, const char *host, struct err *
 
 int db_vm_list(struct db *db, void (*row)(const struct db_vm *vm, void *user), void *user, struct err *err)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (statement_start(db, "SELECT uuid, host, status FROM vms ORDER BY uuid, host", &statement, err, ""))
         return -1;
     int more;
