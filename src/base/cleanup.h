@@ -26,6 +26,8 @@ static inline void cleanup_file(FILE **file)
 
 #define auto_fd __attribute__((cleanup(cleanup_fd))) int
 #define auto_mem __attribute__((cleanup(cleanup_mem)))
+/* Calls function(&variable) at the end of the scope. */
+#define auto_call(function) __attribute__((cleanup(function)))
 #define auto_file __attribute__((cleanup(cleanup_file))) FILE *
 
 /* Takes the descriptor out of an auto_fd variable. */

@@ -46,6 +46,8 @@ struct http_server_config {
     GTlsCertificate *certificate; /* NULL: only unix sockets may be added */
     GTlsCertificate *client_ca;   /* asks for and verifies client certificates when set */
 };
+/* Make servers and clients while the process has one thread: the first one sets an environment variable (TLS
+ * versions). */
 int http_server_new(const struct http_server_config *config, struct http_server **ret_server,
                     struct err *err);
 /* "198.18.1.1", 8443. TLS when the server has a certificate. Port 0 = any; *ret_port (may be NULL) gets the

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+static void print_event(JsonObject *event)
+{
+    printf("%s %s %s\n", cli_string(event, "time"), cli_string(event, "kind"), cli_string(event, "message"));
+}
+
+static int parse(int *argc, char ***argv, gint64 *since)
+{
+    const GOptionEntry entries[] = {
+        {"since", 0, 0, G_OPTION_ARG_INT64, since, "only what came after the event with this id", "ID"},
+        {NULL},
+    };
+    return cli_options(cli_current(), entries, 0, argc, argv);
+}
+
+int cmd_event_ls(struct cli *cli, int argc, char **argv)
+{
+    gint64 since = 0;
+    if (parse(&argc, &argv, &since) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = g_strdup_printf("/v1/events?since=%" G_GINT64_FORMAT, since);
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "GET", path, NULL, &answer);
+    if (result)
+        return result;
+    if (cli->json) {
+        cli_print_json(answer);
+        return CLI_DONE;
+    }
+    JsonArray *events = cli_array(answer, "events");
+    for (guint i = 0; events && i < json_array_get_length(events); i++)
+        print_event(json_array_get_object_element(events, i));
+    return CLI_DONE;
+}
+
+static bool follow_event(const char *name, JsonObject *object, void *user)
+{
+    (void)name;
+    struct cli *cli = user;
+    if (cli->json) {
+        /* A stream has no single document: one compact object a line. */
+        g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), object);
+        g_autofree char *text = json_to_string(node, FALSE);
+        puts(text);
+    } else {
+        print_event(object);
+    }
+    return fflush(stdout) == 0;
+}
+
+int cmd_event_follow(struct cli *cli, int argc, char **argv)
+{
+    gint64 since = 0;
+    if (parse(&argc, &argv, &since) < 0)
+        return CLI_USAGE;
+    struct err err = {0};
+    struct http_client *client = NULL;
+    if (cli_connect(&client, &err) < 0)
+        return cli_fail(cli, &err);
+    g_autofree char *path = g_strdup_printf("/v1/events?follow=1&since=%" G_GINT64_FORMAT, since);
+    int result = http_client_events_sync(client, path, follow_event, cli, &err);
+    http_client_free(client);
+    return result < 0 ? cli_fail(cli, &err) : CLI_DONE;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+static void add_host_row(struct table *table, JsonObject *host)
+{
+    JsonObject *facts = cli_object(host, "facts");
+    g_autofree char *address =
+        g_strdup_printf("%s:%d", cli_string(host, "address"), (int)cli_number(host, "port"));
+    g_autofree char *free_mib = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(facts, "memory_free_mib"));
+    g_autofree char *vms = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(facts, "n_vms"));
+    table_row(table, cli_string(host, "name"), cli_string(host, "state"), address, facts ? free_mib : "",
+              facts ? vms : "", cli_string(facts, "accel"), cli_string(facts, "dirty_source"),
+              cli_string(facts, "qemu_version"), NULL);
+}
+
+int cmd_host_ls(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "GET", "/v1/hosts", NULL, &answer);
+    if (result)
+        return result;
+    if (cli->json) {
+        cli_print_json(answer);
+        return CLI_DONE;
+    }
+    static const char *const headings[] = {"NAME",  "STATE",    "ADDRESS", "FREE MIB", "VMS",
+                                           "ACCEL", "TRACKING", "QEMU",    NULL};
+    struct table *table = table_new(headings);
+    JsonArray *hosts = cli_array(answer, "hosts");
+    for (guint i = 0; hosts && i < json_array_get_length(hosts); i++)
+        add_host_row(table, json_array_get_object_element(hosts, i));
+    table_print(table);
+    return CLI_DONE;
+}
+
+/* Members of an object as "name  value" lines; arrays and objects as JSON. */
+static void print_members(JsonObject *object, int indent)
+{
+    g_autoptr(GList) members = json_object_get_members(object);
+    for (GList *at = members; at; at = at->next) {
+        JsonNode *node = json_object_get_member(object, at->data);
+        if (JSON_NODE_HOLDS_OBJECT(node)) {
+            printf("%*s%s\n", indent, "", (const char *)at->data);
+            print_members(json_node_get_object(node), indent + 2);
+            continue;
+        }
+        g_autofree char *text = JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+                                    ? g_strdup(json_node_get_string(node))
+                                    : json_to_string(node, FALSE);
+        printf("%*s%-*s %s\n", indent, "", 24 - indent, (const char *)at->data, text);
+    }
+}
+
+static int show(struct cli *cli, const char *path)
+{
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "GET", path, NULL, &answer);
+    if (result)
+        return result;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        print_members(answer, 0);
+    return CLI_DONE;
+}
+
+int cmd_host_show(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/hosts/", argv[1], "");
+    return show(cli, path);
+}
+
+int cmd_vm_show(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/vms/", argv[1], "");
+    return show(cli, path);
+}
+
+int cmd_host_add(struct cli *cli, int argc, char **argv)
+{
+    g_autofree char *address = NULL;
+    int port = 8443;
+    const GOptionEntry entries[] = {
+        {"address", 0, 0, G_OPTION_ARG_STRING, &address, "address of its agent on the management network",
+         "A"},
+        {"port", 0, 0, G_OPTION_ARG_INT, &port, "port of its agent (8443)", "N"},
+        {NULL},
+    };
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    if (!address)
+        return cli_usage_error("--address is needed: where the host's agent will listen");
+    if (port < 1 || port > 65535)
+        return cli_usage_error("--port must be from 1 to 65535, not %d", port);
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "name", argv[1]);
+    json_object_set_string_member(body, "address", address);
+    json_object_set_int_member(body, "port", port);
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "POST", "/v1/hosts", body, &answer);
+    if (result)
+        return result;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        printf("Host %s is registered. On it, run:\n  godwit-agent enroll --manager https://MANAGER:8400 "
+               "--token %s\n",
+               argv[1], cli_string(answer, "token"));
+    return CLI_DONE;
+}
+
+int cmd_host_rm(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/hosts/", argv[1], "");
+    return cli_call_and_say(cli, "DELETE", path, NULL, "Host %s is forgotten.", argv[1]);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "cli/cli.h"
+#include "cli/follow.h"
+
+struct migrate_options {
+    char *to;
+    gboolean detach;
+    gboolean verify;
+    int bandwidth;
+    int max_downtime;
+    int switchover_limit;
+    int channels;
+    char *dirty_source;
+};
+
+static void migrate_options_clear(struct migrate_options *options)
+{
+    g_free(options->to);
+    g_free(options->dirty_source);
+}
+
+/* Only what the operator gave: the manager knows the defaults and the limits. */
+static JsonObject *request_body(const char *vm, const struct migrate_options *options)
+{
+    JsonObject *wishes = json_object_new();
+    if (options->bandwidth)
+        json_object_set_int_member(wishes, "bandwidth_mb_s", options->bandwidth);
+    if (options->max_downtime)
+        json_object_set_int_member(wishes, "max_downtime_ms", options->max_downtime);
+    if (options->switchover_limit)
+        json_object_set_int_member(wishes, "switchover_limit_s", options->switchover_limit);
+    if (options->channels)
+        json_object_set_int_member(wishes, "channels", options->channels);
+    if (options->verify)
+        json_object_set_boolean_member(wishes, "verify", TRUE);
+    if (options->dirty_source)
+        json_object_set_string_member(wishes, "dirty_source", options->dirty_source);
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "vm", vm);
+    json_object_set_string_member(body, "destination", options->to);
+    json_object_set_object_member(body, "options", wishes);
+    return body;
+}
+
+int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
+{
+    auto_call(migrate_options_clear) struct migrate_options options = {0};
+    const GOptionEntry entries[] = {
+        {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
+        {"detach", 0, 0, G_OPTION_ARG_NONE, &options.detach, "print the task's id and do not wait", NULL},
+        {"bandwidth", 0, 0, G_OPTION_ARG_INT, &options.bandwidth, "cap in MB/s", "MB/S"},
+        {"max-downtime", 0, 0, G_OPTION_ARG_INT, &options.max_downtime, "downtime goal in ms (100)", "MS"},
+        {"switchover-limit", 0, 0, G_OPTION_ARG_INT, &options.switchover_limit,
+         "seconds after which a switch-over is taken back (100)", "S"},
+        {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
+        {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
+         "compare checksums of the whole memory before the guest runs", NULL},
+        {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},
+        {NULL},
+    };
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    if (!options.to)
+        return cli_usage_error("--to is needed: the destination host; 'godwit host ls' lists them");
+    g_autoptr(JsonObject) task = NULL;
+    int result = cli_call(cli, "POST", "/v1/migrations", request_body(argv[1], &options), &task);
+    if (result)
+        return result;
+    const char *id = cli_string(task, "task");
+    if (!options.detach)
+        return follow_and_report(cli, id, true);
+    if (cli->json)
+        cli_print_json(task);
+    else
+        printf("%s\n", id);
+    return CLI_DONE;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/follow.h"
+
+int cmd_task_ls(struct cli *cli, int argc, char **argv)
+{
+    int limit = 20;
+    const GOptionEntry entries[] = {
+        {"limit", 0, 0, G_OPTION_ARG_INT, &limit, "how many, newest first (20)", "N"},
+        {NULL},
+    };
+    if (cli_options(cli_current(), entries, 0, &argc, &argv) < 0)
+        return CLI_USAGE;
+    if (limit < 1 || limit > 1000)
+        return cli_usage_error("--limit must be from 1 to 1000, not %d", limit);
+    g_autofree char *path = g_strdup_printf("/v1/tasks?limit=%d", limit);
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "GET", path, NULL, &answer);
+    if (result)
+        return result;
+    if (cli->json) {
+        cli_print_json(answer);
+        return CLI_DONE;
+    }
+    static const char *const headings[] = {"TASK",  "STATE",   "VM",    "FROM", "TO",
+                                           "PHASE", "STARTED", "ERROR", NULL};
+    struct table *table = table_new(headings);
+    JsonArray *tasks = cli_array(answer, "tasks");
+    for (guint i = 0; tasks && i < json_array_get_length(tasks); i++) {
+        JsonObject *task = json_array_get_object_element(tasks, i);
+        table_row(table, cli_string(task, "task"), cli_string(task, "state"), cli_string(task, "vm"),
+                  cli_string(task, "source"), cli_string(task, "destination"), cli_string(task, "phase"),
+                  cli_string(task, "created"), cli_string(cli_object(task, "error"), "message"), NULL);
+    }
+    table_print(table);
+    return CLI_DONE;
+}
+
+static void print_timeline(JsonObject *task)
+{
+    static const char *const headings[] = {"PHASE", "START", "MS", NULL};
+    struct table *table = table_new(headings);
+    JsonArray *phases = cli_array(task, "phases");
+    for (guint i = 0; phases && i < json_array_get_length(phases); i++) {
+        JsonObject *phase = json_array_get_object_element(phases, i);
+        g_autofree char *ms = g_strdup_printf("%.0f", cli_real(phase, "ms"));
+        table_row(table, cli_string(phase, "name"), cli_string(phase, "start"), ms, NULL);
+    }
+    table_print(table);
+}
+
+static void print_rounds(JsonObject *task)
+{
+    static const char *const headings[] = {"ROUND", "PAGES", "BYTES", "MS", "DIRTY AFTER", NULL};
+    JsonArray *rounds = cli_array(task, "rounds");
+    if (!rounds || !json_array_get_length(rounds))
+        return;
+    putchar('\n');
+    struct table *table = table_new(headings);
+    for (guint i = 0; i < json_array_get_length(rounds); i++) {
+        JsonObject *round = json_array_get_object_element(rounds, i);
+        g_autofree char *n = g_strdup_printf("%d", (int)cli_number(round, "n"));
+        g_autofree char *pages = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(round, "pages"));
+        g_autofree char *bytes = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(round, "bytes"));
+        g_autofree char *ms = g_strdup_printf("%.1f", cli_real(round, "ms"));
+        g_autofree char *dirty = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(round, "dirty_pages"));
+        table_row(table, n, pages, bytes, ms, dirty, NULL);
+    }
+    table_print(table);
+}
+
+int cmd_task_show(struct cli *cli, int argc, char **argv)
+{
+    gboolean timeline = FALSE;
+    const GOptionEntry entries[] = {
+        {"timeline", 0, 0, G_OPTION_ARG_NONE, &timeline, "each phase with start and duration, each round",
+         NULL},
+        {NULL},
+    };
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/tasks/", argv[1], "");
+    g_autoptr(JsonObject) task = NULL;
+    int result = cli_call(cli, "GET", path, NULL, &task);
+    if (result)
+        return result;
+    if (cli->json) {
+        cli_print_json(task);
+        return CLI_DONE;
+    }
+    printf("task %s  %s  %s: %s -> %s  created %s\n", cli_string(task, "task"), cli_string(task, "state"),
+           cli_string(task, "vm"), cli_string(task, "source"), cli_string(task, "destination"),
+           cli_string(task, "created"));
+    JsonObject *error = cli_object(task, "error");
+    if (error)
+        printf("error: %s\n  phase: %s (%s)\n  cause: %s\n  fix:   %s\n", cli_string(error, "message"),
+               cli_string(error, "phase"), cli_string(error, "side"), cli_string(error, "cause"),
+               cli_string(error, "fix"));
+    if (timeline) {
+        print_timeline(task);
+        print_rounds(task);
+    }
+    return CLI_DONE;
+}
+
+int cmd_task_follow(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    return follow_and_report(cli, argv[1], false);
+}
+
+int cmd_task_cancel(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/tasks/", argv[1], "/cancel");
+    return cli_call_and_say(cli, "POST", path, NULL, "Task %s is being cancelled.", argv[1]);
+}

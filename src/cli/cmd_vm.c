@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "cli/cli.h"
+#include "model/vm.h"
+
+int cmd_vm_ls(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "GET", "/v1/vms", NULL, &answer);
+    if (result)
+        return result;
+    if (cli->json) {
+        cli_print_json(answer);
+        return CLI_DONE;
+    }
+    static const char *const headings[] = {"NAME", "STATE", "HOST", "MEMORY MIB",
+                                           "CPUS", "ACCEL", "TASK", NULL};
+    struct table *table = table_new(headings);
+    JsonArray *vms = cli_array(answer, "vms");
+    for (guint i = 0; vms && i < json_array_get_length(vms); i++) {
+        JsonObject *vm = json_array_get_object_element(vms, i);
+        JsonObject *spec = cli_object(vm, "spec");
+        g_autofree char *memory = g_strdup_printf("%d", (int)cli_number(spec, "memory_mib"));
+        g_autofree char *cpus = g_strdup_printf("%d", (int)cli_number(spec, "cpus"));
+        table_row(table, cli_string(spec, "name"), cli_string(vm, "state"), cli_string(vm, "host"), memory,
+                  cpus, cli_string(vm, "accel"), cli_string(vm, "move"), NULL);
+    }
+    table_print(table);
+    return CLI_DONE;
+}
+
+struct create_options {
+    int memory;
+    int cpus;
+    char *host;
+    char *kernel;
+    char *initrd;
+    char *append;
+    char **disks;
+    char **networks;
+    char *accel;
+    char *cpu_model;
+    gboolean start;
+};
+
+static void create_options_clear(struct create_options *options)
+{
+    g_free(options->host);
+    g_free(options->kernel);
+    g_free(options->initrd);
+    g_free(options->append);
+    g_strfreev(options->disks);
+    g_strfreev(options->networks);
+    g_free(options->accel);
+    g_free(options->cpu_model);
+}
+
+static void set_path(JsonObject *spec, const char *member, const char *path)
+{
+    if (!path)
+        return;
+    g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+    json_object_set_string_member(spec, member, absolute);
+}
+
+static JsonObject *create_spec(const char *name, const struct create_options *options)
+{
+    JsonObject *spec = json_object_new();
+    json_object_set_string_member(spec, "name", name);
+    json_object_set_int_member(spec, "memory_mib", options->memory);
+    json_object_set_int_member(spec, "cpus", options->cpus);
+    set_path(spec, "kernel", options->kernel);
+    set_path(spec, "initrd", options->initrd);
+    if (options->append)
+        json_object_set_string_member(spec, "append", options->append);
+    if (options->accel)
+        json_object_set_string_member(spec, "accel", options->accel);
+    if (options->cpu_model)
+        json_object_set_string_member(spec, "cpu_model", options->cpu_model);
+    JsonArray *disks = json_array_new();
+    for (char **path = options->disks; path && *path; path++) {
+        JsonObject *disk = json_object_new();
+        set_path(disk, "path", *path);
+        json_object_set_string_member(disk, "format", g_str_has_suffix(*path, ".raw") ? "raw" : "qcow2");
+        json_array_add_object_element(disks, disk);
+    }
+    json_object_set_array_member(spec, "disks", disks);
+    JsonArray *nics = json_array_new();
+    for (char **network = options->networks; network && *network; network++) {
+        JsonObject *nic = json_object_new();
+        json_object_set_string_member(nic, "network", *network);
+        json_array_add_object_element(nics, nic);
+    }
+    json_object_set_array_member(spec, "nics", nics);
+    return spec;
+}
+
+int cmd_vm_create(struct cli *cli, int argc, char **argv)
+{
+    auto_call(create_options_clear) struct create_options options = {.cpus = 1};
+    const GOptionEntry entries[] = {
+        {"memory", 0, 0, G_OPTION_ARG_INT, &options.memory, "memory in MiB", "MIB"},
+        {"cpus", 0, 0, G_OPTION_ARG_INT, &options.cpus, "virtual CPUs (1)", "N"},
+        {"host", 0, 0, G_OPTION_ARG_STRING, &options.host, "the host it is registered on", "H"},
+        {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &options.kernel, "kernel to boot directly", "PATH"},
+        {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options.initrd, "initial RAM disk", "PATH"},
+        {"append", 0, 0, G_OPTION_ARG_STRING, &options.append, "kernel command line", "TEXT"},
+        {"disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.disks,
+         "image, qcow2 unless it ends in .raw; may be repeated", "PATH"},
+        {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.networks,
+         "network of the host; may be repeated", "N"},
+        {"accel", 0, 0, G_OPTION_ARG_STRING, &options.accel, "auto, kvm or tcg", "A"},
+        {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options.cpu_model, "QEMU's name of a CPU model", "M"},
+        {"start", 0, 0, G_OPTION_ARG_NONE, &options.start, "power on at once", NULL},
+        {NULL},
+    };
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    if (!options.memory)
+        return cli_usage_error("--memory is needed, in MiB");
+    if (!options.host)
+        return cli_usage_error("--host is needed; 'godwit host ls' lists them");
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "host", options.host);
+    json_object_set_object_member(body, "spec", create_spec(argv[1], &options));
+    if (!options.start)
+        return cli_call_and_say(cli, "POST", "/v1/vms", body, "VM %s is registered on %s.", argv[1],
+                                options.host);
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "POST", "/v1/vms", body, &answer);
+    if (result)
+        return result;
+    g_autofree char *path = cli_path("/v1/vms/", argv[1], "/start");
+    return cli_call_and_say(cli, "POST", path, NULL, "VM %s runs on %s.", argv[1], options.host);
+}
+
+int cmd_vm_rm(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/vms/", argv[1], "");
+    return cli_call_and_say(cli, "DELETE", path, NULL, "VM %s is unregistered; its disks are kept.", argv[1]);
+}
+
+int cmd_vm_start(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/vms/", argv[1], "/start");
+    return cli_call_and_say(cli, "POST", path, NULL, "VM %s runs.", argv[1]);
+}
+
+int cmd_vm_stop(struct cli *cli, int argc, char **argv)
+{
+    gboolean force = FALSE;
+    int timeout_s = 60;
+    const GOptionEntry entries[] = {
+        {"force", 0, 0, G_OPTION_ARG_NONE, &force, "power off without asking the guest", NULL},
+        {"timeout", 0, 0, G_OPTION_ARG_INT, &timeout_s, "seconds the guest has before it is powered off (60)",
+         "S"},
+        {NULL},
+    };
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    if (timeout_s < 1 || timeout_s > 150)
+        return cli_usage_error("--timeout must be from 1 to 150 seconds, not %d", timeout_s);
+    JsonObject *body = json_object_new();
+    json_object_set_boolean_member(body, "force", force);
+    json_object_set_int_member(body, "timeout_s", timeout_s);
+    g_autofree char *path = cli_path("/v1/vms/", argv[1], "/stop");
+    return cli_call_and_say(cli, "POST", path, body, "VM %s is off.", argv[1]);
+}
+
+/* One piece of the console's log from `offset` on; advances it. */
+static int console_piece(struct cli *cli, const char *name, gint64 *offset, char **ret_text)
+{
+    g_autofree char *suffix = g_strdup_printf("/console?offset=%" G_GINT64_FORMAT, *offset);
+    g_autofree char *path = cli_path("/v1/vms/", name, suffix);
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "GET", path, NULL, &answer);
+    if (result)
+        return result;
+    *offset = cli_number(answer, "next");
+    *ret_text = g_strdup(cli_string(answer, "text"));
+    return 0;
+}
+
+int cmd_vm_console(struct cli *cli, int argc, char **argv)
+{
+    gboolean log = FALSE;
+    const GOptionEntry entries[] = {
+        {"log", 0, 0, G_OPTION_ARG_NONE, &log, "print what is there and end", NULL},
+        {NULL},
+    };
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autoptr(GString) whole = g_string_new(NULL);
+    gint64 offset = 0;
+    for (;;) {
+        g_autofree char *text = NULL;
+        int result = console_piece(cli, argv[1], &offset, &text);
+        if (result)
+            return result;
+        if (cli->json)
+            g_string_append(whole, text);
+        else if (*text && (fputs(text, stdout) == EOF || fflush(stdout) == EOF))
+            return CLI_FAILED;
+        if (!*text && (log || cli->json))
+            break;
+        if (!*text)
+            g_usleep(250000);
+    }
+    if (cli->json) {
+        g_autoptr(JsonObject) document = json_object_new();
+        json_object_set_string_member(document, "text", whole->str);
+        cli_print_json(document);
+    }
+    return CLI_DONE;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/follow.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/move.h"
+
+#define BAR_WIDTH 24
+
+struct follow {
+    const char *id;
+    bool terminal;
+    char last_phase[32];
+    JsonObject *task; /* the newest; owned */
+};
+
+static bool is_final(JsonObject *task)
+{
+    const char *state = cli_string(task, "state");
+    return !strcmp(state, "success") || !strcmp(state, "error") || !strcmp(state, "cancelled");
+}
+
+static void show_bar(JsonObject *task)
+{
+    int percent = (int)CLAMP(cli_number(task, "progress"), 0, 100);
+    char bar[BAR_WIDTH + 1];
+    for (int i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < percent * BAR_WIDTH / 100 ? '=' : ' ';
+    bar[BAR_WIDTH] = '\0';
+    fprintf(stderr, "\r\033[K[%s] %3d %%  %s", bar, percent, cli_string(task, "phase"));
+    double rate = cli_real(task, "rate_mb_s");
+    if (rate > 0)
+        fprintf(stderr, "  %.0f of %.0f MB  %.0f MB/s  dirty %.0f MB/s",
+                (double)cli_number(task, "bytes_on_wire") / 1e6, (double)cli_number(task, "ram_bytes") / 1e6,
+                rate, cli_real(task, "dirty_mb_s"));
+    if (cli_number(task, "eta_ms") > 0)
+        fprintf(stderr, "  %.1f s left", (double)cli_number(task, "eta_ms") / 1e3);
+    (void)fflush(stderr);
+}
+
+static bool on_event(const char *name, JsonObject *object, void *user)
+{
+    struct follow *follow = user;
+    if (strcmp(name, "task"))
+        return true;
+    if (follow->task)
+        json_object_unref(follow->task);
+    follow->task = json_object_ref(object);
+    const char *phase = cli_string(object, "phase");
+    if (follow->terminal) {
+        show_bar(object);
+    } else if (strcmp(phase, follow->last_phase)) {
+        const char *waiting = cli_string(object, "waiting_for");
+        fprintf(stderr, "%3d %%  %s%s%s\n", (int)cli_number(object, "progress"), phase,
+                *waiting ? ", waiting for " : "", waiting);
+        (void)snprintf(follow->last_phase, sizeof follow->last_phase, "%s", phase);
+    }
+    return !is_final(object);
+}
+
+/* The thread that takes Ctrl-C while the main thread sits in the event stream. */
+struct interrupt {
+    pthread_t thread;
+    const char *id;
+    bool cancels;
+    atomic_bool ended;
+};
+
+static void ask_to_cancel(const char *id)
+{
+    struct err err = {0};
+    struct http_client *client = NULL;
+    g_autofree char *path = cli_path("/v1/tasks/", id, "/cancel");
+    JsonObject *answer = NULL;
+    if (cli_connect(&client, &err) == 0 &&
+        http_client_call_sync(client, "POST", path, NULL, 10, &answer, &err) == 0)
+        fputs("\ncancelling; Ctrl-C again to leave without waiting\n", stderr);
+    else
+        fprintf(stderr, "\ncannot cancel: %s\n", err.message);
+    if (answer)
+        json_object_unref(answer);
+    http_client_free(client);
+}
+
+static void *interrupt_main(void *user)
+{
+    struct interrupt *interrupt = user;
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGUSR1);
+    for (int count = 0;; count++) {
+        int signal_number = 0;
+        (void)sigwait(&set, &signal_number);
+        if (atomic_load(&interrupt->ended))
+            return NULL;
+        if (count == 0 && interrupt->cancels) {
+            ask_to_cancel(interrupt->id);
+            continue;
+        }
+        (void)signal(SIGINT, SIG_DFL);
+        (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+        (void)raise(SIGINT);
+    }
+}
+
+static bool interrupt_start(struct interrupt *interrupt)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGUSR1);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return pthread_create(&interrupt->thread, NULL, interrupt_main, interrupt) == 0;
+}
+
+static void interrupt_end(struct interrupt *interrupt)
+{
+    atomic_store(&interrupt->ended, true);
+    (void)pthread_kill(interrupt->thread, SIGUSR1);
+    (void)pthread_join(interrupt->thread, NULL);
+}
+
+/* The manager may restart while its task goes on: the stream is opened again for a while before giving up. */
+static int stream_until_final(struct follow *follow, const char *path, struct err *err)
+{
+    for (int failures = 0; failures < 60;) {
+        struct http_client *client = NULL;
+        int result = cli_connect(&client, err);
+        if (result == 0)
+            result = http_client_events_sync(client, path, on_event, follow, err);
+        http_client_free(client);
+        if (follow->task && is_final(follow->task))
+            return 0;
+        if (result < 0 && err->code != ERR_PEER_LOST && err->code != ERR_TIMEOUT)
+            return -1;
+        failures++;
+        g_usleep(500000);
+    }
+    return err_set(err, ERR_PEER_LOST, "manager-lost",
+                   "the manager could not be reached for 30 s; the task may go on without it");
+}
+
+int follow_task(const char *id, bool cancels, JsonObject **ret_task, struct err *err)
+{
+    struct follow follow = {.id = id, .terminal = isatty(STDERR_FILENO)};
+    struct interrupt interrupt = {.id = id, .cancels = cancels};
+    bool interruptible = interrupt_start(&interrupt);
+    g_autofree char *path = cli_path("/v1/tasks/", id, "/events");
+    int result = stream_until_final(&follow, path, err);
+    if (interruptible)
+        interrupt_end(&interrupt);
+    if (follow.terminal)
+        fputs("\r\033[K", stderr);
+    if (result == 0)
+        *ret_task = follow.task;
+    else if (follow.task)
+        json_object_unref(follow.task);
+    return result;
+}
+
+static void report_success(JsonObject *task)
+{
+    static const char *const headings[] = {"VM",     "FROM", "TO",   "DURATION", "DOWNTIME",
+                                           "ROUNDS", "WIRE", "RATE", NULL};
+    struct table *table = table_new(headings);
+    JsonArray *rounds = cli_array(task, "rounds");
+    g_autofree char *duration = g_strdup_printf("%.2f s", cli_real(task, "duration_ms") / 1e3);
+    g_autofree char *downtime = g_strdup_printf("%.1f ms", cli_real(task, "downtime_ms"));
+    g_autofree char *count = g_strdup_printf("%u", rounds ? json_array_get_length(rounds) : 0);
+    g_autofree char *bytes = g_strdup_printf("%.1f MB", (double)cli_number(task, "bytes_on_wire") / 1e6);
+    g_autofree char *rate = g_strdup_printf("%.1f MB/s", cli_real(task, "throughput_mb_s"));
+    table_row(table, cli_string(task, "vm"), cli_string(task, "source"), cli_string(task, "destination"),
+              duration, downtime, count, bytes, rate, NULL);
+    table_print(table);
+}
+
+int follow_report(struct cli *cli, JsonObject *task)
+{
+    const char *state = cli_string(task, "state");
+    bool success = !strcmp(state, "success");
+    if (cli->json) {
+        cli_print_json(task);
+    } else if (success) {
+        report_success(task);
+    } else {
+        struct err err = {0};
+        JsonObject *error = cli_object(task, "error");
+        if (error)
+            model_error_from_json(error, &err);
+        fprintf(stderr, "task %s: %s\n", cli_string(task, "task"), state);
+        (void)cli_fail(cli, &err);
+    }
+    return success ? CLI_DONE : CLI_FAILED;
+}
+
+int follow_and_report(struct cli *cli, const char *id, bool cancels)
+{
+    struct err err = {0};
+    g_autoptr(JsonObject) task = NULL;
+    if (follow_task(id, cancels, &task, &err) < 0)
+        return cli_fail(cli, &err);
+    return follow_report(cli, task);
+}

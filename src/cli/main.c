@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+
+static int cmd_version(struct cli *cli, int argc, char **argv);
+static int cmd_help(struct cli *cli, int argc, char **argv);
+
+static const struct cli_command commands[] = {
+    {"host", "ls", "", "hosts, with state and free memory", cmd_host_ls},
+    {"host", "show", "H", "what a host has and can do", cmd_host_show},
+    {"host", "add", "H --address A [--port 8443]", "register a host; prints its one-time enrolment token",
+     cmd_host_add},
+    {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
+    {"vm", "ls", "", "virtual machines", cmd_vm_ls},
+    {"vm", "show", "V", "one virtual machine", cmd_vm_show},
+    {"vm", "create",
+     "V --memory MIB --cpus N --host H [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
+     "[--accel auto|kvm|tcg] "
+     "[--cpu-model M] [--start]",
+     "register a virtual machine", cmd_vm_create},
+    {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
+    {"vm", "start", "V", "power on", cmd_vm_start},
+    {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},
+    {"vm", "console", "V [--log]", "what the guest wrote on its serial console; follows unless --log",
+     cmd_vm_console},
+    {"vm", "migrate",
+     "V --to H [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] [--channels N] "
+     "[--verify] [--dirty-source auto|async|sync]",
+     "move a running VM to another host", cmd_vm_migrate},
+    {"task", "ls", "[--limit N]", "newest tasks", cmd_task_ls},
+    {"task", "show", "T [--timeline]", "one task", cmd_task_show},
+    {"task", "follow", "T", "progress until the task ends", cmd_task_follow},
+    {"task", "cancel", "T", "end a task that has not handed the VM over yet", cmd_task_cancel},
+    {"event", "ls", "[--since ID]", "what happened", cmd_event_ls},
+    {"event", "follow", "[--since ID]", "what happens", cmd_event_follow},
+    {"token", "ls", "", "names of the API tokens", cmd_token_ls},
+    {"token", "create", "NAME", "a new API token, shown once", cmd_token_create},
+    {"token", "rm", "NAME", "revoke an API token", cmd_token_rm},
+    {"lab", NULL, "up|down|status|exec|service …", "a whole cluster on this machine, in network namespaces",
+     cmd_lab},
+    {"version", NULL, "", "version of this program", cmd_version},
+    {"help", NULL, "", "this list", cmd_help},
+};
+
+static const struct cli_command *current;
+
+const struct cli_command *cli_current(void)
+{
+    return current;
+}
+
+static int cmd_version(struct cli *cli, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    printf(cli->json ? "{\"version\":\"%s\"}\n" : "godwit %s\n", PROGRAM_VERSION);
+    return CLI_DONE;
+}
+
+static int cmd_help(struct cli *cli, int argc, char **argv)
+{
+    (void)cli;
+    (void)argc;
+    (void)argv;
+    puts("godwit: live migration of running virtual machines\n");
+    puts("Every command takes --json (one document on stdout). Exit status: 0 done, 1 failed, 2 usage.\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        printf("  %s%s%s %s\n      %s\n", commands[i].group, commands[i].name ? " " : "",
+               commands[i].name ? commands[i].name : "", commands[i].usage, commands[i].summary);
+    return CLI_DONE;
+}
+
+static const struct cli_command *find(const char *group, const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        if (!strcmp(commands[i].group, group) &&
+            (!commands[i].name || (name && !strcmp(commands[i].name, name))))
+            return &commands[i];
+    return NULL;
+}
+
+static int unknown(const char *group, const char *name)
+{
+    fprintf(stderr, "godwit: unknown command '%s%s%s'", group, name ? " " : "", name ? name : "");
+    bool group_known = false;
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        if (commands[i].name && !strcmp(commands[i].group, group)) {
+            if (group_known)
+                fprintf(stderr, ", %s", commands[i].name);
+            else
+                fprintf(stderr, "; %s knows %s", group, commands[i].name);
+            group_known = true;
+        }
+    fputs(group_known ? "\n" : "; see 'godwit help'\n", stderr);
+    return CLI_USAGE;
+}
+
+/* Takes --json out of the words before a "--". */
+static void take_json(struct cli *cli, int *argc, char **argv)
+{
+    int kept = 0;
+    bool literal = false;
+    for (int i = 0; i < *argc; i++) {
+        if (!strcmp(argv[i], "--"))
+            literal = true;
+        if (!literal && !strcmp(argv[i], "--json"))
+            cli->json = true;
+        else
+            argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+}
+
+int main(int argc, char **argv)
+{
+    (void)setlocale(LC_ALL, "");
+    log_init("godwit");
+    struct cli cli = {.program_path = argv[0]};
+    take_json(&cli, &argc, argv);
+    if (argc < 2) {
+        (void)cmd_help(&cli, argc, argv);
+        return CLI_USAGE;
+    }
+    const char *group = argv[1];
+    if (!strcmp(group, "--help") || !strcmp(group, "-h"))
+        group = "help";
+    if (!strcmp(group, "--version"))
+        group = "version";
+    current = find(group, argc > 2 ? argv[2] : NULL);
+    if (!current)
+        return unknown(group, argc > 2 ? argv[2] : NULL);
+    int skip = current->name ? 2 : 1;
+    return current->run(&cli, argc - skip, argv + skip);
+}
