@@ -9,8 +9,8 @@ int agent_client_new(const struct host *host, struct http_client **ret_client, s
 {
     const struct authority *authority = host->manager->authority;
     bool is_ipv6 = strchr(host->address, ':') != NULL;
-    g_autofree char *base = g_strdup_printf(is_ipv6 ? "https://[%s]:%u" : "https://%s:%u", host->address,
-                                            host->port);
+    g_autofree char *base =
+        g_strdup_printf(is_ipv6 ? "https://[%s]:%u" : "https://%s:%u", host->address, host->port);
     struct http_client_config config = {
         .base = base,
         .ca = authority->ca,
@@ -37,8 +37,8 @@ static gboolean refuse(void *data)
     return G_SOURCE_REMOVE;
 }
 
-void agent_call(struct host *host, const char *method, const char *path, JsonObject *body,
-                unsigned timeout_s, http_done done, void *user)
+void agent_call(struct host *host, const char *method, const char *path, JsonObject *body, unsigned timeout_s,
+                http_done done, void *user)
 {
     if (host->client) {
         http_client_call(host->client, method, path, body, timeout_s, NULL, done, user);

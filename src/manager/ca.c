@@ -37,8 +37,7 @@ static int open_ca(struct authority *authority, const char *state_dir, struct er
         if (http_ca_new("godwit CA", &authority->ca_cert, &authority->ca_key, err) ||
             write_pem(key_path, authority->ca_key, err) || write_pem(cert_path, authority->ca_cert, err))
             return err_prefix(err, "making the certificate authority");
-    } else if (read_pem(cert_path, &authority->ca_cert, err) ||
-               read_pem(key_path, &authority->ca_key, err)) {
+    } else if (read_pem(cert_path, &authority->ca_cert, err) || read_pem(key_path, &authority->ca_key, err)) {
         return err_prefix(err, "reading the certificate authority");
     }
     if (http_cert_fingerprint(authority->ca_cert, authority->fingerprint, err))

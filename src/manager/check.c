@@ -74,8 +74,9 @@ static void one_side(const struct check_input *input, const struct check_host *h
     if (!facts->migration_enabled) {
         struct err *err = next(findings);
         err_set(err, ERR_REFUSED, "migration-disabled", "migration is disabled on host '%s'", host->name);
-        err_fix(err, "set enabled=true in section [migration] of the agent's configuration on '%s' and "
-                     "restart the agent",
+        err_fix(err,
+                "set enabled=true in section [migration] of the agent's configuration on '%s' and "
+                "restart the agent",
                 host->name);
     }
     if (facts->qemu_problem[0]) {
@@ -177,4 +178,3 @@ int check_addresses(const struct host_facts *source, const struct host_facts *de
               destination->n_migration_addresses);
     return err_fix(err, "set addresses= in section [migration] of both agents' configurations");
 }
-

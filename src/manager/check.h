@@ -29,8 +29,8 @@ int check_request(const struct check_input *input, struct err *err);
 /* Phase "destination check": everything that forbids the move, destination first. Returns the number of
  * findings; each names side, cause and cure. */
 unsigned check_hosts(const struct check_input *input, struct err findings[CHECK_FINDINGS_MAX]);
-/* Fills the spec's addresses in pairs of one family, and the port; REFUSED "migration-addresses" if there is no
- * pair. */
+/* Fills the spec's addresses in pairs of one family, and the port; REFUSED "migration-addresses" if there is
+ * no pair. */
 int check_addresses(const struct host_facts *source, const struct host_facts *destination,
                     struct move_spec *spec, struct err *err);
 

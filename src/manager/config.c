@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
 #include <gio/gio.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "manager/manager.h"

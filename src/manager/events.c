@@ -86,8 +86,7 @@ void events_emit(struct events *events, const char *kind, const char *subject, J
     for (guint i = 0; i < events->followers->len; i++) {
         struct follower *follower = g_ptr_array_index(events->followers, i);
         if (!follower->task[0])
-            http_stream_send(follower->stream, kind, event.id,
-                             event_json(&event, json_object_ref(document)));
+            http_stream_send(follower->stream, kind, event.id, event_json(&event, json_object_ref(document)));
     }
 }
 

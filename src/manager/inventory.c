@@ -96,8 +96,7 @@ int inventory_open(struct manager *manager, struct err *err)
     manager->inventory = inventory;
     inventory->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, host_free);
     struct loading loading = {.manager = manager};
-    if (db_host_list(manager->db, load_host, &loading, err) ||
-        db_vm_list(manager->db, load_vm, manager, err))
+    if (db_host_list(manager->db, load_host, &loading, err) || db_vm_list(manager->db, load_vm, manager, err))
         return -1;
     if (err_is_set(&loading.err)) {
         *err = loading.err;
@@ -140,13 +139,17 @@ static int compare_hosts(const void *left, const void *right)
 
 static GPtrArray *sorted_hosts(struct inventory *inventory)
 {
-    GPtrArray *hosts = g_hash_table_get_values_as_ptr_array(inventory->hosts);
+    GPtrArray *hosts = g_ptr_array_new();
+    GHashTableIter iter;
+    void *host;
+    g_hash_table_iter_init(&iter, inventory->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &host))
+        g_ptr_array_add(hosts, host);
     g_ptr_array_sort(hosts, compare_hosts);
     return hosts;
 }
 
-int inventory_get_host(struct inventory *inventory, const char *name, struct host **ret_host,
-                       struct err *err)
+int inventory_get_host(struct inventory *inventory, const char *name, struct host **ret_host, struct err *err)
 {
     *ret_host = inventory_find_host(inventory, name);
     if (*ret_host)

@@ -23,10 +23,10 @@ struct host {
     bool has_facts;
     struct host_facts facts; /* valid if has_facts; old when disconnected */
     int64_t last_seen_ms;
-    int64_t saved_ms;   /* when facts were last stored */
-    unsigned misses;    /* polls in a row without an answer */
+    int64_t saved_ms; /* when facts were last stored */
+    unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
-    GHashTable *vms;    /* uuid -> struct vm_status, owned: what this host said last */
+    GHashTable *vms; /* uuid -> struct vm_status, owned: what this host said last */
     struct http_client *client;
 };
 
@@ -43,7 +43,8 @@ int inventory_add_host(struct manager *manager, const char *name, const char *ad
 /* After the enrolment was stored: starts to poll it. */
 void inventory_host_enrolled(struct host *host);
 int inventory_remove_host(struct manager *manager, struct host *host, struct err *err);
-void inventory_each_host(struct inventory *inventory, void (*call)(struct host *host, void *user), void *user);
+void inventory_each_host(struct inventory *inventory, void (*call)(struct host *host, void *user),
+                         void *user);
 JsonObject *inventory_host_json(const struct host *host);
 
 /* VMs, each once, merged over the hosts. */

@@ -59,6 +59,19 @@ static void finish(struct question *question, struct host *host, const struct er
     g_free(question);
 }
 
+static void forget_unseen(struct host *host, GHashTable *seen)
+{
+    g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    void *uuid;
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL))
+        if (!g_hash_table_contains(seen, uuid))
+            g_ptr_array_add(gone, g_strdup(uuid));
+    for (guint i = 0; i < gone->len; i++)
+        inventory_forget_vm(host, gone->pdata[i]);
+}
+
 static int take_vms(struct host *host, JsonObject *object, struct err *err)
 {
     JsonNode *node = object ? json_object_get_member(object, "vms") : NULL;
@@ -69,16 +82,12 @@ static int take_vms(struct host *host, JsonObject *object, struct err *err)
     for (guint i = 0; i < json_array_get_length(list); i++) {
         struct vm_status vm;
         JsonNode *element = json_array_get_element(list, i);
-        if (!JSON_NODE_HOLDS_OBJECT(element) ||
-            vm_status_from_json(json_node_get_object(element), &vm, err))
+        if (!JSON_NODE_HOLDS_OBJECT(element) || vm_status_from_json(json_node_get_object(element), &vm, err))
             return err_prefix(err, "VM number %u of host %s", i, host->name);
         (void)g_hash_table_add(seen, g_strdup(vm.spec.uuid));
         inventory_note_vm(host, &vm);
     }
-    g_autoptr(GPtrArray) known = g_hash_table_get_keys_as_ptr_array(host->vms);
-    for (guint i = known->len; i-- > 0;)
-        if (!g_hash_table_contains(seen, known->pdata[i]))
-            inventory_forget_vm(host, known->pdata[i]);
+    forget_unseen(host, seen);
     return 0;
 }
 

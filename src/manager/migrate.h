@@ -22,16 +22,16 @@ void migrate_enter_end(struct task *task);
 /* A call that made something on that side came back after the ending began: that side is told once more. */
 void migrate_end_prepared(struct task *task, struct task_side *side);
 
-/* migrate_watch.c: follows both sides by long polling until their serials change. `changed` is called on every
- * answer and on every failed call. */
+/* migrate_watch.c: follows both sides by long polling until their serials change. `changed` is called on
+ * every answer and on every failed call. */
 void migrate_watch(struct task *task, struct task_side *side,
                    void (*changed)(struct task *task, struct task_side *side));
 /* Takes an answer of GET moves/ID into the side; false if nothing came that could be used. */
 bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *object,
                          const struct err *err);
 
-/* migrate_relay.c: called while the source is GIVEN; passes COMMIT and the verdict between the sides when they
- * do not find each other. */
+/* migrate_relay.c: called while the source is GIVEN; passes COMMIT and the verdict between the sides when
+ * they do not find each other. */
 void migrate_relay(struct task *task);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Phases 6 and 7: the two sides work, the manager follows. They need nothing from it any more, so a restart of
- * the manager costs nothing here. */
+/* Phases 6 and 7: the two sides work, the manager follows. They need nothing from it any more, so a restart
+ * of the manager costs nothing here. */
 #include "base/clock.h"
 #include "manager/migrate.h"
 
@@ -34,8 +34,8 @@ static void fail_side(struct task *task, const struct task_side *side)
     task_fail(task, &err, side->label);
 }
 
-/* The source's agent has forgotten the move: it was restarted. Either it took the VM back, or the move was over
- * and the destination runs it. The ending finds out which. */
+/* The source's agent has forgotten the move: it was restarted. Either it took the VM back, or the move was
+ * over and the destination runs it. The ending finds out which. */
 static void source_forgot(struct task *task)
 {
     struct err err = {0};

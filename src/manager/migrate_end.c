@@ -12,7 +12,8 @@
 #define CALL_TIMEOUT_S 3
 #define RETRY_MS 300
 #define TICK_MS 250
-/* How long a settled source waits for a destination that says nothing, and for one that does not come to an end. */
+/* How long a settled source waits for a destination that says nothing, and for one that does not come to an
+ * end. */
 #define SILENCE_NS NS_PER_S
 #define PATIENCE_NS (10 * NS_PER_S)
 
@@ -148,8 +149,8 @@ struct looking {
     unsigned serial;
 };
 
-/* The source does not know the move: it never began there, or the agent was restarted. Its list of VMs is drawn
- * from its journals: if the VM is not there, it was given away. */
+/* The source does not know the move: it never began there, or the agent was restarted. Its list of VMs is
+ * drawn from its journals: if the VM is not there, it was given away. */
 static void source_listed(const struct err *err, void *user)
 {
     g_autofree struct looking *looking = user;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Phases 8 and 9: ownership has moved, so nothing here can fail the task; what a silent host leaves undone, the
- * inventory does when it is back (tasks_reap). */
+/* Phases 8 and 9: ownership has moved, so nothing here can fail the task; what a silent host leaves undone,
+ * the inventory does when it is back (tasks_reap). */
 #include "base/clock.h"
 #include "base/log.h"
 #include "manager/migrate.h"

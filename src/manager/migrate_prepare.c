@@ -42,8 +42,7 @@ static void fill_check(const struct host *host, const char *name, struct check_h
 static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
 {
     struct inventory *inventory = task->manager->inventory;
-    struct check_input input = {
-        .vm = ret_vm, .options = &task->options, .protocol = MANAGER_PROTOCOL};
+    struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = MANAGER_PROTOCOL};
     if (inventory_get_vm(inventory, task->vm_uuid, ret_vm, err))
         return -1;
     if (strcmp(ret_vm->host, task->source_host) != 0) {
@@ -101,8 +100,8 @@ struct refreshed {
     unsigned serial;
 };
 
-/* The facts are as fresh as they can be now. A host that did not answer shows as disconnected, or the call fails
- * and is tried again. */
+/* The facts are as fresh as they can be now. A host that did not answer shows as disconnected, or the call
+ * fails and is tried again. */
 static void facts_are_fresh(const struct err *call_err, void *user)
 {
     g_autofree struct refreshed *refreshed = user;

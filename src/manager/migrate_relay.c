@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The source is GIVEN: it is stopped and repeats COMMIT until it learns a verdict. When the jobs have lost each
- * other, the manager is the other path: COMMIT to the destination's agent, its verdict to the source's. Both may
- * be given any number of times. The manager cannot forge either: they are secrets of the agents.
+ * The source is GIVEN: it is stopped and repeats COMMIT until it learns a verdict. When the jobs have lost
+ * each other, the manager is the other path: COMMIT to the destination's agent, its verdict to the source's.
+ * Both may be given any number of times. The manager cannot forge either: they are secrets of the agents.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -26,11 +26,11 @@ static void end_in_doubt(struct task *task)
 {
     struct err err = {0};
     err_set(&err, ERR_IN_DOUBT, "ownership-in-doubt",
-            "VM '%s' is stopped on host '%s', and host '%s' cannot say whether it took it over", task->vm_name,
-            task->source_host, task->destination_host);
+            "VM '%s' is stopped on host '%s', and host '%s' cannot say whether it took it over",
+            task->vm_name, task->source_host, task->destination_host);
     err_cause(&err, "the destination's record of this migration is gone");
-    err_fix(&err, "make sure that '%s' does not run the VM, then: godwit vm settle %s", task->destination_host,
-            task->vm_name);
+    err_fix(&err, "make sure that '%s' does not run the VM, then: godwit vm settle %s",
+            task->destination_host, task->vm_name);
     err_place(&err, move_phase_name(task->phase), "destination");
     log_error(&err, "task %s ends", task->id);
     task->is_ending = true;
@@ -54,8 +54,7 @@ static bool is_verdict(const char *name)
 
 static void destination_told(struct task *task, JsonObject *object, const struct err *err)
 {
-    const char *verdict =
-        object ? json_object_get_string_member_with_default(object, "verdict", NULL) : NULL;
+    const char *verdict = object ? json_object_get_string_member_with_default(object, "verdict", NULL) : NULL;
     if (!err_is_set(err) && is_verdict(verdict)) {
         log_info("task %s: relays verdict %s to host %s", task->id, verdict, task->source_host);
         g_autofree char *path = task_move_path(task, "/verdict");

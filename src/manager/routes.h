@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manager's API: each handler reads the request, asks the part that knows, answers. The bodies are described
- * in API.md. */
+/* The manager's API: each handler reads the request, asks the part that knows, answers. The bodies are
+ * described in API.md. */
 #ifndef MANAGER_ROUTES_H
 #define MANAGER_ROUTES_H
 

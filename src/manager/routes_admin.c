@@ -90,7 +90,7 @@ static int add(struct manager *manager, struct http_request *request, JsonObject
 void route_token_add(struct http_request *request, void *user)
 {
     struct err err = {0};
-    JsonObject *object;
+    JsonObject *object = NULL;
     if (add(user, request, &object, &err))
         http_fail(request, &err);
     else

@@ -47,7 +47,7 @@ static int enroll(struct manager *manager, struct http_request *request, JsonObj
 void route_enroll(struct http_request *request, void *user)
 {
     struct err err = {0};
-    JsonObject *object;
+    JsonObject *object = NULL;
     if (enroll(user, request, &object, &err))
         http_fail(request, &err);
     else
@@ -122,7 +122,7 @@ static int add_host(struct manager *manager, struct http_request *request, JsonO
 void route_host_add(struct http_request *request, void *user)
 {
     struct err err = {0};
-    JsonObject *object;
+    JsonObject *object = NULL;
     if (add_host(user, request, &object, &err))
         http_fail(request, &err);
     else
@@ -146,7 +146,8 @@ static int check_removal(struct host *host, struct err *err)
     unsigned n_vms = g_hash_table_size(host->vms);
     if (host->state != HOST_CONNECTED || !n_vms)
         return 0;
-    err_set(err, ERR_REFUSED, "host-in-use", "host '%s' has %u VM%s", host->name, n_vms, n_vms == 1 ? "" : "s");
+    err_set(err, ERR_REFUSED, "host-in-use", "host '%s' has %u VM%s", host->name, n_vms,
+            n_vms == 1 ? "" : "s");
     return err_fix(err, "move or remove its VMs first");
 }
 

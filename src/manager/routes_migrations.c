@@ -62,7 +62,8 @@ static int create(struct manager *manager, struct http_request *request, char re
     static const char *const members[] = {"vm", "destination", "options", "client_key", NULL};
     JsonObject *body;
     struct wish wish;
-    if (routes_body(request, members, &body, err) || routes_text(body, "client_key", "", &wish.client_key, err))
+    if (routes_body(request, members, &body, err) ||
+        routes_text(body, "client_key", "", &wish.client_key, err))
         return -1;
     if (strlen(wish.client_key) >= TASK_CLIENT_KEY_MAX)
         return err_set(err, ERR_BAD_REQUEST, "client-key", "client_key must be shorter than %d bytes",

@@ -159,8 +159,8 @@ void route_vm_stop(struct http_request *request, void *user)
     struct vm_status vm;
     struct host *host;
     struct err err = {0};
-    bool force;
-    gint64 timeout_s;
+    bool force = false;
+    gint64 timeout_s = 0;
     if (read_stop(request, &force, &timeout_s, &err)) {
         http_fail(request, &err);
         return;

@@ -42,11 +42,11 @@ struct task_side {
     bool is_known;     /* status is valid */
     bool is_missing;   /* the agent said that it does not know the move */
     struct move_status status;
-    uint64_t silent_since_ns; /* 0 = it answers */
-    bool is_watched;          /* a long poll is under way */
+    uint64_t silent_since_ns;                                   /* 0 = it answers */
+    bool is_watched;                                            /* a long poll is under way */
     void (*changed)(struct task *task, struct task_side *side); /* of the watch */
-    unsigned serial;          /* of the watch or the ending; calls of an earlier one are dropped */
-    bool is_preparing;        /* a PUT or the start is under way */
+    unsigned serial;   /* of the watch or the ending; calls of an earlier one are dropped */
+    bool is_preparing; /* a PUT or the start is under way */
     enum end_step end;
     bool has_answered; /* since the ending began */
 };
@@ -82,7 +82,7 @@ struct task {
     uint64_t progress_ns; /* when that was */
     uint64_t given_ns;    /* when the source was first seen as given, 0 = not */
     bool is_relaying;
-    uint64_t end_start_ns; /* when the ending began */
+    uint64_t end_start_ns;     /* when the ending began */
     unsigned unknown_verdicts; /* answers of a destination that does not know the session */
 };
 
@@ -107,7 +107,8 @@ struct task *tasks_find_by_vm(struct manager *manager, const char *uuid);
 void tasks_each(struct manager *manager, void (*call)(struct task *task, void *user), void *user);
 /* The host is removed while it is silent: its tasks end IN_DOUBT. */
 void tasks_host_removed(struct manager *manager, const char *host);
-/* Moves on a host that belong to no open task (it was away when the task ended) are cancelled and forgotten. */
+/* Moves on a host that belong to no open task (it was away when the task ended) are cancelled and forgotten.
+ */
 void tasks_reap(struct manager *manager, const char *host);
 /* The document of any task, open or final; found. Transfer full. */
 int tasks_document(struct manager *manager, const char *id, JsonObject **ret_document, struct err *err);
@@ -121,7 +122,8 @@ void task_fail(struct task *task, const struct err *why, const char *side);
 void task_finish_failed(struct task *task);
 /* The ending found out that the destination runs the VM: goes on as a success. */
 void task_rescue(struct task *task);
-/* Cancel by the operator. `done` is called once: err is set if it is refused; the task may be gone by then. */
+/* Cancel by the operator. `done` is called once: err is set if it is refused; the task may be gone by then.
+ */
 typedef void (*task_cancelled)(const struct err *err, void *user);
 void task_cancel(struct task *task, task_cancelled done, void *user);
 /* Progress inside the phase, 0 .. 1, and a new document for those who follow. */
@@ -148,8 +150,8 @@ struct task_call_spec {
 };
 /* Dropped when the task's state changes. */
 void task_call(struct task *task, const struct task_call_spec *call, task_done done);
-/* As task_call, for calls that make something on an agent: the side is `is_preparing` until the answer, and an
- * ending that began meanwhile learns of it (migrate_end_prepared). */
+/* As task_call, for calls that make something on an agent: the side is `is_preparing` until the answer, and
+ * an ending that began meanwhile learns of it (migrate_end_prepared). */
 void task_prepare_call(struct task *task, const struct task_call_spec *call, task_done done);
 /* Dropped when the side's serial changes. */
 typedef void (*task_side_done)(struct task *task, struct task_side *side, JsonObject *object,

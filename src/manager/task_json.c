@@ -87,7 +87,8 @@ static void set_eta(JsonObject *object, const struct task *task, const struct mo
 /* What was measured; it comes from the source, which sees both ends of the downtime. */
 static void add_measurements(JsonObject *object, const struct task *task)
 {
-    const struct move_status *status = task->source.is_known ? &task->source.status : &task->destination.status;
+    const struct move_status *status =
+        task->source.is_known ? &task->source.status : &task->destination.status;
     double seconds = (double)status->copy_ns / (double)NS_PER_S;
     json_object_set_double_member(object, "downtime_ms", ns_to_ms(status->downtime_ns));
     set_count(object, "stun_us", status->stun_ns / 1000);

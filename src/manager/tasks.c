@@ -24,7 +24,12 @@ static int compare_numbers(const void *left, const void *right)
 
 void tasks_each(struct manager *manager, void (*call)(struct task *task, void *user), void *user)
 {
-    g_autoptr(GPtrArray) open = g_hash_table_get_values_as_ptr_array(manager->tasks->open);
+    g_autoptr(GPtrArray) open = g_ptr_array_new();
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, manager->tasks->open);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        g_ptr_array_add(open, value);
     g_ptr_array_sort(open, compare_numbers);
     g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < open->len; i++)

@@ -3,9 +3,9 @@
  * The manager's database: all SQL of the product sits behind this interface, one source file per object.
  *
  * Every call is synchronous (a write takes less than a millisecond and the manager is never on a guest's
- * path), durable when it returns 0, and belongs to one thread. A call that fails changed nothing. Text in rows
- * is borrowed: it is valid during the callback only. Where a call says "found", it returns 1 for a row, 0 for
- * none, -1 for an error.
+ * path), durable when it returns 0, and belongs to one thread. A call that fails changed nothing. Text in
+ * rows is borrowed: it is valid during the callback only. Where a call says "found", it returns 1 for a row,
+ * 0 for none, -1 for an error.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H

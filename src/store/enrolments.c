@@ -22,8 +22,8 @@ int db_enrolment_use(struct db *db, const char *host, const char *hash, int64_t 
     if (db_begin(db, err))
         return -1;
     int used = -1;
-    if (!statement_run(db, "UPDATE enrolments SET used_ms=? WHERE host=? AND hash=? AND used_ms=0", err, "itt",
-                       now_ms, host, hash))
+    if (!statement_run(db, "UPDATE enrolments SET used_ms=? WHERE host=? AND hash=? AND used_ms=0", err,
+                       "itt", now_ms, host, hash))
         used = sqlite3_changes(db_connection(db)) == 1;
     if (used == 1 && statement_run(db, "UPDATE hosts SET enrolled=1 WHERE name=?", err, "t", host))
         used = -1;

@@ -5,12 +5,11 @@
 
 int db_event_add(struct db *db, const struct db_event *event, uint64_t *ret_id, struct err *err)
 {
-    if (statement_run(db, "INSERT INTO events (time_ms, kind, subject, document) VALUES (?,?,?,?)", err, "ittt",
-                      event->time_ms, event->kind, event->subject, event->document))
+    if (statement_run(db, "INSERT INTO events (time_ms, kind, subject, document) VALUES (?,?,?,?)", err,
+                      "ittt", event->time_ms, event->kind, event->subject, event->document))
         return -1;
     *ret_id = (uint64_t)sqlite3_last_insert_rowid(db_connection(db));
-    return statement_run(db, "DELETE FROM events WHERE id <= ?", err, "i",
-                         (int64_t)*ret_id - DB_EVENTS_KEPT);
+    return statement_run(db, "DELETE FROM events WHERE id <= ?", err, "i", (int64_t)*ret_id - DB_EVENTS_KEPT);
 }
 
 int db_event_list(struct db *db, uint64_t since, unsigned limit,

@@ -5,8 +5,8 @@
 
 int db_host_add(struct db *db, const char *name, const char *address, uint16_t port, struct err *err)
 {
-    if (statement_run(db, "INSERT INTO hosts (name, address, port) VALUES (?,?,?) ON CONFLICT DO NOTHING", err,
-                      "tti", name, address, (int64_t)port))
+    if (statement_run(db, "INSERT INTO hosts (name, address, port) VALUES (?,?,?) ON CONFLICT DO NOTHING",
+                      err, "tti", name, address, (int64_t)port))
         return -1;
     if (sqlite3_changes(db_connection(db)) == 1)
         return 0;
@@ -30,7 +30,8 @@ int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *us
                  struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    if (statement_start(db, "SELECT name, address, port, enrolled, facts, last_seen_ms FROM hosts ORDER BY name",
+    if (statement_start(db,
+                        "SELECT name, address, port, enrolled, facts, last_seen_ms FROM hosts ORDER BY name",
                         &statement, err, ""))
         return -1;
     int more;

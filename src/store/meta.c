@@ -8,8 +8,8 @@
 
 int db_meta_set(struct db *db, const char *key, const char *value, struct err *err)
 {
-    return statement_run(db, "INSERT INTO meta VALUES (?,?) ON CONFLICT DO UPDATE SET value=excluded.value", err,
-                         "tt", key, value);
+    return statement_run(db, "INSERT INTO meta VALUES (?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
+                         err, "tt", key, value);
 }
 
 int db_meta_get(struct db *db, const char *key, char **ret_value, struct err *err)

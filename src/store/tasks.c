@@ -77,8 +77,8 @@ int db_task_get_by_key(struct db *db, const char *client_key, db_task_row row, v
 int db_task_list(struct db *db, unsigned limit, db_task_row row, void *user, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    if (statement_start(db, "SELECT " COLUMNS " FROM tasks ORDER BY number DESC LIMIT ?", &statement, err, "i",
-                        (int64_t)limit))
+    if (statement_start(db, "SELECT " COLUMNS " FROM tasks ORDER BY number DESC LIMIT ?", &statement, err,
+                        "i", (int64_t)limit))
         return -1;
     return give_all(db, statement, row, user, err);
 }
@@ -86,7 +86,8 @@ int db_task_list(struct db *db, unsigned limit, db_task_row row, void *user, str
 int db_task_list_open(struct db *db, db_task_row row, void *user, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    if (statement_start(db, "SELECT " COLUMNS " FROM tasks WHERE final=0 ORDER BY number", &statement, err, ""))
+    if (statement_start(db, "SELECT " COLUMNS " FROM tasks WHERE final=0 ORDER BY number", &statement, err,
+                        ""))
         return -1;
     return give_all(db, statement, row, user, err);
 }

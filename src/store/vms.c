@@ -5,7 +5,8 @@
 
 int db_vm_put(struct db *db, const struct db_vm *vm, struct err *err)
 {
-    return statement_run(db, "INSERT INTO vms VALUES (?,?,?) ON CONFLICT DO UPDATE SET status=excluded.status",
+    return statement_run(db,
+                         "INSERT INTO vms VALUES (?,?,?) ON CONFLICT DO UPDATE SET status=excluded.status",
                          err, "ttt", vm->uuid, vm->host, vm->status);
 }
 
