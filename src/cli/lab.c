@@ -96,15 +96,10 @@ static int issue_token(const struct lab *lab, struct err *err)
     g_autofree char *program = lab_program(lab, "godwitd");
     g_autofree char *config = lab_path(lab, "manager/manager.conf");
     g_autofree char *output = NULL;
-    const char *argv[] = {program, "token", "--config", config, NULL};
+    const char *argv[] = {program, "token", "--name", "lab", "--config", config, NULL};
     if (lab_run(argv, &output, err) < 0)
         return -1;
-    /* "admin token: TEXT" */
-    const char *at = strstr(output, "admin token: ");
-    if (!at)
-        return err_set(err, ERR_INTERNAL, "no-token", "godwitd printed no admin token");
-    g_auto(GStrv) words = g_strsplit_set(at + strlen("admin token: "), " \n", 2);
-    return lab_write_cli_config(lab, words[0], err);
+    return lab_write_cli_config(lab, g_strstrip(output), err);
 }
 
 static int lab_client(const struct lab *lab, struct http_client **ret_client, struct err *err)
@@ -233,6 +228,23 @@ static int say_up(struct cli *cli, const struct lab *lab, const char *how)
     return CLI_DONE;
 }
 
+/* What the daemons said last, since their logs are about to go. */
+static void show_logs(const struct lab *lab)
+{
+    g_autofree char *pattern = lab_path(lab, "log");
+    g_autoptr(GDir) dir = g_dir_open(pattern, 0, NULL);
+    for (const char *name; dir && (name = g_dir_read_name(dir));) {
+        g_autofree char *path = g_build_filename(pattern, name, NULL);
+        g_autofree char *text = NULL;
+        if (!g_file_get_contents(path, &text, NULL, NULL))
+            continue;
+        const char *at = text + strlen(text);
+        for (int lines = 0; at > text && lines <= 10; at--)
+            lines += at[-1] == '\n';
+        fprintf(stderr, "--- %s\n%s", name, at == text ? at : at + 2);
+    }
+}
+
 static int lab_up(struct cli *cli, struct lab *lab)
 {
     struct err err = {0};
@@ -257,6 +269,7 @@ static int lab_up(struct cli *cli, struct lab *lab)
     if (bring_up(lab, &err) == 0)
         return say_up(cli, lab, "is up");
     (void)cli_fail(cli, &err);
+    show_logs(lab);
     struct err cleanup_err = {0};
     if (bring_down(lab, &cleanup_err) < 0)
         (void)cli_fail(cli, &cleanup_err);

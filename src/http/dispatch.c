@@ -123,8 +123,13 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
 static gboolean on_certificate(SoupServerMessage *msg, GTlsCertificate *certificate,
                                GTlsCertificateFlags errors, gpointer user)
 {
-    (void)msg, (void)certificate, (void)errors, (void)user;
-    return TRUE; /* judged by access_check */
+    (void)errors, (void)user;
+    /* Only the first message of a connection sees the handshake; access_check judges each one. */
+    GSocket *socket = soup_server_message_get_socket(msg);
+    if (socket)
+        g_object_set_data_full(G_OBJECT(socket), SERVER_PEER_CERTIFICATE, g_object_ref(certificate),
+                               g_object_unref);
+    return TRUE;
 }
 
 static void on_started(SoupServer *soup, SoupServerMessage *msg, gpointer user)

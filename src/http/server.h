@@ -8,6 +8,9 @@
 
 #include "http/http.h"
 
+/* Name under which a connection's socket carries the certificate that its client showed. */
+#define SERVER_PEER_CERTIFICATE "peer-certificate"
+
 struct http_server {
     SoupServer *soup;
     struct http_server_config config; /* `certificate` and `client_ca` are references */
