@@ -33,7 +33,7 @@
 struct fake_programs fake_programs;
 
 /* The child has fds[i] as number 3 + i and is an unprivileged user. */
-static pid_t spawn(const char *program, char *const argv[], const int *fds, unsigned n_fds)
+static pid_t spawn(const char *program, const char *const argv[], const int *fds, unsigned n_fds)
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -50,7 +50,7 @@ static pid_t spawn(const char *program, char *const argv[], const int *fds, unsi
         setresuid(CHILD_UID, CHILD_UID, CHILD_UID) < 0)
         _exit(90);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)fexecve(high, argv, environ);
+    (void)fexecve(high, (char *const *)argv, environ);
     _exit(91);
 }
 
@@ -64,7 +64,7 @@ static void start_door(struct fake_world *world)
     assert_int_equal(listen(listener, 64), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&any, &size), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    char *const argv[] = {"door", "--control", "3", "--listen", "4", NULL};
+    const char *const argv[] = {"door", "--control", "3", "--listen", "4", NULL};
     int fds[] = {ends[1], listener};
     world->door = spawn(fake_programs.door, argv, fds, 2);
     world->door_control = ends[0];
@@ -147,7 +147,7 @@ static void start_job(struct fake_side *side, const char *program, const struct 
     struct ctl_msg msg;
     int ends[2];
     int ram = side->ram;
-    char *const argv[] = {"job", "--control", "3", NULL};
+    const char *const argv[] = {"job", "--control", "3", NULL};
     *side = (struct fake_side){.ram = ram, .state_in = -1};
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     side->job = spawn(program, argv, &ends[1], 1);
