@@ -87,23 +87,34 @@ void fake_world_start(struct fake_world *world)
     start_door(world);
 }
 
-void fake_kill_job(struct fake_side *side)
+static int collect_job(struct fake_side *side)
 {
-    if (!side->job)
-        return;
-    (void)kill(side->job, SIGKILL);
-    fake_reap_job(side);
-}
-
-void fake_reap_job(struct fake_side *side)
-{
-    assert_int_equal(waitpid(side->job, NULL, 0), side->job);
+    int status = -1;
+    assert_int_equal(waitpid(side->job, &status, 0), side->job);
     side->job = 0;
     (void)close(side->control);
     side->control = -1;
     if (side->state_in >= 0)
         (void)close(side->state_in);
     side->state_in = -1;
+    return status;
+}
+
+void fake_kill_job(struct fake_side *side)
+{
+    if (!side->job)
+        return;
+    (void)kill(side->job, SIGKILL);
+    (void)collect_job(side);
+}
+
+/* A signal (of the system call filter, too) or a sanitizer's finding shows in the status. */
+void fake_reap_job(struct fake_side *side)
+{
+    int status = collect_job(side);
+    assert_true(side->has_result);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), side->result.ok ? 0 : 1);
 }
 
 void fake_world_end(struct fake_world *world)
@@ -112,7 +123,9 @@ void fake_world_end(struct fake_world *world)
     fake_kill_job(&world->destination);
     if (world->door) {
         (void)close(world->door_control); /* the door's signal to end */
-        assert_int_equal(waitpid(world->door, NULL, 0), world->door);
+        int status = -1;
+        assert_int_equal(waitpid(world->door, &status, 0), world->door);
+        assert_int_equal(status, 0);
         world->door = 0;
     }
     if (world->destination.ram >= 0)
