@@ -268,7 +268,8 @@ static void serve_request(struct fake_world *world, struct fake_side *side, cons
     case CTL_STOP:
         fake_guest_stop(&world->guest);
         world->guest_is_stopped = true;
-        answer(side, msg, NULL, 0, -1);
+        if (!world->faults.silent_stop)
+            answer(side, msg, NULL, 0, -1);
         break;
     case CTL_SAVE:
         serve_save(world, msg);
@@ -286,7 +287,10 @@ static void serve_request(struct fake_world *world, struct fake_side *side, cons
         break;
     case CTL_CONT:
         assert_memory_equal(msg->body, world->commit, sizeof world->commit);
-        answer(side, msg, &verdict, sizeof verdict, -1);
+        if (world->faults.kill_at_cont)
+            fake_kill_job(side);
+        else
+            answer(side, msg, &verdict, sizeof verdict, -1);
         break;
     case CTL_QUIT:
         assert_memory_equal(msg->body, &verdict, sizeof verdict);

@@ -48,8 +48,10 @@ struct fake_side {
 
 /* What the agents do differently in a test. */
 struct fake_faults {
-    bool refuse_load; /* LOAD is answered by FAILED */
-    bool bad_verdict; /* CONT is answered by RETURNED */
+    bool refuse_load;  /* LOAD is answered by FAILED */
+    bool bad_verdict;  /* CONT is answered by RETURNED */
+    bool silent_stop;  /* STOP is never answered */
+    bool kill_at_cont; /* the destination's job is killed instead of an answer to CONT */
 };
 
 struct fake_world {
