@@ -44,8 +44,8 @@ soak: stage guests
 compare: stage guests
 	@tests/compare.sh $(BUILD)
 
-sanitize: deps
-	@tests/sanitize.sh
+sanitize: all
+	@tests/run-all $(BUILD) sanitizers
 
 lint: deps
 	@tests/lint/lint.py
@@ -54,4 +54,4 @@ format: deps
 	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan
+	rm -rf $(BUILD)

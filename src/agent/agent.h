@@ -7,9 +7,11 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "base/err.h"
 #include "model/host.h"
 
 struct door;
+struct qemu_caps;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -43,9 +45,13 @@ struct agent_config {
 struct agent {
     struct agent_config config;
     struct host_facts facts; /* refreshed by facts.c */
-    GHashTable *vms;         /* uuid -> struct vm, owned (agent/vm.h) */
-    GHashTable *moves;       /* id -> struct move, owned (agent/moves.h) */
-    struct door *door;       /* NULL when migration is disabled (agent/door.h) */
+    struct qemu_caps
+        *qemu;         /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
+    gid_t kvm_group;   /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
+    bool kvm_works;    /* for QEMU's user; facts.accel_reason says why not */
+    GHashTable *vms;   /* uuid -> struct vm, owned (agent/vm.h) */
+    GHashTable *moves; /* id -> struct move, owned (agent/moves.h) */
+    struct door *door; /* NULL when migration is disabled (agent/door.h) */
 };
 
 #endif

@@ -7,6 +7,9 @@
 #ifndef AGENT_JOURNAL_H
 #define AGENT_JOURNAL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/err.h"
 #include "model/move.h"
 
@@ -22,28 +25,42 @@ enum journal_step {
     JOURNAL_RETURNED, /* destination: owned it, `cont` failed, gave it back */
 };
 
+/* The last session in which this host was a destination, kept when a later session takes the entry over: its
+ * source may still ask. */
+struct journal_past {
+    char session[MODEL_UUID_SIZE]; /* "" if none */
+    enum move_verdict verdict;
+    uint8_t secret[MOVE_SECRET_SIZE]; /* of that verdict */
+};
+
 struct journal_entry {
     enum journal_step step;
     uint64_t epoch;
     char session[MODEL_UUID_SIZE]; /* the move's id, "" if none */
     bool is_destination;           /* of that session */
-    /* own secrets (the side's own), and the hashes of the other side's */
+    /* The side's own secrets (source: commit; destination: the other four), and SHA-256 of the other side's.
+     */
     uint8_t commit[MOVE_SECRET_SIZE], ready[MOVE_SECRET_SIZE], running[MOVE_SECRET_SIZE],
         aborted[MOVE_SECRET_SIZE], returned[MOVE_SECRET_SIZE];
+    struct journal_past past;
 };
 
 struct journal;
 
-/* Opens or creates (0600). A file with no valid slot is ERR_CORRUPT "journal-corrupt": the VM must not be
- * started (operator: settle). */
+/* Opens or creates (0600; durable at once, step NONE). A second open of the same path gives the same object,
+ * so that there is one order of writes; each open has its close. A file with no valid slot is ERR_CORRUPT
+ * "journal-corrupt": the VM must not be started (operator: settle). Main-loop thread. */
 int journal_open(const char *path, struct journal **ret_journal, struct err *err);
+/* NULL ok. Writes under way are still finished and reported. */
 void journal_close(struct journal *journal);
+/* The last durable entry. */
 void journal_read(const struct journal *journal, struct journal_entry *ret_entry);
-/* Durable before `done` is called (from the main loop; the write runs on a worker thread); writes of one
- * journal happen in the order of the calls. */
+/* Durable before `done` (may be NULL) is called from the main loop; the write runs on a worker thread; writes
+ * of one journal happen in the order of the calls. On failure journal_read still gives the older entry, and
+ * the file holds either of the two. */
 void journal_write(struct journal *journal, const struct journal_entry *entry,
                    void (*done)(const struct err *err, void *user), void *user);
-/* The same, blocking, for start-up and for tests. */
+/* The same, blocking, for start-up and for tests; not while a journal_write is under way (ERR_RETRY). */
 int journal_write_sync(struct journal *journal, const struct journal_entry *entry, struct err *err);
 const char *journal_step_name(enum journal_step step); /* "OWNED", ... as in the model */
 /* True if this host may run the VM's vCPUs according to the last durable entry: OWNED, SENDING or RESUMED. */

@@ -11,17 +11,23 @@
 
 struct qmp;
 struct journal;
+struct vm_process;
 
 struct vm {
     struct agent *agent;
     struct vm_status status;
-    struct journal *journal; /* agent/journal.h; open as long as the VM is registered */
-    struct qmp *qmp;         /* NULL when off */
-    int pidfd;               /* of QEMU, or -1 */
-    int ram_fd;              /* memfd, or -1; the agent's own reference */
-    uint64_t ram_size;       /* bytes */
-    bool incoming;           /* started with -incoming, not yet running here */
-    bool ending;             /* its end was asked for: not a crash */
+    struct journal *journal;    /* agent/journal.h; open as long as the VM is registered */
+    struct qmp *qmp;            /* NULL when off */
+    int pidfd;                  /* of QEMU, or -1 */
+    int ram_fd;                 /* memfd, or -1; the agent's own reference */
+    uint64_t ram_size;          /* bytes */
+    bool incoming;              /* started with -incoming, not yet running here */
+    bool ending;                /* its end was asked for: not a crash */
+    struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
+    /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
+     * move sets it to learn of a crash. May be NULL. */
+    void (*ended)(struct vm *vm, void *user);
+    void *ended_user;
 };
 
 /* The answer to an asynchronous verb: err is not set on success. Called exactly once, from the main loop. */
@@ -52,8 +58,8 @@ int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *a
 
 /* ---- verbs of a move (called by moves.c and handover.c only) ---- */
 /* Destination: registers the VM as a shell and starts QEMU with -S -incoming defer, empty memfd,
- * x-ignore-shared, late-block-activate, announce-rounds 0. The journal is already INCOMING. On failure
- * nothing is left. */
+ * x-ignore-shared, late-block-activate, announce-rounds 0. The journal is already INCOMING; it becomes the
+ * VM's. On failure nothing is left: `done` gets vm == NULL and the journal is still the caller's. */
 void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel, struct journal *journal,
               vm_done done, void *user);
 /* Source: QMP stop; done when the guest stands still. */
@@ -75,8 +81,8 @@ void vm_cont(struct vm *vm, unsigned deadline_ms,
 /* Ends QEMU (QMP quit, then SIGKILL by pidfd) without asking the guest; done when the process is gone and
  * tap, memfd and sockets are released. */
 void vm_end(struct vm *vm, vm_done done, void *user);
-/* Forgets a VM that this host no longer owns (GONE, ABORTED, RETURNED): config file away; the journal is kept
- * by journal.c. Frees vm. */
+/* Forgets a VM that this host no longer owns (GONE, ABORTED, RETURNED): config file away; the journal is
+ * closed, its file stays. Frees vm once the main loop is reached again. */
 void vm_forget(struct vm *vm);
 /* Source: what a job needs. Asks the trace object for a fresh pair (blocking at most 1 s on a local socket),
  * finds where QEMU maps the memfd, opens /proc/PID/pagemap. The caller closes all five descriptors. */

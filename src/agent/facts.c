@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/facts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/network.h"
+#include "agent/probe.h"
+#include "agent/vm.h"
+#include "agent/vm_check.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "qemu/caps.h"
+
+#define PROTOCOL_VERSION 1
+#define CPUINFO_LINE_MAX 8192
+
+static bool cpu_has_virtualization(void)
+{
+    auto_file file = fopen("/proc/cpuinfo", "re");
+    static char line[CPUINFO_LINE_MAX];
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, "flags", 5))
+            return strstr(line, " vmx") || strstr(line, " svm");
+    return false;
+}
+
+/* The device must be there, work, and open for QEMU's user. */
+static int try_kvm(struct agent *agent, struct err *err)
+{
+    struct stat device;
+    auto_fd fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, errno, "kvm-missing", "/dev/kvm cannot be opened");
+    auto_fd vm = ioctl(fd, KVM_CREATE_VM, 0);
+    if (vm < 0 || ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION || fstat(fd, &device) < 0)
+        return err_sys(err, errno, "kvm-missing", "/dev/kvm does not work");
+    bool by_group = (device.st_mode & S_IRGRP) && (device.st_mode & S_IWGRP);
+    agent->kvm_group = by_group ? device.st_gid : 0;
+    auto_fd theirs = open_as(&agent->config.qemu_user, agent->kvm_group, "/dev/kvm", O_RDWR);
+    if (theirs < 0)
+        return err_sys(err, errno, "kvm-missing", "the QEMU user (uid %u) may not open /dev/kvm",
+                       agent->config.qemu_user.uid);
+    return 0;
+}
+
+static void probe_accel(struct agent *agent)
+{
+    struct host_facts *facts = &agent->facts;
+    struct err err = {0};
+    agent->kvm_works = try_kvm(agent, &err) == 0;
+    bool by_choice = agent->config.accel != VM_ACCEL_AUTO;
+    bool use_kvm =
+        by_choice ? agent->config.accel == VM_ACCEL_KVM : agent->kvm_works && cpu_has_virtualization();
+    g_strlcpy(facts->accel, use_kvm ? "kvm" : "tcg", sizeof facts->accel);
+    if (!agent->kvm_works)
+        (void)snprintf(facts->accel_reason, sizeof facts->accel_reason, "%.100s: %.50s", err.message,
+                       err.cause);
+    else if (by_choice)
+        g_strlcpy(facts->accel_reason, "set in the agent's configuration", sizeof facts->accel_reason);
+    else if (use_kvm)
+        g_strlcpy(facts->accel_reason, "/dev/kvm works", sizeof facts->accel_reason);
+    else
+        g_strlcpy(facts->accel_reason, "/dev/kvm works but the CPU shows neither vmx nor svm",
+                  sizeof facts->accel_reason);
+}
+
+static uint64_t memory_mib(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE) >> 20;
+}
+
+static void probe_host(struct agent *agent)
+{
+    struct host_facts *facts = &agent->facts;
+    const struct agent_config *config = &agent->config;
+    struct utsname kernel;
+    g_strlcpy(facts->name, config->name, sizeof facts->name);
+    g_strlcpy(facts->agent_version, AGENT_VERSION, sizeof facts->agent_version);
+    facts->protocol = PROTOCOL_VERSION;
+    if (uname(&kernel) == 0)
+        g_strlcpy(facts->kernel, kernel.release, sizeof facts->kernel);
+    g_strlcpy(facts->qemu_path, config->qemu_path, sizeof facts->qemu_path);
+    facts->cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    facts->memory_mib = memory_mib();
+    facts->migration_enabled = config->migration_enabled;
+    facts->migration_port = config->migration_port;
+    facts->n_migration_addresses = config->n_migration_addresses;
+    memcpy(facts->migration_addresses, config->migration_addresses, sizeof facts->migration_addresses);
+}
+
+struct probing {
+    struct agent *agent;
+    void (*done)(struct agent *agent);
+    struct qemu_caps caps;
+};
+
+static void on_dirty(const char *source, const char *detail, void *user)
+{
+    struct probing *probing = user;
+    struct agent *agent = probing->agent;
+    g_strlcpy(agent->facts.dirty_source, source, sizeof agent->facts.dirty_source);
+    g_strlcpy(agent->facts.dirty_detail, detail, sizeof agent->facts.dirty_detail);
+    if (access("/dev/userfaultfd", R_OK | W_OK) < 0) {
+        g_strlcpy(agent->facts.dirty_source, "none", sizeof agent->facts.dirty_source);
+        (void)snprintf(agent->facts.dirty_detail, sizeof agent->facts.dirty_detail,
+                       "/dev/userfaultfd cannot be opened: %s; VMs run here and cannot be moved away",
+                       strerror(errno));
+    }
+    log_info("host %s: QEMU %s, accel %s (%s), dirty source %s %s", agent->facts.name,
+             agent->qemu ? agent->qemu->version : agent->facts.qemu_problem, agent->facts.accel,
+             agent->facts.accel_reason, agent->facts.dirty_source, agent->facts.dirty_detail);
+    probing->done(agent);
+    g_free(probing);
+}
+
+static void on_qemu(const struct err *err, void *user)
+{
+    struct probing *probing = user;
+    struct agent *agent = probing->agent;
+    if (err_is_set(err)) {
+        (void)snprintf(agent->facts.qemu_problem, sizeof agent->facts.qemu_problem, "%.70s: %.80s",
+                       err->message, err->cause);
+    } else {
+        agent->qemu = g_memdup2(&probing->caps, sizeof probing->caps);
+        g_strlcpy(agent->facts.qemu_version, agent->qemu->version, sizeof agent->facts.qemu_version);
+    }
+    probe_dirty_source(agent, on_dirty, probing);
+}
+
+void facts_probe(struct agent *agent, void (*done)(struct agent *agent))
+{
+    struct probing *probing = g_new0(struct probing, 1);
+    probing->agent = agent;
+    probing->done = done;
+    probe_host(agent);
+    probe_accel(agent);
+    probe_qemu(agent, &probing->caps, on_qemu, probing);
+}
+
+/* QEMU processes on this machine that are none of ours. */
+static uint32_t count_foreign(struct agent *agent)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc", 0, NULL);
+    g_autoptr(GHashTable) own = g_hash_table_new(NULL, NULL);
+    GHashTableIter iter;
+    gpointer value;
+    uint32_t count = 0;
+    const char *name;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        (void)g_hash_table_add(own, GINT_TO_POINTER(((struct vm *)value)->status.pid));
+    while (dir && (name = g_dir_read_name(dir))) {
+        char comm[32] = "";
+        char path[300];
+        int pid = (int)g_ascii_strtoll(name, NULL, 10);
+        if (pid <= 0 || g_hash_table_contains(own, GINT_TO_POINTER(pid)))
+            continue;
+        (void)snprintf(path, sizeof path, "/proc/%d/comm", pid);
+        auto_file file = fopen(path, "re");
+        if (file && fgets(comm, sizeof comm, file) &&
+            (g_str_has_prefix(comm, "qemu-system-") || g_str_has_prefix(comm, "qemu-kvm")))
+            count++;
+    }
+    return count;
+}
+
+void facts_now(struct agent *agent, struct host_facts *ret_facts)
+{
+    struct host_facts *facts = ret_facts;
+    *facts = agent->facts;
+    facts->memory_used_mib = vms_memory_mib(agent);
+    uint64_t taken = facts->memory_used_mib + agent->config.memory_reserve_mib;
+    facts->memory_free_mib = facts->memory_mib > taken ? facts->memory_mib - taken : 0;
+    facts->n_vms = g_hash_table_size(agent->vms);
+    facts->n_foreign_vms = count_foreign(agent);
+    facts->wall_ms = clock_wall_ms();
+    facts->n_networks = 0;
+    for (uint32_t i = 0; i < agent->config.n_networks; i++) {
+        struct host_network network = agent->config.networks[i];
+        if (network_bridge_mtu(network.bridge, &network.mtu, NULL) == 0)
+            facts->networks[facts->n_networks++] = network;
+    }
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One side of one migration, as moves.c, move_source.c, move_dest.c and handover.c share it. Nobody else. */
+#ifndef AGENT_MOVE_H
+#define AGENT_MOVE_H
+
+#include "agent/handover_rules.h"
+#include "agent/job_control.h"
+#include "agent/journal.h"
+#include "agent/moves.h"
+#include "agent/vm.h"
+
+struct handover_answer {
+    enum move_verdict verdict; /* destination: of `secret`; else VERDICT_NONE */
+    uint8_t secret[MOVE_SECRET_SIZE];
+};
+typedef void (*handover_done)(struct move *move, const struct handover_answer *answer, const struct err *err,
+                              void *user);
+
+struct move {
+    struct agent *agent;
+    unsigned n_refs; /* the table's, one for each callback under way */
+    struct move_status status;
+    struct move_spec spec;
+    struct journal *journal;
+    struct journal_entry entry; /* of this session, as last written */
+    struct vm *vm;              /* NULL once this side has let go of it */
+    struct job_control *job;    /* NULL when there is none (any more) */
+
+    /* handover.c: events wait here while one is carried out */
+    GQueue events;
+    bool is_busy;
+    bool is_tainted;         /* a write that failed may still be on the disk as GIVEN */
+    bool is_settled;         /* nobody's vCPUs or journal depend on this move any more */
+    bool is_stopped;         /* source: the guest stands, or was asked to; destination: it stands */
+    bool is_stream_open;     /* device state was asked for in this attempt */
+    bool is_saved;           /* source: device state was saved and QEMU is in postmigrate */
+    bool is_loaded;          /* destination: memory and device state are there */
+    bool is_recovered;       /* destination: an earlier `cont` may have run */
+    enum move_state outcome; /* when settled: MOVE_DONE or MOVE_FAILED */
+
+    bool is_prepared;
+    GSList *preparers; /* struct preparer: who waits for prepare */
+    GSList *watchers;  /* struct watcher */
+    guint limit_timer; /* source: switch-over limit; prepared side: lease */
+    guint close_timer; /* settled: until the job has gone */
+};
+
+static inline const char *move_side(const struct move *move)
+{
+    return move->status.is_source ? "source" : "destination";
+}
+
+/* ---- moves.c ---- */
+/* Puts a new move into the table. */
+struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is_source);
+struct move *move_ref(struct move *move);
+void move_unref(struct move *move);
+/* Something visible has changed. */
+void move_changed(struct move *move);
+/* The vm is held by this move from now on; its end is a doubt. */
+void move_take_vm(struct move *move, struct vm *vm);
+/* The phase that an error of this moment belongs to. */
+const char *move_phase_now(const struct move *move);
+/* Only forward. */
+void move_set_state(struct move *move, enum move_state state);
+/* The first error of a move is the one that is shown. */
+void move_set_error(struct move *move, const struct err *why);
+/* Registers who waits for prepare; move_prepared answers all of them, with *err unless it is NULL. */
+void move_add_preparer(struct move *move, move_done done, void *user);
+void move_prepared(struct move *move, const struct err *err);
+/* A prepare that is repeated: the same answer, now or when it is known. */
+void move_prepare_again(struct move *move, bool is_source, move_done done, void *user);
+/* Opens the journal of a VM; below state_dir/vms. */
+int move_open_journal(struct agent *agent, const char *uuid, bool create, struct journal **ret_journal,
+                      struct err *err);
+/* Called by handover.c when ownership is settled: lets go of the VM, gives the job a moment for its last
+ * words, then makes the state final. */
+void move_settle(struct move *move, enum move_state outcome);
+/* Makes the outcome of a settled move visible; ends its job. */
+void move_close(struct move *move);
+
+/* ---- move_job.c ---- */
+/* Job messages that both sides treat alike. */
+void move_job_progress(const struct ctl_progress *progress, void *user);
+void move_job_round(const struct ctl_round *round, void *user);
+void move_job_result(const struct ctl_result *result, void *user);
+void move_job_ended(const struct err *why, void *user);
+/* What source and destination tell their jobs alike. */
+void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec);
+/* Answers the job's request with FAILED and ends the attempt. */
+void move_refuse_job(struct move *move, enum err_code code, const char *id, const char *what);
+
+/* The same with an error that is there already. */
+void move_job_failed(struct move *move, const struct err *err);
+
+/* ---- move_source.c, move_dest.c ---- */
+int source_check(struct agent *agent, const struct move_spec *spec, struct err *err);
+int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err);
+
+/* ---- handover.c ---- */
+/* Hands an event to the protocol: decided after those before it. `secret` (32 bytes) belongs to GIVE, COMMIT
+ * and the verdicts, else NULL; `why` to DOUBT. `done` may be NULL; it is called once, when the plan was
+ * carried out or refused. */
+void handover_submit(struct move *move, enum handover_event event, const uint8_t *secret,
+                     const struct err *why, handover_done done, void *user);
+void handover_doubt(struct move *move, const struct err *why);
+/* Writes an entry as part of prepare; events wait until handover_open. */
+void handover_begin(struct move *move, const struct journal_entry *entry,
+                    void (*done)(const struct err *err, void *user));
+void handover_open(struct move *move);
+/* True while the point of no return is being written or has been: a cancel comes too late. */
+bool handover_is_too_late(const struct move *move);
+bool handover_fits(const uint8_t secret[MOVE_SECRET_SIZE], const uint8_t hash[MOVE_SECRET_SIZE]);
+void handover_hash(const uint8_t secret[MOVE_SECRET_SIZE], uint8_t ret_hash[MOVE_SECRET_SIZE]);
+/* What the entry says of a destination's session; false: nothing (unknown session, or still INCOMING). */
+bool handover_verdict(const struct journal_entry *entry, const char *session,
+                      struct handover_answer *ret_answer);
+/* An entry for a new session that keeps what the old one must still be able to say. */
+void handover_new_entry(const struct journal_entry *old, enum journal_step step, const char *session,
+                        uint64_t epoch, struct journal_entry *ret_entry);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The destination's side: prepare (journal, shell, door, job), and the job's requests in their one order:
+ * load, ready, cont. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/door.h"
+#include "agent/move.h"
+#include "base/cleanup.h"
+#include "base/fdio.h"
+
+static void destination_job_request(enum ctl_type type, const uint8_t *body, void *user);
+
+/* A VM that this host owns, or may own, never comes in. */
+static int check_journal(struct agent *agent, const struct move_spec *spec, struct err *err)
+{
+    struct journal *journal;
+    struct journal_entry entry;
+    struct err problem = {0};
+    if (move_open_journal(agent, spec->vm.uuid, false, &journal, &problem) < 0) {
+        if (problem.code == ERR_NOT_FOUND)
+            return 0;
+        if (err)
+            *err = problem;
+        return -1;
+    }
+    journal_read(journal, &entry);
+    bool may_run = journal_may_run(journal);
+    journal_close(journal);
+    if (may_run || entry.step == JOURNAL_GIVEN)
+        return err_set(err, ERR_REFUSED, "vm-owned-here", "this host owns VM %s by its journal (%s)",
+                       spec->vm.uuid, journal_step_name(entry.step));
+    if (spec->epoch && spec->epoch <= entry.epoch)
+        return err_set(err, ERR_REFUSED, "epoch-too-old", "epoch %llu of VM %s is over; the last was %llu",
+                       (unsigned long long)spec->epoch, spec->vm.uuid, (unsigned long long)entry.epoch);
+    return 0;
+}
+
+int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err)
+{
+    struct vm *vm = vm_find(agent, spec->vm.uuid);
+    if (spec->destination[0] && strcmp(spec->destination, agent->config.name) != 0)
+        return err_set(err, ERR_BAD_REQUEST, "wrong-host", "destination is \"%s\", but this host is \"%s\"",
+                       spec->destination, agent->config.name);
+    if (!agent->config.migration_enabled || !agent->door) {
+        (void)err_set(err, ERR_REFUSED, "migration-disabled", "migration is not enabled on host %s",
+                      agent->config.name);
+        return err_fix(err, "set enabled=true and addresses in [migration] of the agent's configuration");
+    }
+    if (vm && vm->status.move[0])
+        return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
+                       vm->status.move);
+    if (vm)
+        return err_set(err, ERR_REFUSED, "vm-exists-here", "host %s already has VM %s", agent->config.name,
+                       spec->vm.name);
+    if (check_journal(agent, spec, err) < 0)
+        return -1;
+    return vm_check_fits(agent, &spec->vm, spec->accel, true, err);
+}
+
+/* ---- prepare ---- */
+
+static int start_job(struct move *move, struct err *err)
+{
+    static const struct job_handlers handlers = {destination_job_request, move_job_progress, move_job_round,
+                                                 move_job_result, move_job_ended};
+    struct ctl_job_spec spec;
+    int socket;
+    if (door_expect(move->agent->door, move->spec.ticket, &socket, err) < 0)
+        return -1;
+    auto_fd door_socket = socket;
+    int fds[CTL_DESTINATION_FDS] = {[CTL_FD_RAM] = move->vm->ram_fd, [CTL_FD_DOOR] = door_socket};
+    move_fill_job_spec(move, &spec);
+    int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
+    explicit_bzero(&spec, sizeof spec);
+    return result;
+}
+
+static void prepare_failed(struct move *move, const struct err *err)
+{
+    struct err why = *err;
+    err_place(&why, move_phase_name(PHASE_DESTINATION_SHELL), "destination");
+    move_prepared(move, &why);
+    handover_doubt(move, &why);
+}
+
+static void shell_stands(struct vm *vm, const struct err *err, void *user)
+{
+    struct move *move = user;
+    struct err problem = {0};
+    if (vm) {
+        move_take_vm(move, vm);
+        move->spec.port = move->agent->config.migration_port;
+    } else {
+        journal_close(move->journal); /* the one meant for the VM */
+    }
+    if (err_is_set(err))
+        prepare_failed(move, err);
+    else if (start_job(move, &problem) < 0)
+        prepare_failed(move, &problem);
+    else
+        move_prepared(move, NULL);
+    handover_open(move);
+    move_unref(move);
+}
+
+static void incoming(const struct err *err, void *user)
+{
+    struct move *move = user;
+    struct journal *journal;
+    struct err problem = *err;
+    if (!err_is_set(&problem) &&
+        move_open_journal(move->agent, move->spec.vm.uuid, false, &journal, &problem) == 0) {
+        vm_shell(move->agent, &move->spec.vm, move->spec.accel, journal, shell_stands, move);
+        return; /* with the reference */
+    }
+    prepare_failed(move, &problem);
+    handover_open(move);
+    move_unref(move);
+}
+
+static void draw(uint8_t secret[MOVE_SECRET_SIZE], uint8_t hash[MOVE_SECRET_SIZE])
+{
+    fdio_random(secret, MOVE_SECRET_SIZE);
+    handover_hash(secret, hash);
+}
+
+void moves_prepare_destination(struct agent *agent, const struct move_spec *spec, move_done done, void *user)
+{
+    struct err err = {0};
+    struct journal *journal = NULL;
+    struct move *move = moves_find(agent, spec->id);
+    if (move) {
+        move_prepare_again(move, false, done, user);
+        return;
+    }
+    if (!spec->epoch)
+        (void)err_set(&err, ERR_BAD_REQUEST, "epoch-missing",
+                      "epoch must be the one that the source has burned");
+    if (err_is_set(&err) || moves_check(agent, spec, false, &err) < 0 ||
+        move_open_journal(agent, spec->vm.uuid, true, &journal, &err) < 0) {
+        err_place(&err, move_phase_name(PHASE_DESTINATION_SHELL), "destination");
+        done(agent, NULL, &err, user);
+        return;
+    }
+    struct journal_entry old;
+    struct journal_entry entry;
+    journal_read(journal, &old);
+    handover_new_entry(&old, JOURNAL_INCOMING, spec->id, spec->epoch, &entry);
+    entry.is_destination = true;
+    memcpy(entry.commit, spec->commit_hash, sizeof entry.commit);
+    move = move_new(agent, spec, false);
+    move->journal = journal;
+    draw(entry.ready, move->spec.ready_hash);
+    draw(entry.running, move->spec.running_hash);
+    draw(entry.aborted, move->spec.aborted_hash);
+    draw(entry.returned, move->spec.returned_hash);
+    fdio_random(move->spec.ticket, sizeof move->spec.ticket);
+    move_add_preparer(move, done, user);
+    handover_begin(move, &entry, incoming);
+}
+
+/* ---- the job's requests ---- */
+
+static void loaded(struct vm *vm, const struct err *err, void *user)
+{
+    struct move *move = user;
+    (void)vm;
+    if (err_is_set(err)) {
+        move_job_failed(move, err);
+    } else {
+        move->is_loaded = true;
+        job_control_answer(move->job, NULL, 0, -1, false);
+    }
+    move_unref(move);
+}
+
+static void load_guest(struct move *move)
+{
+    int ends[2];
+    if (move->is_stream_open) {
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order",
+                        "the job asked to load the device state twice");
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        struct err err;
+        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
+        move_job_failed(move, &err);
+        return;
+    }
+    auto_fd job_end = ends[0];
+    auto_fd qemu_end = ends[1];
+    move->is_stream_open = true;
+    job_control_answer(move->job, NULL, 0, job_end, true);
+    vm_load(move->vm, qemu_end, loaded, move_ref(move));
+}
+
+static void ready(struct move *move, const struct handover_answer *answer, const struct err *err, void *user)
+{
+    (void)user;
+    if (err_is_set(err))
+        move_job_failed(move, err);
+    else
+        job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
+}
+
+static void committed(struct move *move, const struct handover_answer *answer, const struct err *err,
+                      void *user)
+{
+    (void)user;
+    if (err_is_set(err)) {
+        move_job_failed(move, err);
+        return;
+    }
+    struct ctl_verdict verdict = {.kind = (uint32_t)answer->verdict};
+    memcpy(verdict.secret, answer->secret, sizeof verdict.secret);
+    job_control_answer(move->job, &verdict, sizeof verdict, -1, false);
+}
+
+static void destination_job_request(enum ctl_type type, const uint8_t *body, void *user)
+{
+    struct move *move = user;
+    if (type == CTL_CONT)
+        handover_submit(move, HANDOVER_COMMIT, body, NULL, committed, NULL);
+    else if (move->is_settled || move->entry.step != JOURNAL_INCOMING || !move->vm)
+        move_refuse_job(move, ERR_REFUSED, "move-is-over", "the attempt is over");
+    else if (type == CTL_LOAD)
+        load_guest(move);
+    else
+        handover_submit(move, HANDOVER_LOADED, NULL, NULL, ready, NULL);
+}

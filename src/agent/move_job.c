@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a job is told and what it reports, alike for both sides. */
+#include <glib.h>
+#include <string.h>
+
+#include "agent/move.h"
+#include "base/clock.h"
+
+void move_job_progress(const struct ctl_progress *progress, void *user)
+{
+    struct move *move = user;
+    struct move_status *status = &move->status;
+    status->bytes_on_wire = progress->bytes_on_wire;
+    status->bytes_left = progress->bytes_left;
+    status->rate_bytes_s = progress->rate_bytes_s;
+    status->dirty_bytes_s = progress->dirty_bytes_s;
+    status->pages_zero = progress->pages_zero;
+    status->stun_ns = progress->stun_ns;
+    if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
+        status->copy_start_ms = clock_wall_ms();
+        move_set_state(move, MOVE_COPYING);
+    }
+    if (progress->step == CTL_STEP_SWITCH && !status->is_source && !status->switch_start_ms) {
+        status->switch_start_ms = clock_wall_ms();
+        move_set_state(move, MOVE_SWITCHING);
+    }
+    move_changed(move);
+}
+
+void move_job_round(const struct ctl_round *round, void *user)
+{
+    struct move *move = user;
+    struct move_status *status = &move->status;
+    unsigned at = MIN(status->n_rounds, MOVE_ROUNDS_MAX - 1);
+    status->rounds[at] = (struct move_round){.n = round->n,
+                                             .pages = round->pages,
+                                             .bytes = round->bytes,
+                                             .duration_ns = round->duration_ns,
+                                             .dirty_pages = round->dirty_pages,
+                                             .stun_ns = round->stun_ns};
+    status->n_rounds = at + 1;
+    move_changed(move);
+}
+
+void move_job_result(const struct ctl_result *result, void *user)
+{
+    static const char *const dirty[] = {
+        [CTL_DIRTY_AUTO] = "", [CTL_DIRTY_ASYNC] = "async", [CTL_DIRTY_SYNC] = "sync"};
+    struct move *move = user;
+    struct move_status *status = &move->status;
+    status->bytes_on_wire = result->bytes_on_wire;
+    status->verified = result->verified != 0;
+    g_strlcpy(status->dirty_source, dirty[result->dirty], sizeof status->dirty_source);
+    if (result->ok) {
+        status->copy_ns = result->copy_ns;
+        status->downtime_ns = result->downtime_ns;
+        status->bytes_left = 0;
+    }
+    move_changed(move);
+    if (!move->is_settled && err_is_set(&result->error))
+        handover_doubt(move, &result->error);
+}
+
+void move_job_ended(const struct err *why, void *user)
+{
+    struct move *move = user;
+    move_ref(move);
+    job_control_free(g_steal_pointer(&move->job));
+    if (move->is_settled)
+        move_close(move);
+    else
+        handover_doubt(move, why);
+    move_unref(move);
+}
+
+void move_refuse_job(struct move *move, enum err_code code, const char *id, const char *what)
+{
+    struct err err;
+    (void)err_set(&err, code, id, "%s", what);
+    move_job_failed(move, &err);
+}
+
+void move_job_failed(struct move *move, const struct err *err)
+{
+    struct err why = *err; /* *err may belong to what ends here */
+    err_place(&why, move_phase_now(move), move_side(move));
+    job_control_fail(move->job, &why);
+    handover_doubt(move, &why);
+}
+
+void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
+{
+    const struct move_spec *spec = &move->spec;
+    memset(ret_spec, 0, sizeof *ret_spec);
+    ret_spec->version = CTL_VERSION;
+    ret_spec->role = move->status.is_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
+    g_strlcpy(ret_spec->move_id, spec->id, sizeof ret_spec->move_id);
+    g_strlcpy(ret_spec->vm_uuid, spec->vm.uuid, sizeof ret_spec->vm_uuid);
+    ret_spec->epoch = spec->epoch;
+    memcpy(ret_spec->ticket, spec->ticket, sizeof ret_spec->ticket);
+    memcpy(ret_spec->key, spec->key, sizeof ret_spec->key);
+    ret_spec->ram_size = move->status.ram_bytes;
+    ret_spec->n_channels = spec->n_channels;
+    ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
+    ret_spec->verify = spec->options.verify;
+    ret_spec->max_downtime_ms = spec->options.max_downtime_ms;
+    ret_spec->switchover_limit_s = spec->options.switchover_limit_s;
+    ret_spec->bandwidth_bytes_s = (uint64_t)spec->options.bandwidth_mb_s * 1000000u;
+    ret_spec->dirty = !strcmp(spec->options.dirty_source, "async")  ? CTL_DIRTY_ASYNC
+                      : !strcmp(spec->options.dirty_source, "sync") ? CTL_DIRTY_SYNC
+                                                                    : CTL_DIRTY_AUTO;
+    ret_spec->port = spec->port;
+    ret_spec->n_addresses = MIN(spec->n_addresses, CTL_ADDRESSES_MAX);
+    for (unsigned i = 0; i < ret_spec->n_addresses; i++)
+        g_strlcpy(ret_spec->addresses[i], spec->addresses[i], CTL_ADDRESS_MAX);
+    ret_spec->n_source_addresses = MIN(spec->n_source_addresses, CTL_ADDRESSES_MAX);
+    for (unsigned i = 0; i < ret_spec->n_source_addresses; i++)
+        g_strlcpy(ret_spec->source_addresses[i], spec->source_addresses[i], CTL_ADDRESS_MAX);
+}

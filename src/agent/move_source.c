@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The source's side: prepare (the epoch is burned), start (the job gets the guest's memory), and the job's
+ * requests in their one order: stop, save, give, quit. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/move.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fdio.h"
+
+#define LEASE_S 90u
+
+static void source_job_request(enum ctl_type type, const uint8_t *body, void *user);
+
+int source_check(struct agent *agent, const struct move_spec *spec, struct err *err)
+{
+    struct vm *vm = vm_find(agent, spec->vm.uuid);
+    if (!vm)
+        return err_set(err, ERR_NOT_FOUND, "vm-not-found", "this host has no VM %s", spec->vm.uuid);
+    const char *name = vm->status.spec.name;
+    if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0)
+        return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
+                       spec->source, agent->config.name);
+    if (vm->status.move[0] && strcmp(vm->status.move, spec->id) != 0)
+        return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", name, vm->status.move);
+    if (!journal_may_run(vm->journal))
+        return err_set(err, ERR_REFUSED, "vm-not-owned", "this host does not own VM %s", name);
+    if (vm->status.state != VM_RUNNING) {
+        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is %s", name,
+                      vm_state_name(vm->status.state));
+        return err_fix(err, "start the VM; only a running VM can be migrated");
+    }
+    if (!strcmp(agent->facts.dirty_source, "none")) {
+        (void)err_set(err, ERR_REFUSED, "no-dirty-source", "this host cannot track what a guest writes");
+        return err_cause(err, "%s", agent->facts.dirty_detail);
+    }
+    return 0;
+}
+
+/* ---- prepare ---- */
+
+static gboolean lease_is_over(gpointer user)
+{
+    struct move *move = user;
+    struct err err;
+    move->limit_timer = 0;
+    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the copy was not started within %u s", LEASE_S);
+    handover_doubt(move, &err);
+    return G_SOURCE_REMOVE;
+}
+
+static void sending(const struct err *err, void *user)
+{
+    struct move *move = user;
+    if (err_is_set(err)) {
+        move_prepared(move, err);
+        handover_doubt(move, err);
+    } else {
+        move->spec.epoch = move->entry.epoch;
+        move->spec.vm = move->vm->status.spec;
+        g_strlcpy(move->spec.accel, move->vm->status.accel, sizeof move->spec.accel);
+        handover_hash(move->entry.commit, move->spec.commit_hash);
+        move->limit_timer = g_timeout_add_seconds(LEASE_S, lease_is_over, move);
+        move_prepared(move, NULL);
+    }
+    handover_open(move);
+    move_unref(move);
+}
+
+void moves_prepare_source(struct agent *agent, const struct move_spec *spec, move_done done, void *user)
+{
+    struct err err = {0};
+    struct journal *journal = NULL;
+    struct move *move = moves_find(agent, spec->id);
+    if (move) {
+        move_prepare_again(move, true, done, user);
+        return;
+    }
+    if (moves_check(agent, spec, true, &err) < 0 ||
+        move_open_journal(agent, spec->vm.uuid, false, &journal, &err) < 0) {
+        err_place(&err, move_phase_name(PHASE_SOURCE_CHECK), "source");
+        done(agent, NULL, &err, user);
+        return;
+    }
+    struct journal_entry old;
+    struct journal_entry entry;
+    journal_read(journal, &old);
+    handover_new_entry(&old, JOURNAL_SENDING, spec->id, old.epoch + 1, &entry);
+    fdio_random(entry.commit, sizeof entry.commit);
+    move = move_new(agent, spec, true);
+    move->journal = journal;
+    move->entry = entry;
+    move_take_vm(move, vm_find(agent, spec->vm.uuid));
+    move_add_preparer(move, done, user);
+    handover_begin(move, &entry, sending);
+}
+
+/* ---- start ---- */
+
+static void take_spec(struct move *move, const struct move_spec *spec)
+{
+    struct move_spec taken = *spec;
+    taken.vm = move->spec.vm; /* what this side has said stays */
+    taken.epoch = move->spec.epoch;
+    memcpy(taken.accel, move->spec.accel, sizeof taken.accel);
+    memcpy(taken.commit_hash, move->spec.commit_hash, sizeof taken.commit_hash);
+    move->spec = taken;
+    memcpy(move->entry.ready, spec->ready_hash, MOVE_SECRET_SIZE);
+    memcpy(move->entry.running, spec->running_hash, MOVE_SECRET_SIZE);
+    memcpy(move->entry.aborted, spec->aborted_hash, MOVE_SECRET_SIZE);
+    memcpy(move->entry.returned, spec->returned_hash, MOVE_SECRET_SIZE);
+}
+
+static int start_job(struct move *move, struct err *err)
+{
+    static const struct job_handlers handlers = {source_job_request, move_job_progress, move_job_round,
+                                                 move_job_result, move_job_ended};
+    struct vm_trace trace;
+    struct ctl_job_spec spec;
+    if (vm_open_trace(move->vm, &trace, err) < 0)
+        return -1;
+    int fds[CTL_SOURCE_FDS] = {[CTL_FD_RAM] = trace.ram_fd,
+                               [CTL_FD_UFFD_ASYNC] = trace.uffd_async,
+                               [CTL_FD_UFFD_SYNC] = trace.uffd_sync,
+                               [CTL_FD_PAGEMAP] = trace.pagemap_fd,
+                               [CTL_FD_QEMU_PID] = trace.pidfd};
+    move_fill_job_spec(move, &spec);
+    spec.ram_address = trace.ram_address;
+    int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
+    explicit_bzero(&spec, sizeof spec);
+    for (unsigned i = 0; i < CTL_SOURCE_FDS; i++)
+        (void)close(fds[i]);
+    return result;
+}
+
+static int check_start(const struct move *move, const struct move_spec *spec, struct err *err)
+{
+    if (!move || !move->status.is_source)
+        return err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this source", spec->id);
+    if (!move->is_prepared)
+        return err_set(err, ERR_REFUSED, "move-not-prepared", "move %s is not prepared", spec->id);
+    if (move->is_settled || move->entry.step != JOURNAL_SENDING || !move->vm || move->vm->pidfd < 0) {
+        if (err_is_set(&move->status.error)) {
+            *err = move->status.error;
+            return -1;
+        }
+        return err_set(err, ERR_REFUSED, "move-is-over", "move %s is already over", spec->id);
+    }
+    if (strcmp(spec->vm.uuid, move->spec.vm.uuid) != 0 || spec->epoch != move->spec.epoch)
+        return err_set(err, ERR_BAD_REQUEST, "move-spec-differs",
+                       "vm and epoch must be those that were prepared: VM %s, epoch %llu", move->spec.vm.uuid,
+                       (unsigned long long)move->spec.epoch);
+    if (!spec->n_addresses || !spec->port)
+        return err_set(err, ERR_BAD_REQUEST, "move-addresses-missing",
+                       "addresses and port of the destination's migration network are missing");
+    return 0;
+}
+
+void moves_start_source(struct agent *agent, const struct move_spec *spec, move_done done, void *user)
+{
+    struct err err = {0};
+    struct move *move = moves_find(agent, spec->id);
+    if (check_start(move, spec, &err) < 0) {
+        err_place(&err, move_phase_name(PHASE_COPY), "source");
+        done(agent, NULL, &err, user);
+        return;
+    }
+    if (!move->job) {
+        take_spec(move, spec);
+        if (start_job(move, &err) < 0) {
+            err_place(&err, move_phase_name(PHASE_COPY), "source");
+            handover_doubt(move, &err);
+            done(agent, NULL, &err, user);
+            return;
+        }
+        if (move->limit_timer)
+            (void)g_source_remove(move->limit_timer);
+        move->limit_timer = 0;
+    }
+    struct move_answer answer = {.spec = move->spec, .ram_bytes = move->status.ram_bytes};
+    done(agent, &answer, &err, user);
+}
+
+/* ---- the job's requests ---- */
+
+static gboolean limit_is_over(gpointer user)
+{
+    struct move *move = user;
+    struct err err;
+    move->limit_timer = 0;
+    (void)err_set(&err, ERR_TIMEOUT, "switchover-limit", "the switch-over took longer than its limit of %u s",
+                  move->spec.options.switchover_limit_s);
+    (void)err_fix(&err, "look at the migration network, or raise the switch-over limit");
+    handover_doubt(move, &err);
+    return G_SOURCE_REMOVE;
+}
+
+static void stopped(struct vm *vm, const struct err *err, void *user)
+{
+    struct move *move = user;
+    (void)vm;
+    if (err_is_set(err))
+        move_job_failed(move, err);
+    else
+        job_control_answer(move->job, NULL, 0, -1, false);
+    move_unref(move);
+}
+
+static void stop_guest(struct move *move)
+{
+    if (move->is_stopped) {
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order", "the job asked to stop the guest twice");
+        return;
+    }
+    move->is_stopped = true;
+    move->status.switch_start_ms = clock_wall_ms();
+    move_set_state(move, MOVE_SWITCHING);
+    move->limit_timer =
+        g_timeout_add_seconds(MAX(move->spec.options.switchover_limit_s, 1u), limit_is_over, move);
+    vm_pause(move->vm, stopped, move_ref(move));
+}
+
+static void saved(struct vm *vm, const struct err *err, void *user)
+{
+    struct move *move = user;
+    (void)vm;
+    if (err_is_set(err)) {
+        move_job_failed(move, err);
+    } else {
+        move->is_saved = true;
+        job_control_answer(move->job, NULL, 0, -1, false);
+    }
+    move_unref(move);
+}
+
+static void save_guest(struct move *move)
+{
+    int ends[2];
+    if (!move->is_stopped || move->is_stream_open) {
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order",
+                        "the job asked for the device state out of order");
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        struct err err;
+        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
+        move_job_failed(move, &err);
+        return;
+    }
+    auto_fd job_end = ends[0];
+    auto_fd qemu_end = ends[1];
+    move->is_stream_open = true;
+    job_control_answer(move->job, NULL, 0, job_end, true);
+    vm_save(move->vm, qemu_end, saved, move_ref(move));
+}
+
+static void given(struct move *move, const struct handover_answer *answer, const struct err *err, void *user)
+{
+    (void)user;
+    if (err_is_set(err))
+        move_job_failed(move, err);
+    else
+        job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
+}
+
+static void settled(struct move *move, const struct handover_answer *answer, const struct err *err,
+                    void *user)
+{
+    (void)answer;
+    (void)user;
+    if (err_is_set(err))
+        move_job_failed(move, err);
+    else
+        job_control_answer(move->job, NULL, 0, -1, false);
+}
+
+static void take_verdict(struct move *move, const uint8_t *body)
+{
+    static const enum handover_event events[] = {[VERDICT_RUNNING] = HANDOVER_RUNNING,
+                                                 [VERDICT_ABORTED] = HANDOVER_ABORTED,
+                                                 [VERDICT_RETURNED] = HANDOVER_RETURNED};
+    struct ctl_verdict verdict;
+    memcpy(&verdict, body, sizeof verdict);
+    if (verdict.kind < VERDICT_RUNNING || verdict.kind > VERDICT_RETURNED)
+        move_refuse_job(move, ERR_CORRUPT, "verdict-unknown",
+                        "the job brought a verdict that does not exist");
+    else
+        handover_submit(move, events[verdict.kind], verdict.secret, NULL, settled, NULL);
+}
+
+static void source_job_request(enum ctl_type type, const uint8_t *body, void *user)
+{
+    struct move *move = user;
+    enum journal_step step = move->entry.step;
+    if (type == CTL_QUIT) {
+        take_verdict(move, body);
+        return;
+    }
+    if (move->is_settled || step != JOURNAL_SENDING || !move->vm) {
+        move_refuse_job(move, ERR_REFUSED, "move-is-over", "the attempt is over");
+        return;
+    }
+    if (type == CTL_STOP)
+        stop_guest(move);
+    else if (type == CTL_SAVE)
+        save_guest(move);
+    else
+        handover_submit(move, HANDOVER_GIVE, body, NULL, given, NULL);
+}

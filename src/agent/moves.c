@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/moves.h"
+
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/door.h"
+#include "agent/move.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LAST_WORDS_MS 3000u
+
+struct preparer {
+    move_done done;
+    void *user;
+};
+
+struct watcher {
+    struct move *move; /* a reference */
+    uint64_t version;
+    guint timer;
+    void (*changed)(struct agent *agent, const char *id, void *user);
+    void *user;
+};
+
+/* ---- registry ---- */
+
+struct move *move_ref(struct move *move)
+{
+    move->n_refs++;
+    return move;
+}
+
+void move_unref(struct move *move)
+{
+    if (--move->n_refs)
+        return;
+    journal_close(move->journal);
+    explicit_bzero(&move->entry, sizeof move->entry);
+    explicit_bzero(&move->spec, sizeof move->spec);
+    g_free(move);
+}
+
+static GHashTable *table(struct agent *agent)
+{
+    if (!agent->moves)
+        agent->moves = g_hash_table_new(g_str_hash, g_str_equal);
+    return agent->moves;
+}
+
+struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is_source)
+{
+    struct move *move = g_new0(struct move, 1);
+    move->agent = agent;
+    move->n_refs = 1;
+    move->spec = *spec;
+    move->status.is_source = is_source;
+    move->status.version = 1;
+    g_strlcpy(move->status.id, spec->id, sizeof move->status.id);
+    g_strlcpy(move->status.encryption, "none", sizeof move->status.encryption);
+    g_queue_init(&move->events);
+    (void)g_hash_table_insert(table(agent), move->status.id, move);
+    return move;
+}
+
+struct move *moves_find(struct agent *agent, const char *id)
+{
+    return g_hash_table_lookup(table(agent), id);
+}
+
+int move_open_journal(struct agent *agent, const char *uuid, bool create, struct journal **ret_journal,
+                      struct err *err)
+{
+    g_autofree char *path = g_strdup_printf("%s/vms/%s.journal", agent->config.state_dir, uuid);
+    if (!create && access(path, F_OK) < 0)
+        return err_set(err, ERR_NOT_FOUND, "journal-not-found", "this host has never had VM %s", uuid);
+    return journal_open(path, ret_journal, err);
+}
+
+static void qemu_ended(struct vm *vm, void *user)
+{
+    struct err err;
+    (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s ended during the move",
+                  vm->status.spec.name);
+    handover_doubt(user, &err);
+}
+
+void move_take_vm(struct move *move, struct vm *vm)
+{
+    move->vm = vm;
+    move->status.ram_bytes = vm->ram_size;
+    vm->status.epoch = move->entry.epoch;
+    g_strlcpy(vm->status.move, move->spec.id, sizeof vm->status.move);
+    vm->ended = qemu_ended;
+    vm->ended_user = move;
+}
+
+/* ---- status ---- */
+
+void moves_status(const struct move *move, struct move_status *ret_status)
+{
+    *ret_status = move->status;
+}
+
+static void watcher_fire(struct watcher *watcher)
+{
+    struct move *move = watcher->move;
+    move->watchers = g_slist_remove(move->watchers, watcher);
+    if (watcher->timer)
+        (void)g_source_remove(watcher->timer);
+    watcher->changed(move->agent, move->status.id, watcher->user);
+    g_free(watcher);
+    move_unref(move);
+}
+
+static gboolean watcher_is_over(gpointer user)
+{
+    struct watcher *watcher = user;
+    watcher->timer = 0;
+    watcher_fire(watcher);
+    return G_SOURCE_REMOVE;
+}
+
+void moves_watch(struct move *move, uint64_t version, unsigned wait_ms,
+                 void (*changed)(struct agent *agent, const char *id, void *user), void *user)
+{
+    struct watcher *watcher = g_new0(struct watcher, 1);
+    watcher->move = move_ref(move);
+    watcher->version = version;
+    watcher->changed = changed;
+    watcher->user = user;
+    watcher->timer = g_timeout_add(move->status.version > version ? 0 : wait_ms, watcher_is_over, watcher);
+    move->watchers = g_slist_prepend(move->watchers, watcher);
+}
+
+void move_changed(struct move *move)
+{
+    move_ref(move);
+    move->status.version++;
+    GSList *due = NULL;
+    for (GSList *at = move->watchers; at; at = at->next)
+        if (move->status.version > ((struct watcher *)at->data)->version)
+            due = g_slist_prepend(due, at->data);
+    g_slist_free_full(due, (GDestroyNotify)watcher_fire);
+    move_unref(move);
+}
+
+void move_set_state(struct move *move, enum move_state state)
+{
+    if (state <= move->status.state)
+        return;
+    log_info("move %s (%s): %s", move->status.id, move_side(move), move_state_name(state));
+    move->status.state = state;
+    if (state == MOVE_DONE || state == MOVE_FAILED)
+        move->status.end_ms = clock_wall_ms();
+    if (state != MOVE_GIVEN)
+        explicit_bzero(move->status.commit, sizeof move->status.commit);
+    move_changed(move);
+}
+
+const char *move_phase_now(const struct move *move)
+{
+    if (move->status.switch_start_ms)
+        return move_phase_name(PHASE_SWITCH_OVER);
+    if (move->status.copy_start_ms || move->job)
+        return move_phase_name(PHASE_COPY);
+    return move_phase_name(move->status.is_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_SHELL);
+}
+
+void move_set_error(struct move *move, const struct err *why)
+{
+    if (!err_is_set(why) || err_is_set(&move->status.error))
+        return;
+    move->status.error = *why;
+    err_place(&move->status.error, move_phase_now(move), move_side(move));
+    move_changed(move);
+}
+
+/* ---- prepare ---- */
+
+void move_add_preparer(struct move *move, move_done done, void *user)
+{
+    struct preparer *preparer = g_new0(struct preparer, 1);
+    preparer->done = done;
+    preparer->user = user;
+    move->preparers = g_slist_append(move->preparers, preparer);
+}
+
+void move_prepared(struct move *move, const struct err *err)
+{
+    struct err none = {0};
+    struct move_answer answer = {.spec = move->spec, .ram_bytes = move->status.ram_bytes};
+    GSList *waiting = g_steal_pointer(&move->preparers);
+    move->is_prepared = !err;
+    for (GSList *at = waiting; at; at = at->next) {
+        struct preparer *preparer = at->data;
+        preparer->done(move->agent, err ? NULL : &answer, err ? err : &none, preparer->user);
+    }
+    g_slist_free_full(waiting, g_free);
+    explicit_bzero(&answer, sizeof answer);
+}
+
+void move_prepare_again(struct move *move, bool is_source, move_done done, void *user)
+{
+    struct err err = {0};
+    if (move->status.is_source != is_source)
+        (void)err_set(&err, ERR_BAD_REQUEST, "wrong-side", "this host is the %s of move %s", move_side(move),
+                      move->status.id);
+    else if (err_is_set(&move->status.error))
+        err = move->status.error;
+    if (err_is_set(&err)) {
+        done(move->agent, NULL, &err, user);
+        return;
+    }
+    bool is_waiting = move->preparers != NULL;
+    move_add_preparer(move, done, user);
+    if (!is_waiting)
+        move_prepared(move, NULL);
+}
+
+int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err)
+{
+    int result = as_source ? source_check(agent, spec, err) : destination_check(agent, spec, err);
+    if (result < 0)
+        err_place(err, move_phase_name(as_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
+                  as_source ? "source" : "destination");
+    return result;
+}
+
+/* ---- the end of a move ---- */
+
+void move_close(struct move *move)
+{
+    if (move->close_timer)
+        (void)g_source_remove(move->close_timer);
+    move->close_timer = 0;
+    job_control_free(g_steal_pointer(&move->job));
+    move_set_state(move, move->outcome);
+}
+
+static gboolean last_words_are_over(gpointer user)
+{
+    struct move *move = user;
+    move->close_timer = 0;
+    move_close(move);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean close_soon(gpointer user)
+{
+    struct move *move = user;
+    if (!move->job && move->status.state < MOVE_DONE)
+        move_close(move);
+    move_unref(move);
+    return G_SOURCE_REMOVE;
+}
+
+void move_settle(struct move *move, enum move_state outcome)
+{
+    move->is_settled = true;
+    move->outcome = outcome;
+    if (move->limit_timer)
+        (void)g_source_remove(move->limit_timer);
+    move->limit_timer = 0;
+    if (!move->status.is_source && move->agent->door)
+        door_forget(move->agent->door, move->spec.ticket);
+    if (move->vm) {
+        move->vm->status.move[0] = '\0';
+        move->vm->ended = NULL;
+        move->vm = NULL;
+    }
+    if (outcome == MOVE_FAILED && !err_is_set(&move->status.error)) {
+        struct err err;
+        (void)err_set(&err, ERR_PEER_LOST, "move-taken-back", "the destination gave the VM back");
+        move_set_error(move, &err);
+    }
+    if (outcome == MOVE_DONE)
+        err_clear(&move->status.error);
+    if (move->job)
+        move->close_timer = g_timeout_add(LAST_WORDS_MS, last_words_are_over, move);
+    (void)g_idle_add(close_soon, move_ref(move));
+}
+
+int moves_cancel(struct agent *agent, const char *id, const struct err *why, struct err *err)
+{
+    struct move *move = moves_find(agent, id);
+    if (!move)
+        return err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this host", id);
+    if (handover_is_too_late(move))
+        return err_set(err, ERR_REFUSED, "too-late-to-cancel", "the VM is already handed over");
+    struct err reason;
+    (void)err_set(&reason, ERR_CANCELLED, "cancelled", "the move was cancelled");
+    if (!move->is_settled)
+        handover_doubt(move, err_is_set(why) ? why : &reason);
+    return 0;
+}
+
+int moves_forget(struct agent *agent, const char *id, struct err *err)
+{
+    struct move *move = moves_find(agent, id);
+    if (!move)
+        return 0;
+    if (move->status.state < MOVE_DONE)
+        return err_set(err, ERR_REFUSED, "move-is-running", "move %s is not over yet", id);
+    (void)g_hash_table_remove(agent->moves, id);
+    move_changed(move); /* nobody waits for a version that will not come */
+    move_unref(move);
+    return 0;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <netlink/netlink.h>
+#include <netlink/route/link.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/cleanup.h"
+
+#define TAP_TRIES 256
+
+static void socket_cleanup(struct nl_sock **sock)
+{
+    if (*sock)
+        nl_socket_free(*sock);
+}
+
+static void link_cleanup(struct rtnl_link **link)
+{
+    if (*link)
+        rtnl_link_put(*link);
+}
+
+#define auto_socket __attribute__((cleanup(socket_cleanup))) struct nl_sock
+#define auto_link __attribute__((cleanup(link_cleanup))) struct rtnl_link
+
+static struct nl_sock *connect_kernel(struct err *err)
+{
+    struct nl_sock *sock = nl_socket_alloc();
+    if (sock && nl_connect(sock, NETLINK_ROUTE) == 0)
+        return sock;
+    if (sock)
+        nl_socket_free(sock);
+    (void)err_set(err, ERR_INTERNAL, "netlink-failed", "cannot open a netlink socket");
+    return NULL;
+}
+
+static struct rtnl_link *get_link(struct nl_sock *sock, const char *name, const char *id, struct err *err)
+{
+    struct rtnl_link *link = NULL;
+    int result = rtnl_link_get_kernel(sock, 0, name, &link);
+    if (result == 0)
+        return link;
+    (void)err_set(err, ERR_NOT_FOUND, id, "there is no network interface %s on this host", name);
+    (void)err_cause(err, "%s", nl_geterror(result));
+    return NULL;
+}
+
+const struct host_network *network_find(const struct agent_config *config, const char *name)
+{
+    for (uint32_t i = 0; i < config->n_networks; i++)
+        if (!strcmp(config->networks[i].name, name))
+            return &config->networks[i];
+    return NULL;
+}
+
+int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err)
+{
+    auto_socket *sock = connect_kernel(err);
+    if (!sock)
+        return -1;
+    auto_link *link = get_link(sock, bridge, "bridge-missing", err);
+    if (!link)
+        return err_fix(
+            err,
+            "create it (ip link add %s type bridge; ip link set %s up), or correct 'bridge' in the "
+            "agent's configuration",
+            bridge, bridge);
+    *ret_mtu = rtnl_link_get_mtu(link);
+    return 0;
+}
+
+static int attach(const char *bridge, const char *name, struct err *err)
+{
+    auto_socket *sock = connect_kernel(err);
+    if (!sock)
+        return -1;
+    auto_link *master = get_link(sock, bridge, "bridge-missing", err);
+    if (!master)
+        return -1;
+    auto_link *tap = get_link(sock, name, "tap-missing", err);
+    if (!tap)
+        return -1;
+    auto_link *change = rtnl_link_alloc();
+    if (!change)
+        return err_sys(err, ENOMEM, "no-memory", "no memory for a network request");
+    rtnl_link_set_master(change, rtnl_link_get_ifindex(master));
+    rtnl_link_set_mtu(change, rtnl_link_get_mtu(master));
+    int result = rtnl_link_change(sock, tap, change, 0);
+    if (result < 0) {
+        (void)err_set(err, ERR_INTERNAL, "bridge-port-failed", "cannot make %s a port of %s", name, bridge);
+        return err_cause(err, "%s", nl_geterror(result));
+    }
+    return 0;
+}
+
+int network_tap_new(const char *bridge, const char *vm_uuid, char name[16], int *ret_fd, struct err *err)
+{
+    auto_fd fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        (void)err_sys(err, errno, "tun-missing", "cannot open /dev/net/tun");
+        return err_fix(err, "load the kernel module 'tun'");
+    }
+    int result = -1;
+    for (unsigned i = 0; i < TAP_TRIES && result < 0; i++) {
+        struct ifreq request = {0};
+        /* EXCL: a name that exists is never joined. */
+        request.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
+        (void)snprintf(request.ifr_name, sizeof request.ifr_name, "vm%.8s-%u", vm_uuid, i);
+        result = ioctl(fd, TUNSETIFF, &request);
+        if (result < 0 && errno != EBUSY)
+            return err_sys(err, errno, "tap-failed", "cannot make the tap %s", request.ifr_name);
+        (void)snprintf(name, sizeof request.ifr_name, "%s", request.ifr_name);
+    }
+    if (result < 0)
+        return err_set(err, ERR_INTERNAL, "tap-failed", "no free name for a tap of VM %s", vm_uuid);
+    if (attach(bridge, name, err) < 0)
+        return -1;
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+int network_tap_set_up(const char *name, bool up, struct err *err)
+{
+    auto_socket *sock = connect_kernel(err);
+    if (!sock)
+        return -1;
+    auto_link *tap = get_link(sock, name, "tap-missing", err);
+    if (!tap)
+        return -1;
+    auto_link *change = rtnl_link_alloc();
+    if (!change)
+        return err_sys(err, ENOMEM, "no-memory", "no memory for a network request");
+    if (up)
+        rtnl_link_set_flags(change, IFF_UP);
+    else
+        rtnl_link_unset_flags(change, IFF_UP);
+    int result = rtnl_link_change(sock, tap, change, 0);
+    if (result < 0) {
+        (void)err_set(err, ERR_INTERNAL, "tap-failed", "cannot bring %s %s", name, up ? "up" : "down");
+        return err_cause(err, "%s", nl_geterror(result));
+    }
+    return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taps for VMs and the bridges they hang on, in the agent's network namespace. */
+#ifndef AGENT_NETWORK_H
+#define AGENT_NETWORK_H
+
+#include "agent/agent.h"
+#include "base/err.h"
+
+/* The configured network, or NULL. */
+const struct host_network *network_find(const struct agent_config *config, const char *name);
+/* MTU of the bridge; ERR_NOT_FOUND "bridge-missing" if it is not there. */
+int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err);
+/* A tap that exists as long as a descriptor of it is open: port of the bridge with the bridge's MTU, down.
+ * `name` gets its unique name, "vmXXXXXXXX-N" (first digits of the UUID, a number). */
+int network_tap_new(const char *bridge, const char *vm_uuid, char name[16], int *ret_fd, struct err *err);
+int network_tap_set_up(const char *name, bool up, struct err *err);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/probe.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/spawn.h"
+#include "base/cleanup.h"
+#include "base/fdio.h"
+#include "model/move.h"
+#include "qemu/qmp.h"
+
+#include "qemu/caps.h"
+
+#define QEMU_MS 15000
+#define JOB_MS 10000
+#define OUTPUT_BYTES_MAX 65536
+
+struct probe {
+    struct agent *agent;
+    char *output; /* file with what the program wrote */
+    char *socket;
+    int pidfd; /* -1: ended */
+    guint timer;
+    struct qmp *qmp;
+    struct qemu_caps *caps;
+    struct err err;
+    void (*qemu_done)(const struct err *err, void *user);
+    void (*job_done)(const char *source, const char *detail, void *user);
+    void *user;
+};
+
+static struct probe *probe_new(struct agent *agent, const char *name, void *user)
+{
+    struct probe *probe = g_new0(struct probe, 1);
+    probe->agent = agent;
+    probe->output = g_strdup_printf("%s/probe-%s.out", agent->config.run_dir, name);
+    probe->socket = g_strdup_printf("%s/probe-%s.sock", agent->config.run_dir, name);
+    probe->pidfd = -1;
+    probe->user = user;
+    (void)unlink(probe->output);
+    return probe;
+}
+
+static void probe_free(struct probe *probe)
+{
+    if (probe->timer)
+        (void)g_source_remove(probe->timer);
+    if (probe->pidfd >= 0)
+        (void)close(probe->pidfd);
+    (void)unlink(probe->output);
+    (void)unlink(probe->socket);
+    g_free(probe->output);
+    g_free(probe->socket);
+    g_free(probe);
+}
+
+static char *read_output(const struct probe *probe)
+{
+    auto_mem char *text = NULL;
+    if (fdio_read_file(probe->output, OUTPUT_BYTES_MAX, &text, NULL) < 0)
+        return g_strdup("");
+    char *valid = g_utf8_make_valid(text, -1);
+    return g_strstrip(valid);
+}
+
+static void kill_program(struct probe *probe)
+{
+    if (probe->pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, probe->pidfd, SIGKILL, NULL, 0);
+}
+
+static gboolean on_too_late(gpointer user)
+{
+    struct probe *probe = user;
+    probe->timer = 0;
+    kill_program(probe);
+    return G_SOURCE_REMOVE;
+}
+
+/* ---- QEMU: killed once it has answered; its end is the end of the probe ---- */
+static void on_qemu_exit(pid_t pid, int status, void *user)
+{
+    (void)pid;
+    (void)status;
+    struct probe *probe = user;
+    qmp_free(probe->qmp);
+    struct err err = probe->err;
+    if (!probe->caps->version[0] || !probe->caps->machine[0]) {
+        g_autofree char *output = read_output(probe);
+        if (!err_is_set(&err))
+            (void)err_set(&err, ERR_INTERNAL, "qemu-unusable", "%s cannot be used",
+                          probe->agent->config.qemu_path);
+        if (output[0])
+            (void)err_cause(&err, "%s", output);
+    }
+    probe->qemu_done(&err, probe->user);
+    probe_free(probe);
+}
+
+static void on_caps(const struct err *err, void *user)
+{
+    struct probe *probe = user;
+    if (err->code != ERR_CANCELLED && err->code != ERR_PEER_LOST)
+        probe->err = *err;
+    kill_program(probe);
+}
+
+static void on_qmp_ready(const struct err *err, void *user)
+{
+    struct probe *probe = user;
+    if (err_is_set(err))
+        kill_program(probe);
+    else
+        caps_query(probe->qmp, probe->caps, on_caps, probe);
+}
+
+static int listen_for_qemu(const struct probe *probe, int *ret_fd, struct err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    g_strlcpy(address.sun_path, probe->socket, sizeof address.sun_path);
+    auto_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || (unlink(probe->socket) < 0 && errno != ENOENT) ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0)
+        return err_sys(err, errno, "socket-failed", "cannot make the socket %s", probe->socket);
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+static int start_qemu(struct probe *probe, struct err *err)
+{
+    static const char *const argv[] = {"qemu-system-x86_64",
+                                       "-machine",
+                                       "none",
+                                       "-nodefaults",
+                                       "-no-user-config",
+                                       "-display",
+                                       "none",
+                                       "-S",
+                                       "-chardev",
+                                       "socket,id=qmp,fd=3,server=on,wait=off",
+                                       "-mon",
+                                       "chardev=qmp,mode=control",
+                                       NULL};
+    auto_fd fd = -1;
+    pid_t pid;
+    if (access(probe->agent->config.qemu_path, X_OK) < 0)
+        return err_sys(err, errno, "qemu-missing", "%s cannot be run", probe->agent->config.qemu_path);
+    if (listen_for_qemu(probe, &fd, err) < 0)
+        return -1;
+    const struct spawn_request request = {.program = probe->agent->config.qemu_path,
+                                          .argv = argv,
+                                          .user = probe->agent->config.qemu_user,
+                                          .n_fds = 1,
+                                          .fds = {fd},
+                                          .log_path = probe->output};
+    return spawn(&request, &pid, &probe->pidfd, on_qemu_exit, probe, err);
+}
+
+void probe_qemu(struct agent *agent, struct qemu_caps *ret_caps,
+                void (*done)(const struct err *err, void *user), void *user)
+{
+    struct probe *probe = probe_new(agent, "qemu", user);
+    struct err err = {0};
+    probe->qemu_done = done;
+    probe->caps = ret_caps;
+    memset(ret_caps, 0, sizeof *ret_caps);
+    if (start_qemu(probe, &err) < 0) {
+        probe_free(probe);
+        done(&err, user);
+        return;
+    }
+    const struct qmp_config config = {
+        .path = probe->socket, .deadline_ms = QEMU_MS, .ready = on_qmp_ready, .user = probe};
+    probe->qmp = qmp_new(&config);
+    probe->timer = g_timeout_add(QEMU_MS, on_too_late, probe);
+}
+
+/* ---- the job ---- */
+static void job_answer(struct probe *probe, const char *source, const char *detail)
+{
+    probe->job_done(source, detail, probe->user);
+    probe_free(probe);
+}
+
+static void on_job_exit(pid_t pid, int status, void *user)
+{
+    (void)pid;
+    struct probe *probe = user;
+    g_autofree char *output = read_output(probe);
+    g_autoptr(JsonObject) object = NULL;
+    const char *line = strrchr(output, '\n');
+    line = line ? line + 1 : output;
+    struct err err;
+    if (status == 0 && model_parse(line, -1, &object, &err) == 0)
+        job_answer(probe, json_object_get_string_member_with_default(object, "dirty_source", "none"),
+                   json_object_get_string_member_with_default(object, "detail", ""));
+    else
+        job_answer(probe, "none", output[0] ? line : "godwit-job --probe gave no answer");
+}
+
+void probe_dirty_source(struct agent *agent, void (*done)(const char *source, const char *detail, void *user),
+                        void *user)
+{
+    struct probe *probe = probe_new(agent, "job", user);
+    g_autofree char *program = g_strdup_printf("%s/godwit-job", agent->config.libexec_dir);
+    const char *argv[] = {"godwit-job", "--probe", NULL};
+    const struct spawn_request request = {.program = program, .argv = argv, .log_path = probe->output};
+    struct err err = {0};
+    pid_t pid;
+    probe->job_done = done;
+    if (access(program, X_OK) < 0)
+        (void)err_sys(&err, errno, "job-missing", "%s cannot be run", program);
+    else if (spawn(&request, &pid, &probe->pidfd, on_job_exit, probe, &err) == 0)
+        probe->timer = g_timeout_add(JOB_MS, on_too_late, probe);
+    if (err_is_set(&err))
+        job_answer(probe, "none", err.message);
+}

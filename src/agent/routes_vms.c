@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/routes_vms.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/facts.h"
+#include "agent/vm.h"
+#include "agent/vm_process.h"
+#include "base/cleanup.h"
+
+#define CONSOLE_BYTES_MAX 65536
+#define STOP_DEFAULT_S 60
+#define STOP_MAX_S 3600
+
+/* "godwitd" and nobody else with a certificate of the same CA: agents hold such certificates too. */
+#define MANAGER_NAME "godwitd"
+
+bool route_allowed(struct http_request *request)
+{
+    const char *name = http_user(request);
+    if (name && !strcmp(name, MANAGER_NAME))
+        return true;
+    struct err err;
+    (void)err_set(&err, ERR_UNAUTHORIZED, "not-the-manager", "only the manager may call this agent");
+    http_fail(request, &err);
+    return false;
+}
+
+static void reply_vm(struct http_request *request, struct vm *vm, int status)
+{
+    vm_refresh(vm);
+    http_reply(request, status, vm_status_to_json(&vm->status));
+}
+
+/* NULL: answered. */
+static struct vm *find_vm(struct http_request *request, struct agent *agent)
+{
+    const char *uuid = http_param(request, "uuid");
+    struct vm *vm = vm_find(agent, uuid);
+    if (vm)
+        return vm;
+    struct err err;
+    (void)err_set(&err, ERR_NOT_FOUND, "vm-not-found", "host %s has no VM %s", agent->config.name, uuid);
+    http_fail(request, &err);
+    return NULL;
+}
+
+void route_host(struct http_request *request, void *user)
+{
+    struct host_facts facts;
+    if (!route_allowed(request))
+        return;
+    facts_now(user, &facts);
+    http_reply(request, 200, host_facts_to_json(&facts));
+}
+
+void route_vm_list(struct http_request *request, void *user)
+{
+    struct agent *agent = user;
+    if (!route_allowed(request))
+        return;
+    JsonArray *list = json_array_new();
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        struct vm *vm = value;
+        vm_refresh(vm);
+        json_array_add_object_element(list, vm_status_to_json(&vm->status));
+    }
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "vms", list);
+    http_reply(request, 200, object);
+}
+
+void route_vm_put(struct http_request *request, void *user)
+{
+    struct agent *agent = user;
+    JsonObject *body;
+    struct vm_spec spec;
+    struct vm *vm;
+    struct err err = {0};
+    if (!route_allowed(request))
+        return;
+    const char *uuid = http_param(request, "uuid");
+    bool is_new = !vm_find(agent, uuid);
+    if (http_body(request, &body, &err) == 0 && vm_spec_from_json(body, &spec, &err) == 0) {
+        if (!spec.uuid[0])
+            g_strlcpy(spec.uuid, uuid, sizeof spec.uuid);
+        if (strcmp(spec.uuid, uuid) != 0)
+            (void)err_set(&err, ERR_BAD_REQUEST, "bad-uuid", "uuid: differs from the one in the path");
+        else if (vm_create(agent, &spec, &vm, &err) == 0) {
+            reply_vm(request, vm, is_new ? 201 : 200);
+            return;
+        }
+    }
+    http_fail(request, &err);
+}
+
+void route_vm_get(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    if (route_allowed(request) && (vm = find_vm(request, user)))
+        reply_vm(request, vm, 200);
+}
+
+void route_vm_delete(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    struct err err = {0};
+    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+        return;
+    if (vm_remove(vm, &err) < 0)
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, NULL);
+}
+
+static void on_verb(struct vm *vm, const struct err *err, void *user)
+{
+    if (err_is_set(err))
+        http_fail(user, err);
+    else
+        reply_vm(user, vm, 200);
+}
+
+void route_vm_start(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    if (route_allowed(request) && (vm = find_vm(request, user)))
+        vm_start(vm, on_verb, request);
+}
+
+void route_vm_stop(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    JsonObject *body;
+    struct err err = {0};
+    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+        return;
+    if (http_body(request, &body, &err) < 0) {
+        http_fail(request, &err);
+        return;
+    }
+    bool force = json_object_get_boolean_member_with_default(body, "force", FALSE);
+    gint64 timeout_s = json_object_get_int_member_with_default(body, "timeout_s", STOP_DEFAULT_S);
+    if (timeout_s < 0 || timeout_s > STOP_MAX_S) {
+        (void)err_set(&err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s: must be from 0 to %d", STOP_MAX_S);
+        http_fail(request, &err);
+        return;
+    }
+    vm_stop(vm, force, (unsigned)timeout_s, on_verb, request);
+}
+
+/* A cut in the middle of a character is left for the next call. */
+static size_t whole_characters(const char *text, size_t length)
+{
+    const char *end;
+    if (g_utf8_validate_len(text, length, &end))
+        return length;
+    size_t valid = (size_t)(end - text);
+    bool cut = length - valid < 4 && g_utf8_get_char_validated(end, (gssize)(length - valid)) == (gunichar)-2;
+    return cut && valid ? valid : length;
+}
+
+static int read_console(struct vm *vm, uint64_t offset, JsonObject **ret_object, struct err *err)
+{
+    g_autofree char *path = vm_path(vm, "console.log");
+    g_autofree char *buffer = g_malloc(CONSOLE_BYTES_MAX);
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT)
+        return err_sys(err, errno, "console-failed", "cannot open %s", path);
+    ssize_t got = fd < 0 ? 0 : pread(fd, buffer, CONSOLE_BYTES_MAX, (off_t)offset);
+    if (got < 0)
+        return err_sys(err, errno, "console-failed", "cannot read %s", path);
+    size_t length = whole_characters(buffer, (size_t)got);
+    /* A NUL would end the C string that becomes the JSON text. */
+    for (size_t i = 0; i < length; i++)
+        if (!buffer[i])
+            buffer[i] = '\x7f';
+    g_autofree char *text = g_utf8_make_valid(buffer, (gssize)length);
+    JsonObject *object = json_object_new();
+    json_object_set_int_member(object, "offset", (gint64)offset);
+    json_object_set_int_member(object, "next", (gint64)(offset + length));
+    json_object_set_string_member(object, "text", text);
+    *ret_object = object;
+    return 0;
+}
+
+void route_vm_console(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    struct err err = {0};
+    guint64 offset = 0;
+    JsonObject *object = NULL;
+    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+        return;
+    const char *text = http_query(request, "offset");
+    if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &offset, NULL))
+        (void)err_set(&err, ERR_BAD_REQUEST, "bad-offset", "offset: must be a whole number of bytes");
+    else if (read_console(vm, offset, &object, &err) == 0) {
+        http_reply(request, 200, object);
+        return;
+    }
+    http_fail(request, &err);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Handlers of the agent's API about the host and its VMs; `user` is the struct agent. */
+#ifndef AGENT_ROUTES_VMS_H
+#define AGENT_ROUTES_VMS_H
+
+#include <stdbool.h>
+
+#include "http/http.h"
+
+/* False: the caller is not the manager, and the request is answered. */
+bool route_allowed(struct http_request *request);
+void route_host(struct http_request *request, void *user);
+void route_vm_list(struct http_request *request, void *user);
+void route_vm_put(struct http_request *request, void *user);
+void route_vm_get(struct http_request *request, void *user);
+void route_vm_delete(struct http_request *request, void *user);
+void route_vm_start(struct http_request *request, void *user);
+void route_vm_stop(struct http_request *request, void *user);
+void route_vm_console(struct http_request *request, void *user);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/journal.h"
+#include "agent/vm_process.h"
+#include "base/log.h"
+#include "qemu/qmp.h"
+
+struct vm *vm_find(struct agent *agent, const char *uuid)
+{
+    return g_hash_table_lookup(agent->vms, uuid);
+}
+
+struct vm *vm_new(struct agent *agent, const struct vm_spec *spec)
+{
+    struct vm *vm = g_new0(struct vm, 1);
+    vm->agent = agent;
+    vm->status.spec = *spec;
+    vm->status.state = VM_OFF;
+    g_strlcpy(vm->status.host, agent->config.name, sizeof vm->status.host);
+    vm->pidfd = -1;
+    vm->ram_fd = -1;
+    (void)g_hash_table_insert(agent->vms, g_strdup(spec->uuid), vm);
+    return vm;
+}
+
+/* Frees what a switched-off VM holds; callers of verbs may still look at it until the main loop is reached.
+ */
+static gboolean free_vm(gpointer user)
+{
+    g_free(user);
+    return G_SOURCE_REMOVE;
+}
+
+static void unregister(struct vm *vm)
+{
+    journal_close(vm->journal);
+    vm->journal = NULL;
+    (void)g_hash_table_steal(vm->agent->vms, vm->status.spec.uuid);
+    (void)g_idle_add_full(G_PRIORITY_LOW, free_vm, vm, NULL);
+}
+
+void vm_set_state(struct vm *vm, enum vm_state state)
+{
+    if (vm->status.state == state)
+        return;
+    log_info("VM %s (%s): %s -> %s", vm->status.spec.name, vm->status.spec.uuid,
+             vm_state_name(vm->status.state), vm_state_name(state));
+    vm->status.state = state;
+}
+
+void vm_refresh(struct vm *vm)
+{
+    struct journal_entry entry = {0};
+    if (vm->journal)
+        journal_read(vm->journal, &entry);
+    vm->status.epoch = entry.epoch;
+}
+
+int vm_check_free(const struct vm *vm, struct err *err)
+{
+    if (!vm->status.move[0])
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "vm-held-by-move", "VM %s is being moved by task %s",
+                  vm->status.spec.name, vm->status.move);
+    return err_fix(err, "wait for the task, or cancel it");
+}
+
+void vm_explain(const struct vm *vm, struct err *err)
+{
+    if (err->code != ERR_PEER_LOST && err->code != ERR_CANCELLED)
+        return;
+    g_autofree char *tail = vm_log_tail(vm);
+    if (tail[0])
+        (void)err_cause(err, "%s", tail);
+}
+
+struct later {
+    struct vm *vm;
+    struct vm_wait wait;
+};
+
+static gboolean on_later(gpointer user)
+{
+    struct later *later = user;
+    const struct err none = {0};
+    vm_wait_end(&later->wait, later->vm, &none);
+    g_free(later);
+    return G_SOURCE_REMOVE;
+}
+
+void vm_done_later(struct vm *vm, vm_done done, void *user)
+{
+    struct later *later = g_new(struct later, 1);
+    *later = (struct later){.vm = vm, .wait = {.done = done, .user = user}};
+    (void)g_idle_add(on_later, later);
+}
+
+void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err)
+{
+    struct vm_wait taken = *wait;
+    *wait = (struct vm_wait){0};
+    if (taken.done)
+        taken.done(vm, err, taken.user);
+}
+
+/* A uuid comes back only to the host that owns it: else two hosts could run one VM. */
+static int own(struct vm *vm, struct err *err)
+{
+    g_autofree char *path = vm_journal_path(vm->agent, vm->status.spec.uuid);
+    struct journal_entry entry;
+    if (journal_open(path, &vm->journal, err) < 0)
+        return -1;
+    journal_read(vm->journal, &entry);
+    if (entry.step != JOURNAL_NONE && !journal_may_run(vm->journal))
+        return err_set(err, ERR_REFUSED, "vm-owned-elsewhere",
+                       "VM %s left this host or never was here (journal: %s); it cannot be created again",
+                       vm->status.spec.uuid, journal_step_name(entry.step));
+    struct journal_entry owned = {.step = JOURNAL_OWNED, .epoch = entry.epoch + 1};
+    return journal_write_sync(vm->journal, &owned, err);
+}
+
+int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_vm, struct err *err)
+{
+    struct vm *vm = vm_find(agent, spec->uuid);
+    if (vm) {
+        struct vm_spec same = *spec;
+        /* The first start filled these in. */
+        if (!same.machine[0])
+            g_strlcpy(same.machine, vm->status.spec.machine, sizeof same.machine);
+        if (!same.cpu_model[0])
+            g_strlcpy(same.cpu_model, vm->status.spec.cpu_model, sizeof same.cpu_model);
+        g_autoptr(JsonObject) wanted = vm_spec_to_json(&same);
+        g_autoptr(JsonObject) present = vm_spec_to_json(&vm->status.spec);
+        g_autofree char *wanted_text = model_print(wanted, false);
+        g_autofree char *present_text = model_print(present, false);
+        *ret_vm = vm;
+        if (!strcmp(wanted_text, present_text))
+            return 0;
+        return err_set(err, ERR_REFUSED, "vm-exists", "VM %s exists here with another specification",
+                       spec->uuid);
+    }
+    if (!model_uuid_is_valid(spec->uuid))
+        return err_set(err, ERR_BAD_REQUEST, "bad-uuid", "uuid: a lower-case UUID is needed");
+    vm = vm_new(agent, spec);
+    if (own(vm, err) < 0 || vm_config_write(vm, err) < 0) {
+        unregister(vm);
+        return -1;
+    }
+    *ret_vm = vm;
+    return 0;
+}
+
+static void remove_file(const char *path)
+{
+    if (unlink(path) < 0 && errno != ENOENT)
+        log_warn("cannot remove %s: %s", path, g_strerror(errno));
+}
+
+void vm_forget(struct vm *vm)
+{
+    g_autofree char *config = vm_config_path(vm->agent, vm->status.spec.uuid);
+    remove_file(config);
+    unregister(vm);
+}
+
+int vm_remove(struct vm *vm, struct err *err)
+{
+    if (vm_check_free(vm, err) < 0)
+        return -1;
+    if (vm->status.state != VM_OFF || vm->process)
+        return err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s; stop it first", vm->status.spec.name,
+                       vm_state_name(vm->status.state));
+    log_info("VM %s (%s): removed", vm->status.spec.name, vm->status.spec.uuid);
+    static const char *const files[] = {"console.log", "qemu.log", ""};
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = vm_path(vm, files[i]);
+        (void)remove(path);
+    }
+    g_autofree char *journal = vm_journal_path(vm->agent, vm->status.spec.uuid);
+    vm_forget(vm);
+    remove_file(journal);
+    return 0;
+}
+
+uint64_t vms_memory_mib(struct agent *agent)
+{
+    uint64_t sum = 0;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm *vm = value;
+        if (vm->process)
+            sum += vm->status.spec.memory_mib;
+    }
+    return sum;
+}
+
+void vm_release(struct vm *vm)
+{
+    struct qmp *qmp = vm->qmp;
+    vm->qmp = NULL; /* those whose calls fail now find it gone */
+    qmp_free(qmp);
+    if (vm->ram_fd >= 0)
+        (void)close(vm->ram_fd);
+    if (vm->pidfd >= 0)
+        (void)close(vm->pidfd);
+    vm->ram_fd = -1;
+    vm->pidfd = -1;
+    vm->ram_size = 0;
+    vm->status.pid = 0;
+    vm->status.accel[0] = '\0';
+    vm->status.qemu_version[0] = '\0';
+    vm->incoming = false;
+    vm_run_files_remove(vm);
+}
+
+static void log_end(const struct vm *vm, int status)
+{
+    g_autofree char *tail = vm_log_tail(vm);
+    const char *name = vm->status.spec.name;
+    if (vm->ending)
+        log_info("VM %s: QEMU %d ended", name, vm->status.pid);
+    else if (vm->process->guest_ended)
+        log_info("VM %s: the guest switched itself off", name);
+    else
+        log_warn("VM %s: QEMU %d ended by itself (wait status 0x%x): %s", name, vm->status.pid,
+                 (unsigned)status, tail[0] ? tail : "it said nothing");
+}
+
+void vm_exited(pid_t pid, int status, void *user)
+{
+    struct vm *vm = user;
+    struct vm_process *process = vm->process;
+    (void)pid;
+    process->dead = true;
+    log_end(vm, status);
+    struct err err;
+    (void)err_set(&err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended", vm->status.spec.name);
+    vm_explain(vm, &err);
+    const guint timers[] = {process->kill_timer, process->reconnect_timer, process->settle_timer};
+    for (unsigned i = 0; i < G_N_ELEMENTS(timers); i++)
+        if (timers[i])
+            (void)g_source_remove(timers[i]);
+    vm_release(vm);
+    if (process->ready)
+        process->ready(vm, &err); /* the connection will never come; `ends` and `starts` are answered below */
+    vm->process = NULL;
+    vm->ending = false;
+    vm_set_state(vm, VM_OFF);
+    const struct err none = {0};
+    vm_wait_end(&process->moves, vm, &err);
+    vm_wait_end(&process->starts, vm, &err);
+    for (GSList *at = process->ends; at; at = at->next)
+        vm_wait_end(at->data, vm, &none);
+    g_slist_free_full(process->ends, g_free);
+    g_free(process);
+    void (*ended)(struct vm *, void *) = vm->ended;
+    vm->ended = NULL;
+    if (ended)
+        ended(vm, vm->ended_user);
+}

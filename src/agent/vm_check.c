@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be said before a VM is started or received here. Every no names the thing and the cure. */
+#include "agent/vm_check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/facts.h"
+#include "agent/network.h"
+#include "agent/vm.h"
+#include "base/cleanup.h"
+#include "qemu/caps.h"
+
+#define OWN_GROUPS_MAX 256
+
+/* The kernel keeps these ids per thread, and this thread is the only one that opens files for others. A
+ * failure to take the rights back would leave the agent crippled: better no agent. */
+int open_as(const struct agent_user *user, gid_t group, const char *path, int flags)
+{
+    if (user->uid == 0)
+        return open(path, flags | O_CLOEXEC);
+    gid_t groups[OWN_GROUPS_MAX];
+    int n_groups = getgroups(OWN_GROUPS_MAX, groups);
+    if (n_groups < 0 || syscall(SYS_setgroups, group ? 1 : 0, &group) < 0)
+        return -1;
+    uid_t own_uid = (uid_t)setfsuid(user->uid);
+    gid_t own_gid = (gid_t)setfsgid(user->gid);
+    int fd = open(path, flags | O_CLOEXEC);
+    int errnum = errno;
+    (void)setfsuid(own_uid);
+    (void)setfsgid(own_gid);
+    if ((uid_t)setfsuid(own_uid) != own_uid || syscall(SYS_setgroups, n_groups, groups) < 0)
+        abort();
+    errno = errnum;
+    return fd;
+}
+
+static int check_memory(struct agent *agent, const struct vm_spec *spec, struct err *err)
+{
+    struct host_facts facts;
+    facts_now(agent, &facts);
+    struct vm *vm = vm_find(agent, spec->uuid);
+    uint64_t free_mib = facts.memory_free_mib + (vm && vm->process ? spec->memory_mib : 0);
+    if (spec->memory_mib <= free_mib)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "memory-short", "host %s is %" PRIu64 " MiB short of memory for VM %s",
+                  facts.name, spec->memory_mib - free_mib, spec->name);
+    (void)err_cause(err,
+                    "the VM needs %u MiB; of %" PRIu64 " MiB, %" PRIu64 " are promised to VMs and %" PRIu64
+                    " kept for the host",
+                    spec->memory_mib, facts.memory_mib, facts.memory_used_mib,
+                    agent->config.memory_reserve_mib);
+    return err_fix(err, "move or stop another VM, give this one less memory, or lower memory_reserve_mib");
+}
+
+static int check_qemu(struct agent *agent, const struct vm_spec *spec, const char *accel, struct err *err)
+{
+    if (!agent->qemu) {
+        (void)err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be run on host %s", agent->config.name);
+        (void)err_cause(err, "%s", agent->facts.qemu_problem);
+        return err_fix(err, "install qemu-system-x86, or correct 'qemu' in the agent's configuration");
+    }
+    if (spec->machine[0] && !caps_has_machine(agent->qemu, spec->machine)) {
+        (void)err_set(err, ERR_REFUSED, "machine-unknown", "QEMU %s on host %s has no machine type %s",
+                      agent->qemu->version, agent->config.name, spec->machine);
+        return err_fix(err, "use a host with a QEMU that has it, usually the same or a newer version");
+    }
+    if (!strcmp(accel, "kvm") && !agent->kvm_works) {
+        (void)err_set(err, ERR_REFUSED, "kvm-missing", "VM %s needs KVM and host %s does not offer it",
+                      spec->name, agent->config.name);
+        (void)err_cause(err, "%s", agent->facts.accel_reason);
+        return err_fix(err,
+                       "enable virtualization in the firmware and let the QEMU user open /dev/kvm, or set "
+                       "the VM's accel to tcg");
+    }
+    return 0;
+}
+
+static int check_networks(struct agent *agent, const struct vm_spec *spec, struct err *err)
+{
+    for (uint32_t i = 0; i < spec->n_nics; i++) {
+        const struct host_network *network = network_find(&agent->config, spec->nics[i].network);
+        uint32_t mtu;
+        if (!network) {
+            (void)err_set(err, ERR_REFUSED, "network-missing", "host %s has no network %s",
+                          agent->config.name, spec->nics[i].network);
+            return err_fix(err, "add [network %s] with a bridge to the agent's configuration",
+                           spec->nics[i].network);
+        }
+        if (network_bridge_mtu(network->bridge, &mtu, err) < 0) {
+            if (err)
+                err->code = ERR_REFUSED;
+            return err_prefix(err, "network %s", network->name);
+        }
+    }
+    return 0;
+}
+
+/* The kernel and the initial ramdisk are opened by the agent and again by QEMU, through its descriptor. */
+static int check_boot_file(struct agent *agent, const char *what, const char *path, struct err *err)
+{
+    if (!path[0])
+        return 0;
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        int errnum = errno;
+        (void)err_set(err, ERR_REFUSED, "boot-file-missing", "%s %s cannot be opened on host %s", what, path,
+                      agent->config.name);
+        (void)err_cause(err, "%s", strerror(errnum));
+        return err_fix(err, "put the same file there on every host the VM may run on");
+    }
+    g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", fd);
+    auto_fd theirs = open_as(&agent->config.qemu_user, 0, again, O_RDONLY);
+    if (theirs >= 0)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "boot-file-unreadable", "%s %s cannot be read by the QEMU user (uid %u)",
+                  what, path, agent->config.qemu_user.uid);
+    return err_fix(err, "chmod o+r %s", path);
+}
+
+static int check_disks(struct agent *agent, const struct vm_spec *spec, struct err *err)
+{
+    const struct agent_user *user = &agent->config.qemu_user;
+    for (uint32_t i = 0; i < spec->n_disks; i++) {
+        const char *path = spec->disks[i].path;
+        auto_fd theirs = open_as(user, 0, path, O_RDWR | O_NONBLOCK);
+        if (theirs >= 0)
+            continue;
+        int errnum = errno;
+        (void)err_set(err, ERR_REFUSED, errnum == ENOENT ? "disk-missing" : "disk-not-accessible",
+                      "disk %s cannot be opened for reading and writing by the QEMU user (uid %u) on host %s",
+                      path, user->uid, agent->config.name);
+        (void)err_cause(err, "%s", strerror(errnum));
+        if (errnum == ENOENT)
+            return err_fix(err, "the disk must be on storage that this host sees at the same path");
+        return err_fix(err, "chown %u:%u %s, and let that user pass through the folders above it", user->uid,
+                       user->gid, path);
+    }
+    return 0;
+}
+
+const char *vm_accel_here(const struct agent *agent, const struct vm_spec *spec)
+{
+    return spec->accel == VM_ACCEL_AUTO ? agent->facts.accel : vm_accel_name(spec->accel);
+}
+
+int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
+                  struct err *err)
+{
+    struct vm *vm = vm_find(agent, spec->uuid);
+    if (!accel[0])
+        accel = vm_accel_here(agent, spec);
+    if (as_incoming && vm)
+        return err_set(err, ERR_REFUSED, "vm-exists", "VM %s is registered on host %s already", spec->name,
+                       agent->config.name);
+    if (as_incoming && !spec->machine[0])
+        return err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
+                       "machine: must be set for a VM that arrives");
+    if (check_qemu(agent, spec, accel, err) < 0 || check_memory(agent, spec, err) < 0 ||
+        check_networks(agent, spec, err) < 0 || check_boot_file(agent, "kernel", spec->kernel, err) < 0 ||
+        check_boot_file(agent, "initrd", spec->initrd, err) < 0)
+        return -1;
+    return check_disks(agent, spec, err);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The QMP connection of a VM: made, kept, and what QEMU says over it without being asked. */
+#include "agent/vm_process.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "qemu/qmp.h"
+
+#define ANSWER_MS 10000 /* a disk that hangs holds QEMU up; longer is a verb that was lost */
+#define RECONNECT_MS 10000
+#define RECONNECT_PAUSE_MS 200
+
+struct lost {
+    qmp_done done;
+    void *user;
+};
+
+static gboolean on_lost(gpointer user)
+{
+    struct lost *lost = user;
+    struct err err;
+    (void)err_set(&err, ERR_PEER_LOST, "qmp-lost", "there is no control connection to QEMU");
+    lost->done(NULL, &err, lost->user);
+    g_free(lost);
+    return G_SOURCE_REMOVE;
+}
+
+void vm_qmp(struct vm *vm, const char *command, JsonObject *arguments, int fd, qmp_done done, void *user)
+{
+    if (vm->qmp) {
+        qmp_call(vm->qmp, command, arguments, fd, ANSWER_MS, done, user);
+        return;
+    }
+    if (arguments)
+        json_object_unref(arguments);
+    struct lost *lost = g_new(struct lost, 1);
+    *lost = (struct lost){.done = done, .user = user};
+    (void)g_idle_add(on_lost, lost);
+}
+
+const char *vm_result_text(JsonNode *result, const char *member)
+{
+    if (!result || !JSON_NODE_HOLDS_OBJECT(result))
+        return "";
+    return json_object_get_string_member_with_default(json_node_get_object(result), member, "");
+}
+
+bool vm_runstate_is_stopped(const char *runstate)
+{
+    static const char *const stopped[] = {"prelaunch",      "paused",  "inmigrate",  "postmigrate",
+                                          "finish-migrate", "save-vm", "restore-vm", "suspended"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(stopped); i++)
+        if (!strcmp(runstate, stopped[i]))
+            return true;
+    return false;
+}
+
+static void on_event(const char *name, JsonObject *data, void *user)
+{
+    struct vm *vm = user;
+    if (!strcmp(name, "STOP")) {
+        if (vm->status.state == VM_RUNNING)
+            vm_set_state(vm, VM_PAUSED);
+    } else if (!strcmp(name, "RESUME")) {
+        if (!vm->incoming && vm->status.state == VM_PAUSED)
+            vm_set_state(vm, VM_RUNNING);
+    } else if (!strcmp(name, "SHUTDOWN")) {
+        vm->process->guest_ended = data && json_object_get_boolean_member_with_default(data, "guest", FALSE);
+    } else if (!strcmp(name, "RESET")) {
+        log_info("VM %s: the guest was reset", vm->status.spec.name);
+    } else if (!strcmp(name, "MIGRATION") && data) {
+        vm_save_event(vm, json_object_get_string_member_with_default(data, "status", ""));
+    } else if (!strcmp(name, "GUEST_PANICKED") || !strcmp(name, "BLOCK_IO_ERROR")) {
+        log_warn("VM %s: QEMU reports %s", vm->status.spec.name, name);
+    }
+}
+
+static void reconnected(struct vm *vm, const struct err *err)
+{
+    if (!err_is_set(err))
+        return;
+    log_error(err, "VM %s: QEMU %d runs and does not answer", vm->status.spec.name, vm->status.pid);
+    vm_set_state(vm, VM_UNKNOWN);
+}
+
+static gboolean on_reconnect(gpointer user)
+{
+    struct vm *vm = user;
+    vm->process->reconnect_timer = 0;
+    qmp_free(vm->qmp);
+    vm->qmp = NULL;
+    vm_connect(vm, RECONNECT_MS, reconnected);
+    return G_SOURCE_REMOVE;
+}
+
+/* Mostly this is QEMU's end, which vm_exited reports when the process is gone. */
+static void on_closed(void *user)
+{
+    struct vm *vm = user;
+    struct err err;
+    (void)err_set(&err, ERR_PEER_LOST, "qmp-lost", "QEMU of VM %s closed its control connection",
+                  vm->status.spec.name);
+    vm_explain(vm, &err);
+    vm_wait_end(&vm->process->moves, vm, &err);
+    if (vm->process && !vm->process->reconnect_timer)
+        vm->process->reconnect_timer = g_timeout_add(RECONNECT_PAUSE_MS, on_reconnect, vm);
+}
+
+static void on_ready(const struct err *err, void *user)
+{
+    struct vm *vm = user;
+    void (*ready)(struct vm *, const struct err *) = vm->process->ready;
+    vm->process->ready = NULL;
+    if (ready)
+        ready(vm, err);
+}
+
+void vm_connect(struct vm *vm, unsigned deadline_ms, void (*ready)(struct vm *vm, const struct err *err))
+{
+    g_autofree char *path = vm_path(vm, "qmp.sock");
+    const struct qmp_config config = {.path = path,
+                                      .deadline_ms = deadline_ms,
+                                      .ready = on_ready,
+                                      .event = on_event,
+                                      .closed = on_closed,
+                                      .user = vm};
+    vm->process->ready = ready;
+    vm->qmp = qmp_new(&config);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files about VMs (vm*.c, adopt.c, ram.c, trace_client.c) share and nobody else sees. */
+#ifndef AGENT_VM_PROCESS_H
+#define AGENT_VM_PROCESS_H
+
+#include <json-glib/json-glib.h>
+
+#include "agent/vm.h"
+
+#define TAP_NAME_SIZE 16
+
+/* A verb that waits for something other than the answer of one QMP call. */
+struct vm_wait {
+    vm_done done; /* NULL: nobody waits */
+    void *user;
+};
+
+/* A running QEMU. Kept in run_dir/vms/UUID/process.json where it says so. */
+struct vm_process {
+    uint64_t start_time; /* file: field 22 of /proc/PID/stat: a reused pid differs */
+    int qemu_ram_fd;     /* file: QEMU's own number of the memfd */
+    bool has_trace;      /* file: the trace object was preloaded */
+    unsigned n_taps;     /* file */
+    char taps[VM_NICS_MAX][TAP_NAME_SIZE];
+    uint64_t log_start;    /* file: where this run begins in qemu.log */
+    int qemu_major;        /* file, as qemu_version */
+    bool dead;             /* being cleaned up */
+    bool guest_ended;      /* QEMU reported that the guest switched itself off */
+    struct vm_wait starts; /* vm_start or vm_shell in progress */
+    struct vm_wait moves;  /* vm_save or vm_load in progress */
+    GSList *ends;          /* struct vm_wait, owned: those who wait for the end */
+    void (*ready)(struct vm *vm, const struct err *err); /* of vm_connect */
+    guint kill_timer;
+    guint reconnect_timer;
+    guint settle_timer; /* vm_save, vm_load: QEMU's state is asked again */
+    uint64_t settle_deadline_ns;
+};
+
+/* ---- vm_files.c ---- */
+char *vm_path(const struct vm *vm, const char *file);               /* below run_dir; g_free */
+char *vm_config_path(const struct agent *agent, const char *uuid);  /* g_free */
+char *vm_journal_path(const struct agent *agent, const char *uuid); /* g_free */
+int vm_config_write(const struct vm *vm, struct err *err);
+int vm_config_read(const char *path, struct vm_spec *ret_spec, struct err *err);
+int vm_run_folder(const struct vm *vm, struct err *err);
+/* A bound and listening unix socket; a stale one is replaced. */
+int vm_listen(const struct vm *vm, const char *file, int type, int *ret_fd, struct err *err);
+int vm_process_write(const struct vm *vm, struct err *err);
+/* Fills status.pid, accel, qemu_version, move, vm->incoming and a new vm->process. ERR_NOT_FOUND if there is
+ * none. */
+int vm_process_read(struct vm *vm, struct err *err);
+/* Removes everything in run_dir that belongs to one run; console.log and qemu.log stay. */
+void vm_run_files_remove(const struct vm *vm);
+/* Field 22 of /proc/PID/stat, 0 if there is no such process. */
+uint64_t process_start_time(int pid);
+uint64_t vm_log_size(const struct vm *vm);
+/* The last lines that QEMU wrote in this run, in one line; "" if none. g_free. */
+char *vm_log_tail(const struct vm *vm);
+
+/* ---- vm.c ---- */
+struct vm *vm_new(struct agent *agent, const struct vm_spec *spec); /* registers it */
+void vm_set_state(struct vm *vm, enum vm_state state);
+/* The process is there (pid, pidfd, process): watch its end. */
+void vm_exited(pid_t pid, int status, void *user);
+/* Closes and removes what one run of QEMU used. */
+void vm_release(struct vm *vm);
+/* Puts QEMU's last words into an error that says that QEMU was lost. */
+void vm_explain(const struct vm *vm, struct err *err);
+/* REFUSED if a move holds it. */
+int vm_check_free(const struct vm *vm, struct err *err);
+/* Calls done(vm, no error) from the main loop. */
+void vm_done_later(struct vm *vm, vm_done done, void *user);
+/* status.epoch from the journal. */
+void vm_refresh(struct vm *vm);
+void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
+
+/* ---- vm_events.c ---- */
+/* Connects QMP and calls `ready` once it answers; a lost connection is made again. */
+void vm_connect(struct vm *vm, unsigned deadline_ms, void (*ready)(struct vm *vm, const struct err *err));
+/* qmp_call on the VM's connection; ERR_PEER_LOST from the main loop if there is none. */
+void vm_qmp(struct vm *vm, const char *command, JsonObject *arguments, int fd,
+            void (*done)(JsonNode *result, const struct err *err, void *user), void *user);
+/* The string member of a result object, "" if absent. */
+const char *vm_result_text(JsonNode *result, const char *member);
+/* True for the run states of QEMU in which no vCPU runs and `cont` would start them. */
+bool vm_runstate_is_stopped(const char *runstate);
+
+/* ---- vm_save.c ---- */
+/* The event MIGRATION with its new status. */
+void vm_save_event(struct vm *vm, const char *status);
+/* Capabilities and parameters of every QEMU, set once when it starts. */
+void vm_save_prepare(struct vm *vm, vm_done done, void *user);
+
+/* ---- ram.c ---- */
+int ram_new(struct vm *vm, struct err *err);   /* vm->ram_fd, ram_size */
+int ram_adopt(struct vm *vm, struct err *err); /* from /proc/PID/fd */
+int ram_find(const struct vm *vm, uint64_t *ret_address, struct err *err);
+
+/* ---- trace_client.c ---- */
+int trace_ask(const struct vm *vm, int *ret_async, int *ret_sync, struct err *err);
+
+#endif

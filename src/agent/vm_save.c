@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Device state by QEMU's own migration with x-ignore-shared: guest memory is not in the stream, because it is
+ * a shared named file. Capabilities are set once per QEMU, so that a save costs two commands.
+ */
+#include "agent/vm.h"
+
+#include <string.h>
+
+#include "agent/vm_process.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "qemu/qmp.h"
+
+#define STREAM_NAME "state"
+#define LOAD_SETTLE_MS 5000
+#define LOAD_POLL_MS 2
+#define SAVE_DOWNTIME_MS 100000           /* never a second round: the guest stands still */
+#define SAVE_BANDWIDTH (100ll << 30)      /* bytes per second: no limit */
+#define LATE_BLOCK_ACTIVATE_IS_DEFAULT 10 /* QEMU's major version */
+
+/* ---- once per QEMU ---- */
+struct prepare {
+    struct vm *vm;
+    struct vm_wait wait;
+};
+
+static void prepare_end(struct prepare *prepare, const struct err *err)
+{
+    vm_wait_end(&prepare->wait, prepare->vm, err);
+    g_free(prepare);
+}
+
+static void on_parameters(JsonNode *result, const struct err *err, void *user)
+{
+    (void)result;
+    prepare_end(user, err);
+}
+
+static void on_capabilities(JsonNode *result, const struct err *err, void *user)
+{
+    (void)result;
+    struct prepare *prepare = user;
+    if (err_is_set(err)) {
+        prepare_end(prepare, err);
+        return;
+    }
+    JsonObject *arguments = json_object_new();
+    json_object_set_int_member(arguments, "max-bandwidth", SAVE_BANDWIDTH);
+    json_object_set_int_member(arguments, "downtime-limit", SAVE_DOWNTIME_MS);
+    json_object_set_int_member(arguments, "announce-rounds", 0);
+    vm_qmp(prepare->vm, "migrate-set-parameters", arguments, -1, on_parameters, prepare);
+}
+
+static void add_capability(JsonArray *list, const char *name)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "capability", name);
+    json_object_set_boolean_member(object, "state", TRUE);
+    json_array_add_object_element(list, object);
+}
+
+void vm_save_prepare(struct vm *vm, vm_done done, void *user)
+{
+    struct prepare *prepare = g_new(struct prepare, 1);
+    *prepare = (struct prepare){.vm = vm, .wait = {.done = done, .user = user}};
+    JsonArray *list = json_array_new();
+    add_capability(list, "x-ignore-shared");
+    add_capability(list, "events");
+    if (vm->process->qemu_major < LATE_BLOCK_ACTIVATE_IS_DEFAULT)
+        add_capability(list, "late-block-activate");
+    JsonObject *arguments = json_object_new();
+    json_object_set_array_member(arguments, "capabilities", list);
+    vm_qmp(vm, "migrate-set-capabilities", arguments, -1, on_capabilities, prepare);
+}
+
+/* ---- one stream ---- */
+static void stream_end(struct vm *vm, const struct err *err)
+{
+    if (!vm->process)
+        return;
+    struct err told = *err;
+    vm_explain(vm, &told);
+    vm_wait_end(&vm->process->moves, vm, &told);
+}
+
+static void on_command(JsonNode *result, const struct err *err, void *user)
+{
+    (void)result;
+    if (err_is_set(err))
+        stream_end(user, err);
+}
+
+static void start_stream(struct vm *vm, const char *command, int stream_fd, vm_done done, void *user)
+{
+    struct err err = {0};
+    if (!vm->process || vm->process->moves.done) {
+        (void)err_set(&err, ERR_REFUSED, "vm-busy",
+                      "VM %s has no QEMU, or its device state is on the way already", vm->status.spec.name);
+        done(vm, &err, user);
+        return;
+    }
+    vm->process->moves = (struct vm_wait){.done = done, .user = user};
+    vm->process->settle_deadline_ns = 0;
+    JsonObject *name = json_object_new();
+    json_object_set_string_member(name, "fdname", STREAM_NAME);
+    vm_qmp(vm, "getfd", name, stream_fd, on_command, vm);
+    /* Sent at once: without the descriptor it is refused, and a refusal of either ends the wait. */
+    JsonObject *uri = json_object_new();
+    json_object_set_string_member(uri, "uri", "fd:" STREAM_NAME);
+    vm_qmp(vm, command, uri, -1, on_command, vm);
+}
+
+void vm_save(struct vm *vm, int stream_fd, vm_done done, void *user)
+{
+    start_stream(vm, "migrate", stream_fd, done, user);
+}
+
+void vm_load(struct vm *vm, int stream_fd, vm_done done, void *user)
+{
+    start_stream(vm, "migrate-incoming", stream_fd, done, user);
+}
+
+static void check_status(struct vm *vm);
+
+static gboolean on_settle_timer(gpointer user)
+{
+    struct vm *vm = user;
+    vm->process->settle_timer = 0;
+    check_status(vm);
+    return G_SOURCE_REMOVE;
+}
+
+/* The event may come a moment before QEMU enters the state that counts. */
+static void on_status(JsonNode *result, const struct err *err, void *user)
+{
+    struct vm *vm = user;
+    struct err told = *err;
+    if (!vm->process)
+        return;
+    if (err_is_set(err)) {
+        stream_end(vm, err);
+        return;
+    }
+    const char *status = vm_result_text(result, "status");
+    bool settled = vm->incoming ? strcmp(status, "inmigrate") != 0 : !strcmp(status, "postmigrate");
+    if (settled) {
+        stream_end(vm, &told);
+    } else if (clock_now_ns() > vm->process->settle_deadline_ns) {
+        (void)err_set(&told, ERR_TIMEOUT, "qemu-not-settled",
+                      "QEMU says that the device state is through, and stays in state %s", status);
+        stream_end(vm, &told);
+    } else if (!vm->process->settle_timer) {
+        vm->process->settle_timer = g_timeout_add(LOAD_POLL_MS, on_settle_timer, vm);
+    }
+}
+
+static void check_status(struct vm *vm)
+{
+    vm_qmp(vm, "query-status", NULL, -1, on_status, vm);
+}
+
+static void on_migrate(JsonNode *result, const struct err *err, void *user)
+{
+    struct vm *vm = user;
+    struct err told = *err;
+    if (!vm->process || !vm->process->moves.done)
+        return;
+    /* A QEMU that dies of it tells why on stderr: vm_exited ends the wait. */
+    if (err->code == ERR_PEER_LOST || err->code == ERR_CANCELLED)
+        return;
+    if (err_is_set(err)) {
+        stream_end(vm, err);
+        return;
+    }
+    if (!strcmp(vm_result_text(result, "status"), "completed")) {
+        vm->process->settle_deadline_ns = clock_now_ns() + LOAD_SETTLE_MS * NS_PER_MS;
+        check_status(vm);
+        return;
+    }
+    (void)err_set(&told, ERR_REFUSED, "device-state-failed", "QEMU could not %s the device state of VM %s",
+                  vm->incoming ? "load" : "save", vm->status.spec.name);
+    const char *why = vm_result_text(result, "error-desc");
+    (void)err_cause(&told, "%s", why[0] ? why : vm_result_text(result, "status"));
+    stream_end(vm, &told);
+}
+
+void vm_save_event(struct vm *vm, const char *status)
+{
+    log_debug("VM %s: QEMU's migration is %s", vm->status.spec.name, status);
+    if (vm->process->moves.done &&
+        (!strcmp(status, "completed") || !strcmp(status, "failed") || !strcmp(status, "cancelled")))
+        vm_qmp(vm, "query-migrate", NULL, -1, on_migrate, vm);
+}

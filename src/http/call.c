@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request and its answer: on the main loop, or on a loop of its own for command lines. */
+#include "http/client.h"
+
+#define CHUNK_SIZE 16384
+
+struct call {
+    struct http_client *client; /* NULL once http_client_free has answered for it */
+    SoupMessage *msg;
+    struct distrust distrust;
+    GCancellable *cancel; /* ours: caller's wish or deadline */
+    GCancellable *outer;  /* the caller's, may be NULL */
+    gulong outer_handler;
+    GSource *deadline; /* NULL if none */
+    unsigned timeout_s;
+    GInputStream *input;  /* of the answer, once its headers are in */
+    GByteArray *received; /* of its body */
+    bool timed_out;
+    http_done done;
+    void *user;
+};
+
+struct call_request {
+    const char *method;
+    const char *path;
+    JsonObject *body;
+    unsigned timeout_s;
+    GCancellable *cancel;
+};
+
+static void call_free(struct call *call)
+{
+    if (call->outer)
+        g_cancellable_disconnect(call->outer, call->outer_handler);
+    g_clear_object(&call->outer);
+    if (call->deadline)
+        g_source_destroy(call->deadline);
+    g_clear_pointer(&call->deadline, g_source_unref);
+    g_clear_object(&call->msg);
+    g_clear_object(&call->input);
+    g_byte_array_unref(call->received);
+    g_object_unref(call->cancel);
+    g_free(call);
+}
+
+static gboolean on_deadline(gpointer user)
+{
+    struct call *call = user;
+    call->timed_out = true;
+    g_cancellable_cancel(call->cancel);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_outer_cancelled(GCancellable *outer, GCancellable *inner)
+{
+    (void)outer;
+    g_cancellable_cancel(inner);
+}
+
+static void set_cancelled(struct err *err, const char *peer)
+{
+    (void)err_set(err, ERR_CANCELLED, "cancelled", "the request to %s was cancelled", peer);
+}
+
+static void why_failed(const struct call *call, const GError *error, struct err *err)
+{
+    const char *peer = call->client->peer;
+    if (call->timed_out)
+        (void)err_set(err, ERR_TIMEOUT, "no-answer", "%s did not answer within %u s", peer, call->timeout_s);
+    else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        set_cancelled(err, peer);
+    else
+        (void)client_failed(call->client, error, &call->distrust, err);
+}
+
+/* Tells the caller, unless http_client_free already did, and ends the call. */
+static void call_end(struct call *call, JsonObject *object, const struct err *err)
+{
+    if (call->client) {
+        (void)g_queue_remove(&call->client->calls, call);
+        call->done(object, err, call->user);
+    }
+    call_free(call);
+}
+
+static void call_fail(struct call *call, const GError *error)
+{
+    struct err err = {0};
+    if (call->client)
+        why_failed(call, error, &err);
+    call_end(call, NULL, &err);
+}
+
+static void call_succeed(struct call *call)
+{
+    struct err err = {0};
+    g_autoptr(JsonObject) object = NULL;
+    g_autoptr(GBytes) body = g_bytes_new_static(call->received->data, call->received->len);
+    if (call->client)
+        (void)answer_read(call->client, soup_message_get_status(call->msg), body, &object, &err);
+    call_end(call, object, &err);
+}
+
+static void on_body(GObject *source, GAsyncResult *result, gpointer user);
+
+static void read_more(struct call *call)
+{
+    g_input_stream_read_bytes_async(call->input, CHUNK_SIZE, G_PRIORITY_DEFAULT, call->cancel, on_body, call);
+}
+
+static void on_body(GObject *source, GAsyncResult *result, gpointer user)
+{
+    struct call *call = user;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = g_input_stream_read_bytes_finish(G_INPUT_STREAM(source), result, &error);
+    gsize size = 0;
+    const guint8 *data = bytes ? g_bytes_get_data(bytes, &size) : NULL;
+    if (!bytes) {
+        call_fail(call, error);
+    } else if (!size) {
+        call_succeed(call);
+    } else if (call->received->len + size > CLIENT_ANSWER_MAX) {
+        struct err err = {0};
+        if (call->client)
+            (void)answer_too_large(call->client, &err);
+        call_end(call, NULL, &err);
+    } else {
+        (void)g_byte_array_append(call->received, data, (guint)size);
+        read_more(call);
+    }
+}
+
+static void on_headers(GObject *source, GAsyncResult *result, gpointer user)
+{
+    struct call *call = user;
+    g_autoptr(GError) error = NULL;
+    call->input = soup_session_send_finish(SOUP_SESSION(source), result, &error);
+    if (call->input)
+        read_more(call);
+    else
+        call_fail(call, error);
+}
+
+static gboolean on_unusable_path(gpointer user)
+{
+    struct call *call = user;
+    struct err err = {0};
+    if (call->client)
+        (void)client_path_invalid(call->client, &err);
+    call_end(call, NULL, &err);
+    return G_SOURCE_REMOVE;
+}
+
+static void attach(GSource *source, GSourceFunc callback, struct call *call)
+{
+    g_source_set_callback(source, callback, call, NULL);
+    (void)g_source_attach(source, g_main_context_get_thread_default());
+}
+
+/* Starts on the calling thread's default context; `done` comes from there. */
+static struct call *call_start(struct http_client *client, SoupSession *session,
+                               const struct call_request *request, http_done done, void *user)
+{
+    struct call *call = g_new0(struct call, 1);
+    call->client = client;
+    call->done = done;
+    call->user = user;
+    call->timeout_s = request->timeout_s;
+    call->cancel = g_cancellable_new();
+    call->received = g_byte_array_new();
+    call->msg = client_message_new(client, request->method, request->path, request->body, &call->distrust);
+    if (!call->msg) {
+        g_autoptr(GSource) idle = g_idle_source_new();
+        attach(idle, on_unusable_path, call);
+        return call;
+    }
+    if (request->cancel) {
+        call->outer = g_object_ref(request->cancel);
+        call->outer_handler = g_cancellable_connect(call->outer, G_CALLBACK(on_outer_cancelled),
+                                                    g_object_ref(call->cancel), g_object_unref);
+    }
+    if (request->timeout_s) {
+        call->deadline = g_timeout_source_new_seconds(request->timeout_s);
+        attach(call->deadline, on_deadline, call);
+    }
+    soup_session_send_async(session, call->msg, G_PRIORITY_DEFAULT, call->cancel, on_headers, call);
+    return call;
+}
+
+void http_client_call(struct http_client *client, const char *method, const char *path, JsonObject *body,
+                      unsigned timeout_s, GCancellable *cancel, http_done done, void *user)
+{
+    const struct call_request request = {method, path, body, timeout_s, cancel};
+    if (!client->session)
+        client->session = client_session_new(client);
+    g_queue_push_tail(&client->calls, call_start(client, client->session, &request, done, user));
+}
+
+void http_client_free(struct http_client *client)
+{
+    struct call *call;
+    if (!client)
+        return;
+    while ((call = g_queue_pop_head(&client->calls))) {
+        struct err err;
+        set_cancelled(&err, client->peer);
+        call->client = NULL; /* the call ends silently */
+        g_cancellable_cancel(call->cancel);
+        call->done(NULL, &err, call->user);
+    }
+    g_clear_object(&client->session);
+    g_clear_object(&client->unix_address);
+    g_clear_object(&client->ca);
+    g_clear_object(&client->certificate);
+    g_free(client->peer);
+    g_free(client->url);
+    g_free(client->token);
+    g_free(client->ca_fingerprint);
+    g_free(client->expected_name);
+    g_free(client);
+}
+
+struct sync_answer {
+    bool is_done;
+    JsonObject *object;
+    struct err err;
+};
+
+static void on_sync_done(JsonObject *object, const struct err *err, void *user)
+{
+    struct sync_answer *answer = user;
+    answer->object = object ? json_object_ref(object) : NULL;
+    answer->err = *err;
+    answer->is_done = true;
+}
+
+int http_client_call_sync(struct http_client *client, const char *method, const char *path, JsonObject *body,
+                          unsigned timeout_s, JsonObject **ret_object, struct err *err)
+{
+    const struct call_request request = {method, path, body, timeout_s, NULL};
+    struct sync_answer answer = {0};
+    g_autoptr(GMainContext) context = g_main_context_new();
+    g_main_context_push_thread_default(context);
+    SoupSession *session = client_session_new(client);
+    (void)call_start(client, session, &request, on_sync_done, &answer);
+    while (!answer.is_done)
+        (void)g_main_context_iteration(context, TRUE);
+    g_object_unref(session);
+    while (g_main_context_iteration(context, FALSE))
+        ; /* connections close themselves */
+    g_main_context_pop_thread_default(context);
+    *ret_object = answer.object;
+    if (!err_is_set(&answer.err))
+        return 0;
+    if (err)
+        *err = answer.err;
+    return -1;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a message of the HTTP library to the handler of a route. */
+#include <string.h>
+
+#include "http/server.h"
+
+/* A client that is told 413 and goes on sending is cut off here; until then what it sends is thrown away. */
+#define BODY_PATIENCE (16 * HTTP_BODY_MAX)
+#define TOO_LARGE "body-too-large"
+
+struct intake {
+    goffset received;
+};
+
+static bool is_too_large(SoupServerMessage *msg)
+{
+    return g_object_get_data(G_OBJECT(msg), TOO_LARGE) != NULL;
+}
+
+static void set_too_large(SoupServerMessage *msg)
+{
+    g_object_set_data(G_OBJECT(msg), TOO_LARGE, GINT_TO_POINTER(1));
+    soup_message_body_set_accumulate(soup_server_message_get_request_body(msg), FALSE);
+}
+
+static void fail_too_large(struct http_request *request)
+{
+    struct err err;
+    (void)err_set(&err, ERR_BAD_REQUEST, "body-too-large",
+                  "the body of the request must be at most %d bytes long", HTTP_BODY_MAX);
+    request_fail(request, SOUP_STATUS_REQUEST_ENTITY_TOO_LARGE, &err);
+}
+
+static void on_chunk(SoupServerMessage *msg, GBytes *chunk, struct intake *intake)
+{
+    intake->received += (goffset)g_bytes_get_size(chunk);
+    if (intake->received > HTTP_BODY_MAX)
+        set_too_large(msg);
+    if (intake->received > BODY_PATIENCE)
+        (void)g_socket_shutdown(soup_server_message_get_socket(msg), TRUE, TRUE, NULL);
+}
+
+static void free_intake(gpointer intake, GClosure *closure)
+{
+    (void)closure;
+    g_free(intake);
+}
+
+/* Runs when the headers are in: watches the body before it is read. */
+static void on_headers(SoupServer *soup, SoupServerMessage *msg, const char *path, GHashTable *query,
+                       gpointer user)
+{
+    (void)soup, (void)path, (void)query;
+    SoupMessageHeaders *headers = soup_server_message_get_request_headers(msg);
+    (void)g_signal_connect_data(msg, "got-chunk", G_CALLBACK(on_chunk), g_new0(struct intake, 1), free_intake,
+                                0);
+    if (soup_message_headers_get_encoding(headers) != SOUP_ENCODING_CONTENT_LENGTH ||
+        soup_message_headers_get_content_length(headers) <= HTTP_BODY_MAX)
+        return;
+    set_too_large(msg);
+    /* The client waits for leave to send: a no now saves the transfer. */
+    if (soup_message_headers_get_expectations(headers) & SOUP_EXPECTATION_CONTINUE)
+        fail_too_large(request_new(user, msg));
+}
+
+/* The route for the request, or NULL and in `allowed` the methods the path knows (empty: no such path). */
+static const struct http_route *find_route(struct http_request *request, const char *path, GString *allowed)
+{
+    const char *method = soup_server_message_get_method(request->msg);
+    for (const struct http_route *route = request->server->config.routes; route->method; route++) {
+        g_hash_table_remove_all(request->params);
+        if (!route_matches(route->path, path, request->params))
+            continue;
+        if (!strcmp(route->method, method))
+            return route;
+        g_string_append_printf(allowed, "%s%s", allowed->len ? ", " : "", route->method);
+    }
+    return NULL;
+}
+
+static void fail_no_route(struct http_request *request, const char *path, const char *allowed)
+{
+    struct err err;
+    if (!*allowed) {
+        (void)err_set(&err, ERR_NOT_FOUND, "path-not-found", "there is nothing at %s", path);
+        http_fail(request, &err);
+        return;
+    }
+    (void)err_set(&err, ERR_BAD_REQUEST, "method-not-allowed", "%s does not know the method %s", path,
+                  soup_server_message_get_method(request->msg));
+    (void)err_fix(&err, "use %s", allowed);
+    soup_message_headers_replace(soup_server_message_get_response_headers(request->msg), "Allow", allowed);
+    request_fail(request, SOUP_STATUS_METHOD_NOT_ALLOWED, &err);
+}
+
+static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *path, GHashTable *query,
+                       gpointer user)
+{
+    (void)soup;
+    struct http_request *request = request_new(user, msg);
+    g_autoptr(GString) allowed = g_string_new(NULL);
+    struct err err = {0};
+    if (query)
+        request->query = g_hash_table_ref(query);
+    if (is_too_large(msg)) {
+        fail_too_large(request);
+        return;
+    }
+    const struct http_route *route = find_route(request, path, allowed);
+    if (!route) {
+        fail_no_route(request, path, allowed->str);
+        return;
+    }
+    if (access_check(request, route->access, &err)) {
+        soup_message_headers_replace(soup_server_message_get_response_headers(msg), "WWW-Authenticate",
+                                     "Bearer");
+        http_fail(request, &err);
+        return;
+    }
+    route->handler(request, request->server->config.user);
+}
+
+static gboolean on_certificate(SoupServerMessage *msg, GTlsCertificate *certificate,
+                               GTlsCertificateFlags errors, gpointer user)
+{
+    (void)msg, (void)certificate, (void)errors, (void)user;
+    return TRUE; /* judged by access_check */
+}
+
+static void on_started(SoupServer *soup, SoupServerMessage *msg, gpointer user)
+{
+    (void)soup;
+    (void)g_signal_connect(msg, "accept-certificate", G_CALLBACK(on_certificate), user);
+}
+
+void dispatch_attach(struct http_server *server)
+{
+    (void)g_signal_connect(server->soup, "request-started", G_CALLBACK(on_started), server);
+    soup_server_add_early_handler(server->soup, NULL, on_headers, server, NULL);
+    soup_server_add_handler(server->soup, NULL, on_request, server, NULL);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a QEMU binary can do, asked over QMP from one that was started with `-machine none`. */
+#ifndef QEMU_CAPS_H
+#define QEMU_CAPS_H
+
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct qmp;
+
+#define CAPS_MACHINES_MAX 128
+
+struct qemu_caps {
+    int major, minor, micro;
+    char version[32]; /* "7.2.22" */
+    char machine[32]; /* what "q35" stands for: "pc-q35-7.2" */
+    unsigned n_machines;
+    char machines[CAPS_MACHINES_MAX][32];
+};
+
+/* Asks for version and machines. `done` is called once, from the main loop; *ret_caps is filled when err is
+ * not set and must stay valid until then. */
+void caps_query(struct qmp *qmp, struct qemu_caps *ret_caps, void (*done)(const struct err *err, void *user),
+                void *user);
+/* The two answers, for caps_query and its test. */
+int caps_take_version(struct qemu_caps *caps, JsonNode *result, struct err *err);
+int caps_take_machines(struct qemu_caps *caps, JsonNode *result, struct err *err);
+bool caps_has_machine(const struct qemu_caps *caps, const char *machine);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "qemu/cmdline.h"
+
+#include <json-glib/json-glib.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* Fixed slots on the root bus: a device keeps its address whatever else the VM has. */
+#define SLOT_RNG 0x02
+#define SLOT_NIC 0x08
+#define SLOT_DISK 0x10
+
+static void add(GPtrArray *argv, const char *option, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void add(GPtrArray *argv, const char *option, const char *format, ...)
+{
+    g_ptr_array_add(argv, g_strdup(option));
+    if (!format)
+        return;
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(argv, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+/* In QEMU's key=value lists a comma within a value is doubled. g_free. */
+static char *escape_commas(const char *value)
+{
+    GString *text = g_string_new(NULL);
+    for (; *value; value++) {
+        (void)g_string_append_c(text, *value);
+        if (*value == ',')
+            (void)g_string_append_c(text, ',');
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void add_blockdev(GPtrArray *argv, JsonBuilder *builder)
+{
+    g_autoptr(JsonNode) node = json_builder_get_root(builder);
+    g_autofree char *text = json_to_string(node, FALSE);
+    add(argv, "-blockdev", "%s", text);
+    json_builder_reset(builder);
+}
+
+static void add_member(JsonBuilder *builder, const char *name, const char *value)
+{
+    (void)json_builder_set_member_name(builder, name);
+    (void)json_builder_add_string_value(builder, value);
+}
+
+/* Writes go through the page cache: pages written by direct I/O would be missed by write tracking. */
+static void add_cache(JsonBuilder *builder)
+{
+    (void)json_builder_set_member_name(builder, "cache");
+    (void)json_builder_begin_object(builder);
+    (void)json_builder_set_member_name(builder, "direct");
+    (void)json_builder_add_boolean_value(builder, FALSE);
+    (void)json_builder_set_member_name(builder, "no-flush");
+    (void)json_builder_add_boolean_value(builder, FALSE);
+    (void)json_builder_end_object(builder);
+}
+
+static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    g_autofree char *file_node = g_strdup_printf("disk%u-file", i);
+    g_autofree char *node = g_strdup_printf("disk%u", i);
+
+    (void)json_builder_begin_object(builder);
+    add_member(builder, "driver", "file");
+    add_member(builder, "node-name", file_node);
+    add_member(builder, "filename", disk->path);
+    add_member(builder, "aio", "threads");
+    add_member(builder, "locking", "on");
+    add_member(builder, "discard", "unmap");
+    add_cache(builder);
+    (void)json_builder_end_object(builder);
+    add_blockdev(argv, builder);
+
+    (void)json_builder_begin_object(builder);
+    add_member(builder, "driver", disk->format);
+    add_member(builder, "node-name", node);
+    add_member(builder, "file", file_node);
+    add_member(builder, "discard", "unmap");
+    add_cache(builder);
+    (void)json_builder_end_object(builder);
+    add_blockdev(argv, builder);
+
+    add(argv, "-device", "virtio-blk-pci,id=vdisk%u,drive=%s,bus=pcie.0,addr=0x%x,bootindex=%u", i, node,
+        SLOT_DISK + i, i + 1);
+}
+
+static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
+{
+    const struct vm_spec *spec = config->spec;
+    g_autofree char *name = escape_commas(spec->name);
+    add(argv, "-name", "guest=%s,debug-threads=on", name);
+    add(argv, "-uuid", "%s", spec->uuid);
+    if (config->data_dir[0])
+        add(argv, "-L", "%s", config->data_dir);
+    add(argv, "-no-user-config", NULL);
+    add(argv, "-nodefaults", NULL);
+    add(argv, "-vga", "none");
+    add(argv, "-display", "none");
+    add(argv, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    add(argv, "-msg", "timestamp=on");
+    add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off", spec->machine);
+    add(argv, "-accel", "%s", !strcmp(config->accel, "tcg") ? "tcg,thread=multi" : config->accel);
+    g_autofree char *cpu = escape_commas(spec->cpu_model);
+    add(argv, "-cpu", "%s", cpu);
+    add(argv, "-smp", "cpus=%u,maxcpus=%u", spec->cpus, spec->cpus);
+    add(argv, "-m", "size=%uM", spec->memory_mib);
+    add(argv, "-object", "memory-backend-file,id=ram,size=%uM,share=on,mem-path=/proc/self/fd/%d",
+        spec->memory_mib, config->ram_fd);
+}
+
+static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
+{
+    const struct vm_spec *spec = config->spec;
+    add(argv, "-chardev", "socket,id=qmp,fd=%d,server=on,wait=off", config->qmp_fd);
+    add(argv, "-mon", "chardev=qmp,mode=control");
+    add(argv, "-chardev", "file,id=console,path=/proc/self/fd/%d,append=on", config->console_fd);
+    add(argv, "-serial", "chardev:console");
+    add(argv, "-object", "rng-random,id=rng,filename=/dev/urandom");
+    add(argv, "-device", "virtio-rng-pci,id=vrng,rng=rng,bus=pcie.0,addr=0x%x", SLOT_RNG);
+    for (unsigned i = 0; i < spec->n_nics; i++) {
+        add(argv, "-netdev", "tap,id=net%u,fd=%d,vhost=off", i, config->tap_fds[i]);
+        /* No option ROM: nothing boots from the network, and it would be one more RAM block to move. */
+        add(argv, "-device", "virtio-net-pci,id=vnic%u,netdev=net%u,mac=%s,bus=pcie.0,addr=0x%x,romfile=", i,
+            i, spec->nics[i].mac, SLOT_NIC + i);
+    }
+    for (unsigned i = 0; i < spec->n_disks; i++)
+        add_disk(argv, &spec->disks[i], i);
+}
+
+int cmdline_build(const struct cmdline_config *config, char ***ret_argv, struct err *err)
+{
+    const struct vm_spec *spec = config->spec;
+    if (!spec->machine[0] || !spec->cpu_model[0])
+        return err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
+                       "machine and cpu_model of VM %s are not set", spec->name);
+    GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
+    add(argv, "qemu-system-x86_64", NULL);
+    add_machine(argv, config);
+    add_devices(argv, config);
+    if (config->kernel_fd >= 0) {
+        add(argv, "-kernel", "/proc/self/fd/%d", config->kernel_fd);
+        if (config->initrd_fd >= 0)
+            add(argv, "-initrd", "/proc/self/fd/%d", config->initrd_fd);
+        if (spec->append[0])
+            add(argv, "-append", "%s", spec->append);
+    }
+    add(argv, "-S", NULL);
+    if (config->incoming)
+        add(argv, "-incoming", "defer");
+    g_ptr_array_add(argv, NULL);
+    *ret_argv = (char **)g_ptr_array_free(argv, FALSE);
+    return 0;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ownership journal survives what a crash can do to a file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/journal.h"
+
+#define FILE_SIZE 8192
+
+struct fixture {
+    char *folder;
+    char *path;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = g_new0(struct fixture, 1);
+    fixture->folder = g_dir_make_tmp("agentmove-journal-XXXXXX", NULL);
+    fixture->path = g_build_filename(fixture->folder, "vm.journal", NULL);
+    *state = fixture;
+    return fixture->folder ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)g_unlink(fixture->path);
+    int result = g_rmdir(fixture->folder);
+    g_free(fixture->path);
+    g_free(fixture->folder);
+    g_free(fixture);
+    return result;
+}
+
+static struct journal_entry entry_of(enum journal_step step, uint64_t epoch)
+{
+    struct journal_entry entry = {.step = step, .epoch = epoch, .is_destination = step == JOURNAL_INCOMING};
+    (void)snprintf(entry.session, sizeof entry.session, "00000000-0000-4000-8000-%012u", (unsigned)epoch);
+    memset(entry.commit, (int)epoch, sizeof entry.commit);
+    memset(entry.returned, (int)step, sizeof entry.returned);
+    entry.past.verdict = VERDICT_RUNNING;
+    memset(entry.past.secret, 7, sizeof entry.past.secret);
+    return entry;
+}
+
+static void read_image(const char *path, uint8_t image[FILE_SIZE])
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, image, FILE_SIZE, 0), FILE_SIZE);
+    close(fd);
+}
+
+static void write_image(const char *path, const uint8_t image[FILE_SIZE])
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, image, FILE_SIZE, 0), FILE_SIZE);
+    close(fd);
+}
+
+static struct journal *open_or_fail(const char *path)
+{
+    struct journal *journal = NULL;
+    struct err err = {0};
+    if (journal_open(path, &journal, &err) < 0)
+        fail_msg("%s", err.message);
+    return journal;
+}
+
+static void new_file_is_private_and_owns_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal *journal = open_or_fail(fixture->path);
+    struct journal_entry entry;
+    struct stat info;
+    journal_read(journal, &entry);
+    assert_int_equal(entry.step, JOURNAL_NONE);
+    assert_false(journal_may_run(journal));
+    journal_close(journal);
+    assert_int_equal(stat(fixture->path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    assert_int_equal(info.st_size, FILE_SIZE);
+}
+
+static void reopened_journal_says_the_same(void **state)
+{
+    struct fixture *fixture = *state;
+    for (unsigned step = JOURNAL_OWNED; step <= JOURNAL_RETURNED; step++) {
+        struct journal *journal = open_or_fail(fixture->path);
+        struct journal_entry written = entry_of((enum journal_step)step, step + 10);
+        struct journal_entry got;
+        assert_int_equal(journal_write_sync(journal, &written, NULL), 0);
+        journal_close(journal);
+        journal = open_or_fail(fixture->path);
+        journal_read(journal, &got);
+        assert_int_equal(got.step, written.step);
+        assert_int_equal(got.epoch, written.epoch);
+        assert_int_equal(got.is_destination, written.is_destination);
+        assert_string_equal(got.session, written.session);
+        assert_memory_equal(got.commit, written.commit, sizeof got.commit);
+        assert_memory_equal(got.returned, written.returned, sizeof got.returned);
+        assert_memory_equal(&got.past, &written.past, sizeof got.past);
+        assert_int_equal(journal_may_run(journal),
+                         step == JOURNAL_OWNED || step == JOURNAL_SENDING || step == JOURNAL_RESUMED);
+        journal_close(journal);
+    }
+}
+
+/* Every prefix of the newer write over the older content: either the older or the whole newer entry. */
+static void torn_write_at_every_byte_leaves_a_whole_entry(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t before[FILE_SIZE], after[FILE_SIZE], torn[FILE_SIZE];
+    struct journal *journal = open_or_fail(fixture->path);
+    struct journal_entry older = entry_of(JOURNAL_SENDING, 2), newer = entry_of(JOURNAL_GIVEN, 3);
+    struct journal_entry filler = entry_of(JOURNAL_OWNED, 1);
+    assert_int_equal(journal_write_sync(journal, &filler, NULL), 0);
+    assert_int_equal(journal_write_sync(journal, &older, NULL), 0);
+    read_image(fixture->path, before);
+    assert_int_equal(journal_write_sync(journal, &newer, NULL), 0);
+    read_image(fixture->path, after);
+    journal_close(journal);
+    unsigned n_older = 0, n_newer = 0;
+    for (size_t cut = 0; cut <= FILE_SIZE; cut++) {
+        if (cut && cut < FILE_SIZE && before[cut - 1] == after[cut - 1])
+            continue; /* the same file as one byte before */
+        memcpy(torn, after, cut);
+        memcpy(torn + cut, before + cut, FILE_SIZE - cut);
+        write_image(fixture->path, torn);
+        journal = open_or_fail(fixture->path);
+        struct journal_entry got;
+        journal_read(journal, &got);
+        journal_close(journal);
+        bool whole = memcmp(torn, after, FILE_SIZE) == 0;
+        assert_int_equal(got.step, whole ? JOURNAL_GIVEN : JOURNAL_SENDING);
+        assert_int_equal(got.epoch, whole ? 3 : 2);
+        n_newer += whole;
+        n_older += !whole;
+    }
+    assert_true(n_older > 30);
+    assert_true(n_newer >= 1);
+}
+
+static void flipped_bit_anywhere_in_an_entry_is_noticed(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t image[FILE_SIZE];
+    struct journal *journal = open_or_fail(fixture->path);
+    struct journal_entry older = entry_of(JOURNAL_OWNED, 1), newer = entry_of(JOURNAL_SENDING, 2);
+    struct journal_entry got;
+    assert_int_equal(journal_write_sync(journal, &older, NULL), 0); /* second slot */
+    assert_int_equal(journal_write_sync(journal, &newer, NULL), 0); /* first slot */
+    journal_close(journal);
+    read_image(fixture->path, image);
+    size_t used = FILE_SIZE / 2;
+    while (used && !image[used - 1])
+        used--;
+    for (size_t at = 0; at < used; at++) {
+        image[at] ^= 0x10;
+        write_image(fixture->path, image);
+        image[at] ^= 0x10;
+        journal = open_or_fail(fixture->path);
+        journal_read(journal, &got);
+        journal_close(journal);
+        assert_int_equal(got.step, JOURNAL_OWNED);
+    }
+}
+
+static void file_without_a_valid_entry_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t image[FILE_SIZE] = {0};
+    struct journal *journal = open_or_fail(fixture->path);
+    journal_close(journal);
+    write_image(fixture->path, image);
+    struct err err = {0};
+    journal = NULL;
+    assert_int_equal(journal_open(fixture->path, &journal, &err), -1);
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_string_equal(err.id, "journal-corrupt");
+    assert_int_equal(truncate(fixture->path, 0), 0);
+    assert_int_equal(journal_open(fixture->path, &journal, &err), -1);
+    assert_string_equal(err.id, "journal-corrupt");
+}
+
+static void count_done(const struct err *err, void *user)
+{
+    assert_false(err_is_set(err));
+    GArray *seen = user;
+    unsigned n = seen->len;
+    g_array_append_val(seen, n);
+}
+
+static void writes_end_with_the_last_one_and_outlive_a_close(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal *journal = open_or_fail(fixture->path);
+    struct journal *same = open_or_fail(fixture->path);
+    assert_ptr_equal(journal, same);
+    GArray *seen = g_array_new(FALSE, FALSE, sizeof(unsigned));
+    for (uint64_t epoch = 1; epoch <= 20; epoch++) {
+        struct journal_entry entry = entry_of(JOURNAL_SENDING, epoch);
+        journal_write(epoch % 2 ? journal : same, &entry, count_done, seen);
+    }
+    journal_close(same);
+    journal_close(journal); /* the writes under way keep it */
+    while (seen->len < 20)
+        (void)g_main_context_iteration(NULL, TRUE);
+    struct journal_entry got;
+    journal = open_or_fail(fixture->path);
+    journal_read(journal, &got);
+    assert_int_equal(got.epoch, 20);
+    journal_close(journal);
+    g_array_free(seen, TRUE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(new_file_is_private_and_owns_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reopened_journal_says_the_same, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(torn_write_at_every_byte_leaves_a_whole_entry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(flipped_bit_anywhere_in_an_entry_is_noticed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(file_without_a_valid_entry_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(writes_end_with_the_last_one_and_outlive_a_close, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/facts.h"
+#include "agent/spawn.h"
+#include "agent/vm_process.h"
+#include "base/log.h"
+
+#define ANSWER_S 60
+
+static void fail(const char *what)
+{
+    (void)fprintf(stderr, "FAILED: %s\n", what);
+    abort();
+}
+
+static gboolean on_tick(gpointer user)
+{
+    (void)user;
+    return G_SOURCE_CONTINUE;
+}
+
+/* Wakes the loop now and then, for what shows only in files and for the deadline. */
+static guint tick_new(void)
+{
+    return g_timeout_add(20, on_tick, NULL);
+}
+
+void wait_until(const bool *flag, unsigned seconds, const char *what)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
+    guint tick = tick_new();
+    while (!*flag) {
+        if (g_get_monotonic_time() > deadline)
+            fail(what);
+        (void)g_main_context_iteration(NULL, TRUE);
+    }
+    (void)g_source_remove(tick);
+}
+
+static bool probed;
+static bool loaded;
+
+static void on_probed(struct agent *agent)
+{
+    (void)agent;
+    probed = true;
+}
+
+static void on_loaded(struct agent *agent)
+{
+    (void)agent;
+    loaded = true;
+}
+
+static void link_program(const char *folder, const char *variable, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("%s/libexec/%s", folder, name);
+    const char *target = getenv(variable);
+    if (!target || (symlink(target, path) < 0 && errno != EEXIST))
+        fail(variable);
+}
+
+static void make_folders(struct host *host)
+{
+    static const char *const folders[] = {"state/vms", "run", "libexec"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(folders); i++) {
+        g_autofree char *path = g_strdup_printf("%s/%s", host->folder, folders[i]);
+        if (g_mkdir_with_parents(path, 0700) < 0)
+            fail(path);
+    }
+    link_program(host->folder, "LAUNCH", "godwit-launch");
+    link_program(host->folder, "TRACE", "godwit-trace.so");
+}
+
+struct host *host_up(const char *folder)
+{
+    struct host *host = g_new0(struct host, 1);
+    struct agent_config *config = &host->agent.config;
+    log_init("test");
+    if (folder) {
+        g_strlcpy(host->folder, folder, sizeof host->folder);
+    } else {
+        g_strlcpy(host->folder, "/tmp/agentvm-XXXXXX", sizeof host->folder);
+        if (!mkdtemp(host->folder))
+            fail("mkdtemp");
+    }
+    make_folders(host);
+    g_strlcpy(config->name, "h1", sizeof config->name);
+    (void)snprintf(config->state_dir, sizeof config->state_dir, "%s/state", host->folder);
+    (void)snprintf(config->run_dir, sizeof config->run_dir, "%s/run", host->folder);
+    (void)snprintf(config->libexec_dir, sizeof config->libexec_dir, "%s/libexec", host->folder);
+    g_strlcpy(config->qemu_path, getenv("QEMU") ? getenv("QEMU") : "/usr/bin/qemu-system-x86_64",
+              sizeof config->qemu_path);
+    config->qemu_user = (struct agent_user){HOST_UID, HOST_UID};
+    config->accel = VM_ACCEL_TCG;
+    config->memory_reserve_mib = 64;
+    host->agent.vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    spawn_init(config->libexec_dir);
+    probed = loaded = false;
+    facts_probe(&host->agent, on_probed);
+    wait_until(&probed, ANSWER_S, "facts");
+    vms_load(&host->agent, on_loaded);
+    wait_until(&loaded, ANSWER_S, "load");
+    return host;
+}
+
+void take_answer(struct vm *vm, const struct err *err, void *user)
+{
+    struct answer *answer = user;
+    answer->there = true;
+    answer->vm = vm;
+    answer->err = *err;
+}
+
+void wait_ok(struct answer *answer, const char *what)
+{
+    wait_until(&answer->there, ANSWER_S, what);
+    if (err_is_set(&answer->err)) {
+        log_error(&answer->err, "%s", what);
+        fail(what);
+    }
+}
+
+void host_down(struct host *host)
+{
+    g_autoptr(GList) vms = g_hash_table_get_values(host->agent.vms);
+    for (GList *at = vms; at; at = at->next) {
+        struct answer answer = {0};
+        vm_end(at->data, take_answer, &answer);
+        wait_ok(&answer, "end");
+    }
+    g_autofree char *command = g_strdup_printf("rm -rf %s", host->folder);
+    if (system(command) != 0)
+        fail(command);
+    g_hash_table_unref(host->agent.vms);
+    g_free(host->agent.qemu);
+    g_free(host);
+}
+
+struct vm_spec checker_spec(const char *name)
+{
+    struct vm_spec spec = {.memory_mib = 128, .cpus = 1, .accel = VM_ACCEL_TCG};
+    model_uuid_new(spec.uuid);
+    g_strlcpy(spec.name, name, sizeof spec.name);
+    g_strlcpy(spec.kernel, getenv("CHECKER"), sizeof spec.kernel);
+    g_strlcpy(spec.append, "mb=64 rate=10", sizeof spec.append);
+    return spec;
+}
+
+struct vm *start_checker(struct host *host, const char *name)
+{
+    struct vm_spec spec = checker_spec(name);
+    struct vm *vm;
+    struct answer answer = {0};
+    struct err err;
+    if (vm_create(&host->agent, &spec, &vm, &err) < 0) {
+        log_error(&err, "create");
+        fail("create");
+    }
+    vm_start(vm, take_answer, &answer);
+    wait_ok(&answer, "start");
+    return vm;
+}
+
+char *console_text(struct vm *vm)
+{
+    g_autofree char *path = vm_path(vm, "console.log");
+    char *text = NULL;
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return g_strdup("");
+    return text;
+}
+
+size_t console_size(struct vm *vm)
+{
+    g_autofree char *text = console_text(vm);
+    return strlen(text);
+}
+
+size_t wait_for_console(struct vm *vm, const char *text, size_t offset)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)ANSWER_S * G_USEC_PER_SEC;
+    guint tick = tick_new();
+    for (;;) {
+        g_autofree char *console = console_text(vm);
+        const char *at = strlen(console) > offset ? strstr(console + offset, text) : NULL;
+        if (at) {
+            (void)g_source_remove(tick);
+            return (size_t)(at - console) + strlen(text);
+        }
+        if (g_get_monotonic_time() > deadline) {
+            (void)fprintf(stderr, "console:\n%s\n", console);
+            fail(text);
+        }
+        (void)g_main_context_iteration(NULL, TRUE);
+    }
+}

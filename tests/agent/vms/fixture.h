@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A host in a temporary folder, in this process: the agent's VM code with real QEMU, no HTTP. */
+#ifndef TESTS_AGENT_VMS_FIXTURE_H
+#define TESTS_AGENT_VMS_FIXTURE_H
+
+#include "agent/agent.h"
+#include "agent/vm.h"
+
+#define HOST_UID 64101
+
+struct host {
+    struct agent agent;
+    char folder[64];
+};
+
+/* Facts probed, VMs of `folder` loaded (adopted); folder NULL: a new one. */
+struct host *host_up(const char *folder);
+/* Ends all VMs; the folder goes too. */
+void host_down(struct host *host);
+/* The checker guest: 64 MiB working set in 128 MiB. */
+struct vm_spec checker_spec(const char *name);
+/* Iterates the main loop until *flag, or fails the test after `seconds`. */
+void wait_until(const bool *flag, unsigned seconds, const char *what);
+/* Waits until the console holds `text` at or after `offset`; returns the offset behind it. */
+size_t wait_for_console(struct vm *vm, const char *text, size_t offset);
+size_t console_size(struct vm *vm);
+/* The whole console; g_free. */
+char *console_text(struct vm *vm);
+
+/* The answer of an asynchronous verb, and a vm_done that fills it. */
+struct answer {
+    bool there;
+    struct vm *vm;
+    struct err err;
+};
+void take_answer(struct vm *vm, const struct err *err, void *user);
+/* Verbs that must succeed. */
+struct vm *start_checker(struct host *host, const char *name);
+void wait_ok(struct answer *answer, const char *what);
+
+#endif

@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `lab up` may be repeated, `lab down` leaves no process, namespace, mount or file; also after an interrupted `up`.
+. "$(dirname "$0")/../functions.sh" "$1"
+
+leftovers() {
+    ip netns list | grep "^$lab_name-" || true
+    grep -F "$lab_dir" /proc/mounts || true
+    grep -F "$lab_name-" /proc/mounts || true
+    [ ! -e "$lab_dir" ] || echo "$lab_dir is still there"
+    pgrep -af -- "$lab_dir" || true
+}
+nothing_left() {
+    local found
+    found=$(leftovers)
+    [ -z "$found" ] || fail "left over: $found"
+}
+
+lab_up --hosts 2
+[ "$(godwit host ls --json | jq '[.hosts[] | select(.state == "connected")] | length')" = 2 ] || fail "not two hosts"
+godwit lab up --name "$lab_name" --hosts 2 | grep -q "is up already" || fail "a second up did not say that the lab is up"
+godwit lab up --name "$lab_name" --hosts 3 2>&1 | grep -q "other options" || fail "an up with other options was not refused"
+checker_vm left h1 256 1 tcg "mb=16 rate=1"
+godwit lab down --name "$lab_name"
+nothing_left
+say "down with a running VM leaves nothing"
+
+godwit lab up --name "$lab_name" >/dev/null 2>&1 &
+interrupted=$!
+wait_until 10 "the first namespace" test -e "/run/netns/$lab_name-h1"
+kill -KILL "$interrupted"
+wait "$interrupted" 2>/dev/null || true
+godwit lab down --name "$lab_name"
+nothing_left
+say "down after a killed up leaves nothing"
+godwit lab up --name "$lab_name" >/dev/null
+godwit lab down --name "$lab_name"
+nothing_left

@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# For tests that drive a lab as an operator would. Source it with the build folder as first argument of the test:
+#   . "$(dirname "$0")/../functions.sh" "$1"
+set -euo pipefail
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+build=$(cd "$1" && pwd)
+export PATH=$build/stage/usr/local/bin:$PATH
+linux=$build/guests/linux
+checker=$build/tests/guests/checker/checker.elf
+observer=$build/tests/tools/observer
+# Each test has a lab of its own, so that one that is left over can never be mistaken for this one's.
+lab_name=gwt$$
+lab_dir=/run/gwt-$$
+export GODWIT_LAB_DIR=$lab_dir GODWIT_CONFIG=$lab_dir/cli.conf
+cleanups=()
+
+cleanup() {
+    local status=$? at
+    trap - EXIT INT TERM
+    for ((at = ${#cleanups[@]} - 1; at >= 0; at--)); do
+        eval "${cleanups[at]}" || echo "clean-up failed: ${cleanups[at]}" >&2
+    done
+    exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+on_exit() { cleanups+=("$1"); }
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+say() { echo "-- $*"; }
+
+# wait_until SECONDS WHAT COMMAND…: until the command succeeds
+wait_until() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        [ $SECONDS -lt $deadline ] || fail "waited too long for $what"
+        sleep 0.1
+    done
+}
+
+lab_up() {
+    on_exit lab_end
+    godwit lab up --name "$lab_name" "$@"
+}
+lab_end() {
+    if [ "${status:-0}" != 0 ]; then
+        tail -n 40 "$lab_dir"/log/*.log || true
+    fi
+    godwit lab down --name "$lab_name" >/dev/null
+}
+
+console_has() { godwit vm console "$1" --log 2>/dev/null | grep -q -- "$2"; }
+vm_state() { godwit vm show "$1" --json | jq -r .state; }
+vm_host() { godwit vm show "$1" --json | jq -r .host; }
+
+# linux_vm NAME HOST MEMORY CPUS APPEND [DISK]: a Linux guest with a network, ready. Its address is 198.18.3.10 unless gw.ip says else.
+linux_vm() {
+    local name=$1 host=$2 memory=$3 cpus=$4 append=$5 disk=${6:-}
+    godwit vm create "$name" --memory "$memory" --cpus "$cpus" --host "$host" --kernel "$linux/vmlinuz" --initrd "$linux/initrd" \
+        --append "console=ttyS0 quiet gw.ip=198.18.3.10/24 $append" --network vmnet ${disk:+--disk "$disk"} --start
+    wait_until 60 "the guest $name to be ready" console_has "$name" "GUEST ready"
+}
+# checker_vm NAME HOST MEMORY CPUS ACCEL APPEND: the self-checking guest, its memory filled
+checker_vm() {
+    godwit vm create "$1" --host "$2" --memory "$3" --cpus "$4" --accel "$5" --kernel "$checker" --append "vcpus=$4 $6" --start
+    wait_until 60 "the guest $1 to be filled" console_has "$1" "CHK filled"
+}
+# The newest line of the checker's report.
+checker_line() { godwit vm console "$1" --log | grep -a '^CHK t_ms=' | tail -n 1; }
+checker_field() { checker_line "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"; }
+# checker_is_whole NAME: it still works, and found nothing wrong, over one more whole sweep of its memory
+checker_is_whole() {
+    local name=$1 before bad
+    before=$(checker_field "$name" sweeps)
+    wait_until 120 "one more sweep of $name" checker_swept "$name" $((before + 2))
+    bad=$(checker_field "$name" bad)
+    [ "$bad" = 0 ] || fail "$name found $bad bad pages: $(checker_line "$name")"
+}
+checker_swept() { [ "$(checker_field "$1" sweeps)" -ge "$2" ]; }
+
+# migrate NAME TO [OPTION…]: the task's document on stdout; fails if the move fails
+migrate() {
+    local name=$1 to=$2
+    shift 2
+    godwit vm migrate "$name" --to "$to" "$@" --json 2>/dev/null
+}
+disk_image() {
+    local path=$lab_dir/datastore/$1.qcow2
+    qemu-img create -q -f qcow2 "$path" "$2"
+    chown 64101:64101 "$path"
+    echo "$path"
+}
+
+# observer_start / observer_line: the client outside. observer_line prints the JSON since the last call.
+observer_start() {
+    observer_log=$lab_dir/observer.json
+    godwit lab exec client -- "$observer" 198.18.3.10 80 >"$observer_log" &
+    observer_pid=$!
+    on_exit "kill $observer_pid 2>/dev/null || true"
+}
+observer_line() {
+    local lines
+    lines=$(wc -l <"$observer_log")
+    kill -USR1 "$observer_pid"
+    wait_until 5 "the observer's report" test_lines_above "$lines"
+    tail -n 1 "$observer_log"
+}
+test_lines_above() { [ "$(wc -l <"$observer_log")" -gt "$1" ]; }
+
+# expect_error CODE-ID COMMAND…: the command must fail with exit 1 and this error id, and say a message
+expect_error() {
+    local id=$1 output status=0 found
+    shift
+    output=$("$@" --json 2>/dev/null) || status=$?
+    [ "$status" = 1 ] || fail "exit $status instead of 1 from: $*"
+    found=$(jq -r '.error.id' <<<"$output")
+    [ "$found" = "$id" ] || fail "error id '$found' instead of '$id' from: $*: $output"
+    [ -n "$(jq -r '.error.message' <<<"$output")" ] || fail "no message from: $*"
+    say "$id: $(jq -r '.error.message + " | fix: " + .error.fix' <<<"$output")"
+}

@@ -1,0 +1,85 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# usage: build.sh OUTDIR
+# Makes OUTDIR/vmlinuz and OUTDIR/initrd: Debian's cloud kernel, busybox and the programs of this directory. Downloads
+# packages with apt (nothing is installed). Does nothing if OUTDIR was made from the same sources and kernel version.
+set -eu
+[ $# -eq 1 ] || {
+    echo "usage: build.sh OUTDIR" >&2
+    exit 2
+}
+mkdir -p "$1"
+outdir=$(cd "$1" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+modules="virtio_pci virtio_blk virtio_net virtio-rng virtio_balloon ext4 button evdev"
+cc=${CC:-gcc}
+
+fail() {
+    echo "linux guest: $*" >&2
+    exit 1
+}
+
+kernel_package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+    sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64.*\)$/\1/p' | head -n 1)
+sources=$(cat "$here"/*.c "$here"/*.h "$here/init" "$here/build.sh" | sha256sum | cut -d' ' -f1)
+made_from=$(cat "$outdir/stamp" 2>/dev/null || :)
+if [ -z "$kernel_package" ]; then
+    [ "${made_from%% *}" = "$sources" ] ||
+        fail "apt knows no linux-image-cloud-amd64: run apt-get update"
+    echo "linux guest: $outdir kept, apt knows no kernel to compare with (${made_from#* })"
+    exit 0
+fi
+kernel_version=$(apt-cache show --no-all-versions "$kernel_package" | sed -n 's/^Version: //p')
+stamp="$sources $kernel_package $kernel_version"
+if [ "$made_from" = "$stamp" ] && [ -f "$outdir/vmlinuz" ] && [ -f "$outdir/initrd" ]; then
+    echo "linux guest: $outdir is up to date ($kernel_package $kernel_version)"
+    exit 0
+fi
+
+work=$(mktemp -d "$outdir/work-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# fetch PACKAGE: unpack it below $work/PACKAGE
+fetch() {
+    echo "linux guest: downloading $1"
+    mkdir -p "$work/debs"
+    (cd "$work/debs" && apt-get -q -o APT::Sandbox::User=root download "$1") || fail "cannot download $1"
+    dpkg-deb -x "$work/debs/${1}"_*.deb "$work/$1"
+}
+
+fetch "$kernel_package"
+fetch busybox-static
+tree=$work/tree
+mkdir -p "$tree/bin" "$tree/modules" "$tree/dev"
+
+for program in webd powerd dirtier diskd; do
+    sources=$here/$program.c
+    case $program in
+    dirtier | diskd) sources="$sources $here/figures.c" ;;
+    esac
+    # shellcheck disable=SC2086 # the sources are a list
+    "$cc" -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s -o "$tree/bin/$program" $sources
+done
+cp "$work/busybox-static/bin/busybox" "$tree/bin/busybox"
+install -m 755 "$here/init" "$tree/init"
+
+release=$(ls "$work/$kernel_package/lib/modules")
+/sbin/depmod -b "$work/$kernel_package" "$release"
+for module in $modules; do
+    /sbin/modprobe --dirname "$work/$kernel_package" --set-version "$release" --show-depends "$module" ||
+        fail "no module $module in $kernel_package"
+done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' >"$work/order"
+[ -s "$work/order" ] || fail "no modules found in $kernel_package"
+while read -r path; do
+    cp "$path" "$tree/modules/"
+    basename "$path"
+done <"$work/order" >"$tree/modules/order"
+
+(cd "$tree" && find . -print0 | LC_ALL=C sort -z | cpio --null --quiet -o -H newc --owner 0:0 --reproducible) |
+    gzip -9n >"$work/initrd"
+cp "$work/$kernel_package/boot/vmlinuz-$release" "$work/vmlinuz"
+rm -f "$outdir/stamp"
+mv "$work/vmlinuz" "$work/initrd" "$outdir/"
+echo "$stamp" >"$outdir/stamp"
+echo "linux guest: $outdir made from $kernel_package $kernel_version"

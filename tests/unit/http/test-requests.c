@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <gio/gunixsocketaddress.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "peers.h"
+
+static struct http_request *waiting;
+static bool is_waiting;
+
+static void echo(struct http_request *request, void *user)
+{
+    (void)user;
+    JsonObject *body;
+    struct err err;
+    if (http_body(request, &body, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    JsonObject *answer = json_object_new();
+    json_object_set_string_member(answer, "name", http_param(request, "name"));
+    json_object_set_string_member(answer, "user", http_user(request));
+    json_object_set_string_member(answer, "query", http_query(request, "q"));
+    json_object_set_object_member(answer, "body", json_object_ref(body));
+    http_reply(request, 201, answer);
+}
+
+static void wait_with_answer(struct http_request *request, void *user)
+{
+    (void)user;
+    waiting = request;
+    is_waiting = true;
+}
+
+static void refuse(struct http_request *request, void *user)
+{
+    (void)user;
+    struct err err;
+    (void)err_set(&err, ERR_REFUSED, "vm-busy", "the VM \"v\" moves");
+    (void)err_cause(&err, "task 7");
+    (void)err_fix(&err, "wait");
+    err_place(&err, "copy", "source");
+    http_fail(request, &err);
+}
+
+static void text(struct http_request *request, void *user)
+{
+    (void)user;
+    http_reply_text(request, 200, "text/plain; charset=utf-8", "hello", -1);
+}
+
+static const struct http_route routes[] = {
+    {"PUT", "/v1/echo/{name}", HTTP_TOKEN, echo},
+    {"POST", "/v1/echo/{name}", HTTP_TOKEN, echo},
+    {"POST", "/v1/wait", HTTP_TOKEN, wait_with_answer},
+    {"GET", "/v1/refuse", HTTP_TOKEN, refuse},
+    {"GET", "/", HTTP_OPEN, text},
+    {"POST", "/v1/open/{name}", HTTP_OPEN, echo},
+    {NULL},
+};
+
+static int set_up(void **state)
+{
+    struct peers *peers = g_new0(struct peers, 1);
+    peers_init(peers, routes, NULL);
+    is_waiting = false;
+    *state = peers;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    peers_clear(*state);
+    g_free(*state);
+    return 0;
+}
+
+static void a_request_carries_path_query_user_and_body(void **state)
+{
+    struct peers *peers = *state;
+    const char *const bases[] = {peers->base, peers->unix_base};
+    for (size_t i = 0; i < G_N_ELEMENTS(bases); i++) {
+        struct http_client *client = peers_client(peers, bases[i]);
+        struct answer answer;
+        JsonObject *body = json_object_new();
+        json_object_set_int_member(body, "n", 7);
+        ask(client, "PUT", "/v1/echo/a%20b?q=x%26y", body, &answer);
+        assert_int_equal(answer.err.code, ERR_NONE);
+        assert_string_equal(json_object_get_string_member(answer.object, "name"), "a b");
+        assert_string_equal(json_object_get_string_member(answer.object, "query"), "x&y");
+        assert_string_equal(json_object_get_string_member(answer.object, "user"), "alice");
+        assert_int_equal(
+            json_object_get_int_member(json_object_get_object_member(answer.object, "body"), "n"), 7);
+        answer_clear(&answer);
+        http_client_free(client);
+    }
+}
+
+static void a_missing_body_is_an_empty_object(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->unix_base);
+    struct answer answer;
+    ask(client, "POST", "/v1/echo/a", NULL, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    assert_int_equal(json_object_get_size(json_object_get_object_member(answer.object, "body")), 0);
+    answer_clear(&answer);
+    http_client_free(client);
+}
+
+static void errors_travel_whole(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->base);
+    struct answer answer;
+    ask(client, "GET", "/v1/refuse", NULL, &answer);
+    assert_int_equal(answer.err.code, ERR_REFUSED);
+    assert_string_equal(answer.err.id, "vm-busy");
+    assert_string_equal(answer.err.message, "the VM \"v\" moves");
+    assert_string_equal(answer.err.cause, "task 7");
+    assert_string_equal(answer.err.fix, "wait");
+    assert_string_equal(answer.err.phase, "copy");
+    assert_string_equal(answer.err.side, "source");
+    assert_null(answer.object);
+    http_client_free(client);
+}
+
+static void a_late_answer_reaches_the_client(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->base);
+    struct answer late = {0}, quick;
+    http_client_call(client, "POST", "/v1/wait", NULL, 0, NULL, answer_done, &late);
+    wait_for(&is_waiting);
+    /* Others are served meanwhile. */
+    ask(client, "POST", "/v1/echo/b", NULL, &quick);
+    assert_int_equal(quick.err.code, ERR_NONE);
+    answer_clear(&quick);
+    assert_false(late.is_done);
+    JsonObject *object = json_object_new();
+    json_object_set_boolean_member(object, "late", TRUE);
+    http_reply(waiting, 200, object);
+    wait_for(&late.is_done);
+    assert_true(json_object_get_boolean_member(late.object, "late"));
+    answer_clear(&late);
+    http_client_free(client);
+}
+
+static void a_client_that_leaves_does_not_crash_the_server(void **state)
+{
+    struct peers *peers = *state;
+    const char *const bases[] = {peers->base, peers->unix_base};
+    for (size_t i = 0; i < G_N_ELEMENTS(bases); i++) {
+        struct http_client *client = peers_client(peers, bases[i]);
+        struct answer left = {0}, answer;
+        is_waiting = false;
+        http_client_call(client, "POST", "/v1/wait", NULL, 0, NULL, answer_done, &left);
+        wait_for(&is_waiting);
+        http_client_free(client);
+        assert_true(left.is_done);
+        assert_int_equal(left.err.code, ERR_CANCELLED);
+        while (g_main_context_iteration(NULL, FALSE))
+            ;
+        http_reply(waiting, 200, NULL);
+        client = peers_client(peers, bases[i]);
+        ask(client, "POST", "/v1/echo/b", NULL, &answer);
+        assert_int_equal(answer.err.code, ERR_NONE);
+        answer_clear(&answer);
+        http_client_free(client);
+    }
+}
+
+static void an_answer_after_the_server_ended_harms_nobody(void **state)
+{
+    (void)state;
+    struct peers peers = {0};
+    peers_init(&peers, routes, NULL);
+    struct http_client *client = peers_client(&peers, peers.unix_base);
+    struct answer answer = {0};
+    is_waiting = false;
+    http_client_call(client, "POST", "/v1/wait", NULL, 0, NULL, answer_done, &answer);
+    wait_for(&is_waiting);
+    peers_clear(&peers);
+    http_reply(waiting, 200, NULL);
+    wait_for(&answer.is_done);
+    assert_int_equal(answer.err.code, ERR_PEER_LOST);
+    http_client_free(client);
+}
+
+static void without_the_token_nobody_enters(void **state)
+{
+    struct peers *peers = *state;
+    static const char *const tokens[] = {NULL, "bad", "goo", "good x"};
+    for (size_t i = 0; i < G_N_ELEMENTS(tokens); i++) {
+        const struct http_client_config config = {
+            .base = peers->base, .token = tokens[i], .ca = peers->ca.certificate};
+        struct http_client *client;
+        struct answer answer;
+        assert_int_equal(http_client_new(&config, &client, NULL), 0);
+        ask(client, "POST", "/v1/echo/b", NULL, &answer);
+        assert_int_equal(answer.err.code, ERR_UNAUTHORIZED);
+        assert_string_equal(answer.err.id, "unauthorized");
+        assert_non_null(strstr(answer.err.fix, "Authorization: Bearer"));
+        http_client_free(client);
+    }
+}
+
+static void unknown_paths_and_methods_are_named(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->unix_base);
+    struct answer answer;
+    ask(client, "GET", "/v1/nothing", NULL, &answer);
+    assert_int_equal(answer.err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(answer.err.message, "/v1/nothing"));
+    http_client_free(client);
+    static const char request[] =
+        "DELETE /v1/echo/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer good\r\n\r\n";
+    g_autofree char *raw = ask_raw(peers, request, strlen(request));
+    assert_non_null(strstr(raw, "HTTP/1.1 405 "));
+    assert_non_null(strstr(raw, "\r\nAllow: PUT, POST\r\n"));
+    assert_non_null(strstr(raw, "\"id\":\"method-not-allowed\""));
+}
+
+static void malformed_json_names_line_and_position(void **state)
+{
+    struct peers *peers = *state;
+    static const char request[] = "PUT /v1/echo/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: "
+                                  "Bearer good\r\nContent-Length: 10\r\n\r\n{\n \"a\" 1 }";
+    g_autofree char *raw = ask_raw(peers, request, strlen(request));
+    assert_non_null(strstr(raw, "HTTP/1.1 400 "));
+    assert_non_null(strstr(raw, "line 2, position 4"));
+}
+
+static char *big_request(const char *header, size_t size, size_t *ret_size)
+{
+    g_autofree char *head =
+        g_strdup_printf("POST /v1/open/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n\r\n", header);
+    char *bytes = g_malloc(strlen(head) + size);
+    memcpy(bytes, head, strlen(head));
+    memset(bytes + strlen(head), ' ', size);
+    *ret_size = strlen(head) + size;
+    return bytes;
+}
+
+static void bodies_over_the_limit_are_refused(void **state)
+{
+    struct peers *peers = *state;
+    size_t size;
+    /* Announced. */
+    g_autofree char *length = g_strdup_printf("Content-Length: %d", HTTP_BODY_MAX + 1);
+    g_autofree char *announced = big_request(length, HTTP_BODY_MAX + 1, &size);
+    g_autofree char *raw = ask_raw(peers, announced, size);
+    assert_non_null(strstr(raw, "HTTP/1.1 413 "));
+    assert_non_null(strstr(raw, "\"id\":\"body-too-large\""));
+    assert_non_null(strstr(raw, "1048576 bytes"));
+    /* Announced to a server that is asked first: no body is waited for. */
+    g_autofree char *expect = g_strconcat(length, "\r\nExpect: 100-continue", NULL);
+    g_autofree char *asking = big_request(expect, 0, &size);
+    g_autofree char *raw2 = ask_raw(peers, asking, size);
+    assert_true(g_str_has_prefix(raw2, "HTTP/1.1 413 "));
+    /* Not announced: one chunk of 2 MiB, then the end. */
+    g_autofree char *chunked = big_request("Transfer-Encoding: chunked\r\n\r\n200000", 0x200000 + 7, &size);
+    chunked[size - 0x200007 - 2] = '\n'; /* the chunk's size ends with one line break, not two */
+    memcpy(chunked + size - 7, "\r\n0\r\n\r\n", 7);
+    g_autofree char *raw3 = ask_raw(peers, chunked, size);
+    assert_non_null(strstr(raw3, "HTTP/1.1 413 "));
+}
+
+static void a_body_of_exactly_the_limit_is_taken(void **state)
+{
+    struct peers *peers = *state;
+    size_t size;
+    g_autofree char *length = g_strdup_printf("Content-Length: %d", HTTP_BODY_MAX);
+    g_autofree char *request = big_request(length, HTTP_BODY_MAX, &size);
+    memcpy(request + size - 2, "{}", 2);
+    g_autofree char *raw = ask_raw(peers, request, size);
+    assert_non_null(strstr(raw, "HTTP/1.1 201 "));
+}
+
+static void an_endless_body_is_cut_off(void **state)
+{
+    struct peers *peers = *state;
+    size_t size;
+    g_autofree char *request = big_request("Content-Length: 1000000000000", 64 * 1024 * 1024, &size);
+    g_autofree char *raw = ask_raw(peers, request, size); /* ends although the body never does */
+    assert_string_equal(raw, "");
+}
+
+static void the_unix_socket_is_for_its_owner_only(void **state)
+{
+    struct peers *peers = *state;
+    struct stat found;
+    assert_int_equal(stat(peers->socket_path, &found), 0);
+    assert_int_equal(found.st_mode & 0777, 0600);
+}
+
+static void a_stale_socket_is_replaced_and_a_live_one_is_not(void **state)
+{
+    struct peers *peers = *state;
+    struct err err = {0};
+    g_autofree char *path = g_build_filename(peers->directory, "stale", NULL);
+    assert_int_equal(http_server_listen_unix(peers->server, peers->socket_path, &err), -1);
+    assert_int_equal(err.code, ERR_REFUSED);
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+    GSocket *dead = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
+    assert_true(g_socket_bind(dead, address, TRUE, NULL));
+    g_object_unref(dead);
+    assert_int_equal(http_server_listen_unix(peers->server, path, &err), 0);
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PROMISE(a_request_carries_path_query_user_and_body),
+        PROMISE(a_missing_body_is_an_empty_object),
+        PROMISE(errors_travel_whole),
+        PROMISE(a_late_answer_reaches_the_client),
+        PROMISE(a_client_that_leaves_does_not_crash_the_server),
+        cmocka_unit_test(an_answer_after_the_server_ended_harms_nobody),
+        PROMISE(without_the_token_nobody_enters),
+        PROMISE(unknown_paths_and_methods_are_named),
+        PROMISE(malformed_json_names_line_and_position),
+        PROMISE(bodies_over_the_limit_are_refused),
+        PROMISE(a_body_of_exactly_the_limit_is_taken),
+        PROMISE(an_endless_body_is_cut_off),
+        PROMISE(the_unix_socket_is_for_its_owner_only),
+        PROMISE(a_stale_socket_is_replaced_and_a_live_one_is_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
