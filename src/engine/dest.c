@@ -118,11 +118,7 @@ void engine_dest_free(struct engine_dest *dest)
 {
     if (!dest)
         return;
-    if (dest->halt.inner) {
-        struct err over = {0};
-        (void)err_set(&over, ERR_CANCELLED, "over", "the attempt is over");
-        halt_set(&dest->halt, &over);
-    }
+    halt_end(&dest->halt);
     receiver_clear(&dest->receiver);
     halt_clear(&dest->halt);
     if (dest->receiver.mapping)

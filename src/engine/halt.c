@@ -62,11 +62,20 @@ int halt_fd(const struct halt *halt)
     return cancel_fd(halt->inner);
 }
 
-void halt_clear(struct halt *halt)
+void halt_end(struct halt *halt)
 {
+    if (!halt->inner)
+        return;
+    struct err over = {0};
+    (void)err_set(&over, ERR_CANCELLED, "over", "the attempt is over");
+    halt_set(halt, &over);
     if (halt->watch.started)
         (void)eventfd_write(halt->stop_fd, 1);
     thread_join(&halt->watch);
+}
+
+void halt_clear(struct halt *halt)
+{
     if (!halt->inner)
         return;
     if (halt->stop_fd >= 0)

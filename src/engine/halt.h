@@ -24,7 +24,8 @@ struct halt {
 };
 
 /* Fills `halt`, whose outer, qemu_pidfd, wake and user are set, and starts the watch thread. `wake` closes
- * queues and barriers; any thread, any number of times. After a failure halt_clear is still due. */
+ * queues and barriers; any thread, any number of times. After a failure halt_end and halt_clear are still
+ * due. */
 int halt_start(struct halt *halt, struct err *err);
 /* Any thread. Keeps `why` if it is the first, and wakes all. */
 void halt_set(struct halt *halt, const struct err *why);
@@ -33,7 +34,10 @@ bool halt_is_set(const struct halt *halt);
 int halt_check(const struct halt *halt, struct err *err);
 /* Readable once set; for poll. */
 int halt_fd(const struct halt *halt);
-/* Joins the watch thread. Fine on a zeroed struct. */
+/* The end of an attempt, in this order: halt_end ends every wait and joins the watch thread, so that nobody
+ * calls `wake` but the workers; the owner joins these; halt_clear. Both are fine after a failed halt_start.
+ */
+void halt_end(struct halt *halt);
 void halt_clear(struct halt *halt);
 
 /* What an errno of a userfaultfd or pagemap call means: ESRCH and ENOMEM are a QEMU that died. Returns -1. */

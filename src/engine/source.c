@@ -175,11 +175,7 @@ void engine_source_free(struct engine_source *source)
     /* First of all the guest runs at full speed again. */
     if (source->dirty_source)
         source->dirty_source->ops->free(source->dirty_source);
-    if (source->halt.inner) {
-        struct err over = {0};
-        (void)err_set(&over, ERR_CANCELLED, "over", "the attempt is over");
-        halt_set(&source->halt, &over);
-    }
+    halt_end(&source->halt);
     sender_clear(&source->sender);
     halt_clear(&source->halt);
     rate_clear(&source->sender.rate);

@@ -297,6 +297,48 @@ static void returned_guest_ends_the_move_as_a_failure_on_both_sides(void **state
     guest_stays_and_can_move();
 }
 
+static void limited(struct ctl_job_spec *spec)
+{
+    spec->switchover_limit_s = 1;
+}
+
+static void a_switch_over_beyond_its_limit_is_taken_back(void **state)
+{
+    (void)state;
+    world.faults.silent_stop = true;
+    start_both(limited, fake_programs.job);
+    fake_serve_until(&world, both_ended);
+    assert_failed(&world.source, "switchover-limit", "switch-over", "source");
+    assert_string_equal(world.destination.result.error.id, "switchover-limit");
+    assert_int_equal(world.source.n_requests[CTL_GIVE], 0);
+    reap_both();
+    guest_stays_and_can_move();
+}
+
+static void a_lost_verdict_leaves_ownership_in_doubt(void **state)
+{
+    (void)state;
+    world.faults.kill_at_cont = true;
+    start_both(NULL, fake_programs.job);
+    fake_serve_until(&world, source_ended);
+    assert_failed(&world.source, "verdict-unknown", "switch-over", "source");
+    assert_int_equal(world.source.result.error.code, ERR_IN_DOUBT);
+    assert_int_equal(world.source.n_requests[CTL_GIVE], 1);
+    assert_int_equal(world.source.n_requests[CTL_QUIT], 0);
+}
+
+static void a_dead_guest_ends_the_move_on_both_sides(void **state)
+{
+    (void)state;
+    start_both(endless, fake_programs.job);
+    fake_serve_until(&world, source_copies);
+    assert_int_equal(kill(world.guest.pid, SIGKILL), 0);
+    fake_serve_until(&world, both_ended);
+    assert_failed(&world.source, "qemu-died", "copy", "source");
+    assert_failed(&world.destination, "qemu-died", "copy", "source");
+    reap_both();
+}
+
 #define MOVE_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(int argc, char **argv)
@@ -318,6 +360,9 @@ int main(int argc, char **argv)
         MOVE_TEST(cancel_works_while_the_peer_is_frozen),
         MOVE_TEST(job_killed_before_give_leaves_guest_running),
         MOVE_TEST(flipped_bit_fails_the_move_before_device_state_is_loaded),
+        MOVE_TEST(a_switch_over_beyond_its_limit_is_taken_back),
+        MOVE_TEST(a_lost_verdict_leaves_ownership_in_doubt),
+        MOVE_TEST(a_dead_guest_ends_the_move_on_both_sides),
         MOVE_TEST(returned_guest_ends_the_move_as_a_failure_on_both_sides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
