@@ -57,8 +57,8 @@ static void qemu_has_no_rights(void **state)
 
 static bool is_expected(const char *target, const struct host *host)
 {
-    static const char *const kinds[] = {"/dev/null", "/dev/urandom", "/memfd:ram-", "anon_inode:", "socket:[",
-                                        "pipe:[", "/dev/userfaultfd"};
+    static const char *const kinds[] = {
+        "/dev/null", "/dev/urandom", "/memfd:ram-", "anon_inode:", "socket:[", "pipe:[", "/dev/userfaultfd"};
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++)
         if (g_str_has_prefix(target, kinds[i]))
             return true;
@@ -127,5 +127,5 @@ int main(void)
         cmocka_unit_test(qemu_has_no_rights),
         cmocka_unit_test(qemu_inherits_what_it_needs_and_nothing_else),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hosts_sweep);
 }
