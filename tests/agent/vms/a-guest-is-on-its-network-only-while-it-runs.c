@@ -47,7 +47,7 @@ static struct vm_spec spec_with_nics(void)
     spec.n_nics = 2;
     for (unsigned i = 0; i < spec.n_nics; i++) {
         g_strlcpy(spec.nics[i].network, "vmnet", sizeof spec.nics[i].network);
-        (void)snprintf(spec.nics[i].mac, sizeof spec.nics[i].mac, "52:54:00:00:00:%02x", i + 1);
+        (void)snprintf(spec.nics[i].mac, sizeof spec.nics[i].mac, "52:54:00:00:00:0%u", (i + 1) % 10);
     }
     return spec;
 }
