@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -167,6 +168,10 @@ static void the_launcher_alone_takes_all_rights(void **state)
 
 int main(void)
 {
+    /* A group that a child would inherit if nobody took it away. */
+    const gid_t groups[] = {4};
+    if (setgroups(G_N_ELEMENTS(groups), groups) < 0)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(qemu_has_no_rights),
         cmocka_unit_test(the_launcher_alone_takes_all_rights),
