@@ -90,7 +90,10 @@ int trace_ask(const struct vm *vm, int *ret_async, int *ret_sync, struct err *er
     int pair[2] = {-1, -1};
     unsigned count;
     take_pair(&header, pair, &count);
-    if (got == 1 && answer[0] == CTL_TRACE_PAIR && count == 2) {
+    /* The object hangs up after it has closed its own copies: only then is ours the last reference. */
+    char end;
+    bool is_ours_alone = got == 1 && recv(fd, &end, 1, 0) == 0;
+    if (is_ours_alone && answer[0] == CTL_TRACE_PAIR && count == 2) {
         *ret_async = pair[0];
         *ret_sync = pair[1];
         return 0;

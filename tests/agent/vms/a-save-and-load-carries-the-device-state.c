@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two hosts in one process; guest memory is copied by the test, device state by QEMU through vm_save/vm_load. */
+/* Two hosts in one process; guest memory is copied by the test, device state by QEMU through vm_save/vm_load.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -246,5 +247,5 @@ int main(void)
         cmocka_unit_test(a_failed_load_tells_why_and_the_source_goes_on),
         cmocka_unit_test(a_save_nobody_reads_fails_and_the_guest_goes_on),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hosts_sweep);
 }

@@ -115,5 +115,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_the_qemu_user_may_not_open, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kvm_or_qemu_that_is_not_there, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hosts_sweep);
 }

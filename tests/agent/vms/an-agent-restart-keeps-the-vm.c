@@ -144,5 +144,5 @@ int main(void)
         cmocka_unit_test(an_interrupted_start_is_completed),
         cmocka_unit_test(a_qemu_that_ended_meanwhile_is_off),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hosts_sweep);
 }

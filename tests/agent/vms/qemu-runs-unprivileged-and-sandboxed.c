@@ -6,14 +6,19 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/spawn.h"
 #include "agent/vm_process.h"
 #include "base/cleanup.h"
 #include "fixture.h"
+
+#define LEAK_FD 200
 
 static char *proc_text(int pid, const char *file)
 {
@@ -57,8 +62,8 @@ static void qemu_has_no_rights(void **state)
 
 static bool is_expected(const char *target, const struct host *host)
 {
-    static const char *const kinds[] = {"/dev/null", "/dev/urandom", "/memfd:ram-", "anon_inode:", "socket:[",
-                                        "pipe:[", "/dev/userfaultfd"};
+    static const char *const kinds[] = {
+        "/dev/null", "/dev/urandom", "/memfd:ram-", "anon_inode:", "socket:[", "pipe:[", "/dev/userfaultfd"};
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++)
         if (g_str_has_prefix(target, kinds[i]))
             return true;
@@ -77,10 +82,11 @@ static void qemu_inherits_what_it_needs_and_nothing_else(void **state)
 {
     (void)state;
     struct host *host = host_up(NULL);
-    /* Not close-on-exec on purpose: the launcher closes what is not listed. */
+    /* Not close-on-exec on purpose, and above the numbers that the child gets: the launcher must close it. */
     g_autofree char *secret = g_strdup_printf("%s/state/secret", host->folder);
-    int leak = fileno(fopen(secret, "w"));
-    assert_true(leak > 2);
+    int low = open(secret, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(low >= 0);
+    assert_int_equal(fcntl(low, F_DUPFD, LEAK_FD), LEAK_FD);
     struct vm *vm = start_checker(host, "fds");
     int before = -1;
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -118,14 +124,58 @@ static void qemu_inherits_what_it_needs_and_nothing_else(void **state)
         for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++)
             assert_int_equal(close(fds[i]), 0);
     }
+    (void)close(LEAK_FD);
+    (void)close(low);
+    host_down(host);
+}
+
+static void on_exited(pid_t pid, int status, void *user)
+{
+    (void)pid;
+    assert_int_equal(status, 0);
+    *(bool *)user = true;
+}
+
+/* QEMU's sandbox takes rights away too: what the launcher does is seen in a child that does nothing itself.
+ */
+static void the_launcher_alone_takes_all_rights(void **state)
+{
+    (void)state;
+    struct host *host = host_up(NULL);
+    static const char *const argv[] = {"cat", "/proc/self/status", NULL};
+    g_autofree char *log_path = g_strdup_printf("%s/status", host->folder);
+    const struct spawn_request request = {
+        .program = "/bin/cat", .argv = argv, .user = host->agent.config.qemu_user, .log_path = log_path};
+    struct err err = {0};
+    pid_t pid;
+    int pidfd;
+    bool exited = false;
+    assert_int_equal(spawn(&request, &pid, &pidfd, on_exited, &exited, &err), 0);
+    wait_until(&exited, 20, "cat");
+    (void)close(pidfd);
+    g_autofree char *status = NULL;
+    assert_true(g_file_get_contents(log_path, &status, NULL, NULL));
+    static const char *const lines[] = {
+        "\nUid:\t64101\t64101\t64101\t64101\n", "\nGid:\t64101\t64101\t64101\t64101\n", "\nNoNewPrivs:\t1\n",
+        "\nCapPrm:\t0000000000000000\n",        "\nCapEff:\t0000000000000000\n",        "\nSeccomp:\t0\n"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++)
+        if (!strstr(status, lines[i]))
+            fail_msg("no line %s in:%s", lines[i] + 1, status);
+    g_autofree char *groups = field_of(status, "\nGroups:");
+    assert_string_equal(g_strstrip(groups), "");
     host_down(host);
 }
 
 int main(void)
 {
+    /* A group that a child would inherit if nobody took it away. */
+    const gid_t groups[] = {4};
+    if (setgroups(G_N_ELEMENTS(groups), groups) < 0)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(qemu_has_no_rights),
+        cmocka_unit_test(the_launcher_alone_takes_all_rights),
         cmocka_unit_test(qemu_inherits_what_it_needs_and_nothing_else),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hosts_sweep);
 }
