@@ -2,6 +2,7 @@
 /* godwit-door --control FD --listen FD[,FD...] [--uid N --gid N] */
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
