@@ -65,7 +65,7 @@ vm_host() { godwit vm show "$1" --json | jq -r .host; }
 # linux_vm NAME HOST MEMORY CPUS APPEND [DISK]: a Linux guest with a network, ready. Its address is 198.18.3.10 unless gw.ip says else.
 linux_vm() {
     local name=$1 host=$2 memory=$3 cpus=$4 append=$5 disk=${6:-}
-    godwit vm create "$name" --memory "$memory" --cpus "$cpus" --host "$host" --kernel "$linux/vmlinuz" --initrd "$linux/initrd.gz" \
+    godwit vm create "$name" --memory "$memory" --cpus "$cpus" --host "$host" --kernel "$linux/vmlinuz" --initrd "$linux/initrd" \
         --append "console=ttyS0 quiet gw.ip=198.18.3.10/24 $append" --network vmnet ${disk:+--disk "$disk"} --start
     wait_until 60 "the guest $name to be ready" console_has "$name" "GUEST ready"
 }

@@ -6,6 +6,7 @@
 #include "agent/vm.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -106,8 +107,11 @@ static void on_ready(struct vm *vm, const struct err *err)
 static int find_process(struct vm *vm, struct err *err)
 {
     vm->pidfd = (int)syscall(SYS_pidfd_open, vm->status.pid, 0);
-    /* Compared after the descriptor is held: from now on the number cannot change its meaning. */
-    if (vm->pidfd < 0 || process_start_time(vm->status.pid) != vm->process->start_time)
+    struct pollfd ended = {.fd = vm->pidfd, .events = POLLIN};
+    /* Compared after the descriptor is held: from now on the number cannot change its meaning. A dead process
+     * that nobody has collected yet still has its number and start time. */
+    if (vm->pidfd < 0 || process_start_time(vm->status.pid) != vm->process->start_time ||
+        poll(&ended, 1, 0) != 0)
         return err_set(err, ERR_NOT_FOUND, "qemu-ended", "QEMU %d of VM %s ended while no agent ran",
                        vm->status.pid, vm->status.spec.name);
     return 0;

@@ -197,7 +197,7 @@ void route_vm_console(struct http_request *request, void *user)
     struct vm *vm;
     struct err err = {0};
     guint64 offset = 0;
-    JsonObject *object;
+    JsonObject *object = NULL;
     if (!route_allowed(request) || !(vm = find_vm(request, user)))
         return;
     const char *text = http_query(request, "offset");

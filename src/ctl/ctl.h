@@ -100,9 +100,10 @@ struct ctl_job_spec {
     char source_addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX];
 };
 
-/* Order of the verdict kinds as in model/move.h enum move_verdict. */
+/* Order as in model/move.h enum move_verdict. */
+enum ctl_verdict_kind { CTL_VERDICT_NONE, CTL_VERDICT_RUNNING, CTL_VERDICT_ABORTED, CTL_VERDICT_RETURNED };
 struct ctl_verdict {
-    uint32_t kind;
+    uint32_t kind; /* enum ctl_verdict_kind */
     uint8_t secret[CTL_SECRET_SIZE];
 };
 

@@ -46,6 +46,11 @@ const char *http_query(struct http_request *request, const char *name)
     return request->query ? g_hash_table_lookup(request->query, name) : NULL;
 }
 
+const char *http_header(struct http_request *request, const char *name)
+{
+    return soup_message_headers_get_one(soup_server_message_get_request_headers(request->msg), name);
+}
+
 const char *http_user(struct http_request *request)
 {
     return request->user;

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../functions.sh" "$1"
 lab_up --hosts 2
 disk=$(disk_image data 64M)
-linux_vm web h1 512 2 "gw.work=64:20 gw.disk=1" "$disk"
+linux_vm web h1 512 2 "gw.work=64:20 gw.disk=32" "$disk"
 observer_start
 client_answered() { [ "$(jq .answers_kept <<<"$(observer_line)")" -gt "$1" ]; }
 wait_until 20 "the client's first answers" client_answered 10

@@ -72,10 +72,13 @@ first=$(get /count)
 second=$(get /count)
 [ "$(number count "$second")" -eq $(($(number count "$first") + 1)) ] || fail "count: $first, then $second"
 work=$(get /work)
-[ "$(number work "$work")" -gt 0 ] && [ "$(number bad "$work")" -eq 0 ] || fail "work: $work"
+[ "$(number work "$work")" -gt 0 ] || fail "no work: $work"
+[ "$(number bad "$work")" -eq 0 ] || fail "bad pages: $work"
 disk=$(get /disk)
-[ "$(number seq "$disk")" -gt 0 ] && [ "$(number verified "$disk")" -gt 0 ] && [ "$(number bad "$disk")" -eq 0 ] &&
-    [ "$(number errors "$disk")" -eq 0 ] || fail "disk: $disk"
+[ "$(number seq "$disk")" -gt 0 ] || fail "no record written: $disk"
+[ "$(number verified "$disk")" -gt 0 ] || fail "no record verified: $disk"
+[ "$(number bad "$disk")" -eq 0 ] || fail "bad records: $disk"
+[ "$(number errors "$disk")" -eq 0 ] || fail "disk errors: $disk"
 
 echo "system_powerdown" >"$dir/monitor.in"
 polls=0

@@ -99,5 +99,5 @@ int main(void)
         cmocka_unit_test(a_killed_qemu_leaves_the_vm_off),
         cmocka_unit_test(a_qemu_that_will_not_start_says_why),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hosts_sweep);
 }

@@ -1,1 +1,119 @@
-int main(void){return 77;}
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/vm_process.h"
+#include "fixture.h"
+
+static int set_up(void **state)
+{
+    *state = host_up(NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    host_down(*state);
+    return 0;
+}
+
+static void check_refused(struct host *host, const struct vm_spec *spec, const char *accel, const char *id,
+                          const char *words)
+{
+    struct err err = {0};
+    assert_int_equal(vm_check_fits(&host->agent, spec, accel, false, &err), -1);
+    assert_string_equal(err.id, id);
+    if (!strstr(err.message, words))
+        fail_msg("'%s' is not in: %s", words, err.message);
+    assert_true(err.fix[0]);
+}
+
+static void what_fits_is_not_refused(void **state)
+{
+    struct host *host = *state;
+    struct vm_spec spec = checker_spec("fits");
+    struct err err = {0};
+    if (vm_check_fits(&host->agent, &spec, "", false, &err) < 0)
+        fail_msg("%s", err.message);
+}
+
+static void memory_short_by_so_much(void **state)
+{
+    struct host *host = *state;
+    struct vm_spec spec = checker_spec("large");
+    spec.memory_mib = (uint32_t)(host->agent.facts.memory_mib - 64 + 1000);
+    check_refused(host, &spec, "tcg", "memory-short", "1000 MiB short");
+}
+
+static void an_unknown_machine_network_or_file(void **state)
+{
+    struct host *host = *state;
+    struct vm_spec spec = checker_spec("parts");
+    g_strlcpy(spec.machine, "pc-q35-99.0", sizeof spec.machine);
+    check_refused(host, &spec, "tcg", "machine-unknown", "pc-q35-99.0");
+    spec.machine[0] = '\0';
+    spec.n_nics = 1;
+    g_strlcpy(spec.nics[0].network, "nowhere", sizeof spec.nics[0].network);
+    check_refused(host, &spec, "tcg", "network-missing", "nowhere");
+    host->agent.config.n_networks = 1;
+    host->agent.config.networks[0] = (struct host_network){.name = "nowhere", .bridge = "agentvm-no-br"};
+    check_refused(host, &spec, "tcg", "bridge-missing", "agentvm-no-br");
+    spec.n_nics = 0;
+    g_strlcpy(spec.kernel, "/nowhere/vmlinuz", sizeof spec.kernel);
+    check_refused(host, &spec, "tcg", "boot-file-missing", "/nowhere/vmlinuz");
+}
+
+static void a_file_that_the_qemu_user_may_not_open(void **state)
+{
+    struct host *host = *state;
+    struct vm_spec spec = checker_spec("rights");
+    g_autofree char *path = g_strdup_printf("%s/file", host->folder);
+    assert_int_equal(close(open(path, O_WRONLY | O_CREAT, 0600)), 0);
+    g_autofree char *kernel = g_strdup(spec.kernel);
+    g_strlcpy(spec.kernel, path, sizeof spec.kernel);
+    check_refused(host, &spec, "tcg", "boot-file-unreadable", path);
+    g_strlcpy(spec.kernel, kernel, sizeof spec.kernel);
+
+    spec.n_disks = 1;
+    g_strlcpy(spec.disks[0].path, path, sizeof spec.disks[0].path);
+    g_strlcpy(spec.disks[0].format, "raw", sizeof spec.disks[0].format);
+    assert_int_equal(chmod(host->folder, 0755), 0);
+    check_refused(host, &spec, "tcg", "disk-not-accessible", path);
+    struct err err = {0};
+    assert_int_equal(chown(path, HOST_UID, HOST_UID), 0);
+    assert_int_equal(vm_check_fits(&host->agent, &spec, "tcg", false, &err), 0);
+    assert_int_equal(unlink(path), 0);
+    check_refused(host, &spec, "tcg", "disk-missing", path);
+}
+
+static void kvm_or_qemu_that_is_not_there(void **state)
+{
+    struct host *host = *state;
+    struct vm_spec spec = checker_spec("kvm");
+    host->agent.kvm_works = false;
+    check_refused(host, &spec, "kvm", "kvm-missing", "needs KVM");
+    g_free(host->agent.qemu);
+    host->agent.qemu = NULL;
+    check_refused(host, &spec, "tcg", "qemu-missing", "QEMU cannot be run");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_fits_is_not_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_short_by_so_much, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_unknown_machine_network_or_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_the_qemu_user_may_not_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(kvm_or_qemu_that_is_not_there, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, hosts_sweep);
+}

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,34 @@
 
 #define ANSWER_S 60
 
+static GPtrArray *hosts; /* that are up */
+
+static void remove_folder(const char *folder)
+{
+    g_autofree char *command = g_strdup_printf("rm -rf %s", folder);
+    if (system(command) != 0)
+        (void)fprintf(stderr, "cannot remove %s\n", folder);
+}
+
+int hosts_sweep(void **state)
+{
+    (void)state;
+    for (guint i = 0; hosts && i < hosts->len; i++) {
+        struct host *host = g_ptr_array_index(hosts, i);
+        GHashTableIter iter;
+        gpointer value;
+        g_hash_table_iter_init(&iter, host->agent.vms);
+        while (g_hash_table_iter_next(&iter, NULL, &value))
+            if (((struct vm *)value)->status.pid)
+                (void)kill(((struct vm *)value)->status.pid, SIGKILL);
+        remove_folder(host->folder);
+    }
+    return 0;
+}
+
 static void fail(const char *what)
 {
+    (void)hosts_sweep(NULL);
     (void)fprintf(stderr, "FAILED: %s\n", what);
     abort();
 }
@@ -102,6 +129,9 @@ struct host *host_up(const char *folder)
     config->accel = VM_ACCEL_TCG;
     config->memory_reserve_mib = 64;
     host->agent.vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (!hosts)
+        hosts = g_ptr_array_new();
+    g_ptr_array_add(hosts, host);
     spawn_init(config->libexec_dir);
     probed = loaded = false;
     facts_probe(&host->agent, on_probed);
@@ -136,9 +166,8 @@ void host_down(struct host *host)
         vm_end(at->data, take_answer, &answer);
         wait_ok(&answer, "end");
     }
-    g_autofree char *command = g_strdup_printf("rm -rf %s", host->folder);
-    if (system(command) != 0)
-        fail(command);
+    remove_folder(host->folder);
+    (void)g_ptr_array_remove(hosts, host);
     g_hash_table_unref(host->agent.vms);
     g_free(host->agent.qemu);
     g_free(host);

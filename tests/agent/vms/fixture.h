@@ -17,6 +17,8 @@ struct host {
 struct host *host_up(const char *folder);
 /* Ends all VMs; the folder goes too. */
 void host_down(struct host *host);
+/* Group teardown: what failed tests left behind is ended and removed. */
+int hosts_sweep(void **state);
 /* The checker guest: 64 MiB working set in 128 MiB. */
 struct vm_spec checker_spec(const char *name);
 /* Iterates the main loop until *flag, or fails the test after `seconds`. */

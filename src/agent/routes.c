@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/routes.h"
+
+#include "agent/routes_moves.h"
+#include "agent/routes_vms.h"
+
+const struct http_route agent_routes[] = {
+    {"GET", "/v1/host", HTTP_CLIENT, route_host},
+    {"GET", "/v1/vms", HTTP_CLIENT, route_vm_list},
+    {"PUT", "/v1/vms/{uuid}", HTTP_CLIENT, route_vm_put},
+    {"GET", "/v1/vms/{uuid}", HTTP_CLIENT, route_vm_get},
+    {"DELETE", "/v1/vms/{uuid}", HTTP_CLIENT, route_vm_delete},
+    {"POST", "/v1/vms/{uuid}/start", HTTP_CLIENT, route_vm_start},
+    {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, route_vm_stop},
+    {"GET", "/v1/vms/{uuid}/console", HTTP_CLIENT, route_vm_console},
+    {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, route_move_check},
+    {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, route_move_source},
+    {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, route_move_destination},
+    {"POST", "/v1/moves/{id}/start", HTTP_CLIENT, route_move_start},
+    {"GET", "/v1/moves/{id}", HTTP_CLIENT, route_move_get},
+    {"POST", "/v1/moves/{id}/cancel", HTTP_CLIENT, route_move_cancel},
+    {"POST", "/v1/moves/{id}/commit", HTTP_CLIENT, route_move_commit},
+    {"POST", "/v1/moves/{id}/verdict", HTTP_CLIENT, route_move_verdict},
+    {"DELETE", "/v1/moves/{id}", HTTP_CLIENT, route_move_delete},
+    {0},
+};

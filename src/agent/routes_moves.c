@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/routes_moves.h"
+
+#include <string.h>
+
+#include "agent/moves.h"
+#include "agent/routes_vms.h"
+
+#define WAIT_MS_MAX 60000
+
+/* Body as a move_spec whose id is the path's. */
+static int take_spec(struct http_request *request, JsonObject *object, struct move_spec *ret_spec,
+                     struct err *err)
+{
+    const char *id = http_param(request, "id");
+    if (move_spec_from_json(object, ret_spec, err) < 0)
+        return -1;
+    if (!strcmp(ret_spec->id, id))
+        return 0;
+    return err_set(err, ERR_BAD_REQUEST, "bad-id", "id: differs from the one in the path");
+}
+
+static int body_spec(struct http_request *request, struct move_spec *ret_spec, struct err *err)
+{
+    JsonObject *body;
+    if (http_body(request, &body, err) < 0)
+        return -1;
+    return take_spec(request, body, ret_spec, err);
+}
+
+static int member_object(JsonObject *body, const char *name, JsonObject **ret_object, struct err *err)
+{
+    JsonNode *node = json_object_get_member(body, name);
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
+        return err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: an object is needed", name);
+    *ret_object = json_node_get_object(node);
+    return 0;
+}
+
+static int member_text(JsonObject *body, const char *name, const char **ret_text, struct err *err)
+{
+    JsonNode *node = json_object_get_member(body, name);
+    *ret_text = node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
+    if (!*ret_text)
+        return err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: a text is needed", name);
+    return 0;
+}
+
+static int member_secret(JsonObject *body, const char *name, uint8_t ret_secret[MOVE_SECRET_SIZE],
+                         struct err *err)
+{
+    const char *text;
+    if (member_text(body, name, &text, err) < 0)
+        return -1;
+    if (model_unhex(text, ret_secret, MOVE_SECRET_SIZE) < 0)
+        return err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: 64 hexadecimal digits are needed", name);
+    return 0;
+}
+
+/* For calls whose answer is {} or the error. */
+static void reply(struct http_request *request, int status, const struct err *err)
+{
+    if (err_is_set(err))
+        http_fail(request, err);
+    else
+        http_reply(request, status, NULL);
+}
+
+static int check(struct http_request *request, struct agent *agent, struct err *err)
+{
+    JsonObject *body;
+    JsonObject *object;
+    const char *side;
+    struct move_spec spec;
+    if (http_body(request, &body, err) < 0 || member_text(body, "side", &side, err) < 0 ||
+        member_object(body, "spec", &object, err) < 0 || take_spec(request, object, &spec, err) < 0)
+        return -1;
+    if (strcmp(side, "source") != 0 && strcmp(side, "destination") != 0)
+        return err_set(err, ERR_BAD_REQUEST, "bad-field", "side: must be source or destination");
+    return moves_check(agent, &spec, !strcmp(side, "source"), err);
+}
+
+void route_move_check(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    if (!route_allowed(request))
+        return;
+    (void)check(request, user, &err);
+    reply(request, 200, &err);
+}
+
+static void on_prepared(struct agent *agent, const struct move_answer *answer, const struct err *err,
+                        void *user)
+{
+    (void)agent;
+    if (err_is_set(err)) {
+        http_fail(user, err);
+        return;
+    }
+    JsonObject *object = json_object_new();
+    json_object_set_object_member(object, "spec", move_spec_to_json(&answer->spec));
+    json_object_set_int_member(object, "ram_bytes", (gint64)answer->ram_bytes);
+    http_reply(user, 200, object);
+}
+
+static void on_started(struct agent *agent, const struct move_answer *answer, const struct err *err,
+                       void *user)
+{
+    (void)agent;
+    (void)answer;
+    reply(user, 202, err);
+}
+
+static void on_relayed(struct agent *agent, const struct move_answer *answer, const struct err *err,
+                       void *user)
+{
+    (void)agent;
+    (void)answer;
+    reply(user, 200, err);
+}
+
+typedef void (*prepare_call)(struct agent *agent, const struct move_spec *spec, move_done done, void *user);
+
+static void with_spec(struct http_request *request, struct agent *agent, prepare_call call, move_done done)
+{
+    struct move_spec spec;
+    struct err err = {0};
+    if (!route_allowed(request))
+        return;
+    if (body_spec(request, &spec, &err) < 0)
+        http_fail(request, &err);
+    else
+        call(agent, &spec, done, request);
+}
+
+void route_move_source(struct http_request *request, void *user)
+{
+    with_spec(request, user, moves_prepare_source, on_prepared);
+}
+
+void route_move_destination(struct http_request *request, void *user)
+{
+    with_spec(request, user, moves_prepare_destination, on_prepared);
+}
+
+void route_move_start(struct http_request *request, void *user)
+{
+    with_spec(request, user, moves_start_source, on_started);
+}
+
+/* NULL: answered. */
+static struct move *find_move(struct http_request *request, struct agent *agent)
+{
+    const char *id = http_param(request, "id");
+    struct move *move = moves_find(agent, id);
+    if (move)
+        return move;
+    struct err err;
+    (void)err_set(&err, ERR_NOT_FOUND, "move-not-found", "host %s knows no move %s", agent->config.name, id);
+    http_fail(request, &err);
+    return NULL;
+}
+
+static void reply_move(struct http_request *request, const struct move *move)
+{
+    struct move_status status;
+    moves_status(move, &status);
+    http_reply(request, 200, move_status_to_json(&status));
+}
+
+/* The move may have been forgotten while the request waited. */
+static void on_changed(struct agent *agent, const char *id, void *user)
+{
+    (void)id;
+    struct move *move = find_move(user, agent);
+    if (move)
+        reply_move(user, move);
+}
+
+static int query_number(struct http_request *request, const char *name, uint64_t max, uint64_t *ret_value,
+                        struct err *err)
+{
+    const char *text = http_query(request, name);
+    *ret_value = 0;
+    if (!text || g_ascii_string_to_unsigned(text, 10, 0, max, ret_value, NULL))
+        return 0;
+    return err_set(err, ERR_BAD_REQUEST, "bad-query", "%s: must be a whole number from 0 to %llu", name,
+                   (unsigned long long)max);
+}
+
+void route_move_get(struct http_request *request, void *user)
+{
+    uint64_t version;
+    uint64_t wait_ms;
+    struct err err;
+    struct move *move;
+    if (!route_allowed(request) || !(move = find_move(request, user)))
+        return;
+    if (query_number(request, "version", G_MAXINT64, &version, &err) < 0 ||
+        query_number(request, "wait_ms", WAIT_MS_MAX, &wait_ms, &err) < 0)
+        http_fail(request, &err);
+    else if (wait_ms)
+        moves_watch(move, version, (unsigned)wait_ms, on_changed, request);
+    else
+        reply_move(request, move);
+}
+
+void route_move_cancel(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    struct err why = {0};
+    JsonObject *body;
+    JsonObject *object;
+    if (!route_allowed(request))
+        return;
+    if (http_body(request, &body, &err) == 0 && member_object(body, "error", &object, &err) == 0) {
+        model_error_from_json(object, &why);
+        (void)moves_cancel(user, http_param(request, "id"), &why, &err);
+    }
+    reply(request, 200, &err);
+}
+
+static void on_verdict(enum move_verdict verdict, const uint8_t secret[MOVE_SECRET_SIZE],
+                       const struct err *err, void *user)
+{
+    char hex[2 * MOVE_SECRET_SIZE + 1];
+    if (err_is_set(err)) {
+        http_fail(user, err);
+        return;
+    }
+    model_hex(secret, MOVE_SECRET_SIZE, hex);
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "verdict", move_verdict_name(verdict));
+    json_object_set_string_member(object, "secret", hex);
+    http_reply(user, 200, object);
+}
+
+void route_move_commit(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    JsonObject *body;
+    const char *vm;
+    uint8_t commit[MOVE_SECRET_SIZE];
+    if (!route_allowed(request))
+        return;
+    if (http_body(request, &body, &err) < 0 || member_text(body, "vm", &vm, &err) < 0 ||
+        member_secret(body, "commit", commit, &err) < 0)
+        http_fail(request, &err);
+    else
+        moves_commit(user, http_param(request, "id"), vm, commit, on_verdict, request);
+}
+
+void route_move_verdict(struct http_request *request, void *user)
+{
+    static const enum move_verdict verdicts[] = {VERDICT_RUNNING, VERDICT_ABORTED, VERDICT_RETURNED};
+    struct err err = {0};
+    JsonObject *body;
+    const char *name;
+    uint8_t secret[MOVE_SECRET_SIZE];
+    if (!route_allowed(request))
+        return;
+    if (http_body(request, &body, &err) == 0 && member_text(body, "verdict", &name, &err) == 0 &&
+        member_secret(body, "secret", secret, &err) == 0) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(verdicts); i++)
+            if (!strcmp(name, move_verdict_name(verdicts[i]))) {
+                moves_verdict(user, http_param(request, "id"), verdicts[i], secret, on_relayed, request);
+                return;
+            }
+        (void)err_set(&err, ERR_BAD_REQUEST, "bad-field", "verdict: must be running, aborted or returned");
+    }
+    http_fail(request, &err);
+}
+
+void route_move_delete(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    if (!route_allowed(request))
+        return;
+    (void)moves_forget(user, http_param(request, "id"), &err);
+    reply(request, 200, &err);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One data connection: whole records over a connected socket. One thread sends and one receives at a time.
+ * Every wait ends when the halt is set; a closed or silent peer is ERR_PEER_LOST. */
+#ifndef ENGINE_LINK_H
+#define ENGINE_LINK_H
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "wire/record.h"
+
+struct err;
+struct halt;
+struct rate;
+
+struct link {
+    int fd; /* owned */
+    unsigned number;
+    struct halt *halt;       /* not owned */
+    struct rate *rate;       /* not owned; NULL = no cap */
+    uint64_t sent, received; /* bytes; atomic: snapshots read them */
+    uint64_t send_seq, receive_seq;
+};
+
+/* Sets the socket's options. The peer counts as lost when it acknowledged nothing for ten seconds. */
+void link_init(struct link *link);
+/* One record. parts[0] is left free for its header, the others (n_parts - 1) are its payload; the array is
+ * changed. */
+int link_send(struct link *link, uint32_t type, struct iovec *parts, size_t n_parts, struct err *err);
+/* As link_send for a payload of at most 64 bytes in one piece. */
+int link_send_small(struct link *link, uint32_t type, const void *payload, size_t size, struct err *err);
+/* The next record's header; optional records that we do not know are skipped. */
+int link_receive_header(struct link *link, struct wire_record *ret_record, struct err *err);
+int link_receive(struct link *link, void *data, size_t size, struct err *err);
+/* Fills all parts; the array is changed. */
+int link_receive_parts(struct link *link, struct iovec *parts, size_t n_parts, struct err *err);
+/* Both directions. Any thread. */
+uint64_t link_bytes(const struct link *link);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sending half of a round.
+ *
+ *   story:    dirty pages -> extents of a batch -> `work` queue
+ *   workers:  take a batch, pread its pages, drop zero pages, checksum, send; batch -> `idle` queue
+ *
+ * One worker per channel, any worker takes any batch: a slow channel gets less to do. When all batches lie in
+ * `idle` again, all of the round was handed to the kernel; only then does the story itself use the sockets,
+ * for SYNC and ACK. Nothing is allocated after sender_start.
+ */
+#ifndef ENGINE_SEND_H
+#define ENGINE_SEND_H
+
+#include <stdint.h>
+
+#include "base/bitmap.h"
+#include "base/thread.h"
+#include "engine/engine.h"
+#include "engine/link.h"
+#include "engine/ram.h"
+#include "engine/rate.h"
+#include "wire/data.h"
+
+struct err;
+struct halt;
+struct queue;
+
+#define BATCH_PAGES (WIRE_BATCH_BYTES_MAX / ENGINE_PAGE_SIZE)
+
+struct batch;
+
+struct channel_counts { /* of this round; written by its worker, read by the story when it is idle */
+    uint64_t n_records, n_bytes;
+};
+
+struct sender {
+    struct ram ram;
+    struct halt *halt; /* not owned */
+    struct rate rate;
+    unsigned n_channels;
+    struct link links[ENGINE_CHANNELS_MAX];
+    struct channel_counts counts[ENGINE_CHANNELS_MAX];
+    struct bitmap present; /* pages that may be other than zero on the destination */
+    uint32_t round;        /* written by the story while all workers idle */
+    uint64_t pages_left;   /* of this round; atomic */
+    uint64_t zero_pages;   /* atomic, of all rounds */
+    uint64_t *hashes;      /* while verifying: one per part, else NULL */
+
+    unsigned n_batches;
+    struct batch *batches;
+    struct queue *idle, *work;
+    struct sender_worker {
+        struct thread thread;
+        struct sender *sender;
+        unsigned number;
+    } workers[ENGINE_CHANNELS_MAX];
+};
+
+/* `sender` is zeroed but for ram, halt, rate, n_channels and links. On failure sender_clear is still due. */
+int sender_start(struct sender *sender, struct err *err);
+/* All pages in `dirty` as round n, and as holes those in `holes` (NULL: none; no page may be in both).
+ * Returns when the destination acknowledged that all is placed. */
+int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, const struct bitmap *holes,
+                 struct err *err);
+/* Ends the transfer. With `verify`, both sides hash all of RAM and the destination compares: ERR_CORRUPT
+ * "ram-differs". */
+int sender_finish(struct sender *sender, bool verify, struct err *err);
+uint64_t sender_bytes(const struct sender *sender);
+/* Ends every wait of the workers; any thread. */
+void sender_wake(struct sender *sender);
+void sender_clear(struct sender *sender);
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The source's story: protect all, rounds while the guest runs, the rest when it is stopped. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "engine/dirty_source.h"
+#include "engine/engine.h"
+#include "engine/halt.h"
+#include "engine/policy.h"
+#include "engine/send.h"
+#include "wire/preamble.h"
+
+_Static_assert(ENGINE_PAGE_SIZE == WIRE_PAGE_SIZE, "one page size");
+_Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
+
+#define STEP_KVM (2ull << 20)
+#define STEP_TCG (64ull << 20)
+/* A round younger than this says nothing about its rate. */
+#define RATE_SETTLE_NS (100 * NS_PER_MS)
+
+struct engine_source {
+    struct engine_source_config config;
+    struct halt halt;
+    struct sender sender;
+    struct dirty_source *dirty_source;
+    enum engine_dirty kind;
+    struct policy policy;
+    struct bitmap dirty; /* what the next round has to send */
+    /* for snapshots; atomic */
+    uint32_t round;
+    uint64_t round_begin_ns, round_begin_bytes;
+    uint64_t rate_bytes_s, dirty_bytes_s;
+};
+
+static void publish(uint64_t *field, uint64_t value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
+static uint64_t published(const uint64_t *field)
+{
+    return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
+
+static uint64_t per_second(uint64_t amount, uint64_t duration_ns)
+{
+    return (uint64_t)((unsigned __int128)amount * NS_PER_S / (duration_ns ? duration_ns : 1));
+}
+
+static void wake(void *user)
+{
+    struct engine_source *source = user;
+    sender_wake(&source->sender);
+}
+
+static int check_config(const struct engine_source_config *config, struct err *err)
+{
+    if (!config->n_channels || config->n_channels > ENGINE_CHANNELS_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "channels", "%u channels are not possible", config->n_channels);
+    if (!config->ram_size || config->ram_size % ENGINE_PAGE_SIZE || config->ram_address % ENGINE_PAGE_SIZE)
+        return err_set(err, ERR_BAD_REQUEST, "ram-size", "%llu bytes of RAM at 0x%llx are not whole pages",
+                       (unsigned long long)config->ram_size, (unsigned long long)config->ram_address);
+    return 0;
+}
+
+/* Makes and starts one kind of dirty source. */
+static int start_kind(struct engine_source *source, enum engine_dirty kind, struct err *err)
+{
+    const struct engine_source_config *config = &source->config;
+    struct dirty_source_config dirty = {.uffd = kind == ENGINE_DIRTY_ASYNC ? config->uffd_async
+                                                                           : config->uffd_sync,
+                                        .pagemap_fd = config->pagemap_fd,
+                                        .ram_address = config->ram_address,
+                                        .ram_size = config->ram_size,
+                                        .step = config->is_kvm ? STEP_KVM : STEP_TCG,
+                                        .halt = &source->halt};
+    source->kind = kind;
+    source->dirty_source =
+        kind == ENGINE_DIRTY_ASYNC ? dirty_async_new(&dirty, err) : dirty_sync_new(&dirty, err);
+    if (!source->dirty_source)
+        return -1;
+    return source->dirty_source->ops->start(source->dirty_source, err);
+}
+
+static int start_dirty_source(struct engine_source *source, struct err *err)
+{
+    if (source->config.dirty != ENGINE_DIRTY_AUTO)
+        return start_kind(source, source->config.dirty, err);
+    struct err missing = {0};
+    if (start_kind(source, ENGINE_DIRTY_ASYNC, &missing) == 0)
+        return 0;
+    if (missing.code != ERR_REFUSED) {
+        if (err)
+            *err = missing;
+        return -1;
+    }
+    if (source->dirty_source)
+        source->dirty_source->ops->free(source->dirty_source);
+    source->dirty_source = NULL;
+    return start_kind(source, ENGINE_DIRTY_SYNC, err);
+}
+
+static void init_sender(struct engine_source *source)
+{
+    struct sender *sender = &source->sender;
+    sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
+    sender->halt = &source->halt;
+    sender->n_channels = source->config.n_channels;
+    rate_init(&sender->rate, source->config.bandwidth_bytes_s);
+    for (unsigned i = 0; i < sender->n_channels; i++) {
+        sender->links[i] = (struct link){
+            .fd = source->config.channels[i], .number = i, .halt = &source->halt, .rate = &sender->rate};
+        link_init(&sender->links[i]);
+    }
+}
+
+static int start(struct engine_source *source, struct err *err)
+{
+    if (check_config(&source->config, err) < 0)
+        return -1;
+    init_sender(source);
+    if (bitmap_init(&source->dirty, source->config.ram_size / ENGINE_PAGE_SIZE, err) < 0 ||
+        sender_start(&source->sender, err) < 0 || halt_start(&source->halt, err) < 0)
+        return -1;
+    return start_dirty_source(source, err);
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+static void close_descriptors(const struct engine_source_config *config)
+{
+    close_fd(config->ram_fd);
+    close_fd(config->uffd_async);
+    close_fd(config->uffd_sync);
+    close_fd(config->pagemap_fd);
+    close_fd(config->qemu_pidfd);
+    for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++)
+        close_fd(config->channels[i]);
+}
+
+int engine_source_new(const struct engine_source_config *config, struct engine_source **ret_source,
+                      struct err *err)
+{
+    struct engine_source *source = calloc(1, sizeof *source);
+    if (!source) {
+        close_descriptors(config);
+        return err_sys(err, ENOMEM, "no-memory", "no memory for the source");
+    }
+    source->config = *config;
+    source->halt = (struct halt){.outer = config->cancel,
+                                 .qemu_pidfd = config->qemu_pidfd,
+                                 .stop_fd = -1,
+                                 .wake = wake,
+                                 .user = source};
+    policy_init(&source->policy, config->downtime_goal_ns, config->fixed_downtime_ns, config->max_rounds);
+    if (start(source, err) < 0) {
+        engine_source_free(source);
+        return -1;
+    }
+    *ret_source = source;
+    return 0;
+}
+
+void engine_source_free(struct engine_source *source)
+{
+    if (!source)
+        return;
+    /* First of all the guest runs at full speed again. */
+    if (source->dirty_source)
+        source->dirty_source->ops->free(source->dirty_source);
+    if (source->halt.inner) {
+        struct err over = {0};
+        (void)err_set(&over, ERR_CANCELLED, "over", "the attempt is over");
+        halt_set(&source->halt, &over);
+    }
+    sender_clear(&source->sender);
+    halt_clear(&source->halt);
+    rate_clear(&source->sender.rate);
+    bitmap_free_bits(&source->dirty);
+    close_descriptors(&source->config);
+    free(source);
+}
+
+/* The reason that was stored first is the true one: what a thread sees afterwards is its consequence. */
+static int fail(struct engine_source *source, struct err *err)
+{
+    struct err first = {0};
+    if (halt_check(&source->halt, &first) < 0) {
+        if (err)
+            *err = first;
+    } else if (err) {
+        halt_set(&source->halt, err);
+    }
+    return -1;
+}
+
+static void begin_round(struct engine_source *source, uint32_t n)
+{
+    __atomic_store_n(&source->round, n, __ATOMIC_RELAXED);
+    publish(&source->round_begin_bytes, sender_bytes(&source->sender));
+    publish(&source->round_begin_ns, clock_now_ns());
+}
+
+/* Sends what is dirty, then finds out what became dirty meanwhile (`is_live`). Fills *ret. */
+static int run_round(struct engine_source *source, bool is_live, const struct bitmap *holes,
+                     struct engine_round *ret, struct err *err)
+{
+    struct sender *sender = &source->sender;
+    const struct dirty_source *dirty_source = source->dirty_source;
+    uint32_t n = ret->n;
+    uint64_t begin_ns = clock_now_ns(), begin_bytes = sender_bytes(sender);
+    uint64_t zero_pages = published(&sender->zero_pages);
+    uint64_t stun_ns = dirty_source->ops->stun_ns(dirty_source);
+    ret->pages = bitmap_count(&source->dirty);
+    begin_round(source, n);
+    if (sender_round(sender, n, &source->dirty, holes, err) < 0)
+        return -1;
+    ret->duration_ns = clock_now_ns() - begin_ns;
+    ret->bytes = sender_bytes(sender) - begin_bytes;
+    ret->zero_pages = published(&sender->zero_pages) - zero_pages;
+    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    if (is_live && dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
+        return -1;
+    ret->dirty_pages = bitmap_count(&source->dirty);
+    ret->stun_ns = dirty_source->ops->stun_ns(dirty_source) - stun_ns;
+    publish(&source->rate_bytes_s, per_second(ret->bytes, ret->duration_ns));
+    publish(&source->dirty_bytes_s,
+            per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin_ns));
+    __atomic_store_n(&sender->pages_left, ret->dirty_pages, __ATOMIC_RELAXED);
+    if (source->config.round_done)
+        source->config.round_done(ret, source->config.user);
+    return 0;
+}
+
+static enum policy_answer judge(struct engine_source *source, const struct engine_round *round)
+{
+    struct policy_round measured = {.sent_bytes = round->bytes,
+                                    .duration_ns = round->duration_ns,
+                                    .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE};
+    return policy_decide(&source->policy, &measured);
+}
+
+static int refuse(struct engine_source *source, const struct engine_round *round, struct err *err)
+{
+    (void)err_set(err, ERR_REFUSED, "not-converging",
+                  "the guest writes memory faster than it can be sent: after %u rounds %llu MB are left",
+                  round->n + 1, (unsigned long long)(round->dirty_pages * ENGINE_PAGE_SIZE >> 20));
+    (void)err_cause(
+        err, "sending the rest takes about %llu ms at %llu MB/s, the downtime goal is %llu ms",
+        (unsigned long long)(policy_estimate_ns(&source->policy, round->dirty_pages * ENGINE_PAGE_SIZE) /
+                             NS_PER_MS),
+        (unsigned long long)(source->policy.rate_bytes_s / 1000000),
+        (unsigned long long)(source->policy.goal_ns / NS_PER_MS));
+    return err_fix(err, "Allow a longer downtime or more bandwidth, or try when the guest is less busy.");
+}
+
+int engine_source_copy(struct engine_source *source, struct err *err)
+{
+    struct err local;
+    err = err ? err : &local;
+    /* After all was protected: what has memory now and is not in this map was written later and is in the
+     * first collection. */
+    if (ram_find_data(&source->sender.ram, &source->dirty, err) < 0)
+        return fail(source, err);
+    for (uint32_t n = 0;; n++) {
+        struct engine_round round = {.n = n};
+        if (run_round(source, true, NULL, &round, err) < 0)
+            return fail(source, err);
+        enum policy_answer answer = judge(source, &round);
+        if (answer == POLICY_STOP)
+            return 0;
+        if (answer == POLICY_GIVE_UP) {
+            (void)refuse(source, &round, err);
+            return fail(source, err);
+        }
+    }
+}
+
+/* Splits what is left: pages that are holes by now are not read; those among them that the destination has go
+ * into `holes`. Holes and pages of this last round are disjoint, so their order does not matter. */
+static int find_holes(struct engine_source *source, struct bitmap *holes, struct err *err)
+{
+    struct bitmap data = {0};
+    struct sender *sender = &source->sender;
+    if (bitmap_init(&data, source->dirty.n_bits, err) < 0)
+        return -1;
+    int result = ram_find_data(&sender->ram, &data, err);
+    uint64_t n_words = (data.n_bits + 63) / 64;
+    for (uint64_t word = 0; result == 0 && word < n_words; word++) {
+        holes->words[word] = sender->present.words[word] & ~data.words[word];
+        source->dirty.words[word] &= data.words[word];
+    }
+    bitmap_free_bits(&data);
+    return result;
+}
+
+static int send_rest(struct engine_source *source, struct err *err)
+{
+    struct bitmap holes = {0};
+    struct engine_round last = {.n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1};
+    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0 ||
+        bitmap_init(&holes, source->dirty.n_bits, err) < 0)
+        return -1;
+    int result = find_holes(source, &holes, err);
+    if (result == 0)
+        result = run_round(source, false, &holes, &last, err);
+    bitmap_free_bits(&holes);
+    return result;
+}
+
+int engine_source_finish(struct engine_source *source, bool verify, struct err *err)
+{
+    struct err local;
+    err = err ? err : &local;
+    if (send_rest(source, err) < 0 || sender_finish(&source->sender, verify, err) < 0)
+        return fail(source, err);
+    return 0;
+}
+
+int engine_source_check_quiet(struct engine_source *source, struct err *err)
+{
+    struct err local;
+    err = err ? err : &local;
+    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
+        return fail(source, err);
+    uint64_t first, count = bitmap_count(&source->dirty);
+    (void)bitmap_next_run(&source->dirty, 0, source->dirty.n_bits, &first);
+    if (count)
+        return err_set(
+            err, ERR_INTERNAL, "written-after-stop",
+            "%llu pages of guest RAM were written after the guest was stopped, the first at 0x%llx",
+            (unsigned long long)count, (unsigned long long)(first * ENGINE_PAGE_SIZE));
+    return 0;
+}
+
+enum engine_dirty engine_source_dirty(const struct engine_source *source)
+{
+    return source->kind;
+}
+
+void engine_source_snapshot(const struct engine_source *source, struct engine_snapshot *ret)
+{
+    uint64_t bytes = sender_bytes(&source->sender);
+    uint64_t begin_ns = published(&source->round_begin_ns);
+    uint64_t begin_bytes = published(&source->round_begin_bytes);
+    uint64_t age_ns = clock_now_ns() - begin_ns;
+    uint64_t pages_left = published(&source->sender.pages_left);
+    *ret = (struct engine_snapshot){
+        .round = __atomic_load_n(&source->round, __ATOMIC_RELAXED),
+        .bytes_on_wire = bytes,
+        .bytes_left = pages_left * ENGINE_PAGE_SIZE,
+        .rate_bytes_s = published(&source->rate_bytes_s),
+        .dirty_bytes_s = published(&source->dirty_bytes_s),
+        .zero_pages = published(&source->sender.zero_pages),
+        .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
+    };
+    /* Within a long round its own rate is the news. */
+    if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)
+        ret->rate_bytes_s = per_second(bytes - begin_bytes, age_ns);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/auth.h"
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fdio.h"
+
+#define PATIENCE_NS (5 * NS_PER_S)
+
+struct nonces {
+    const uint8_t *destination;
+    const uint8_t *source;
+};
+
+static int compute_mac(const struct auth *auth, enum wire_auth_side side, const struct nonces *nonces,
+                       uint8_t ret_mac[WIRE_MAC_SIZE], struct err *err)
+{
+    struct wire_auth wire = {.side = side,
+                             .move_id = auth->move_id,
+                             .role = auth->role,
+                             .channel = auth->channel,
+                             .destination_nonce = nonces->destination,
+                             .source_nonce = nonces->source};
+    uint8_t input[WIRE_AUTH_INPUT_SIZE];
+    if (wire_auth_input(&wire, input, err) < 0)
+        return -1;
+    int status = gnutls_hmac_fast(GNUTLS_MAC_SHA256, auth->key, AUTH_KEY_SIZE, input, sizeof input, ret_mac);
+    if (status < 0)
+        return err_set(err, ERR_INTERNAL, "hmac-failed", "cannot compute a MAC: %s", gnutls_strerror(status));
+    return 0;
+}
+
+static int check_mac(const struct auth *auth, enum wire_auth_side side, const struct nonces *nonces,
+                     const uint8_t got[WIRE_MAC_SIZE], struct err *err)
+{
+    uint8_t expected[WIRE_MAC_SIZE];
+    if (compute_mac(auth, side, nonces, expected, err) < 0)
+        return -1;
+    int differs = gnutls_memcmp(expected, got, sizeof expected);
+    explicit_bzero(expected, sizeof expected);
+    if (differs)
+        return err_set(err, ERR_UNAUTHORIZED, "wrong-key", "the %s does not know the one-time key",
+                       side == WIRE_AUTH_SOURCE ? "source" : "destination");
+    return 0;
+}
+
+/* A hang-up at this point has one meaning, and it is not a broken network. */
+static int refused_if_lost(struct err *err, const char *id, const char *message)
+{
+    if (err && err->code == ERR_PEER_LOST && strcmp(err->id, "qemu-died")) {
+        struct err lost = *err;
+        (void)err_set(err, ERR_UNAUTHORIZED, id, "%s", message);
+        (void)err_cause(err, "%s", lost.message);
+    }
+    return -1;
+}
+
+int auth_as_source(const struct auth *auth, const struct watch *watch, int fd, struct err *err)
+{
+    struct wire_challenge challenge;
+    struct wire_answer answer;
+    struct wire_proof proof;
+    struct nonces nonces = {.destination = challenge.nonce, .source = answer.nonce};
+    uint64_t deadline_ns = clock_now_ns() + PATIENCE_NS;
+    if (watch_read(watch, fd, &challenge, sizeof challenge, deadline_ns, err) < 0)
+        return refused_if_lost(err, "ticket-refused",
+                               "the destination's door does not know this move's ticket");
+    fdio_random(answer.nonce, sizeof answer.nonce);
+    if (compute_mac(auth, WIRE_AUTH_SOURCE, &nonces, answer.mac, err) < 0 ||
+        watch_write(watch, fd, &answer, sizeof answer, err) < 0)
+        return -1;
+    if (watch_read(watch, fd, &proof, sizeof proof, deadline_ns, err) < 0)
+        return refused_if_lost(err, "key-refused", "the destination did not accept our one-time key");
+    return check_mac(auth, WIRE_AUTH_DESTINATION, &nonces, proof.mac, err);
+}
+
+int auth_as_destination(const struct auth *auth, const struct watch *watch, int fd, struct err *err)
+{
+    struct wire_challenge challenge;
+    struct wire_answer answer;
+    struct wire_proof proof;
+    struct nonces nonces = {.destination = challenge.nonce, .source = answer.nonce};
+    fdio_random(challenge.nonce, sizeof challenge.nonce);
+    if (watch_write(watch, fd, &challenge, sizeof challenge, err) < 0 ||
+        watch_read(watch, fd, &answer, sizeof answer, clock_now_ns() + PATIENCE_NS, err) < 0 ||
+        check_mac(auth, WIRE_AUTH_SOURCE, &nonces, answer.mac, err) < 0 ||
+        compute_mac(auth, WIRE_AUTH_DESTINATION, &nonces, proof.mac, err) < 0)
+        return -1;
+    return watch_write(watch, fd, &proof, sizeof proof, err);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/connect.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define CONNECT_PATIENCE_NS (5 * NS_PER_S)
+#define DEAD_PEER_MS 10000
+
+/* 0 and the socket address, -1 if the text is no numeric address. */
+static int parse_address(const char *text, uint32_t port, struct sockaddr_storage *ret, socklen_t *ret_size)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+    memset(ret, 0, sizeof *ret);
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+        *ret_size = sizeof *v4;
+        return 0;
+    }
+    if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1)
+        return -1;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons((uint16_t)port);
+    *ret_size = sizeof *v6;
+    return 0;
+}
+
+int connect_tune(int fd, struct err *err)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},  {SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, 4}, {IPPROTO_TCP, TCP_KEEPINTVL, 2},
+                   {IPPROTO_TCP, TCP_KEEPCNT, 3},  {IPPROTO_TCP, TCP_USER_TIMEOUT, DEAD_PEER_MS}};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value) < 0)
+            return err_sys(err, errno, "socket-option", "cannot set TCP option %d", options[i].name);
+    return 0;
+}
+
+static int bind_to(const struct ctl_job_spec *spec, int source, int fd, struct err *err)
+{
+    struct sockaddr_storage local;
+    socklen_t size;
+    if (source < 0)
+        return 0;
+    if (parse_address(spec->source_addresses[source], 0, &local, &size) < 0)
+        return err_set(err, ERR_BAD_REQUEST, "source-address", "\"%s\" is no numeric address",
+                       spec->source_addresses[source]);
+    if (bind(fd, (struct sockaddr *)&local, size) < 0) {
+        (void)err_sys(err, errno, "source-address", "cannot use the migration address %s",
+                      spec->source_addresses[source]);
+        return err_fix(err, "Check that the address in [migration] is configured on this host.");
+    }
+    return 0;
+}
+
+static int finish_connect(const struct watch *watch, int fd, const char *name, struct err *err)
+{
+    int failure = 0;
+    socklen_t size = sizeof failure;
+    if (watch_wait(watch, fd, POLLOUT, clock_now_ns() + CONNECT_PATIENCE_NS, name, err) < 0) {
+        if (err->code == ERR_TIMEOUT)
+            (void)err_set(err, ERR_TIMEOUT, "connect-failed", "%s did not answer", name);
+        return -1;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0)
+        failure = errno;
+    if (failure) {
+        (void)err_sys(err, failure, "connect-failed", "cannot connect to %s", name);
+        err->code = ERR_PEER_LOST;
+        return -1;
+    }
+    return 0;
+}
+
+int connect_route(const struct ctl_job_spec *spec, const struct connect_route *route,
+                  const struct watch *watch, int *ret_fd, struct err *err)
+{
+    const char *name = spec->addresses[route->destination];
+    struct sockaddr_storage remote;
+    socklen_t size;
+    if (parse_address(name, spec->port, &remote, &size) < 0)
+        return err_set(err, ERR_BAD_REQUEST, "destination-address", "\"%s\" is no numeric address", name);
+    auto_fd fd = socket(remote.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_sys(err, errno, "socket-failed", "cannot make a socket");
+    if (connect_tune(fd, err) < 0 || bind_to(spec, route->source, fd, err) < 0)
+        return -1;
+    if (connect(fd, (struct sockaddr *)&remote, size) < 0 && errno != EINPROGRESS) {
+        (void)err_sys(err, errno, "connect-failed", "cannot connect to %s", name);
+        err->code = ERR_PEER_LOST;
+        return -1;
+    }
+    if (finish_connect(watch, fd, name, err) < 0)
+        return -1;
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+static int family_of(const char *text)
+{
+    return strchr(text, ':') ? AF_INET6 : AF_INET;
+}
+
+/* The source address for destination address i: -1 none is given, -2 none of its family is. */
+static int source_for(const struct ctl_job_spec *spec, unsigned i)
+{
+    int family = family_of(spec->addresses[i]);
+    if (!spec->n_source_addresses)
+        return -1;
+    if (i < spec->n_source_addresses && family_of(spec->source_addresses[i]) == family)
+        return (int)i;
+    for (unsigned k = 0; k < spec->n_source_addresses; k++)
+        if (family_of(spec->source_addresses[k]) == family)
+            return (int)k;
+    return -2;
+}
+
+int connect_any(const struct ctl_job_spec *spec, const struct watch *watch, struct connect_route *ret_route,
+                int *ret_fd, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "no-common-family",
+                  "no migration address of the source fits one of the destination's");
+    (void)err_fix(err, "Give both hosts a migration address of the same family (IPv4 or IPv6).");
+    for (unsigned i = 0; i < spec->n_addresses; i++) {
+        struct connect_route route = {.destination = i, .source = source_for(spec, i)};
+        if (route.source == -2)
+            continue;
+        if (connect_route(spec, &route, watch, ret_fd, err) == 0) {
+            *ret_route = route;
+            return 0;
+        }
+        log_error(err, "address %s", spec->addresses[i]);
+        if (cancel_requested(watch->stop))
+            return -1;
+    }
+    return -1;
+}

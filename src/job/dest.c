@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The destination's story: let the source in, receive its memory, load its device state, run. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "job/auth.h"
+#include "job/connect.h"
+#include "job/device_state.h"
+#include "job/story.h"
+#include "wire/control.h"
+
+#define SOURCE_PATIENCE_NS (60 * NS_PER_S)  /* for the control connection */
+#define CHANNEL_PATIENCE_NS (30 * NS_PER_S) /* for all data connections after it */
+#define VERDICT_PATIENCE_NS (5 * NS_PER_S)  /* until the source has read the verdict */
+
+/* The next connection from the door. */
+static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_door_socket *ret_about,
+                           int *ret_fd, struct err *err)
+{
+    struct ctl_msg msg;
+    size_t n_fds = 1;
+    int fds[2] = {job->fds[CTL_FD_DOOR], job->peer.fd};
+    int which = watch_wait_either(&job->watch, fds, deadline_ns, "a connection of the source", err);
+    if (which < 0)
+        return -1;
+    if (which == 1)
+        return peer_unexpected(&job->peer, &job->watch, err);
+    if (ctl_recv(job->fds[CTL_FD_DOOR], &msg, ret_fd, &n_fds, err) < 0) {
+        if (err->code == ERR_PEER_LOST)
+            (void)err_set(err, ERR_PEER_LOST, "door-lost", "the migration door of this host ended");
+        return -1;
+    }
+    if (msg.type == CTL_DOOR_SOCKET && n_fds == 1 && ctl_body(&msg, ret_about, sizeof *ret_about, err) == 0)
+        return 0;
+    if (n_fds)
+        (void)close(*ret_fd);
+    return err_set(err, ERR_CORRUPT, "door-message", "the door sent message %u", msg.type);
+}
+
+/* 1 if the connection is the source's, 0 if it is not (a stranger who saw the ticket), -1 if the wait is
+ * over. */
+static int examine(struct job *job, const struct ctl_door_socket *about, int fd, struct err *err)
+{
+    struct auth auth = {.key = job->spec.key,
+                        .move_id = job->spec.move_id,
+                        .role = (uint16_t)about->role,
+                        .channel = about->channel};
+    if (connect_tune(fd, err) == 0 && auth_as_destination(&auth, &job->watch, fd, err) == 0)
+        return 1;
+    if (cancel_requested(job->watch.stop))
+        return -1;
+    log_error(err, "refused a connection with this move's ticket");
+    return 0;
+}
+
+static int admit_control(struct job *job, struct err *err)
+{
+    uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
+    for (;;) {
+        struct ctl_door_socket about;
+        int fd = -1;
+        if (take_connection(job, deadline_ns, &about, &fd, err) < 0)
+            return -1;
+        int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, fd, err) : 0;
+        if (verdict == 1) {
+            job->peer.fd = fd;
+            return 0;
+        }
+        (void)close(fd);
+        if (verdict < 0)
+            return -1;
+    }
+}
+
+static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
+{
+    uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
+    for (uint32_t n = 0; n < n_channels;) {
+        struct ctl_door_socket about;
+        int fd = -1;
+        if (take_connection(job, deadline_ns, &about, &fd, err) < 0)
+            return -1;
+        bool is_due =
+            about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel] < 0;
+        int verdict = is_due ? examine(job, &about, fd, err) : 0;
+        if (verdict == 1) {
+            job->channels[about.channel] = fd;
+            n++;
+            continue;
+        }
+        (void)close(fd);
+        if (verdict < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int meet(struct job *job, struct err *err)
+{
+    struct wire_choice choice;
+    struct peer_hello ours = {.move_id = job->spec.move_id,
+                              .epoch = job->spec.epoch,
+                              .ram_size = job->spec.ram_size,
+                              .n_channels = job->spec.n_channels,
+                              .needs_verify = job->spec.verify};
+    if (admit_control(job, err) < 0 || peer_greet(&job->peer, &job->watch, &ours, &choice, err) < 0)
+        return -1;
+    job->spec.n_channels = choice.n_channels;
+    if (admit_channels(job, choice.n_channels, err) < 0)
+        return -1;
+    explicit_bzero(job->spec.key, sizeof job->spec.key);
+    explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
+    return 0;
+}
+
+static int copy(struct job *job, struct err *err)
+{
+    bool verified = false;
+    struct engine_dest_config config = {.ram_fd = job->fds[CTL_FD_RAM],
+                                        .ram_size = job->spec.ram_size,
+                                        .n_channels = job->spec.n_channels,
+                                        .cancel = control_cancel(job->control),
+                                        .before_verify = job->hooks->before_verify,
+                                        .user = job->hooks->user};
+    memcpy(config.channels, job->channels, sizeof config.channels);
+    memset(job->channels, -1, sizeof job->channels);
+    job->fds[CTL_FD_RAM] = -1;
+    job->ready_ns = clock_now_ns();
+    if (engine_dest_new(&config, &job->dest, err) < 0)
+        return -1;
+    control_set_engine(job->control, NULL, job->dest);
+    if (engine_dest_receive(job->dest, &verified, err) < 0)
+        return -1;
+    if (job->spec.verify && !verified)
+        return err_set(err, ERR_CORRUPT, "ram-not-verified",
+                       "the source did not compare the memory as agreed");
+    job->result.verified = verified;
+    return 0;
+}
+
+static int load(struct job *job, struct err *err)
+{
+    struct device_state state;
+    struct control_answer answer;
+    int stream = -1;
+    int ret = device_state_receive(&state, &job->peer, &job->watch, err);
+    if (ret == 0)
+        ret = story_ask(job, CTL_LOAD, NULL, 0, &answer, err);
+    if (ret == 0)
+        ret = story_answer_fd(&answer, &stream, err);
+    if (ret == 0)
+        ret = device_state_write(&state, &job->watch, stream, err);
+    if (stream >= 0)
+        (void)close(stream);
+    device_state_clear(&state);
+    if (ret < 0 || story_answer(job, &answer, err) < 0)
+        return -1;
+    return story_answer_body(&answer, NULL, 0, err);
+}
+
+static int offer_ready(struct job *job, struct err *err)
+{
+    struct control_answer answer;
+    uint8_t ready[CTL_SECRET_SIZE];
+    if (story_ask(job, CTL_READY, NULL, 0, &answer, err) < 0 ||
+        story_answer_body(&answer, ready, sizeof ready, err) < 0)
+        return -1;
+    struct peer_payload payload = {.data = ready, .size = sizeof ready};
+    int ret = peer_send(&job->peer, &job->watch, WIRE_READY, &payload, err);
+    explicit_bzero(&answer, sizeof answer);
+    explicit_bzero(ready, sizeof ready);
+    return ret;
+}
+
+static int tell_verdict(struct job *job, const struct ctl_verdict *verdict, struct err *err)
+{
+    static const uint32_t types[] = {[CTL_VERDICT_RUNNING] = WIRE_RUNNING,
+                                     [CTL_VERDICT_ABORTED] = WIRE_ABORTED,
+                                     [CTL_VERDICT_RETURNED] = WIRE_RETURNED};
+    if (verdict->kind < CTL_VERDICT_RUNNING || verdict->kind > CTL_VERDICT_RETURNED)
+        return err_set(err, ERR_CORRUPT, "verdict-kind", "the agent's verdict has the kind %u",
+                       verdict->kind);
+    struct peer_payload payload = {.data = verdict->secret, .size = sizeof verdict->secret};
+    if (peer_send(&job->peer, &job->watch, types[verdict->kind], &payload, err) < 0)
+        /* The VM is where the agent says; the source learns it through the manager. */
+        log_error(err, "the verdict did not reach the source");
+    if (verdict->kind == CTL_VERDICT_RUNNING)
+        return 0;
+    return err_set(err, ERR_REFUSED, "destination-did-not-resume",
+                   "the destination could not run the VM and gave it back");
+}
+
+static int take_over(struct job *job, struct err *err)
+{
+    struct control_answer answer;
+    struct ctl_verdict verdict;
+    uint8_t commit[CTL_SECRET_SIZE];
+    if (peer_expect(&job->peer, &job->watch, WIRE_COMMIT, commit, sizeof commit, err) < 0)
+        return -1;
+    story_commit(job);
+    int ret = story_ask(job, CTL_CONT, commit, sizeof commit, &answer, err);
+    explicit_bzero(commit, sizeof commit);
+    if (ret < 0 || story_answer_body(&answer, &verdict, sizeof verdict, err) < 0)
+        return -1;
+    ret = tell_verdict(job, &verdict, err);
+    explicit_bzero(&answer, sizeof answer);
+    explicit_bzero(&verdict, sizeof verdict);
+    return ret;
+}
+
+static int switch_over(struct job *job, struct err *err)
+{
+    if (load(job, err) < 0 || offer_ready(job, err) < 0)
+        return -1;
+    return take_over(job, err);
+}
+
+int dest_story(struct job *job, struct err *err)
+{
+    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, meet},
+                                                {"copy", CTL_STEP_COPY, copy},
+                                                {"switch-over", CTL_STEP_SWITCH, switch_over}};
+    return story_run(job, phases, sizeof phases / sizeof *phases, err);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/peer.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "wire/control.h"
+
+#define REST_PATIENCE_NS (10 * NS_PER_S) /* for the rest of a record that has begun */
+#define EXPLAIN_PATIENCE_NS NS_PER_S
+
+int peer_send(struct peer *peer, const struct watch *watch, uint32_t type, const struct peer_payload *payload,
+              struct err *err)
+{
+    uint8_t header[WIRE_RECORD_HEADER_SIZE];
+    struct wire_record record = {
+        .type = type, .length = payload->size + payload->tail_size, .seq = peer->n_sent};
+    wire_record_encode(&record, header);
+    if (watch_write(watch, peer->fd, header, sizeof header, err) < 0 ||
+        watch_write(watch, peer->fd, payload->data, payload->size, err) < 0 ||
+        watch_write(watch, peer->fd, payload->tail, payload->tail_size, err) < 0)
+        return -1;
+    peer->n_sent++;
+    peer->bytes += sizeof header + record.length;
+    return 0;
+}
+
+int peer_read(struct peer *peer, const struct watch *watch, void *data, size_t size, struct err *err)
+{
+    if (watch_read(watch, peer->fd, data, size, clock_now_ns() + REST_PATIENCE_NS, err) < 0)
+        return -1;
+    peer->bytes += size;
+    return 0;
+}
+
+static int skip(struct peer *peer, const struct watch *watch, uint64_t size, struct err *err)
+{
+    uint8_t buffer[4096];
+    while (size) {
+        size_t step = size < sizeof buffer ? (size_t)size : sizeof buffer;
+        if (peer_read(peer, watch, buffer, step, err) < 0)
+            return -1;
+        size -= step;
+    }
+    return 0;
+}
+
+/* Always -1, with the peer's error if its record can be read. */
+static int become_peer_error(struct peer *peer, const struct watch *watch, uint64_t length, struct err *err)
+{
+    uint8_t bytes[WIRE_ERROR_MAX];
+    struct err theirs;
+    if (peer_read(peer, watch, bytes, (size_t)length, err) < 0 ||
+        wire_error_decode(bytes, (size_t)length, &theirs, err) < 0)
+        return -1;
+    (void)snprintf(theirs.side, sizeof theirs.side, "%s", peer->is_source ? "source" : "destination");
+    *err = theirs;
+    return -1;
+}
+
+int peer_next(struct peer *peer, const struct watch *watch, uint64_t deadline_ns,
+              struct wire_record *ret_record, struct err *err)
+{
+    for (;;) {
+        uint8_t header[WIRE_RECORD_HEADER_SIZE];
+        if (watch_wait(watch, peer->fd, POLLIN, deadline_ns, "the other side's answer", err) < 0 ||
+            peer_read(peer, watch, header, sizeof header, err) < 0 ||
+            wire_record_decode(header, peer->n_received, ret_record, err) < 0)
+            return -1;
+        peer->n_received++;
+        if (ret_record->type == WIRE_ERROR)
+            return become_peer_error(peer, watch, ret_record->length, err);
+        if (ret_record->known)
+            return 0;
+        if (skip(peer, watch, ret_record->length, err) < 0)
+            return -1;
+    }
+}
+
+static int out_of_turn(const struct wire_record *record, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "record-out-of-turn", "a %s record of %llu bytes came out of turn",
+                   wire_type_name(record->type), (unsigned long long)record->length);
+}
+
+int peer_expect(struct peer *peer, const struct watch *watch, uint32_t type, void *ret_data, size_t size,
+                struct err *err)
+{
+    struct wire_record record;
+    if (peer_next(peer, watch, WATCH_FOREVER, &record, err) < 0)
+        return -1;
+    if (record.type != type || record.length != size)
+        return out_of_turn(&record, err);
+    return peer_read(peer, watch, ret_data, size, err);
+}
+
+int peer_unexpected(struct peer *peer, const struct watch *watch, struct err *err)
+{
+    struct wire_record record;
+    if (peer_next(peer, watch, clock_now_ns() + REST_PATIENCE_NS, &record, err) < 0)
+        return -1;
+    return out_of_turn(&record, err);
+}
+
+void peer_explain(struct peer *peer, struct err *err)
+{
+    if (peer->fd < 0)
+        return;
+    struct err none = {0};
+    struct cancel *never = cancel_new(&none);
+    if (!never)
+        return;
+    struct watch watch = {.stop = never, .qemu_pidfd = -1};
+    struct wire_record record;
+    struct err found;
+    /* Records that were due are passed over: the ERROR, if there is one, is the last. */
+    uint64_t deadline_ns = clock_now_ns() + EXPLAIN_PATIENCE_NS;
+    int got;
+    do
+        got = peer_next(peer, &watch, deadline_ns, &record, &found);
+    while (got == 0 && skip(peer, &watch, record.length, &found) == 0);
+    if (got < 0 && found.side[0])
+        *err = found;
+    cancel_free(never);
+}
+
+void peer_tell(struct peer *peer, const struct err *why)
+{
+    uint8_t payload[WIRE_RECORD_HEADER_SIZE + WIRE_ERROR_MAX];
+    if (peer->fd < 0)
+        return;
+    size_t size = wire_error_encode(why, payload + WIRE_RECORD_HEADER_SIZE, WIRE_ERROR_MAX);
+    struct wire_record record = {.type = WIRE_ERROR, .length = size, .seq = peer->n_sent};
+    wire_record_encode(&record, payload);
+    /* A frozen peer's full socket is no reason to wait: it learns from the end of the connection. */
+    ssize_t put = send(peer->fd, payload, WIRE_RECORD_HEADER_SIZE + size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (put > 0)
+        peer->bytes += (uint64_t)put;
+}
+
+void peer_linger(struct peer *peer, const struct watch *watch, uint64_t patience_ns)
+{
+    if (peer->fd < 0)
+        return;
+    (void)shutdown(peer->fd, SHUT_WR);
+    uint64_t deadline_ns = clock_now_ns() + patience_ns;
+    struct err err;
+    uint8_t ignored[4096];
+    while (watch_wait(watch, peer->fd, POLLIN, deadline_ns, "the end", &err) == 0 &&
+           read(peer->fd, ignored, sizeof ignored) > 0)
+        ;
+}
+
+void peer_close(struct peer *peer)
+{
+    if (peer->fd >= 0)
+        (void)close(peer->fd);
+    peer->fd = -1;
+}

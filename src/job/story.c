@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/story.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err)
+{
+    for (size_t i = 0; i < n_phases; i++) {
+        log_info("%s", phases[i].name);
+        control_step(job->control, phases[i].step);
+        if (phases[i].run(job, err) < 0) {
+            err_place(err, phases[i].name, job->spec.role == CTL_ROLE_SOURCE ? "source" : "destination");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int story_answer(struct job *job, struct control_answer *ret_answer, struct err *err)
+{
+    int fds[2] = {control_answer_fd(job->control), job->is_committed ? -1 : job->peer.fd};
+    *ret_answer = (struct control_answer){.fd = -1};
+    for (;;) {
+        int which = watch_wait_either(&job->watch, fds, WATCH_FOREVER, "the agent's answer", err);
+        if (which < 0)
+            return -1;
+        if (which == 1)
+            return peer_unexpected(&job->peer, &job->watch, err);
+        if (control_take(job->control, ret_answer, err) == 0)
+            return 0;
+        if (err->code != ERR_RETRY || strcmp(err->id, "no-answer"))
+            return -1;
+    }
+}
+
+int story_ask(struct job *job, uint32_t type, const void *body, size_t size,
+              struct control_answer *ret_answer, struct err *err)
+{
+    if (control_request(job->control, type, body, size, err) < 0)
+        return -1;
+    return story_answer(job, ret_answer, err);
+}
+
+int story_answer_body(const struct control_answer *answer, void *ret_body, size_t size, struct err *err)
+{
+    if (answer->fd >= 0)
+        (void)close(answer->fd);
+    if (answer->length != size)
+        return err_set(err, ERR_CORRUPT, "control-message-size", "the agent answered %u bytes instead of %zu",
+                       answer->length, size);
+    if (size)
+        memcpy(ret_body, answer->body, size);
+    return 0;
+}
+
+int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err *err)
+{
+    if (answer->fd < 0)
+        return err_set(err, ERR_CORRUPT, "control-descriptors", "the agent's answer has no descriptor");
+    *ret_fd = answer->fd;
+    return 0;
+}
+
+void story_commit(struct job *job)
+{
+    job->is_committed = true;
+    job->watch.stop = control_lost(job->control);
+    job->watch.qemu_pidfd = -1;
+}

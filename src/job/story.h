@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a job does, told once for each side, straight line, phase by phase (job/source.c, job/dest.c).
+ * One thread tells it; the control thread and the engine's workers are beside it.
+ */
+#ifndef JOB_STORY_H
+#define JOB_STORY_H
+
+#include "base/err.h"
+#include "ctl/ctl.h"
+#include "engine/engine.h"
+#include "job/control.h"
+#include "job/peer.h"
+#include "job/watch.h"
+
+/* NULL members in production; tests link an executable of their own. */
+struct job_hooks {
+    void (*before_verify)(int ram_fd, void *user); /* as in engine_dest_config */
+    void *user;
+};
+
+struct job {
+    struct ctl_job_spec spec;
+    int fds[CTL_SOURCE_FDS]; /* enum ctl_job_fd; -1 once handed to the engine */
+    int qemu_pidfd;          /* source: our own copy, for the waits; else -1 */
+    const struct job_hooks *hooks;
+    struct control *control;
+    struct watch watch;
+    struct peer peer;
+    int channels[ENGINE_CHANNELS_MAX]; /* -1 once handed to the engine */
+    struct engine_source *source;
+    struct engine_dest *dest;
+    bool is_committed; /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
+    uint64_t ready_ns; /* both sides ready */
+    uint64_t stop_ns;  /* the stop was asked for */
+    struct ctl_result result;
+};
+
+struct story_phase {
+    const char *name; /* of the nine */
+    enum ctl_step step;
+    int (*run)(struct job *job, struct err *err);
+};
+
+/* Runs the phases in order; an error is placed in its phase. */
+int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err);
+
+/* A request to the agent and its (first) answer. A failing peer ends the wait unless is_committed. */
+int story_ask(struct job *job, uint32_t type, const void *body, size_t size,
+              struct control_answer *ret_answer, struct err *err);
+/* The next answer to the last request. */
+int story_answer(struct job *job, struct control_answer *ret_answer, struct err *err);
+/* The answer must have this body, or a descriptor (ret_fd). */
+int story_answer_body(const struct control_answer *answer, void *ret_body, size_t size, struct err *err);
+int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err *err);
+/* From here on a CANCEL and a failing peer change nothing. */
+void story_commit(struct job *job);
+
+int source_story(struct job *job, struct err *err);
+int dest_story(struct job *job, struct err *err);
+
+#endif

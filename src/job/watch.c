@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/watch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { SLOT_STOP, SLOT_QEMU, SLOT_FIRST, SLOT_SECOND, SLOTS };
+
+static int timeout_ms(uint64_t end_ns)
+{
+    if (end_ns == WATCH_FOREVER)
+        return -1;
+    uint64_t now_ns = clock_now_ns();
+    uint64_t left_ms = now_ns >= end_ns ? 0 : (end_ns - now_ns) / NS_PER_MS + 1;
+    return left_ms > 1000000 ? 1000000 : (int)left_ms;
+}
+
+/* 0 or 1: which descriptor is ready. */
+static int wait_slots(const struct watch *watch, struct pollfd slots[SLOTS], uint64_t deadline_ns,
+                      const char *what, struct err *err)
+{
+    slots[SLOT_STOP] = (struct pollfd){.fd = cancel_fd(watch->stop), .events = POLLIN};
+    slots[SLOT_QEMU] = (struct pollfd){.fd = watch->qemu_pidfd, .events = POLLIN};
+    for (;;) {
+        int ready = poll(slots, SLOTS, timeout_ms(deadline_ns));
+        if (ready < 0 && errno != EINTR)
+            return err_sys(err, errno, "poll-failed", "cannot wait for %s", what);
+        if (ready > 0 && slots[SLOT_STOP].revents)
+            return cancel_check(watch->stop, err);
+        if (ready > 0 && slots[SLOT_QEMU].revents)
+            return err_set(err, ERR_PEER_LOST, "qemu-died", "the VM's QEMU process ended");
+        if (ready > 0)
+            return slots[SLOT_FIRST].revents ? 0 : 1;
+        if (clock_now_ns() >= deadline_ns)
+            return err_set(err, ERR_TIMEOUT, "timeout", "%s did not come in time", what);
+    }
+}
+
+int watch_wait(const struct watch *watch, int fd, short events, uint64_t deadline_ns, const char *what,
+               struct err *err)
+{
+    struct pollfd slots[SLOTS] = {[SLOT_FIRST] = {.fd = fd, .events = events}, [SLOT_SECOND] = {.fd = -1}};
+    return wait_slots(watch, slots, deadline_ns, what, err);
+}
+
+int watch_wait_either(const struct watch *watch, const int fds[2], uint64_t deadline_ns, const char *what,
+                      struct err *err)
+{
+    struct pollfd slots[SLOTS] = {
+        [SLOT_FIRST] = {.fd = fds[0], .events = POLLIN}, [SLOT_SECOND] = {.fd = fds[1], .events = POLLIN}};
+    return wait_slots(watch, slots, deadline_ns, what, err);
+}
+
+static int lost(struct err *err, int errnum, const char *doing)
+{
+    (void)err_sys(err, errnum, "connection-lost", "the connection broke while %s", doing);
+    if (err)
+        err->code = ERR_PEER_LOST;
+    return -1;
+}
+
+int watch_read(const struct watch *watch, int fd, void *data, size_t size, uint64_t deadline_ns,
+               struct err *err)
+{
+    uint8_t *at = data;
+    while (size) {
+        if (watch_wait(watch, fd, POLLIN, deadline_ns, "the other side's data", err) < 0)
+            return -1;
+        ssize_t got = read(fd, at, size);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        if (got < 0)
+            return lost(err, errno, "receiving");
+        if (!got)
+            return err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
+        at += got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+int watch_write(const struct watch *watch, int fd, const void *data, size_t size, struct err *err)
+{
+    const uint8_t *at = data;
+    while (size) {
+        ssize_t put = write(fd, at, size);
+        if (put > 0) {
+            at += put;
+            size -= (size_t)put;
+        } else if (put < 0 && errno == EAGAIN) {
+            if (watch_wait(watch, fd, POLLOUT, WATCH_FOREVER, "room to send", err) < 0)
+                return -1;
+        } else if (put < 0 && errno != EINTR) {
+            return lost(err, errno, "sending");
+        }
+    }
+    return 0;
+}

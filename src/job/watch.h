@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one way the story of a job waits: for a descriptor, and at the same time for all that can make the wait
+ * pointless. Thread: the story's.
+ */
+#ifndef JOB_WATCH_H
+#define JOB_WATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+
+struct watch {
+    const struct cancel *stop; /* ends every wait, its reason becomes the error */
+    int qemu_pidfd;            /* readable once QEMU is dead: ERR_PEER_LOST "qemu-died"; or -1 */
+};
+
+#define WATCH_FOREVER UINT64_MAX
+
+/* 0 once `fd` has one of `events` (or hung up). deadline_ns: CLOCK_MONOTONIC; past it ERR_TIMEOUT "timeout",
+ * message "`what` did not come in time". */
+int watch_wait(const struct watch *watch, int fd, short events, uint64_t deadline_ns, const char *what,
+               struct err *err);
+/* As watch_wait for input of one of two descriptors (either may be -1); returns 0 or 1, which one, lower
+ * first. */
+int watch_wait_either(const struct watch *watch, const int fds[2], uint64_t deadline_ns, const char *what,
+                      struct err *err);
+/* Whole-buffer transfers on non-blocking descriptors. ERR_PEER_LOST "stream-ended" at an early end. */
+int watch_read(const struct watch *watch, int fd, void *data, size_t size, uint64_t deadline_ns,
+               struct err *err);
+int watch_write(const struct watch *watch, int fd, const void *data, size_t size, struct err *err);
+
+#endif

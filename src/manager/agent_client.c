@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/agent_client.h"
+
+#include <string.h>
+
+#include "manager/ca.h"
+
+int agent_client_new(const struct host *host, struct http_client **ret_client, struct err *err)
+{
+    const struct authority *authority = host->manager->authority;
+    bool is_ipv6 = strchr(host->address, ':') != NULL;
+    g_autofree char *base =
+        g_strdup_printf(is_ipv6 ? "https://[%s]:%u" : "https://%s:%u", host->address, host->port);
+    struct http_client_config config = {
+        .base = base,
+        .ca = authority->ca,
+        .certificate = authority->own,
+        .expected_name = host->name,
+    };
+    return http_client_new(&config, ret_client, err);
+}
+
+struct refusal {
+    char host[MODEL_NAME_MAX];
+    http_done done;
+    void *user;
+};
+
+static gboolean refuse(void *data)
+{
+    struct refusal *refusal = data;
+    struct err err = {0};
+    err_set(&err, ERR_PEER_LOST, "host-not-enrolled", "host '%s' has not enrolled yet", refusal->host);
+    err_fix(&err, "run 'godwit-agent enroll' on it with the token that 'godwit host add' printed");
+    refusal->done(NULL, &err, refusal->user);
+    g_free(refusal);
+    return G_SOURCE_REMOVE;
+}
+
+void agent_call(struct host *host, const char *method, const char *path, JsonObject *body, unsigned timeout_s,
+                http_done done, void *user)
+{
+    if (host->client) {
+        http_client_call(host->client, method, path, body, timeout_s, NULL, done, user);
+        return;
+    }
+    if (body)
+        json_object_unref(body);
+    struct refusal *refusal = g_new0(struct refusal, 1);
+    (void)g_strlcpy(refusal->host, host->name, sizeof refusal->host);
+    refusal->done = done;
+    refusal->user = user;
+    (void)g_idle_add(refuse, refusal);
+}

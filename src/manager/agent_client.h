@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls to agents. */
+#ifndef MANAGER_AGENT_CLIENT_H
+#define MANAGER_AGENT_CLIENT_H
+
+#include "http/http.h"
+#include "manager/inventory.h"
+
+/* A client that trusts only the host of that name below our CA. */
+int agent_client_new(const struct host *host, struct http_client **ret_client, struct err *err);
+/* `body` is consumed. A host that has not enrolled yet fails with PEER_LOST, from the main loop. When the
+ * host is removed its calls end with CANCELLED: callbacks must not keep pointers to it. */
+void agent_call(struct host *host, const char *method, const char *path, JsonObject *body, unsigned timeout_s,
+                http_done done, void *user);
+
+#endif

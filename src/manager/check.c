@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+int check_request(const struct check_input *input, struct err *err)
+{
+    const struct vm_status *vm = input->vm;
+    if (!strcmp(vm->host, input->destination.name)) {
+        err_set(err, ERR_REFUSED, "same-host", "VM '%s' is on host '%s' already", vm->spec.name, vm->host);
+        return err_fix(err, "choose another host as the destination");
+    }
+    switch (vm->state) {
+    case VM_RUNNING:
+        return 0;
+    case VM_OFF:
+        err_set(err, ERR_REFUSED, "vm-is-off", "VM '%s' is off: only a running VM can migrate",
+                vm->spec.name);
+        return err_fix(err, "start it first: godwit vm start %s", vm->spec.name);
+    case VM_UNKNOWN:
+        err_set(err, ERR_PEER_LOST, "host-disconnected", "host '%s', where VM '%s' is, does not answer",
+                vm->host, vm->spec.name);
+        return err_fix(err, "see that the agent on '%s' runs and that the manager reaches it", vm->host);
+    case VM_STARTING:
+    case VM_PAUSED:
+    case VM_INCOMING:
+        break;
+    }
+    err_set(err, ERR_REFUSED, "vm-not-running", "VM '%s' is %s: only a running VM can migrate", vm->spec.name,
+            vm_state_name(vm->state));
+    return err_fix(err, "try again when 'godwit vm show %s' says running", vm->spec.name);
+}
+
+struct findings {
+    struct err *list;
+    unsigned n;
+};
+
+static struct err *next(struct findings *findings)
+{
+    if (findings->n == CHECK_FINDINGS_MAX)
+        return NULL;
+    return &findings->list[findings->n++];
+}
+
+static void connected(const struct check_host *host, const char *side, struct findings *findings)
+{
+    if (host->is_connected && host->facts)
+        return;
+    struct err *err = next(findings);
+    err_set(err, ERR_PEER_LOST, "host-disconnected", "host '%s' (%s) does not answer", host->name, side);
+    err_fix(err, "see that the agent on '%s' runs and that the manager reaches it", host->name);
+    err_place(err, "", side);
+}
+
+static void one_side(const struct check_input *input, const struct check_host *host, const char *side,
+                     struct findings *findings)
+{
+    const struct host_facts *facts = host->facts;
+    unsigned before = findings->n;
+    connected(host, side, findings);
+    if (findings->n > before)
+        return;
+    if (facts->protocol != input->protocol) {
+        struct err *err = next(findings);
+        err_set(err, ERR_REFUSED, "protocol-mismatch",
+                "the agent on host '%s' speaks version %u of the protocol, this manager version %u",
+                host->name, facts->protocol, input->protocol);
+        err_cause(err, "agent version %s", facts->agent_version);
+        err_fix(err, "install the same version of the product on the manager and on '%s'", host->name);
+    }
+    if (!facts->migration_enabled) {
+        struct err *err = next(findings);
+        err_set(err, ERR_REFUSED, "migration-disabled", "migration is disabled on host '%s'", host->name);
+        err_fix(err,
+                "set enabled=true in section [migration] of the agent's configuration on '%s' and "
+                "restart the agent",
+                host->name);
+    }
+    if (facts->qemu_problem[0]) {
+        struct err *err = next(findings);
+        err_set(err, ERR_REFUSED, "qemu-unusable", "QEMU cannot be used on host '%s'", host->name);
+        err_cause(err, "%s", facts->qemu_problem);
+        err_fix(err, "install QEMU on '%s' or name it in the agent's configuration (qemu=)", host->name);
+    }
+    for (; before < findings->n; before++)
+        err_place(&findings->list[before], "", side);
+}
+
+static void memory(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *facts = input->destination.facts;
+    uint64_t wanted = input->vm->spec.memory_mib;
+    if (!facts || wanted <= facts->memory_free_mib)
+        return;
+    struct err *err = next(findings);
+    err_set(err, ERR_REFUSED, "memory-short",
+            "host '%s' has %" PRIu64 " MiB of memory free, VM '%s' needs %" PRIu64 " MiB: %" PRIu64
+            " MiB short",
+            input->destination.name, facts->memory_free_mib, input->vm->spec.name, wanted,
+            wanted - facts->memory_free_mib);
+    err_fix(err, "stop or move another VM away from '%s', or choose another host", input->destination.name);
+    err_place(err, "", "destination");
+}
+
+static void network(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *facts = input->destination.facts;
+    for (uint32_t n = 0; facts && n < input->vm->spec.n_nics; n++) {
+        const char *wanted = input->vm->spec.nics[n].network;
+        bool has = false;
+        for (uint32_t i = 0; i < facts->n_networks; i++)
+            has |= !strcmp(facts->networks[i].name, wanted);
+        if (has)
+            continue;
+        struct err *err = next(findings);
+        err_set(err, ERR_REFUSED, "network-missing", "host '%s' has no network '%s', which VM '%s' uses",
+                input->destination.name, wanted, input->vm->spec.name);
+        err_fix(err, "add a section [network %s] to the agent's configuration on '%s'", wanted,
+                input->destination.name);
+        err_place(err, "", "destination");
+    }
+}
+
+static void dirty_source(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *facts = input->source.facts;
+    if (!facts || strcmp(facts->dirty_source, "none") != 0)
+        return;
+    struct err *err = next(findings);
+    err_set(err, ERR_REFUSED, "dirty-source-none",
+            "host '%s' cannot track which memory a VM writes, so no VM can leave it", input->source.name);
+    err_cause(err, "%s", facts->dirty_detail);
+    err_fix(err, "use a kernel with userfaultfd write-protection (Linux 5.19 or later, best 6.7 or later)");
+    err_place(err, "", "source");
+}
+
+unsigned check_hosts(const struct check_input *input, struct err findings[CHECK_FINDINGS_MAX])
+{
+    struct findings found = {findings, 0};
+    one_side(input, &input->destination, "destination", &found);
+    memory(input, &found);
+    network(input, &found);
+    one_side(input, &input->source, "source", &found);
+    dirty_source(input, &found);
+    return found.n;
+}
+
+static bool is_ipv6(const char *address)
+{
+    return strchr(address, ':') != NULL;
+}
+
+int check_addresses(const struct host_facts *source, const struct host_facts *destination,
+                    struct move_spec *spec, struct err *err)
+{
+    spec->port = destination->migration_port;
+    spec->n_addresses = spec->n_source_addresses = 0;
+    for (uint32_t d = 0; d < destination->n_migration_addresses; d++) {
+        const char *to = destination->migration_addresses[d];
+        for (uint32_t s = 0; s < source->n_migration_addresses; s++) {
+            const char *from = source->migration_addresses[s];
+            if (is_ipv6(to) != is_ipv6(from))
+                continue;
+            (void)snprintf(spec->addresses[spec->n_addresses++], MODEL_ADDRESS_MAX, "%s", to);
+            (void)snprintf(spec->source_addresses[spec->n_source_addresses++], MODEL_ADDRESS_MAX, "%s", from);
+            break;
+        }
+    }
+    if (spec->n_addresses)
+        return 0;
+    err_set(err, ERR_REFUSED, "migration-addresses",
+            "hosts '%s' and '%s' have no pair of migration addresses of the same family", source->name,
+            destination->name);
+    err_cause(err, "%u on the source, %u on the destination", source->n_migration_addresses,
+              destination->n_migration_addresses);
+    return err_fix(err, "set addresses= in section [migration] of both agents' configurations");
+}

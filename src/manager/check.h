@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be said about a migration from facts alone. Pure: no calls, no clock, no state. */
+#ifndef MANAGER_CHECK_H
+#define MANAGER_CHECK_H
+
+#include <stdbool.h>
+
+#include "model/host.h"
+#include "model/move.h"
+
+struct check_host {
+    const char *name;
+    bool is_connected;
+    const struct host_facts *facts; /* NULL if it never answered */
+};
+
+struct check_input {
+    const struct vm_status *vm;
+    struct check_host source;
+    struct check_host destination;
+    const struct move_options *options;
+    uint32_t protocol; /* of the manager */
+};
+
+#define CHECK_FINDINGS_MAX 16
+
+/* What the operator gets as the answer to the request: same host, VM off or not movable. */
+int check_request(const struct check_input *input, struct err *err);
+/* Phase "destination check": everything that forbids the move, destination first. Returns the number of
+ * findings; each names side, cause and cure. */
+unsigned check_hosts(const struct check_input *input, struct err findings[CHECK_FINDINGS_MAX]);
+/* Fills the spec's addresses in pairs of one family, and the port; REFUSED "migration-addresses" if there is
+ * no pair. */
+int check_addresses(const struct host_facts *source, const struct host_facts *destination,
+                    struct move_spec *spec, struct err *err);
+
+#endif

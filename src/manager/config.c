@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <gio/gio.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "manager/manager.h"
+
+#define GROUP "manager"
+#define DEFAULT_STATE "/var/lib/godwit-manager"
+#define DEFAULT_SOCKET "/run/godwit/godwitd.sock"
+#define DEFAULT_PORT 8400
+
+static const char *const known_keys[] = {"state", "listen", "port", "socket", "addresses", NULL};
+
+static int refuse(const char *path, const char *key, const char *must, struct err *err)
+{
+    err_set(err, ERR_BAD_REQUEST, "config", "%s: [" GROUP "] %s %s", path, key, must);
+    return err_fix(err, "correct the file and start the manager again");
+}
+
+static int read_path(GKeyFile *file, const char *path, const char *key, const char *fallback,
+                     char ret_value[MODEL_PATH_MAX], struct err *err)
+{
+    g_autofree char *value = g_key_file_get_string(file, GROUP, key, NULL);
+    const char *chosen = value ? value : fallback;
+    if ((chosen[0] && chosen[0] != '/') || strlen(chosen) >= MODEL_PATH_MAX)
+        return refuse(path, key, "must be an absolute path", err);
+    (void)snprintf(ret_value, MODEL_PATH_MAX, "%s", chosen);
+    return 0;
+}
+
+static int read_port(GKeyFile *file, const char *path, uint16_t *ret_port, struct err *err)
+{
+    *ret_port = DEFAULT_PORT;
+    if (!g_key_file_has_key(file, GROUP, "port", NULL))
+        return 0;
+    g_autoptr(GError) error = NULL;
+    int port = g_key_file_get_integer(file, GROUP, "port", &error);
+    if (error || port < 0 || port > 65535)
+        return refuse(path, "port", "must be a number from 0 to 65535", err);
+    *ret_port = (uint16_t)port;
+    return 0;
+}
+
+static int read_listen(GKeyFile *file, const char *path, struct manager_config *config, struct err *err)
+{
+    config->listen = g_key_file_get_string_list(file, GROUP, "listen", NULL, NULL);
+    if (!config->listen)
+        config->listen = g_strsplit("127.0.0.1", ";", -1);
+    for (char **address = config->listen; *address; address++)
+        if (!g_hostname_is_ip_address(g_strstrip(*address)))
+            return refuse(path, "listen", "must be a list of numeric addresses, like 198.18.1.1;::1", err);
+    config->addresses = g_key_file_get_string_list(file, GROUP, "addresses", NULL, NULL);
+    if (!config->addresses)
+        config->addresses = g_strdupv(config->listen);
+    for (char **address = config->addresses; *address; address++)
+        g_strstrip(*address);
+    return 0;
+}
+
+static int check_keys(GKeyFile *file, const char *path, struct err *err)
+{
+    g_auto(GStrv) keys = g_key_file_get_keys(file, GROUP, NULL, NULL);
+    for (char **key = keys; key && *key; key++)
+        if (!g_strv_contains(known_keys, *key))
+            return refuse(path, *key, "is not a key of this file: state, listen, port, socket, addresses are",
+                          err);
+    return 0;
+}
+
+int config_read(const char *path, struct manager_config *ret_config, struct err *err)
+{
+    *ret_config = (struct manager_config){0};
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) error = NULL;
+    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &error)) {
+        err_set(err, ERR_BAD_REQUEST, "config", "cannot read the configuration %s", path);
+        err_cause(err, "%s", error->message);
+        return err_fix(err, "name the file with --config FILE");
+    }
+    if (check_keys(file, path, err) ||
+        read_path(file, path, "state", DEFAULT_STATE, ret_config->state_dir, err) ||
+        read_path(file, path, "socket", DEFAULT_SOCKET, ret_config->socket_path, err) ||
+        read_port(file, path, &ret_config->port, err))
+        return -1;
+    return read_listen(file, path, ret_config, err);
+}
+
+void config_clear(struct manager_config *config)
+{
+    g_strfreev(config->listen);
+    g_strfreev(config->addresses);
+    config->listen = config->addresses = NULL;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/inventory.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "manager/agent_client.h"
+#include "manager/events.h"
+#include "manager/inventory_private.h"
+#include "model/move.h"
+
+#define POLL_INTERVAL_S 2
+
+static const char *const state_names[] = {
+    [HOST_ENROLLING] = "enrolling",
+    [HOST_CONNECTED] = "connected",
+    [HOST_DISCONNECTED] = "disconnected",
+};
+
+static struct host *host_new(struct manager *manager, const char *name, const char *address, uint16_t port)
+{
+    struct host *host = g_new0(struct host, 1);
+    host->manager = manager;
+    (void)g_strlcpy(host->name, name, sizeof host->name);
+    (void)g_strlcpy(host->address, address, sizeof host->address);
+    host->port = port;
+    host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_hash_table_insert(manager->inventory->hosts, g_strdup(name), host);
+    return host;
+}
+
+int host_start(struct host *host, struct err *err)
+{
+    host->state = HOST_DISCONNECTED;
+    return agent_client_new(host, &host->client, err);
+}
+
+/* The client goes first: it ends the running calls, whose callbacks look hosts up by name. */
+void host_free(void *data)
+{
+    struct host *host = data;
+    http_client_free(host->client);
+    g_hash_table_unref(host->vms);
+    g_free(host);
+}
+
+struct loading {
+    struct manager *manager;
+    struct err err;
+};
+
+static void load_host(const struct db_host *row, void *user)
+{
+    struct loading *loading = user;
+    struct host *host = host_new(loading->manager, row->name, row->address, row->port);
+    host->last_seen_ms = row->last_seen_ms;
+    g_autoptr(JsonObject) facts = NULL;
+    struct err err = {0};
+    if (row->facts && !model_parse(row->facts, -1, &facts, &err))
+        host->has_facts = !host_facts_from_json(facts, &host->facts, &err);
+    if (err_is_set(&err))
+        log_error(&err, "stored facts of host %s are left out", row->name);
+    if (row->enrolled && !err_is_set(&loading->err))
+        (void)host_start(host, &loading->err);
+}
+
+static void load_vm(const struct db_vm *row, void *user)
+{
+    struct manager *manager = user;
+    struct host *host = inventory_find_host(manager->inventory, row->host);
+    g_autoptr(JsonObject) object = NULL;
+    struct vm_status vm;
+    struct err err = {0};
+    if (model_parse(row->status, -1, &object, &err) || vm_status_from_json(object, &vm, &err))
+        log_error(&err, "the stored status of VM %s is left out", row->uuid);
+    else if (host)
+        g_hash_table_insert(host->vms, g_strdup(vm.spec.uuid), g_memdup2(&vm, sizeof vm));
+}
+
+static void poll_one(struct host *host, void *user)
+{
+    (void)user;
+    host_poll(host);
+}
+
+static gboolean poll_all(void *user)
+{
+    inventory_each_host(user, poll_one, NULL);
+    return G_SOURCE_CONTINUE;
+}
+
+int inventory_open(struct manager *manager, struct err *err)
+{
+    struct inventory *inventory = g_new0(struct inventory, 1);
+    manager->inventory = inventory;
+    inventory->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, host_free);
+    struct loading loading = {.manager = manager};
+    if (db_host_list(manager->db, load_host, &loading, err) || db_vm_list(manager->db, load_vm, manager, err))
+        return -1;
+    if (err_is_set(&loading.err)) {
+        *err = loading.err;
+        return -1;
+    }
+    inventory->timer = g_timeout_add_seconds(POLL_INTERVAL_S, poll_all, inventory);
+    (void)poll_all(inventory);
+    return 0;
+}
+
+/* Ends its calls while every host can still be looked up. */
+static void close_client(struct host *host, void *user)
+{
+    (void)user;
+    http_client_free(g_steal_pointer(&host->client));
+}
+
+void inventory_free(struct inventory *inventory)
+{
+    if (!inventory)
+        return;
+    if (inventory->timer)
+        g_source_remove(inventory->timer);
+    inventory_each_host(inventory, close_client, NULL);
+    g_hash_table_unref(inventory->hosts);
+    g_free(inventory);
+}
+
+struct host *inventory_find_host(struct inventory *inventory, const char *name)
+{
+    return g_hash_table_lookup(inventory->hosts, name);
+}
+
+static int compare_hosts(const void *left, const void *right)
+{
+    const struct host *const *a = left;
+    const struct host *const *b = right;
+    return strcmp((*a)->name, (*b)->name);
+}
+
+static GPtrArray *sorted_hosts(struct inventory *inventory)
+{
+    GPtrArray *hosts = g_ptr_array_new();
+    GHashTableIter iter;
+    void *host;
+    g_hash_table_iter_init(&iter, inventory->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &host))
+        g_ptr_array_add(hosts, host);
+    g_ptr_array_sort(hosts, compare_hosts);
+    return hosts;
+}
+
+int inventory_get_host(struct inventory *inventory, const char *name, struct host **ret_host, struct err *err)
+{
+    *ret_host = inventory_find_host(inventory, name);
+    if (*ret_host)
+        return 0;
+    g_autoptr(GPtrArray) hosts = sorted_hosts(inventory);
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (guint i = 0; i < hosts->len; i++)
+        g_string_append_printf(names, "%s%s", i ? ", " : "", ((struct host *)hosts->pdata[i])->name);
+    err_set(err, ERR_NOT_FOUND, "host-not-found", "there is no host '%s'", name);
+    err_cause(err, "hosts: %s", names->len ? names->str : "none");
+    return err_fix(err, "list them with 'godwit host ls'");
+}
+
+void inventory_each_host(struct inventory *inventory, void (*call)(struct host *host, void *user), void *user)
+{
+    g_autoptr(GPtrArray) hosts = sorted_hosts(inventory);
+    for (guint i = 0; i < hosts->len; i++)
+        call(hosts->pdata[i], user);
+}
+
+int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
+                       struct err *err)
+{
+    if (db_host_add(manager->db, name, address, port, err))
+        return -1;
+    host_emit(host_new(manager, name, address, port));
+    return 0;
+}
+
+void inventory_host_enrolled(struct host *host)
+{
+    struct err err = {0};
+    if (host->client)
+        return;
+    if (host_start(host, &err))
+        log_error(&err, "host %s cannot be asked", host->name);
+    host_emit(host);
+    host_poll(host);
+}
+
+int inventory_remove_host(struct manager *manager, struct host *host, struct err *err)
+{
+    if (db_host_remove(manager->db, host->name, err))
+        return -1;
+    g_autoptr(JsonObject) document = json_object_new();
+    g_autofree char *name = g_strdup(host->name);
+    json_object_set_string_member(document, "name", name);
+    json_object_set_string_member(document, "state", "removed");
+    (void)g_hash_table_remove(manager->inventory->hosts, name);
+    events_emit(manager->events, "host", name, document);
+    return 0;
+}
+
+JsonObject *inventory_host_json(const struct host *host)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", host->name);
+    json_object_set_string_member(object, "address", host->address);
+    json_object_set_int_member(object, "port", host->port);
+    json_object_set_string_member(object, "state", state_names[host->state]);
+    if (host->has_facts)
+        json_object_set_object_member(object, "facts", host_facts_to_json(&host->facts));
+    else
+        json_object_set_null_member(object, "facts");
+    char time_text[CLOCK_TEXT_SIZE];
+    if (host->last_seen_ms)
+        json_object_set_string_member(object, "last_seen", clock_format(host->last_seen_ms, time_text));
+    else
+        json_object_set_null_member(object, "last_seen");
+    return object;
+}
+
+void host_emit(const struct host *host)
+{
+    g_autoptr(JsonObject) document = inventory_host_json(host);
+    events_emit(host->manager->events, "host", host->name, document);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the manager knows of hosts and VMs: a cache of what the agents say, asked every two seconds and on
+ * demand. The truth about a VM is its host's journal; a VM that two hosts report is shown where it runs.
+ */
+#ifndef MANAGER_INVENTORY_H
+#define MANAGER_INVENTORY_H
+
+#include <stdbool.h>
+
+#include "http/http.h"
+#include "manager/manager.h"
+#include "model/host.h"
+
+enum host_state { HOST_ENROLLING, HOST_CONNECTED, HOST_DISCONNECTED };
+
+struct host {
+    struct manager *manager;
+    char name[MODEL_NAME_MAX];
+    char address[MODEL_ADDRESS_MAX];
+    uint16_t port;
+    enum host_state state;
+    bool has_facts;
+    struct host_facts facts; /* valid if has_facts; old when disconnected */
+    int64_t last_seen_ms;
+    int64_t saved_ms; /* when facts were last stored */
+    unsigned misses;  /* polls in a row without an answer */
+    bool is_polling;
+    GHashTable *vms; /* uuid -> struct vm_status, owned: what this host said last */
+    struct http_client *client;
+};
+
+int inventory_open(struct manager *manager, struct err *err);
+void inventory_free(struct inventory *inventory);
+
+/* Hosts. Pointers are valid until the host is removed: keep names across calls that come back later. */
+struct host *inventory_find_host(struct inventory *inventory, const char *name);
+/* As above; NOT_FOUND "host-not-found" that lists the names there are. */
+int inventory_get_host(struct inventory *inventory, const char *name, struct host **ret_host,
+                       struct err *err);
+int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
+                       struct err *err);
+/* After the enrolment was stored: starts to poll it. */
+void inventory_host_enrolled(struct host *host);
+int inventory_remove_host(struct manager *manager, struct host *host, struct err *err);
+void inventory_each_host(struct inventory *inventory, void (*call)(struct host *host, void *user),
+                         void *user);
+JsonObject *inventory_host_json(const struct host *host);
+
+/* VMs, each once, merged over the hosts. */
+/* By name or uuid; NOT_FOUND "vm-not-found" that says how to list them. */
+int inventory_get_vm(struct inventory *inventory, const char *name_or_uuid, struct vm_status *ret_vm,
+                     struct err *err);
+bool inventory_has_vm_named(struct inventory *inventory, const char *name);
+bool inventory_has_mac(struct inventory *inventory, const char *mac);
+/* Array of struct vm_status by name; g_array_unref. */
+GArray *inventory_vms(struct inventory *inventory);
+/* Puts an agent's answer about one VM into the cache. */
+void inventory_note_vm(struct host *host, const struct vm_status *vm);
+/* The host does not have the VM any more. */
+void inventory_forget_vm(struct host *host, const char *uuid);
+
+/* Asks one host now. `done` is called once with err set if it did not answer. */
+void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user);
+
+#endif

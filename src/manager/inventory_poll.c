@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking hosts: facts, then VMs. A host is disconnected after two rounds without an answer. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "manager/agent_client.h"
+#include "manager/inventory_private.h"
+#include "manager/task.h"
+#include "model/move.h"
+
+#define ANSWER_TIMEOUT_S 3
+#define MISSES_UNTIL_DISCONNECTED 2
+/* Facts change with every answer; they are stored for the time after a restart only. */
+#define SAVE_INTERVAL_MS 60000
+
+struct question {
+    struct manager *manager;
+    char host[MODEL_NAME_MAX];
+    bool is_poll;
+    void (*done)(const struct err *err, void *user);
+    void *user;
+};
+
+static void save_facts(struct host *host)
+{
+    g_autoptr(JsonObject) object = host_facts_to_json(&host->facts);
+    g_autofree char *text = model_print(object, false);
+    struct err err = {0};
+    if (db_host_set_facts(host->manager->db, host->name, text, host->last_seen_ms, &err))
+        log_error(&err, "facts of host %s were not stored", host->name);
+    host->saved_ms = host->last_seen_ms;
+}
+
+static void set_state(struct host *host, enum host_state state)
+{
+    if (host->state == state)
+        return;
+    host->state = state;
+    log_info("host %s is %s", host->name, state == HOST_CONNECTED ? "connected" : "disconnected");
+    if (host->has_facts)
+        save_facts(host);
+    host_emit(host);
+}
+
+static void finish(struct question *question, struct host *host, const struct err *err)
+{
+    if (host && question->is_poll)
+        host->is_polling = false;
+    if (host && err_is_set(err)) {
+        host->misses++;
+        if (host->misses >= MISSES_UNTIL_DISCONNECTED && host->state == HOST_CONNECTED) {
+            log_error(err, "host %s does not answer", host->name);
+            set_state(host, HOST_DISCONNECTED);
+        }
+    }
+    if (question->done)
+        question->done(err, question->user);
+    g_free(question);
+}
+
+static void forget_unseen(struct host *host, GHashTable *seen)
+{
+    g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    void *uuid;
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL))
+        if (!g_hash_table_contains(seen, uuid))
+            g_ptr_array_add(gone, g_strdup(uuid));
+    for (guint i = 0; i < gone->len; i++)
+        inventory_forget_vm(host, gone->pdata[i]);
+}
+
+static int take_vms(struct host *host, JsonObject *object, struct err *err)
+{
+    JsonNode *node = object ? json_object_get_member(object, "vms") : NULL;
+    if (!node || !JSON_NODE_HOLDS_ARRAY(node))
+        return err_set(err, ERR_CORRUPT, "agent-answer", "host %s sent no list of VMs", host->name);
+    JsonArray *list = json_node_get_array(node);
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < json_array_get_length(list); i++) {
+        struct vm_status vm;
+        JsonNode *element = json_array_get_element(list, i);
+        if (!JSON_NODE_HOLDS_OBJECT(element) || vm_status_from_json(json_node_get_object(element), &vm, err))
+            return err_prefix(err, "VM number %u of host %s", i, host->name);
+        (void)g_hash_table_add(seen, g_strdup(vm.spec.uuid));
+        inventory_note_vm(host, &vm);
+    }
+    forget_unseen(host, seen);
+    return 0;
+}
+
+static void got_vms(JsonObject *object, const struct err *call_err, void *user)
+{
+    struct question *question = user;
+    struct host *host = inventory_find_host(question->manager->inventory, question->host);
+    struct err err = *call_err;
+    if (!err_is_set(&err) && host && !take_vms(host, object, &err)) {
+        host->misses = 0;
+        set_state(host, HOST_CONNECTED);
+        tasks_reap(host->manager, host->name);
+    }
+    finish(question, host, &err);
+}
+
+static void got_facts(JsonObject *object, const struct err *call_err, void *user)
+{
+    struct question *question = user;
+    struct host *host = inventory_find_host(question->manager->inventory, question->host);
+    struct err err = *call_err;
+    if (!err_is_set(&err) && !object)
+        (void)err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no facts", question->host);
+    struct host_facts facts;
+    if (err_is_set(&err) || !host || host_facts_from_json(object, &facts, &err)) {
+        finish(question, host, &err);
+        return;
+    }
+    host->facts = facts;
+    host->has_facts = true;
+    host->last_seen_ms = clock_wall_ms();
+    if (host->last_seen_ms - host->saved_ms > SAVE_INTERVAL_MS)
+        save_facts(host);
+    agent_call(host, "GET", "/v1/vms", NULL, ANSWER_TIMEOUT_S, got_vms, question);
+}
+
+static void ask(struct host *host, bool is_poll, void (*done)(const struct err *err, void *user), void *user)
+{
+    struct question *question = g_new0(struct question, 1);
+    question->manager = host->manager;
+    (void)g_strlcpy(question->host, host->name, sizeof question->host);
+    question->is_poll = is_poll;
+    question->done = done;
+    question->user = user;
+    agent_call(host, "GET", "/v1/host", NULL, ANSWER_TIMEOUT_S, got_facts, question);
+}
+
+void host_poll(struct host *host)
+{
+    if (!host->client || host->is_polling)
+        return;
+    host->is_polling = true;
+    ask(host, true, NULL, NULL);
+}
+
+void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user)
+{
+    ask(host, false, done, user);
+}

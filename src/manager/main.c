@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <glib-unix.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "http/http.h"
+#include "manager/auth.h"
+#include "manager/ca.h"
+#include "manager/events.h"
+#include "manager/inventory.h"
+#include "manager/routes.h"
+#include "manager/task.h"
+
+#define DEFAULT_CONFIG "/etc/godwit/manager.conf"
+#define ADMIN "admin"
+#define RENEW_INTERVAL_S (30 * 24 * 3600)
+enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+
+static char *authorize(const char *token, void *user)
+{
+    struct manager *manager = user;
+    return auth_token_find(manager->db, token);
+}
+
+static gboolean stop(void *loop)
+{
+    g_main_loop_quit(loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean renew(void *user)
+{
+    struct manager *manager = user;
+    struct err err = {0};
+    if (authority_issue_own(manager->authority, &manager->config, &err))
+        log_error(&err, "the manager's certificate was not renewed");
+    else
+        http_server_set_certificate(manager->server, manager->authority->own);
+    return G_SOURCE_CONTINUE;
+}
+
+static int open_store(struct manager *manager, struct err *err)
+{
+    if (g_mkdir_with_parents(manager->config.state_dir, 0700))
+        return err_sys(err, errno, "state-folder", "cannot make the state folder %s",
+                       manager->config.state_dir);
+    g_autofree char *path = g_build_filename(manager->config.state_dir, "manager.db", NULL);
+    if (db_open(path, &manager->db, err))
+        return -1;
+    return db_meta_set(manager->db, "version", MANAGER_VERSION, err);
+}
+
+static int listen_all(struct manager *manager, struct err *err)
+{
+    const struct manager_config *config = &manager->config;
+    for (char **address = config->listen; *address; address++) {
+        uint16_t port;
+        if (http_server_listen(manager->server, *address, config->port, &port, err))
+            return -1;
+        log_info("listens on %s port %u", *address, port);
+    }
+    if (!config->socket_path[0])
+        return 0;
+    g_autofree char *folder = g_path_get_dirname(config->socket_path);
+    if (g_mkdir_with_parents(folder, 0755))
+        return err_sys(err, errno, "socket", "cannot make the folder %s", folder);
+    return http_server_listen_unix(manager->server, config->socket_path, err);
+}
+
+static int open_all(struct manager *manager, struct err *err)
+{
+    if (open_store(manager, err) || authority_open(&manager->config, &manager->authority, err))
+        return -1;
+    manager->events = events_new(manager->db);
+    if (tasks_open(manager, err) || inventory_open(manager, err))
+        return -1;
+    struct http_server_config server = {
+        .routes = routes_table,
+        .user = manager,
+        .authorize = authorize,
+        .certificate = manager->authority->own,
+    };
+    if (http_server_new(&server, &manager->server, err))
+        return -1;
+    return listen_all(manager, err);
+}
+
+/* Tasks first, so that no call that ends now moves one; streams and requests before their server. */
+static void close_all(struct manager *manager)
+{
+    struct tasks *tasks = g_steal_pointer(&manager->tasks);
+    tasks_free(tasks);
+    inventory_free(manager->inventory);
+    events_free(manager->events);
+    http_server_free(manager->server);
+    authority_free(manager->authority);
+    db_close(manager->db);
+    config_clear(&manager->config);
+}
+
+static int first_token(struct manager *manager, struct err *err)
+{
+    char token[AUTH_TOKEN_SIZE];
+    bool is_first;
+    if (auth_is_first_start(manager->db, &is_first, err))
+        return -1;
+    if (!is_first)
+        return 0;
+    if (auth_token_new(manager->db, ADMIN, token, err))
+        return -1;
+    if (printf("admin token: %s\n", token) < 0 || fflush(stdout))
+        return err_sys(err, errno, "token", "cannot print the admin token");
+    return 0;
+}
+
+static int run(struct manager *manager, struct err *err)
+{
+    if (open_all(manager, err) || first_token(manager, err))
+        return -1;
+    GMainLoop *loop = g_main_loop_new(NULL, FALSE);
+    (void)g_unix_signal_add(SIGTERM, stop, loop);
+    (void)g_unix_signal_add(SIGINT, stop, loop);
+    (void)g_timeout_add_seconds(RENEW_INTERVAL_S, renew, manager);
+    log_info("version %s, state in %s", MANAGER_VERSION, manager->config.state_dir);
+    g_main_loop_run(loop);
+    g_main_loop_unref(loop);
+    return 0;
+}
+
+static int print_token(struct manager *manager, const char *name, struct err *err)
+{
+    char token[AUTH_TOKEN_SIZE];
+    if (!model_name_is_valid(name))
+        return err_set(err, ERR_BAD_REQUEST, "name", "'%s' is not a name for a token", name);
+    if (open_store(manager, err) || auth_token_new(manager->db, name, token, err))
+        return -1;
+    if (printf("%s\n", token) < 0 || fflush(stdout))
+        return err_sys(err, errno, "token", "cannot print the token");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    g_autofree char *config = g_strdup(DEFAULT_CONFIG);
+    g_autofree char *name = g_strdup(ADMIN);
+    const GOptionEntry entries[] = {
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &config, "configuration file", "FILE"},
+        {"name", 'n', 0, G_OPTION_ARG_STRING, &name, "token: whose token it is", "NAME"},
+        {NULL},
+    };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GOptionContext) context = g_option_context_new("[run | token]");
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_option_context_set_summary(context, "run: serve (default)\n"
+                                          "token: make or replace a token of the API and print it");
+    log_init("godwitd");
+    (void)umask(0077);
+    const char *verb = "run";
+    if (g_option_context_parse(context, &argc, &argv, &error) && argc <= 2)
+        verb = argc == 2 ? argv[1] : verb;
+    else
+        verb = "";
+    bool is_token = !strcmp(verb, "token");
+    if (!is_token && strcmp(verb, "run") != 0) {
+        (void)fprintf(stderr, "godwitd: %s; see godwitd --help\n", error ? error->message : "unknown verb");
+        return EXIT_USAGE;
+    }
+    struct manager manager = {0};
+    struct err err = {0};
+    int result = config_read(config, &manager.config, &err);
+    if (!result)
+        result = is_token ? print_token(&manager, name, &err) : run(&manager, &err);
+    if (result)
+        log_error(&err, "the manager stops");
+    close_all(&manager);
+    return result ? EXIT_FAILED : EXIT_DONE;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manager's parts and how they hang together. One main loop; everything here belongs to its thread. */
+#ifndef MANAGER_MANAGER_H
+#define MANAGER_MANAGER_H
+
+#include <glib.h>
+
+#include "model/vm.h"
+#include "store/db.h"
+
+struct authority;
+struct events;
+struct http_server;
+struct inventory;
+struct tasks;
+
+/* The version of the agents' API that this manager speaks. */
+#define MANAGER_PROTOCOL 1
+/* The common name of the manager's certificate; agents accept no other caller. */
+#define MANAGER_NAME "godwitd"
+
+/* From the configuration file (config.c). */
+struct manager_config {
+    char state_dir[MODEL_PATH_MAX];   /* manager.db, ca.crt, ca.key, manager.crt, manager.key */
+    char socket_path[MODEL_PATH_MAX]; /* "" = no unix socket */
+    uint16_t port;                    /* 0 = any free one; see the log */
+    char **listen;                    /* numeric addresses, NULL-terminated */
+    char **addresses;                 /* names and addresses in the certificate, NULL-terminated */
+};
+
+struct manager {
+    struct manager_config config;
+    struct db *db;
+    struct authority *authority;
+    struct events *events;
+    struct inventory *inventory;
+    struct tasks *tasks;
+    struct http_server *server;
+};
+
+/* ERR_BAD_REQUEST names the key. `config_clear` is fine after a failure and on zeroes. */
+int config_read(const char *path, struct manager_config *ret_config, struct err *err);
+void config_clear(struct manager_config *config);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The phases of a migration. Each enter_* may run twice. */
+#ifndef MANAGER_MIGRATE_H
+#define MANAGER_MIGRATE_H
+
+#include "manager/task.h"
+
+/* migrate_prepare.c */
+void migrate_enter_request(struct task *task);
+void migrate_enter_destination_check(struct task *task);
+void migrate_enter_specification(struct task *task);
+void migrate_enter_source_check(struct task *task);
+void migrate_enter_destination_shell(struct task *task);
+/* migrate_copy.c */
+void migrate_enter_copy(struct task *task);
+void migrate_enter_switch_over(struct task *task);
+/* migrate_finish.c */
+void migrate_enter_inventory(struct task *task);
+void migrate_enter_complete(struct task *task);
+/* migrate_end.c: the ending of a task that failed or is cancelled. */
+void migrate_enter_end(struct task *task);
+/* A call that made something on that side came back after the ending began: that side is told once more. */
+void migrate_end_prepared(struct task *task, struct task_side *side);
+
+/* migrate_watch.c: follows both sides by long polling until their serials change. `changed` is called on
+ * every answer and on every failed call. */
+void migrate_watch(struct task *task, struct task_side *side,
+                   void (*changed)(struct task *task, struct task_side *side));
+/* Takes an answer of GET moves/ID into the side; false if nothing came that could be used. */
+bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *object,
+                         const struct err *err);
+
+/* migrate_relay.c: called while the source is GIVEN; passes COMMIT and the verdict between the sides when
+ * they do not find each other. */
+void migrate_relay(struct task *task);
+
+#endif

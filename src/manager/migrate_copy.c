@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Phases 6 and 7: the two sides work, the manager follows. They need nothing from it any more, so a restart
+ * of the manager costs nothing here. */
+#include "base/clock.h"
+#include "manager/migrate.h"
+
+#define START_TIMEOUT_S 20
+#define START_RETRY_MS 500
+
+static void look(struct task *task, struct task_side *side);
+
+static void watch_both(struct task *task)
+{
+    if (!task->source.is_watched)
+        migrate_watch(task, &task->source, look);
+    if (!task->destination.is_watched)
+        migrate_watch(task, &task->destination, look);
+}
+
+/* The share of memory that the destination has. */
+static double copied_share(const struct move_status *status)
+{
+    if (!status->ram_bytes || status->bytes_left > status->ram_bytes)
+        return 0;
+    return 1.0 - (double)status->bytes_left / (double)status->ram_bytes;
+}
+
+static void fail_side(struct task *task, const struct task_side *side)
+{
+    struct err err = side->status.error;
+    if (!err_is_set(&err))
+        err_set(&err, ERR_INTERNAL, "move-failed", "host '%s' gave the move up without a reason",
+                task_side_host(task, side));
+    task_fail(task, &err, side->label);
+}
+
+/* The source's agent has forgotten the move: it was restarted. Either it took the VM back, or the move was
+ * over and the destination runs it. The ending finds out which. */
+static void source_forgot(struct task *task)
+{
+    struct err err = {0};
+    err_set(&err, ERR_PEER_LOST, "agent-restarted", "the agent on host '%s' does not know the move any more",
+            task->source_host);
+    err_cause(&err, "it was restarted, took the VM back and lets it run");
+    err_fix(&err, "start the migration again");
+    task_fail(task, &err, "source");
+}
+
+static bool is_late(const struct task *task, uint64_t since_ns)
+{
+    return clock_now_ns() - since_ns > task_deadline_s(task) * NS_PER_S;
+}
+
+static void look_at_copy(struct task *task)
+{
+    const struct move_status *status = &task->source.status;
+    struct err err = {0};
+    if (status->state == MOVE_PREPARED && !task->has_key) {
+        err_set(&err, ERR_RETRY, "manager-restarted", "the manager was restarted before the copy began");
+        err_cause(&err, "the one-time key of the migration is kept in memory only");
+        err_fix(&err, "start the migration again");
+        task_fail(task, &err, "manager");
+    } else if (is_late(task, task->progress_ns)) {
+        err_set(&err, ERR_TIMEOUT, "copy-stalled", "no memory was copied for %u s", task_deadline_s(task));
+        err_fix(&err, "look at the migration network between '%s' and '%s'", task->source_host,
+                task->destination_host);
+        task_fail(task, &err, "manager");
+    } else {
+        task_publish(task, copied_share(status));
+    }
+}
+
+static void look_at_switch_over(struct task *task)
+{
+    if (task->source.status.state == MOVE_GIVEN) {
+        if (is_late(task, task->phase_start_ns))
+            task_wait_for(task, "host '%s' to say whether it runs the VM", task->destination_host);
+        migrate_relay(task);
+        task_publish(task, 0.5);
+        return;
+    }
+    if (!is_late(task, task->phase_start_ns)) {
+        task_publish(task, 0.2);
+        return;
+    }
+    struct err err = {0};
+    err_set(&err, ERR_TIMEOUT, "switch-over-late", "the switch-over took more than %u s",
+            task_deadline_s(task));
+    err_fix(&err, "try again in a calmer moment, or with a higher --switchover-limit");
+    task_fail(task, &err, "manager");
+}
+
+static void note_progress(struct task *task, struct task_side *side)
+{
+    const struct move_status *status = &task->source.status;
+    if (side == &task->source && status->bytes_on_wire != task->seen_bytes) {
+        task->seen_bytes = status->bytes_on_wire;
+        task->progress_ns = clock_now_ns();
+    }
+}
+
+static void look(struct task *task, struct task_side *side)
+{
+    const struct task_side *source = &task->source;
+    const struct task_side *destination = &task->destination;
+    if (source->is_missing) {
+        source_forgot(task);
+        return;
+    }
+    if (source->silent_since_ns) {
+        task_wait_for(task, "host '%s' to answer", task->source_host);
+        return;
+    }
+    if (!source->is_known)
+        return;
+    if (task->waiting_for[0] && source->status.state != MOVE_GIVEN)
+        task_wait_for(task, "%s", "");
+    note_progress(task, side);
+    enum move_state state = source->status.state;
+    bool destination_failed = destination->is_known && destination->status.state == MOVE_FAILED;
+    if (state == MOVE_FAILED)
+        fail_side(task, source);
+    else if (destination_failed && state < MOVE_SWITCHING)
+        fail_side(task, destination);
+    else if (task->phase == PHASE_COPY && state >= MOVE_SWITCHING)
+        task_set_state(task, TASK_RUNNING, PHASE_SWITCH_OVER);
+    else if (state == MOVE_DONE)
+        task_set_state(task, TASK_RUNNING, PHASE_INVENTORY);
+    else if (task->phase == PHASE_COPY)
+        look_at_copy(task);
+    else
+        look_at_switch_over(task);
+}
+
+static void started(struct task *task, JsonObject *object, const struct err *err)
+{
+    (void)object;
+    bool is_transient = err->code == ERR_PEER_LOST || err->code == ERR_RETRY || err->code == ERR_TIMEOUT;
+    if (!err_is_set(err)) {
+        watch_both(task);
+    } else if (is_transient && !is_late(task, task->phase_start_ns)) {
+        task_wait_for(task, "%s", err->message);
+        task_after(task, START_RETRY_MS, migrate_enter_copy);
+    } else {
+        task_fail(task, err, "source");
+    }
+}
+
+void migrate_enter_copy(struct task *task)
+{
+    if (!task->has_key) {
+        watch_both(task);
+        return;
+    }
+    g_autofree char *path = task_move_path(task, "/start");
+    struct task_call_spec call = {&task->source, "POST", path, move_spec_to_json(&task->spec),
+                                  START_TIMEOUT_S};
+    task_prepare_call(task, &call, started);
+}
+
+void migrate_enter_switch_over(struct task *task)
+{
+    if (task->source.is_watched)
+        look(task, &task->source);
+    else
+        watch_both(task);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ending of a task that failed or is cancelled. Each side goes through its steps by itself: look, cancel,
+ * wait, forget, clear. The source decides: the task is final only when it has the VM again, and a source that
+ * has given the VM away turns the ending into a success. A destination without COMMIT never runs, so one that
+ * is silent does not hold the task up; it is told later (tasks_reap).
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "manager/migrate.h"
+
+#define CALL_TIMEOUT_S 3
+#define RETRY_MS 300
+#define TICK_MS 250
+/* How long a settled source waits for a destination that says nothing, and for one that does not come to an
+ * end. */
+#define SILENCE_NS NS_PER_S
+#define PATIENCE_NS (10 * NS_PER_S)
+
+static void step(struct task *task, struct task_side *side);
+static void settle(struct task *task);
+
+/* The side that knows the reason often is not the one that told us first. */
+static int weight(const struct err *err)
+{
+    switch (err->code) {
+    case ERR_NONE:
+        return 0;
+    case ERR_PEER_LOST:
+        return 1;
+    case ERR_TIMEOUT:
+        return 2;
+    default:
+        return 3;
+    }
+}
+
+static void consider_error(struct task *task, const struct task_side *side)
+{
+    const struct err *theirs = &side->status.error;
+    if (theirs->code == ERR_CANCELLED || weight(theirs) <= weight(&task->error))
+        return;
+    task->error = *theirs;
+    err_place(&task->error, move_phase_name(task->phase), side->label);
+    log_error(&task->error, "task %s: the reason", task->id);
+}
+
+static void go_to(struct task *task, struct task_side *side, enum end_step next)
+{
+    side->serial++;
+    side->is_watched = false;
+    side->end = next;
+    step(task, side);
+}
+
+/* What a status means, in every step. */
+static void judge(struct task *task, struct task_side *side, enum end_step otherwise)
+{
+    bool is_source = side == &task->source;
+    if (side->is_missing) {
+        go_to(task, side, END_CLEAR);
+    } else if (side->status.state == MOVE_FAILED) {
+        consider_error(task, side);
+        go_to(task, side, END_FORGET);
+    } else if (side->status.state == MOVE_DONE && is_source) {
+        task_rescue(task);
+    } else if (side->status.state == MOVE_DONE) {
+        go_to(task, side, END_CLEAR);
+    } else {
+        if (is_source && side->status.state == MOVE_GIVEN)
+            migrate_relay(task);
+        if (side->end != otherwise)
+            go_to(task, side, otherwise);
+    }
+}
+
+static void looked(struct task *task, struct task_side *side, JsonObject *object, const struct err *err)
+{
+    if (migrate_note_status(task, side, object, err))
+        judge(task, side, END_CANCEL);
+    else
+        task_side_after(task, side, RETRY_MS, step);
+}
+
+static void told(struct task *task, struct task_side *side, JsonObject *object, const struct err *err)
+{
+    (void)object;
+    /* Refused: it is given, or over already; its status says which. */
+    if (!err_is_set(err) || err->code == ERR_REFUSED)
+        go_to(task, side, END_WAIT);
+    else if (err->code == ERR_NOT_FOUND)
+        go_to(task, side, END_CLEAR);
+    else
+        task_side_after(task, side, RETRY_MS, step);
+}
+
+static void waited(struct task *task, struct task_side *side)
+{
+    if (side->silent_since_ns)
+        task_wait_for(task, "host '%s' to answer", task_side_host(task, side));
+    else
+        judge(task, side, END_WAIT);
+}
+
+static void forgot(struct task *task, struct task_side *side, JsonObject *object, const struct err *err)
+{
+    (void)object;
+    if (!err_is_set(err) || err->code == ERR_NOT_FOUND)
+        go_to(task, side, END_CLEAR);
+    else
+        task_side_after(task, side, RETRY_MS, step);
+}
+
+static void step(struct task *task, struct task_side *side)
+{
+    g_autofree char *move = task_move_path(task, "");
+    g_autofree char *cancel = task_move_path(task, "/cancel");
+    struct task_call_spec look = {side, "GET", move, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec forget = {side, "DELETE", move, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec tell = {side, "POST", cancel, NULL, CALL_TIMEOUT_S};
+    switch (side->end) {
+    case END_LOOK:
+        task_side_call(task, &look, looked);
+        return;
+    case END_CANCEL:
+        tell.body = model_error_to_json(&task->error);
+        task_side_call(task, &tell, told);
+        return;
+    case END_WAIT:
+        migrate_watch(task, side, waited);
+        return;
+    case END_FORGET:
+        task_side_call(task, &forget, forgot);
+        return;
+    case END_CLEAR:
+        settle(task);
+        return;
+    }
+}
+
+void migrate_end_prepared(struct task *task, struct task_side *side)
+{
+    go_to(task, side, END_CANCEL);
+}
+
+struct looking {
+    struct manager *manager;
+    char task[MODEL_UUID_SIZE];
+    unsigned serial;
+};
+
+/* The source does not know the move: it never began there, or the agent was restarted. Its list of VMs is
+ * drawn from its journals: if the VM is not there, it was given away. */
+static void source_listed(const struct err *err, void *user)
+{
+    g_autofree struct looking *looking = user;
+    struct task *task = tasks_find(looking->manager, looking->task);
+    if (!task || task->serial != looking->serial)
+        return;
+    struct host *source = inventory_find_host(task->manager->inventory, task->source_host);
+    if (err_is_set(err) || !source)
+        task_after(task, RETRY_MS, settle);
+    else if (g_hash_table_contains(source->vms, task->vm_uuid))
+        task_finish_failed(task);
+    else
+        task_rescue(task);
+}
+
+static void look_who_has_it(struct task *task)
+{
+    struct host *source = inventory_find_host(task->manager->inventory, task->source_host);
+    if (!source) {
+        task_finish_failed(task);
+        return;
+    }
+    struct looking *looking = g_new0(struct looking, 1);
+    looking->manager = task->manager;
+    (void)g_strlcpy(looking->task, task->id, sizeof looking->task);
+    looking->serial = ++task->serial;
+    inventory_refresh(source, source_listed, looking);
+}
+
+static bool destination_is_done(const struct task *task)
+{
+    const struct task_side *destination = &task->destination;
+    uint64_t waited_ns = clock_now_ns() - task->end_start_ns;
+    if (destination->end == END_CLEAR && !destination->is_preparing)
+        return true;
+    return waited_ns > (destination->has_answered ? PATIENCE_NS : SILENCE_NS);
+}
+
+static void settle(struct task *task)
+{
+    const struct task_side *source = &task->source;
+    if (source->end != END_CLEAR || source->is_preparing || !destination_is_done(task))
+        return;
+    if (source->is_missing && task->phase >= PHASE_COPY)
+        look_who_has_it(task);
+    else
+        task_finish_failed(task);
+}
+
+static void tick(struct task *task)
+{
+    task_after(task, TICK_MS, tick);
+    if (task->source.end != END_CLEAR && task->source.silent_since_ns)
+        task_wait_for(task, "host '%s' to answer", task->source_host);
+    settle(task);
+}
+
+void migrate_enter_end(struct task *task)
+{
+    task->end_start_ns = clock_now_ns();
+    task->given_ns = 0;
+    task->is_relaying = false;
+    task->source.has_answered = task->destination.has_answered = false;
+    task_after(task, TICK_MS, tick);
+    go_to(task, &task->source, END_LOOK);
+    go_to(task, &task->destination, END_LOOK);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Phases 8 and 9: ownership has moved, so nothing here can fail the task; what a silent host leaves undone,
+ * the inventory does when it is back (tasks_reap). */
+#include "base/clock.h"
+#include "base/log.h"
+#include "manager/migrate.h"
+
+#define CALL_TIMEOUT_S 5
+#define RETRY_MS 200
+
+static bool may_repeat(const struct task *task)
+{
+    return clock_now_ns() - task->phase_start_ns < task_deadline_s(task) * NS_PER_S;
+}
+
+static void complete(struct task *task)
+{
+    task_set_state(task, TASK_RUNNING, PHASE_COMPLETE);
+}
+
+static void forget_destination(struct task *task);
+
+static void destination_forgot(struct task *task, JsonObject *object, const struct err *err)
+{
+    (void)object;
+    bool is_done = !err_is_set(err) || err->code == ERR_NOT_FOUND;
+    if (!is_done && may_repeat(task)) {
+        task_after(task, RETRY_MS, forget_destination);
+        return;
+    }
+    if (!is_done)
+        log_error(err, "task %s: host %s keeps its part of the move for now", task->id,
+                  task->destination_host);
+    complete(task);
+}
+
+static void forget_destination(struct task *task)
+{
+    g_autofree char *path = task_move_path(task, "");
+    struct task_call_spec call = {&task->destination, "DELETE", path, NULL, CALL_TIMEOUT_S};
+    task_call(task, &call, destination_forgot);
+}
+
+static void forget_source(struct task *task);
+
+static void source_forgot(struct task *task, JsonObject *object, const struct err *err)
+{
+    (void)object;
+    bool is_done = !err_is_set(err) || err->code == ERR_NOT_FOUND;
+    if (!is_done && may_repeat(task)) {
+        task_after(task, RETRY_MS, forget_source);
+        return;
+    }
+    if (!is_done)
+        log_error(err, "task %s: host %s keeps its part of the move for now", task->id, task->source_host);
+    forget_destination(task);
+}
+
+static void forget_source(struct task *task)
+{
+    g_autofree char *path = task_move_path(task, "");
+    struct task_call_spec call = {&task->source, "DELETE", path, NULL, CALL_TIMEOUT_S};
+    task_call(task, &call, source_forgot);
+}
+
+static void confirm(struct task *task);
+
+/* Changes the host of the VM in the cache, from what the destination itself says. */
+static void confirmed(struct task *task, JsonObject *object, const struct err *call_err)
+{
+    struct inventory *inventory = task->manager->inventory;
+    struct host *source = inventory_find_host(inventory, task->source_host);
+    struct host *destination = inventory_find_host(inventory, task->destination_host);
+    struct err err = *call_err;
+    struct vm_status vm = {0};
+    if (!err_is_set(&err) && !object)
+        err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no VM", task->destination_host);
+    bool is_listed = !err_is_set(&err) && !vm_status_from_json(object, &vm, &err);
+    if ((!is_listed || vm.state == VM_INCOMING) && may_repeat(task)) {
+        task_after(task, RETRY_MS, confirm);
+        return;
+    }
+    if (is_listed && destination)
+        inventory_note_vm(destination, &vm);
+    else if (err_is_set(&err))
+        log_error(&err, "task %s: host %s does not list the VM yet", task->id, task->destination_host);
+    if (source)
+        inventory_forget_vm(source, task->vm_uuid);
+    forget_source(task);
+}
+
+static void confirm(struct task *task)
+{
+    g_autofree char *path = g_strdup_printf("vms/%s", task->vm_uuid);
+    struct task_call_spec call = {&task->destination, "GET", path, NULL, CALL_TIMEOUT_S};
+    task_call(task, &call, confirmed);
+}
+
+void migrate_enter_inventory(struct task *task)
+{
+    /* The watches end. */
+    task->source.serial++;
+    task->destination.serial++;
+    confirm(task);
+}
+
+void migrate_enter_complete(struct task *task)
+{
+    task_set_state(task, TASK_SUCCESS, PHASE_COMPLETE);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Phases 1 to 5: nothing has moved yet. The destination is asked first. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "manager/admit.h"
+#include "manager/check.h"
+#include "manager/migrate.h"
+
+#define CHECK_TIMEOUT_S 10
+#define RETRY_MS 500
+/* Two connections fill a link that one cannot, and cost one core each. */
+#define CHANNELS_DEFAULT 2
+
+void migrate_enter_request(struct task *task)
+{
+    admit_run(task->manager);
+}
+
+/* A call that an agent's restart may have cost is tried again until the phase's deadline. */
+static bool try_again(struct task *task, const struct err *err, void (*again)(struct task *task))
+{
+    bool is_transient = err->code == ERR_PEER_LOST || err->code == ERR_RETRY;
+    uint64_t limit_ns = task_deadline_s(task) * NS_PER_S;
+    if (!is_transient || clock_now_ns() - task->phase_start_ns > limit_ns)
+        return false;
+    task_wait_for(task, "%s", err->message);
+    task_after(task, RETRY_MS, again);
+    return true;
+}
+
+/* ---- 2: destination check ---- */
+
+static void fill_check(const struct host *host, const char *name, struct check_host *ret)
+{
+    ret->name = name;
+    ret->is_connected = host && host->state == HOST_CONNECTED;
+    ret->facts = host && host->has_facts ? &host->facts : NULL;
+}
+
+static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
+{
+    struct inventory *inventory = task->manager->inventory;
+    struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = MANAGER_PROTOCOL};
+    if (inventory_get_vm(inventory, task->vm_uuid, ret_vm, err))
+        return -1;
+    if (strcmp(ret_vm->host, task->source_host) != 0) {
+        err_set(err, ERR_REFUSED, "vm-has-moved", "VM '%s' is on host '%s' now, not on '%s'", task->vm_name,
+                ret_vm->host, task->source_host);
+        return err_fix(err, "ask for the migration again");
+    }
+    fill_check(inventory_find_host(inventory, task->source_host), task->source_host, &input.source);
+    fill_check(inventory_find_host(inventory, task->destination_host), task->destination_host,
+               &input.destination);
+    struct err findings[CHECK_FINDINGS_MAX];
+    memset(findings, 0, sizeof findings);
+    if (!check_hosts(&input, findings))
+        return 0;
+    *err = findings[0];
+    return -1;
+}
+
+static void fill_spec(struct task *task, const struct vm_status *vm, const struct host_facts *destination)
+{
+    struct move_spec *spec = &task->spec;
+    *spec = (struct move_spec){.vm = vm->spec, .options = task->options, .port = destination->migration_port};
+    (void)g_strlcpy(spec->id, task->id, sizeof spec->id);
+    (void)g_strlcpy(spec->accel, vm->accel, sizeof spec->accel);
+    (void)g_strlcpy(spec->source, task->source_host, sizeof spec->source);
+    (void)g_strlcpy(spec->destination, task->destination_host, sizeof spec->destination);
+    fdio_random(spec->key, sizeof spec->key);
+    task->has_key = true;
+}
+
+static void ask_destination(struct task *task);
+
+static void destination_agreed(struct task *task, JsonObject *object, const struct err *err)
+{
+    (void)object;
+    if (!err_is_set(err))
+        task_set_state(task, TASK_RUNNING, PHASE_SPECIFICATION);
+    else if (!try_again(task, err, ask_destination))
+        task_fail(task, err, "destination");
+}
+
+static void ask_destination(struct task *task)
+{
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "side", "destination");
+    json_object_set_object_member(body, "spec", move_spec_to_json(&task->spec));
+    g_autofree char *path = task_move_path(task, "/check");
+    struct task_call_spec call = {&task->destination, "POST", path, body, CHECK_TIMEOUT_S};
+    task_call(task, &call, destination_agreed);
+}
+
+struct refreshed {
+    struct manager *manager;
+    char task[MODEL_UUID_SIZE];
+    unsigned serial;
+};
+
+/* The facts are as fresh as they can be now. A host that did not answer shows as disconnected, or the call
+ * fails and is tried again. */
+static void facts_are_fresh(const struct err *call_err, void *user)
+{
+    g_autofree struct refreshed *refreshed = user;
+    struct task *task = tasks_find(refreshed->manager, refreshed->task);
+    if (!task || task->serial != refreshed->serial)
+        return;
+    struct err err = *call_err;
+    if (err_is_set(&err) && try_again(task, &err, migrate_enter_destination_check))
+        return;
+    struct vm_status vm;
+    if (err_is_set(&err) || check_facts(task, &vm, &err)) {
+        task_fail(task, &err, "destination");
+        return;
+    }
+    struct host *destination = inventory_find_host(task->manager->inventory, task->destination_host);
+    fill_spec(task, &vm, &destination->facts);
+    ask_destination(task);
+}
+
+void migrate_enter_destination_check(struct task *task)
+{
+    struct inventory *inventory = task->manager->inventory;
+    struct host *destination;
+    struct err err = {0};
+    if (inventory_get_host(inventory, task->destination_host, &destination, &err)) {
+        task_fail(task, &err, "manager");
+        return;
+    }
+    struct refreshed *refreshed = g_new0(struct refreshed, 1);
+    refreshed->manager = task->manager;
+    (void)g_strlcpy(refreshed->task, task->id, sizeof refreshed->task);
+    refreshed->serial = task->serial;
+    inventory_refresh(destination, facts_are_fresh, refreshed);
+}
+
+/* ---- 3: specification ---- */
+
+void migrate_enter_specification(struct task *task)
+{
+    struct inventory *inventory = task->manager->inventory;
+    struct host *source = NULL;
+    struct host *destination = NULL;
+    struct err err = {0};
+    if (!task->has_key) {
+        /* The manager was restarted: nothing has been made yet, so the check simply runs again. */
+        task_set_state(task, TASK_RUNNING, PHASE_DESTINATION_CHECK);
+        return;
+    }
+    if (inventory_get_host(inventory, task->source_host, &source, &err) ||
+        inventory_get_host(inventory, task->destination_host, &destination, &err) ||
+        check_addresses(&source->facts, &destination->facts, &task->spec, &err)) {
+        task_fail(task, &err, "manager");
+        return;
+    }
+    task->spec.n_channels = task->options.channels ? task->options.channels : CHANNELS_DEFAULT;
+    task_set_state(task, TASK_RUNNING, PHASE_SOURCE_CHECK);
+}
+
+/* ---- 4 and 5: lock on the source, shell on the destination ---- */
+
+/* The one-time key lived in the memory of the manager that was killed: the attempt cannot go on. */
+static bool key_is_lost(struct task *task)
+{
+    if (task->has_key)
+        return false;
+    struct err err = {0};
+    err_set(&err, ERR_RETRY, "manager-restarted", "the manager was restarted before the copy began");
+    err_cause(&err, "the one-time key of the migration is kept in memory only");
+    err_fix(&err, "start the migration again");
+    task_fail(task, &err, "manager");
+    return true;
+}
+
+static int take_answer(JsonObject *object, const char *host, struct move_spec *ret_spec,
+                       uint64_t *ret_ram_bytes, struct err *err)
+{
+    JsonNode *node = object ? json_object_get_member(object, "spec") : NULL;
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
+        return err_set(err, ERR_CORRUPT, "agent-answer", "host %s answered without a specification", host);
+    if (move_spec_from_json(json_node_get_object(node), ret_spec, err))
+        return err_prefix(err, "the answer of host %s", host);
+    *ret_ram_bytes = (uint64_t)json_object_get_int_member_with_default(object, "ram_bytes", 0);
+    return 0;
+}
+
+static void source_prepared(struct task *task, JsonObject *object, const struct err *call_err)
+{
+    struct err err = *call_err;
+    struct move_spec answer;
+    if (err_is_set(&err) && try_again(task, &err, migrate_enter_source_check))
+        return;
+    if (err_is_set(&err) || take_answer(object, task->source_host, &answer, &task->ram_bytes, &err)) {
+        task_fail(task, &err, "source");
+        return;
+    }
+    task->spec.vm = answer.vm;
+    task->spec.epoch = answer.epoch;
+    memcpy(task->spec.accel, answer.accel, sizeof answer.accel);
+    memcpy(task->spec.commit_hash, answer.commit_hash, sizeof answer.commit_hash);
+    task_set_state(task, TASK_RUNNING, PHASE_DESTINATION_SHELL);
+}
+
+void migrate_enter_source_check(struct task *task)
+{
+    if (key_is_lost(task))
+        return;
+    g_autofree char *path = task_move_path(task, "/source");
+    struct task_call_spec call = {&task->source, "PUT", path, move_spec_to_json(&task->spec),
+                                  task_deadline_s(task)};
+    task_prepare_call(task, &call, source_prepared);
+}
+
+static void shell_stands(struct task *task, JsonObject *object, const struct err *call_err)
+{
+    struct err err = *call_err;
+    struct move_spec answer;
+    uint64_t ram_bytes;
+    if (err_is_set(&err) && try_again(task, &err, migrate_enter_destination_shell))
+        return;
+    if (err_is_set(&err) || take_answer(object, task->destination_host, &answer, &ram_bytes, &err)) {
+        task_fail(task, &err, "destination");
+        return;
+    }
+    struct move_spec *spec = &task->spec;
+    spec->port = answer.port;
+    memcpy(spec->ticket, answer.ticket, sizeof spec->ticket);
+    memcpy(spec->ready_hash, answer.ready_hash, sizeof spec->ready_hash);
+    memcpy(spec->running_hash, answer.running_hash, sizeof spec->running_hash);
+    memcpy(spec->aborted_hash, answer.aborted_hash, sizeof spec->aborted_hash);
+    memcpy(spec->returned_hash, answer.returned_hash, sizeof spec->returned_hash);
+    task_set_state(task, TASK_RUNNING, PHASE_COPY);
+}
+
+void migrate_enter_destination_shell(struct task *task)
+{
+    if (key_is_lost(task))
+        return;
+    g_autofree char *path = task_move_path(task, "/destination");
+    struct task_call_spec call = {&task->destination, "PUT", path, move_spec_to_json(&task->spec),
+                                  task_deadline_s(task)};
+    task_prepare_call(task, &call, shell_stands);
+}

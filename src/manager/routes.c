@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/routes.h"
+
+const struct http_route routes_table[] = {
+    {"POST", "/v1/enroll", HTTP_OPEN, route_enroll},
+    {"GET", "/v1/about", HTTP_TOKEN, route_about},
+    {"GET", "/v1/hosts", HTTP_TOKEN, route_hosts_list},
+    {"POST", "/v1/hosts", HTTP_TOKEN, route_host_add},
+    {"GET", "/v1/hosts/{host}", HTTP_TOKEN, route_host_show},
+    {"DELETE", "/v1/hosts/{host}", HTTP_TOKEN, route_host_remove},
+    {"GET", "/v1/vms", HTTP_TOKEN, route_vms_list},
+    {"POST", "/v1/vms", HTTP_TOKEN, route_vm_create},
+    {"GET", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_show},
+    {"DELETE", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_remove},
+    {"POST", "/v1/vms/{vm}/start", HTTP_TOKEN, route_vm_start},
+    {"POST", "/v1/vms/{vm}/stop", HTTP_TOKEN, route_vm_stop},
+    {"GET", "/v1/vms/{vm}/console", HTTP_TOKEN, route_vm_console},
+    {"POST", "/v1/migrations", HTTP_TOKEN, route_migrate},
+    {"GET", "/v1/tasks", HTTP_TOKEN, route_tasks_list},
+    {"GET", "/v1/tasks/{task}", HTTP_TOKEN, route_task_show},
+    {"POST", "/v1/tasks/{task}/cancel", HTTP_TOKEN, route_task_cancel},
+    {"GET", "/v1/tasks/{task}/events", HTTP_TOKEN, route_task_events},
+    {"GET", "/v1/events", HTTP_TOKEN, route_events},
+    {"GET", "/v1/tokens", HTTP_TOKEN, route_tokens_list},
+    {"POST", "/v1/tokens", HTTP_TOKEN, route_token_add},
+    {"DELETE", "/v1/tokens/{name}", HTTP_TOKEN, route_token_remove},
+    {NULL},
+};
+
+int routes_body(struct http_request *request, const char *const *allowed, JsonObject **ret_body,
+                struct err *err)
+{
+    if (http_body(request, ret_body, err))
+        return -1;
+    g_autoptr(GList) members = json_object_get_members(*ret_body);
+    for (GList *member = members; member; member = member->next) {
+        if (g_strv_contains(allowed, member->data))
+            continue;
+        g_autofree char *names = g_strjoinv(", ", (char **)allowed);
+        err_set(err, ERR_BAD_REQUEST, "unknown-member", "the request has an unknown member '%s'",
+                (const char *)member->data);
+        return err_fix(err, "members of this request: %s", names);
+    }
+    return 0;
+}
+
+int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
+                struct err *err)
+{
+    JsonNode *node = json_object_get_member(body, name);
+    *ret_text = fallback;
+    if (!node || JSON_NODE_HOLDS_NULL(node))
+        return fallback ? 0
+                        : err_set(err, ERR_BAD_REQUEST, "member-missing", "the request needs the member '%s'",
+                                  name);
+    if (json_node_get_value_type(node) != G_TYPE_STRING)
+        return err_set(err, ERR_BAD_REQUEST, "member-type", "the member '%s' must be a text", name);
+    *ret_text = json_node_get_string(node);
+    return 0;
+}
+
+int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
+                        uint64_t *ret_number, struct err *err)
+{
+    const char *text = http_query(request, name);
+    guint64 value = fallback;
+    if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL))
+        return err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on", name);
+    *ret_number = value;
+    return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manager's API: each handler reads the request, asks the part that knows, answers. The bodies are
+ * described in API.md. */
+#ifndef MANAGER_ROUTES_H
+#define MANAGER_ROUTES_H
+
+#include "http/http.h"
+#include "manager/manager.h"
+
+extern const struct http_route routes_table[];
+
+/* routes_hosts.c */
+void route_enroll(struct http_request *request, void *user);
+void route_hosts_list(struct http_request *request, void *user);
+void route_host_add(struct http_request *request, void *user);
+void route_host_show(struct http_request *request, void *user);
+void route_host_remove(struct http_request *request, void *user);
+/* routes_vms.c */
+void route_vms_list(struct http_request *request, void *user);
+void route_vm_create(struct http_request *request, void *user);
+void route_vm_show(struct http_request *request, void *user);
+void route_vm_remove(struct http_request *request, void *user);
+void route_vm_start(struct http_request *request, void *user);
+void route_vm_stop(struct http_request *request, void *user);
+void route_vm_console(struct http_request *request, void *user);
+/* routes_migrations.c */
+void route_migrate(struct http_request *request, void *user);
+void route_tasks_list(struct http_request *request, void *user);
+void route_task_show(struct http_request *request, void *user);
+void route_task_cancel(struct http_request *request, void *user);
+void route_task_events(struct http_request *request, void *user);
+/* routes_admin.c */
+void route_about(struct http_request *request, void *user);
+void route_events(struct http_request *request, void *user);
+void route_tokens_list(struct http_request *request, void *user);
+void route_token_add(struct http_request *request, void *user);
+void route_token_remove(struct http_request *request, void *user);
+
+/* routes.c: helpers of the above. */
+/* The body, with no members besides `allowed` (NULL-terminated); a typing error must not be lost. */
+int routes_body(struct http_request *request, const char *const *allowed, JsonObject **ret_body,
+                struct err *err);
+/* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
+int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
+                struct err *err);
+/* A whole number in the query, `fallback` if absent. */
+int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
+                        uint64_t *ret_number, struct err *err);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/clock.h"
+#include "manager/auth.h"
+#include "manager/ca.h"
+#include "manager/events.h"
+#include "manager/routes.h"
+
+#define EVENTS_LIMIT 1000
+
+void route_about(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "version", MANAGER_VERSION);
+    json_object_set_int_member(object, "protocol", MANAGER_PROTOCOL);
+    json_object_set_string_member(object, "name", MANAGER_NAME);
+    json_object_set_string_member(object, "ca_fingerprint", manager->authority->fingerprint);
+    http_reply(request, 200, object);
+}
+
+void route_events(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct err err = {0};
+    uint64_t since;
+    JsonArray *events;
+    const char *accept = http_header(request, "Accept");
+    if (routes_query_number(request, "since", 0, &since, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    if (!accept || !strstr(accept, "application/json")) {
+        events_follow_all(manager->events, request, since);
+        return;
+    }
+    if (events_list(manager->events, since, EVENTS_LIMIT, &events, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "events", events);
+    http_reply(request, 200, object);
+}
+
+static void add_token(const struct db_token *token, void *user)
+{
+    JsonObject *object = json_object_new();
+    char time_text[CLOCK_TEXT_SIZE];
+    json_object_set_string_member(object, "name", token->name);
+    json_object_set_string_member(object, "created", clock_format(token->created_ms, time_text));
+    json_array_add_object_element(user, object);
+}
+
+void route_tokens_list(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct err err = {0};
+    g_autoptr(JsonArray) tokens = json_array_new();
+    if (db_token_list(manager->db, add_token, tokens, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "tokens", json_array_ref(tokens));
+    http_reply(request, 200, object);
+}
+
+static int add(struct manager *manager, struct http_request *request, JsonObject **ret_object,
+               struct err *err)
+{
+    static const char *const members[] = {"name", NULL};
+    JsonObject *body;
+    const char *name;
+    char token[AUTH_TOKEN_SIZE];
+    if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err))
+        return -1;
+    if (!model_name_is_valid(name))
+        return err_set(err, ERR_BAD_REQUEST, "name",
+                       "name must have 1 to %d letters, digits, '-', '_' or '.'", MODEL_NAME_MAX - 1);
+    if (auth_token_new(manager->db, name, token, err))
+        return -1;
+    *ret_object = json_object_new();
+    json_object_set_string_member(*ret_object, "name", name);
+    json_object_set_string_member(*ret_object, "token", token);
+    return 0;
+}
+
+void route_token_add(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    JsonObject *object = NULL;
+    if (add(user, request, &object, &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 201, object);
+}
+
+void route_token_remove(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct err err = {0};
+    const char *name = http_param(request, "name");
+    int found = db_token_remove(manager->db, name, &err);
+    if (!found) {
+        err_set(&err, ERR_NOT_FOUND, "token-not-found", "there is no token '%s'", name);
+        err_fix(&err, "list them with 'godwit token ls'");
+    }
+    if (err_is_set(&err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, NULL);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/log.h"
+#include "manager/auth.h"
+#include "manager/ca.h"
+#include "manager/inventory.h"
+#include "manager/routes.h"
+#include "manager/task.h"
+
+#define DEFAULT_AGENT_PORT 8443
+
+/* ---- enrolment ---- */
+
+static int enroll(struct manager *manager, struct http_request *request, JsonObject **ret_object,
+                  struct err *err)
+{
+    static const char *const members[] = {"token", "csr", "address", "port", NULL};
+    JsonObject *body;
+    const char *token;
+    const char *csr;
+    const char *address;
+    char name[MODEL_NAME_MAX];
+    if (routes_body(request, members, &body, err) || routes_text(body, "token", NULL, &token, err) ||
+        routes_text(body, "csr", NULL, &csr, err) || routes_text(body, "address", "", &address, err))
+        return -1;
+    g_autofree char *certificate = NULL;
+    /* A request that cannot be signed must not use the token up: try it with the token's host first. */
+    if (auth_enrolment_host(token, name, err))
+        return -1;
+    struct host *host = inventory_find_host(manager->inventory, name);
+    const char *reached_at = host ? host->address : address;
+    if (authority_sign_host(manager->authority, csr, name, reached_at, &certificate, err) ||
+        auth_enrolment_use(manager, token, name, err))
+        return -1;
+    if (!host)
+        return err_set(err, ERR_NOT_FOUND, "host-not-found", "host '%s' was removed", name);
+    inventory_host_enrolled(host);
+    log_info("host %s enrolled", name);
+    *ret_object = json_object_new();
+    json_object_set_string_member(*ret_object, "name", name);
+    json_object_set_string_member(*ret_object, "certificate", certificate);
+    json_object_set_string_member(*ret_object, "ca", manager->authority->ca_cert);
+    return 0;
+}
+
+void route_enroll(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    JsonObject *object = NULL;
+    if (enroll(user, request, &object, &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, object);
+}
+
+/* ---- hosts ---- */
+
+static void add_host_json(struct host *host, void *user)
+{
+    json_array_add_object_element(user, inventory_host_json(host));
+}
+
+void route_hosts_list(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    JsonArray *hosts = json_array_new();
+    inventory_each_host(manager->inventory, add_host_json, hosts);
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "hosts", hosts);
+    http_reply(request, 200, object);
+}
+
+static int take_port(JsonObject *body, uint16_t *ret_port, struct err *err)
+{
+    JsonNode *node = json_object_get_member(body, "port");
+    *ret_port = DEFAULT_AGENT_PORT;
+    if (!node)
+        return 0;
+    gint64 port = json_node_get_value_type(node) == G_TYPE_INT64 ? json_node_get_int(node) : 0;
+    if (port < 1 || port > 65535)
+        return err_set(err, ERR_BAD_REQUEST, "port", "port must be a number from 1 to 65535");
+    *ret_port = (uint16_t)port;
+    return 0;
+}
+
+static bool is_address(const char *text)
+{
+    size_t length = strlen(text);
+    if (!length || length >= MODEL_ADDRESS_MAX)
+        return false;
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:") == length;
+}
+
+static int add_host(struct manager *manager, struct http_request *request, JsonObject **ret_object,
+                    struct err *err)
+{
+    static const char *const members[] = {"name", "address", "port", NULL};
+    JsonObject *body;
+    const char *name;
+    const char *address;
+    uint16_t port;
+    char token[AUTH_ENROLMENT_SIZE];
+    if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err) ||
+        routes_text(body, "address", NULL, &address, err) || take_port(body, &port, err))
+        return -1;
+    if (!model_name_is_valid(name))
+        return err_set(err, ERR_BAD_REQUEST, "name",
+                       "name must have 1 to %d letters, digits, '-', '_' or '.'", MODEL_NAME_MAX - 1);
+    if (!is_address(address))
+        return err_set(err, ERR_BAD_REQUEST, "address", "address must be a host name or a numeric address");
+    if (inventory_add_host(manager, name, address, port, err) ||
+        auth_enrolment_new(manager, name, token, err))
+        return -1;
+    *ret_object = json_object_new();
+    json_object_set_object_member(*ret_object, "host",
+                                  inventory_host_json(inventory_find_host(manager->inventory, name)));
+    json_object_set_string_member(*ret_object, "token", token);
+    return 0;
+}
+
+void route_host_add(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    JsonObject *object = NULL;
+    if (add_host(user, request, &object, &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 201, object);
+}
+
+void route_host_show(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct err err = {0};
+    struct host *host;
+    if (inventory_get_host(manager->inventory, http_param(request, "host"), &host, &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, inventory_host_json(host));
+}
+
+/* A host that answers must not be taken away from under its VMs. */
+static int check_removal(struct host *host, struct err *err)
+{
+    unsigned n_vms = g_hash_table_size(host->vms);
+    if (host->state != HOST_CONNECTED || !n_vms)
+        return 0;
+    err_set(err, ERR_REFUSED, "host-in-use", "host '%s' has %u VM%s", host->name, n_vms,
+            n_vms == 1 ? "" : "s");
+    return err_fix(err, "move or remove its VMs first");
+}
+
+void route_host_remove(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct err err = {0};
+    struct host *host;
+    if (inventory_get_host(manager->inventory, http_param(request, "host"), &host, &err) ||
+        check_removal(host, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    tasks_host_removed(manager, host->name);
+    if (inventory_remove_host(manager, host, &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, NULL);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "manager/check.h"
+#include "manager/events.h"
+#include "manager/inventory.h"
+#include "manager/routes.h"
+#include "manager/task.h"
+
+#define TASKS_LIMIT_DEFAULT 100
+#define TASKS_LIMIT_MAX 1000
+
+struct wish {
+    struct vm_status vm;
+    struct host *destination;
+    const char *client_key;
+    struct move_options options;
+};
+
+static int read_options(JsonObject *body, struct move_options *ret_options, struct err *err)
+{
+    JsonNode *node = json_object_get_member(body, "options");
+    move_options_init(ret_options);
+    if (!node)
+        return 0;
+    if (!JSON_NODE_HOLDS_OBJECT(node))
+        return err_set(err, ERR_BAD_REQUEST, "member-type", "the member 'options' must be an object");
+    if (move_options_from_json(json_node_get_object(node), ret_options, err))
+        return err_prefix(err, "options");
+    return 0;
+}
+
+/* What this client asked for before under the same key: the same task, whatever became of it. */
+static void take_id(const struct db_task *task, void *user)
+{
+    (void)g_strlcpy(user, task->id, MODEL_UUID_SIZE);
+}
+
+static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret_wish, struct err *err)
+{
+    const char *vm;
+    const char *destination;
+    if (routes_text(body, "vm", NULL, &vm, err) ||
+        routes_text(body, "destination", NULL, &destination, err) ||
+        read_options(body, &ret_wish->options, err) ||
+        inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
+        inventory_get_host(manager->inventory, destination, &ret_wish->destination, err))
+        return -1;
+    struct check_input input = {
+        .vm = &ret_wish->vm,
+        .source.name = ret_wish->vm.host,
+        .destination.name = ret_wish->destination->name,
+        .options = &ret_wish->options,
+        .protocol = MANAGER_PROTOCOL,
+    };
+    return check_request(&input, err);
+}
+
+static int create(struct manager *manager, struct http_request *request, char ret_id[MODEL_UUID_SIZE],
+                  struct err *err)
+{
+    static const char *const members[] = {"vm", "destination", "options", "client_key", NULL};
+    JsonObject *body;
+    struct wish wish;
+    if (routes_body(request, members, &body, err) ||
+        routes_text(body, "client_key", "", &wish.client_key, err))
+        return -1;
+    if (strlen(wish.client_key) >= TASK_CLIENT_KEY_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "client-key", "client_key must be shorter than %d bytes",
+                       TASK_CLIENT_KEY_MAX);
+    if (wish.client_key[0]) {
+        int found = db_task_get_by_key(manager->db, wish.client_key, take_id, ret_id, err);
+        if (found)
+            return found == 1 ? 0 : -1;
+    }
+    if (read_wish(manager, body, &wish, err))
+        return -1;
+    struct task_request task = {
+        .vm = &wish.vm,
+        .destination = wish.destination->name,
+        .client_key = wish.client_key,
+        .user = http_user(request),
+        .options = wish.options,
+    };
+    return tasks_create(manager, &task, ret_id, err);
+}
+
+static void answer_task(struct manager *manager, struct http_request *request, int status, const char *id)
+{
+    struct err err = {0};
+    JsonObject *document;
+    if (tasks_document(manager, id, &document, &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, status, document);
+}
+
+void route_migrate(struct http_request *request, void *user)
+{
+    struct err err = {0};
+    char id[MODEL_UUID_SIZE] = "";
+    if (create(user, request, id, &err))
+        http_fail(request, &err);
+    else
+        answer_task(user, request, 202, id);
+}
+
+struct listing {
+    struct manager *manager;
+    JsonArray *tasks;
+    struct err err;
+};
+
+static void add_task(const struct db_task *row, void *user)
+{
+    struct listing *listing = user;
+    const struct task *task = tasks_find(listing->manager, row->id);
+    JsonObject *document = NULL;
+    if (task)
+        document = task_to_json(task);
+    else
+        (void)model_parse(row->document, -1, &document, &listing->err);
+    if (document)
+        json_array_add_object_element(listing->tasks, document);
+}
+
+void route_tasks_list(struct http_request *request, void *user)
+{
+    struct listing listing = {.manager = user};
+    uint64_t limit;
+    if (routes_query_number(request, "limit", TASKS_LIMIT_DEFAULT, &limit, &listing.err)) {
+        http_fail(request, &listing.err);
+        return;
+    }
+    g_autoptr(JsonArray) tasks = json_array_new();
+    listing.tasks = tasks;
+    (void)db_task_list(listing.manager->db, (unsigned)MIN(limit, TASKS_LIMIT_MAX), add_task, &listing,
+                       &listing.err);
+    if (err_is_set(&listing.err)) {
+        http_fail(request, &listing.err);
+        return;
+    }
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "tasks", json_array_ref(tasks));
+    http_reply(request, 200, object);
+}
+
+void route_task_show(struct http_request *request, void *user)
+{
+    answer_task(user, request, 200, http_param(request, "task"));
+}
+
+struct cancel_wish {
+    struct manager *manager;
+    struct http_request *request;
+};
+
+static void cancel_answered(const struct err *err, void *user)
+{
+    g_autofree struct cancel_wish *wish = user;
+    if (err_is_set(err))
+        http_fail(wish->request, err);
+    else
+        answer_task(wish->manager, wish->request, 200, http_param(wish->request, "task"));
+}
+
+/* A task that is over: cancelled already is what the client wants. */
+static void cancel_ended(struct manager *manager, struct http_request *request, const char *id)
+{
+    struct err err = {0};
+    JsonObject *document;
+    if (tasks_document(manager, id, &document, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    const char *state = json_object_get_string_member(document, "state");
+    if (!strcmp(state, task_state_name(TASK_CANCELLED))) {
+        http_reply(request, 200, document);
+        return;
+    }
+    bool is_success = !strcmp(state, task_state_name(TASK_SUCCESS));
+    err_set(&err, ERR_REFUSED, is_success ? "too-late-to-cancel" : "task-is-over",
+            "task %s is over: its state is %s", id, state);
+    json_object_unref(document);
+    http_fail(request, &err);
+}
+
+void route_task_cancel(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    const char *id = http_param(request, "task");
+    struct task *task = tasks_find(manager, id);
+    if (!task) {
+        cancel_ended(manager, request, id);
+        return;
+    }
+    struct cancel_wish *wish = g_new0(struct cancel_wish, 1);
+    wish->manager = manager;
+    wish->request = request;
+    task_cancel(task, cancel_answered, wish);
+}
+
+void route_task_events(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    const char *id = http_param(request, "task");
+    struct err err = {0};
+    JsonObject *document;
+    if (tasks_document(manager, id, &document, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    bool is_final = !tasks_find(manager, id);
+    events_follow_task(manager->events, request, id, document, is_final);
+    json_object_unref(document);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* VMs: the manager names them and finds their host, the agent does the work. */
+#include <string.h>
+
+#include "manager/admit.h"
+#include "manager/agent_client.h"
+#include "manager/inventory.h"
+#include "manager/routes.h"
+
+#define CALL_TIMEOUT_S 30
+#define START_TIMEOUT_S 120
+#define STOP_TIMEOUT_DEFAULT_S 60
+#define STOP_TIMEOUT_MAX_S 3600
+
+void route_vms_list(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    g_autoptr(GArray) vms = inventory_vms(manager->inventory);
+    JsonArray *list = json_array_new();
+    for (guint i = 0; i < vms->len; i++)
+        json_array_add_object_element(list, vm_status_to_json(&g_array_index(vms, struct vm_status, i)));
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "vms", list);
+    http_reply(request, 200, object);
+}
+
+void route_vm_show(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct vm_status vm;
+    struct err err = {0};
+    if (inventory_get_vm(manager->inventory, http_param(request, "vm"), &vm, &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, vm_status_to_json(&vm));
+}
+
+/* ---- calls that an agent answers ---- */
+
+struct forward {
+    struct manager *manager;
+    struct http_request *request;
+    char host[MODEL_NAME_MAX];
+    char uuid[MODEL_UUID_SIZE];
+    int status; /* of a good answer */
+};
+
+static struct forward *forward_new(struct manager *manager, struct http_request *request, const char *host,
+                                   const char *uuid)
+{
+    struct forward *forward = g_new0(struct forward, 1);
+    forward->manager = manager;
+    forward->request = request;
+    forward->status = 200;
+    (void)g_strlcpy(forward->host, host, sizeof forward->host);
+    (void)g_strlcpy(forward->uuid, uuid, sizeof forward->uuid);
+    return forward;
+}
+
+/* The answer is a vm_status: cache it, so that the next request of the same client sees it. */
+static void status_answered(JsonObject *object, const struct err *call_err, void *user)
+{
+    g_autofree struct forward *forward = user;
+    struct host *host = inventory_find_host(forward->manager->inventory, forward->host);
+    struct err err = *call_err;
+    struct vm_status vm;
+    if (!err_is_set(&err) && !object)
+        err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no status", forward->host);
+    if (err_is_set(&err) || vm_status_from_json(object, &vm, &err)) {
+        http_fail(forward->request, &err);
+        return;
+    }
+    if (host)
+        inventory_note_vm(host, &vm);
+    (void)g_strlcpy(vm.host, forward->host, sizeof vm.host);
+    http_reply(forward->request, forward->status, vm_status_to_json(&vm));
+}
+
+static void removed(JsonObject *object, const struct err *err, void *user)
+{
+    (void)object;
+    g_autofree struct forward *forward = user;
+    struct host *host = inventory_find_host(forward->manager->inventory, forward->host);
+    if (err_is_set(err)) {
+        http_fail(forward->request, err);
+        return;
+    }
+    if (host)
+        inventory_forget_vm(host, forward->uuid);
+    http_reply(forward->request, 200, NULL);
+}
+
+static void passed_on(JsonObject *object, const struct err *err, void *user)
+{
+    g_autofree struct forward *forward = user;
+    if (err_is_set(err))
+        http_fail(forward->request, err);
+    else
+        http_reply(forward->request, 200, object ? json_object_ref(object) : NULL);
+}
+
+/* The VM of the path and its host. `for_change`: no migration may hold it. */
+static int find(struct manager *manager, struct http_request *request, bool for_change,
+                struct vm_status *ret_vm, struct host **ret_host)
+{
+    struct err err = {0};
+    if (!inventory_get_vm(manager->inventory, http_param(request, "vm"), ret_vm, &err) &&
+        !inventory_get_host(manager->inventory, ret_vm->host, ret_host, &err) &&
+        (!for_change || !admit_check(manager, ret_vm, &err)))
+        return 0;
+    http_fail(request, &err);
+    return -1;
+}
+
+void route_vm_remove(struct http_request *request, void *user)
+{
+    struct vm_status vm;
+    struct host *host;
+    if (find(user, request, true, &vm, &host))
+        return;
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
+    agent_call(host, "DELETE", path, NULL, CALL_TIMEOUT_S, removed,
+               forward_new(user, request, host->name, vm.spec.uuid));
+}
+
+void route_vm_start(struct http_request *request, void *user)
+{
+    struct vm_status vm;
+    struct host *host;
+    if (find(user, request, true, &vm, &host))
+        return;
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
+    agent_call(host, "POST", path, NULL, START_TIMEOUT_S, status_answered,
+               forward_new(user, request, host->name, vm.spec.uuid));
+}
+
+static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_timeout_s, struct err *err)
+{
+    static const char *const members[] = {"force", "timeout_s", NULL};
+    JsonObject *body;
+    if (routes_body(request, members, &body, err))
+        return -1;
+    JsonNode *force = json_object_get_member(body, "force");
+    JsonNode *timeout = json_object_get_member(body, "timeout_s");
+    if (force && json_node_get_value_type(force) != G_TYPE_BOOLEAN)
+        return err_set(err, ERR_BAD_REQUEST, "member-type", "force must be true or false");
+    *ret_force = force && json_node_get_boolean(force);
+    *ret_timeout_s = STOP_TIMEOUT_DEFAULT_S;
+    if (timeout)
+        *ret_timeout_s = json_node_get_value_type(timeout) == G_TYPE_INT64 ? json_node_get_int(timeout) : -1;
+    if (*ret_timeout_s < 0 || *ret_timeout_s > STOP_TIMEOUT_MAX_S)
+        return err_set(err, ERR_BAD_REQUEST, "timeout", "timeout_s must be a number from 0 to %d",
+                       STOP_TIMEOUT_MAX_S);
+    return 0;
+}
+
+void route_vm_stop(struct http_request *request, void *user)
+{
+    struct vm_status vm;
+    struct host *host;
+    struct err err = {0};
+    bool force = false;
+    gint64 timeout_s = 0;
+    if (read_stop(request, &force, &timeout_s, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    if (find(user, request, true, &vm, &host))
+        return;
+    JsonObject *body = json_object_new();
+    json_object_set_boolean_member(body, "force", force);
+    json_object_set_int_member(body, "timeout_s", timeout_s);
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s/stop", vm.spec.uuid);
+    agent_call(host, "POST", path, body, (unsigned)timeout_s + CALL_TIMEOUT_S, status_answered,
+               forward_new(user, request, host->name, vm.spec.uuid));
+}
+
+void route_vm_console(struct http_request *request, void *user)
+{
+    struct vm_status vm;
+    struct host *host;
+    struct err err = {0};
+    uint64_t offset;
+    if (routes_query_number(request, "offset", 0, &offset, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    if (find(user, request, false, &vm, &host))
+        return;
+    g_autofree char *path =
+        g_strdup_printf("/v1/vms/%s/console?offset=%llu", vm.spec.uuid, (unsigned long long)offset);
+    agent_call(host, "GET", path, NULL, CALL_TIMEOUT_S, passed_on,
+               forward_new(user, request, host->name, vm.spec.uuid));
+}
+
+/* ---- creation ---- */
+
+static void fill_macs(struct inventory *inventory, struct vm_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->n_nics; i++) {
+        char *mac = spec->nics[i].mac;
+        while (!mac[0] || inventory_has_mac(inventory, mac))
+            model_mac_new(mac);
+    }
+}
+
+static int check_macs(struct inventory *inventory, const struct vm_spec *spec, struct err *err)
+{
+    for (uint32_t i = 0; i < spec->n_nics; i++)
+        if (spec->nics[i].mac[0] && inventory_has_mac(inventory, spec->nics[i].mac)) {
+            err_set(err, ERR_REFUSED, "mac-in-use", "another VM has the MAC address %s", spec->nics[i].mac);
+            return err_fix(err, "leave mac out to get a free one");
+        }
+    return 0;
+}
+
+static int read_create(struct manager *manager, struct http_request *request, struct vm_spec *ret_spec,
+                       struct host **ret_host, struct err *err)
+{
+    static const char *const members[] = {"host", "spec", NULL};
+    JsonObject *body;
+    const char *host;
+    if (routes_body(request, members, &body, err) || routes_text(body, "host", NULL, &host, err))
+        return -1;
+    JsonNode *spec = json_object_get_member(body, "spec");
+    if (!spec || !JSON_NODE_HOLDS_OBJECT(spec))
+        return err_set(err, ERR_BAD_REQUEST, "member-missing",
+                       "the request needs the member 'spec', an object");
+    if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err))
+        return err_prefix(err, "spec");
+    if (ret_spec->uuid[0])
+        return err_set(err, ERR_BAD_REQUEST, "uuid", "spec: the uuid is made by the manager: leave it out");
+    if (inventory_has_vm_named(manager->inventory, ret_spec->name)) {
+        err_set(err, ERR_REFUSED, "vm-exists", "there is a VM with the name '%s' already", ret_spec->name);
+        return err_fix(err, "choose another name");
+    }
+    if (check_macs(manager->inventory, ret_spec, err))
+        return -1;
+    return inventory_get_host(manager->inventory, host, ret_host, err);
+}
+
+void route_vm_create(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct vm_spec spec;
+    struct host *host;
+    struct err err = {0};
+    if (read_create(manager, request, &spec, &host, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    model_uuid_new(spec.uuid);
+    fill_macs(manager->inventory, &spec);
+    struct forward *forward = forward_new(manager, request, host->name, spec.uuid);
+    forward->status = 201;
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
+    agent_call(host, "PUT", path, vm_spec_to_json(&spec), CALL_TIMEOUT_S, status_answered, forward);
+}

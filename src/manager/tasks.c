@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The collection of tasks. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "manager/admit.h"
+#include "manager/agent_client.h"
+#include "manager/tasks_private.h"
+
+#define REAP_TIMEOUT_S 10
+
+struct task *tasks_find(struct manager *manager, const char *id)
+{
+    return manager->tasks ? g_hash_table_lookup(manager->tasks->open, id) : NULL;
+}
+
+static int compare_numbers(const void *left, const void *right)
+{
+    const struct task *const *a = left;
+    const struct task *const *b = right;
+    return (*a)->number < (*b)->number ? -1 : 1;
+}
+
+void tasks_each(struct manager *manager, void (*call)(struct task *task, void *user), void *user)
+{
+    g_autoptr(GPtrArray) open = g_ptr_array_new();
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, manager->tasks->open);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        g_ptr_array_add(open, value);
+    g_ptr_array_sort(open, compare_numbers);
+    g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < open->len; i++)
+        g_ptr_array_add(ids, g_strdup(((struct task *)open->pdata[i])->id));
+    /* `call` may end tasks. */
+    for (guint i = 0; i < ids->len; i++) {
+        struct task *task = tasks_find(manager, ids->pdata[i]);
+        if (task)
+            call(task, user);
+    }
+}
+
+struct task *tasks_find_by_vm(struct manager *manager, const char *uuid)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, manager->tasks->open);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        if (!strcmp(((struct task *)value)->vm_uuid, uuid))
+            return value;
+    return NULL;
+}
+
+static struct task *task_new(struct manager *manager)
+{
+    struct task *task = g_new0(struct task, 1);
+    task->manager = manager;
+    task->source.label = "source";
+    task->destination.label = "destination";
+    return task;
+}
+
+static void task_free(void *data)
+{
+    struct task *task = data;
+    explicit_bzero(task->spec.key, sizeof task->spec.key);
+    g_free(task);
+}
+
+int tasks_create(struct manager *manager, const struct task_request *request, char ret_id[MODEL_UUID_SIZE],
+                 struct err *err)
+{
+    uint64_t number;
+    if (admit_check(manager, request->vm, err) || db_task_next_number(manager->db, &number, err))
+        return -1;
+    struct task *task = task_new(manager);
+    model_uuid_new(task->id);
+    task->number = number;
+    task->options = request->options;
+    task->created_ms = clock_wall_ms();
+    (void)g_strlcpy(task->vm_uuid, request->vm->spec.uuid, sizeof task->vm_uuid);
+    (void)g_strlcpy(task->vm_name, request->vm->spec.name, sizeof task->vm_name);
+    (void)g_strlcpy(task->source_host, request->vm->host, sizeof task->source_host);
+    (void)g_strlcpy(task->destination_host, request->destination, sizeof task->destination_host);
+    (void)g_strlcpy(task->client_key, request->client_key ? request->client_key : "",
+                    sizeof task->client_key);
+    (void)g_strlcpy(task->user, request->user ? request->user : "", sizeof task->user);
+    (void)g_strlcpy(ret_id, task->id, MODEL_UUID_SIZE);
+    /* Not accepted unless it is stored. */
+    if (task_save(task, err)) {
+        task_free(task);
+        return -1;
+    }
+    g_hash_table_insert(manager->tasks->open, task->id, task);
+    task_set_state(task, TASK_QUEUED, PHASE_REQUEST);
+    return 0;
+}
+
+static void load(const struct db_task *row, void *user)
+{
+    struct manager *manager = user;
+    g_autoptr(JsonObject) document = NULL;
+    g_autoptr(JsonObject) internals = NULL;
+    struct task *task = task_new(manager);
+    struct err err = {0};
+    if (model_parse(row->document, -1, &document, &err) ||
+        model_parse(row->internals, -1, &internals, &err) ||
+        task_from_json(document, internals, task, &err)) {
+        log_error(&err, "the stored task %s cannot be read and is left alone", row->id);
+        task_free(task);
+        return;
+    }
+    task->number = row->number;
+    (void)g_strlcpy(task->client_key, row->client_key ? row->client_key : "", sizeof task->client_key);
+    g_hash_table_insert(manager->tasks->open, task->id, task);
+}
+
+static void resume(struct task *task, void *user)
+{
+    (void)user;
+    if (task->state == TASK_RUNNING)
+        task_resume(task);
+}
+
+/* Not from inside tasks_open: hosts have not been asked yet, and a phase may be over at once. */
+static gboolean resume_all(void *user)
+{
+    struct manager *manager = user;
+    tasks_each(manager, resume, NULL);
+    admit_run(manager);
+    return G_SOURCE_REMOVE;
+}
+
+int tasks_open(struct manager *manager, struct err *err)
+{
+    struct tasks *tasks = g_new0(struct tasks, 1);
+    tasks->open = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, task_free);
+    manager->tasks = tasks;
+    if (db_task_list_open(manager->db, load, manager, err))
+        return -1;
+    (void)g_idle_add(resume_all, manager);
+    return 0;
+}
+
+void tasks_free(struct tasks *tasks)
+{
+    if (!tasks)
+        return;
+    g_hash_table_unref(tasks->open);
+    g_free(tasks);
+}
+
+static void end_in_doubt(struct task *task, void *user)
+{
+    const char *host = user;
+    if (strcmp(task->source_host, host) != 0 && strcmp(task->destination_host, host) != 0)
+        return;
+    err_set(&task->error, ERR_IN_DOUBT, "host-removed", "host '%s' was removed while VM '%s' migrated", host,
+            task->vm_name);
+    err_cause(&task->error, "it did not answer, so where the VM runs is not known to the manager");
+    err_fix(&task->error, "look at the hosts themselves; the VM shows again when they are connected");
+    err_place(&task->error, move_phase_name(task->phase), "manager");
+    task->is_ending = true;
+    task_finish_failed(task);
+}
+
+void tasks_host_removed(struct manager *manager, const char *host)
+{
+    tasks_each(manager, end_in_doubt, (void *)host);
+}
+
+struct reaping {
+    struct manager *manager;
+    char host[MODEL_NAME_MAX];
+    char move[MODEL_UUID_SIZE];
+};
+
+static void forgotten(JsonObject *object, const struct err *err, void *user)
+{
+    (void)object;
+    struct reaping *reaping = user;
+    if (err_is_set(err) && err->code != ERR_NOT_FOUND)
+        log_error(err, "host %s keeps move %s, which belongs to no open task", reaping->host, reaping->move);
+    else
+        log_info("host %s forgot move %s, which belongs to no open task", reaping->host, reaping->move);
+    g_free(reaping);
+}
+
+/* Whatever it answered: a move that is over refuses to be cancelled and can be forgotten. */
+static void cancelled(JsonObject *object, const struct err *err, void *user)
+{
+    (void)object;
+    (void)err;
+    struct reaping *reaping = user;
+    struct host *host = inventory_find_host(reaping->manager->inventory, reaping->host);
+    g_autofree char *path = g_strdup_printf("/v1/moves/%s", reaping->move);
+    if (host)
+        agent_call(host, "DELETE", path, NULL, REAP_TIMEOUT_S, forgotten, reaping);
+    else
+        g_free(reaping);
+}
+
+void tasks_reap(struct manager *manager, const char *host_name)
+{
+    struct host *host = inventory_find_host(manager->inventory, host_name);
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm_status *vm = value;
+        if (!model_uuid_is_valid(vm->move) || tasks_find(manager, vm->move))
+            continue;
+        struct reaping *reaping = g_new0(struct reaping, 1);
+        reaping->manager = manager;
+        (void)g_strlcpy(reaping->host, host_name, sizeof reaping->host);
+        (void)g_strlcpy(reaping->move, vm->move, sizeof reaping->move);
+        struct err why = {0};
+        err_set(&why, ERR_CANCELLED, "task-over", "the task of this move is over");
+        g_autofree char *path = g_strdup_printf("/v1/moves/%s/cancel", vm->move);
+        agent_call(host, "POST", path, model_error_to_json(&why), REAP_TIMEOUT_S, cancelled, reaping);
+    }
+}
+
+struct reading {
+    JsonObject *document;
+    struct err err;
+};
+
+static void read_document(const struct db_task *row, void *user)
+{
+    struct reading *reading = user;
+    (void)model_parse(row->document, -1, &reading->document, &reading->err);
+}
+
+int tasks_document(struct manager *manager, const char *id, JsonObject **ret_document, struct err *err)
+{
+    const struct task *task = tasks_find(manager, id);
+    if (task) {
+        *ret_document = task_to_json(task);
+        return 0;
+    }
+    struct reading reading = {0};
+    int found = db_task_get(manager->db, id, read_document, &reading, err);
+    if (found < 0)
+        return -1;
+    if (err_is_set(&reading.err)) {
+        *err = reading.err;
+        return -1;
+    }
+    if (found) {
+        *ret_document = reading.document;
+        return 0;
+    }
+    err_set(err, ERR_NOT_FOUND, "task-not-found", "there is no task '%s'", id);
+    return err_fix(err, "list them with 'godwit task ls'");
+}

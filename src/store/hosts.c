@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
+#include "store/statement.h"
+
+int db_host_add(struct db *db, const char *name, const char *address, uint16_t port, struct err *err)
+{
+    if (statement_run(db, "INSERT INTO hosts (name, address, port) VALUES (?,?,?) ON CONFLICT DO NOTHING",
+                      err, "tti", name, address, (int64_t)port))
+        return -1;
+    if (sqlite3_changes(db_connection(db)) == 1)
+        return 0;
+    err_set(err, ERR_REFUSED, "host-exists", "there is a host with the name '%s' already", name);
+    return err_fix(err, "choose another name, or remove that host first");
+}
+
+int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_t last_seen_ms,
+                      struct err *err)
+{
+    return statement_run(db, "UPDATE hosts SET facts=?, last_seen_ms=? WHERE name=?", err, "tit", facts,
+                         last_seen_ms, name);
+}
+
+int db_host_remove(struct db *db, const char *name, struct err *err)
+{
+    return statement_run(db, "DELETE FROM hosts WHERE name=?", err, "t", name);
+}
+
+int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *user), void *user,
+                 struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (statement_start(db,
+                        "SELECT name, address, port, enrolled, facts, last_seen_ms FROM hosts ORDER BY name",
+                        &statement, err, ""))
+        return -1;
+    int more;
+    while ((more = statement_step(db, statement, err)) == 1) {
+        struct db_host host = {
+            .name = statement_text(statement, 0),
+            .address = statement_text(statement, 1),
+            .port = (uint16_t)sqlite3_column_int(statement, 2),
+            .enrolled = sqlite3_column_int(statement, 3) != 0,
+            .facts = statement_text(statement, 4),
+            .last_seen_ms = sqlite3_column_int64(statement, 5),
+        };
+        row(&host, user);
+    }
+    return more;
+}

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The handover protocol: who owns a VM that moves between two hosts.
+ *
+ * Theory of operation
+ *
+ * Two agents, symmetric: each can be the source or the destination of a session, so a VM that arrived can be sent on or back. All state is
+ * global; a process is a set of guarded steps, each taken in one indivisible piece (atomic, not d_step: of a d_step Spin reports no unreached code). A journal write is one step and what follows from it (a QMP
+ * command, the release of a message) is another, so a crash falls between any two of them.
+ *
+ * Journal. Two records per host and VM: the last session it took part in as the source (out) and as the destination (in), each a step and an
+ * epoch. The record with the higher epoch says whose the VM is. The secrets of a session are part of its record, so they survive a crash.
+ * A write reaches the page cache first and the disk with a sync; a crash of the agent keeps the cache, a power failure loses it.
+ * Epoch rules: OWNED n -> SENDING n+1 -> RESUMED n+2, so no number is used by two sessions.
+ *
+ * Secrets. A message is a preimage, so it is modelled as a bit that is set once its owner has released it: nobody can present what is not set.
+ *
+ * Jobs and their path. net[e] is all that the jobs have seen in session e. While the world is not calm, an agent may be handed any of it at any
+ * time, again and in any order, or never, and a job may ask for stop, load and give whenever it likes. That is loss, repetition, reordering
+ * and a lying job in one; what a job writes into the guest's memory is not part of the protocol. A job that dies closes its agent's
+ * attempt: the step `job dies`.
+ *
+ * Manager relay. rel[e] is what it carries now: taken out when delivered, lost at most LOSSES times, otherwise slow without limit.
+ *
+ * cont. Succeeds, fails with an error and a guest that does not run, or its answer is lost: then the command hangs in QEMU (pending) and may
+ * take effect at any later time, or never.
+ *
+ * Calm. Once the world is calm there are no more faults, no new attempts, and the jobs' path is silent for ever: what is left must be settled by
+ * the agents and the relay alone. Every step changes the state and every fault is counted, so each run ends; liveness needs no
+ * fairness. The claim `settles` also finds a cycle, if a change ever makes one.
+ *
+ * Safety (assertions): never two QEMUs running; no session whose VM ran on, at any time, on both sides (so a guest that ran at the destination for a
+ * moment and then died is not run again from the source's older memory); never two journals that say "mine"; a source gives its copy up only
+ * when the destination's journal has it.
+ *
+ * Bounds (the runner passes them). ATTEMPTS 2 with every fault once (CRASHES per agent): the second attempt is the first that a message of an
+ * earlier one can hurt, in either direction. ATTEMPTS 1 with every fault twice (CONT_FAILS and the like): a crash while settling after a crash. A
+ * retry has no memory of how many came before, so one more of a kind adds nothing new. Each QEMU dies by itself at most once. DISK_LOSS, one
+ * attempt: the destination's journal is lost; safe, but only an operator can settle it, so it has no liveness.
+ */
+
+/*
+ * QEMU: none, waits for device state (-S -incoming), paused with the whole guest, running. Then journal steps, then messages; ABORTED and
+ * RETURNED are both: the message says that the step is durable. Messages are last, so that BIT stays within a short.
+ */
+mtype = {
+	Q_NONE, Q_WAIT, Q_PAUSED, Q_RUN,
+	NONE, OWNED, SENDING, GIVEN, GONE, RESUMED, INCOMING, ABORTED, RETURNED,
+	READY, COMMIT, RUNNING
+};
+
+#ifndef ATTEMPTS
+#define ATTEMPTS 2
+#endif
+#ifndef CRASHES
+#define CRASHES 1
+#endif
+#ifndef CONT_FAILS
+#define CONT_FAILS 1
+#endif
+#ifndef CONT_LOSSES
+#define CONT_LOSSES 1
+#endif
+#ifndef LOSSES
+#define LOSSES 1
+#endif
+
+#ifndef BLACKOUTS
+#define BLACKOUTS 1
+#endif
+
+#define EPOCHS (2 * ATTEMPTS + 1)
+#define BIT(m) (1 << (m))
+#define VERDICTS (BIT(RUNNING) | BIT(ABORTED) | BIT(RETURNED))
+
+/* Durable. */
+mtype out[2];
+mtype in[2];
+byte out_epoch[2];
+byte in_epoch[2];
+
+/* A record that is written but perhaps not on the disk: what it replaces. */
+bool unsynced[2];
+bool old_is_out[2];
+mtype old_step[2];
+byte old_epoch[2];
+
+/* Volatile: gone with a crash of the agent. */
+bool up[2];
+bool job[2];     /* this attempt's job is connected */
+bool stopped[2]; /* `stop` was answered in this attempt */
+bool sure[2];    /* OWNED was journaled by this incarnation and no `cont` was sent yet */
+bool failed[2];  /* that first `cont` surely failed */
+
+/* Outlives the agent. */
+mtype qemu[2];
+bool pending[2]; /* a `cont` without answer hangs in QEMU */
+short net[EPOCHS];
+short rel[EPOCHS];
+byte ticket[EPOCHS]; /* 1 + source of the session, 0: not begun */
+
+/* Counters of faults, and two ghosts. */
+bool calm;
+byte attempts;
+byte crashes[2];
+bool qemu_died[2];
+byte cont_fails;
+byte cont_losses;
+byte losses;
+byte blackouts;
+byte fate[EPOCHS]; /* 1 + host on which the VM ran on after session e */
+#ifdef DISK_LOSS
+byte void_epoch; /* the destination's journal is lost; it enrols anew, old tickets do not reach it */
+#endif
+
+#define as_source(h) (out_epoch[h] >= in_epoch[h])
+#define epoch(h) (as_source(h) -> out_epoch[h] : in_epoch[h])
+#define idle_owner(h) ((as_source(h) && (out[h] == OWNED || out[h] == RESUMED)) || (!as_source(h) && in[h] == OWNED))
+#define mine(h) (idle_owner(h) || (as_source(h) && out[h] == SENDING))
+
+/* An agent does nothing else for a VM while a write of its journal is not yet durable; after a restart it syncs before it reads. */
+#ifdef SEED_RESTART_WITHOUT_SYNC
+bool trusted[2]; /* the record was found by a restart */
+#define ready(h) (up[h] && (!unsynced[h] || trusted[h]))
+#define trust(h, found) trusted[h] = found
+#else
+#define ready(h) (up[h] && !unsynced[h])
+#define trust(h, found) skip
+#endif
+
+#define on_net(e, m) (!calm && (net[e] & BIT(m)))
+#define on_relay(e, m) (rel[e] & BIT(m))
+#define arrives(e, m) (on_net(e, m) || on_relay(e, m))
+
+#define at_rest(h, o) (mine(h) && !mine(o) && idle_owner(h) && qemu[o] == Q_NONE && \
+	(qemu[h] == Q_RUN || (qemu[h] == Q_NONE && qemu_died[h])))
+#define settled (ready(0) && ready(1) && out[0] != GIVEN && out[1] != GIVEN && (at_rest(0, 1) || at_rest(1, 0)))
+
+ltl settles { <>[] settled }
+
+/* The seeded errors: each macro is the correct rule, or the wrong one. */
+#ifdef SEED_GIVE_WITHOUT_STOP
+#define may_give(h) true
+#else
+#define may_give(h) stopped[h]
+#endif
+#ifdef SEED_RESUME_AFTER_GIVEN
+#define in_doubt(h) (out[h] == SENDING || out[h] == GIVEN)
+#else
+#ifdef SEED_RESTART_RESUMES_GIVEN
+#define in_doubt(h) (out[h] == SENDING || (out[h] == GIVEN && crashes[h] > 0))
+#else
+#define in_doubt(h) (out[h] == SENDING)
+#endif
+#endif
+#ifdef SEED_RUN_WITHOUT_COMMIT
+#define has_commit(e) true
+#else
+#define has_commit(e) arrives(e, COMMIT)
+#endif
+#ifdef SEED_FORGED_RUNNING
+#define says_running(e) true
+#else
+#define says_running(e) arrives(e, RUNNING)
+#endif
+#ifdef SEED_FORGED_ABORTED
+#define says_yours(e) true
+#else
+#define says_yours(e) (arrives(e, ABORTED) || arrives(e, RETURNED))
+#endif
+#ifdef SEED_EPOCH_NOT_BURNED
+#define next_epoch(e) ((e) - 1)
+/* The same number again is a ticket of the second attempt, not the first one's replayed: that is SEED_TICKET_TWICE. */
+#define is_new(h, e) ((e) > epoch(h) || ((e) == epoch(h) && attempts == 2 && out[1 - (h)] == SENDING && out_epoch[1 - (h)] == (e)))
+#else
+#define next_epoch(e) ((e) + 1)
+#ifdef SEED_TICKET_TWICE
+#define is_new(h, e) ((e) >= epoch(h))
+#else
+#define is_new(h, e) ((e) > epoch(h))
+#endif
+#endif
+#ifdef DISK_LOSS
+#define reaches(h, e) (ticket[e] == 2 - (h) && (e) > void_epoch)
+#define kept_by(h, e) ((in[h] == OWNED && in_epoch[h] == (e)) || (e) <= void_epoch)
+#else
+#define kept_by(h, e) (in[h] == OWNED && in_epoch[h] == (e))
+#define reaches(h, e) (ticket[e] == 2 - (h))
+#endif
+#ifdef SEED_COMMIT_ONCE
+#define may_repeat(e) (!(net[e] & BIT(COMMIT)))
+#else
+#define may_repeat(e) (!on_relay(e, COMMIT) && !(rel[e] & VERDICTS))
+#endif
+#ifdef SEED_OWNER_STAYS_PAUSED
+#define may_cont(h) (crashes[h] == 0)
+#else
+#define may_cont(h) true
+#endif
+#ifdef SEED_RETURNED_AFTER_RESTART
+#define surely(h) (!as_source(h))
+#else
+#define surely(h) sure[h]
+#endif
+
+#ifdef SEED_SENDING_DURING_CONT
+#define cont_settled(h) true
+#else
+#define cont_settled(h) (!sure[h] && !failed[h])
+#endif
+
+inline one_owner() { assert(!(mine(0) && mine(1))) }
+
+inline writes_out(h, step, number) {
+	unsynced[h] = true;
+	trust(h, false);
+	old_is_out[h] = true;
+	old_step[h] = out[h];
+	old_epoch[h] = out_epoch[h];
+	out_epoch[h] = number;
+	out[h] = step;
+	one_owner()
+}
+
+inline writes_in(h, step, number) {
+	unsynced[h] = true;
+	trust(h, false);
+	old_is_out[h] = false;
+	old_step[h] = in[h];
+	old_epoch[h] = in_epoch[h];
+	in_epoch[h] = number;
+	in[h] = step;
+	one_owner()
+}
+
+inline is_durable(h) {
+	unsynced[h] = false;
+	old_is_out[h] = false;
+	old_step[h] = 0;
+	old_epoch[h] = 0
+}
+
+/* The guest of host h starts to execute. */
+inline runs(h) {
+	assert(qemu[1 - h] != Q_RUN);
+	qemu[h] = Q_RUN;
+	pending[h] = false;
+	if
+	:: !as_source(h) ->
+		assert(in_epoch[h] > 0 && fate[in_epoch[h]] != 2 - h);
+		fate[in_epoch[h]] = 1 + h
+	:: as_source(h) && out[h] == RESUMED ->
+		assert(out_epoch[h] == 0 || fate[out_epoch[h] - 1] != 2 - h);
+		if
+		:: out_epoch[h] > 0 -> fate[out_epoch[h] - 1] = 1 + h
+		:: else
+		fi
+	:: as_source(h) && (out[h] == SENDING || out[h] == GIVEN) ->
+		assert(fate[out_epoch[h]] != 2 - h)
+	:: else -> assert(false)
+	fi
+}
+
+/* Each session's own steps of a destination. */
+inline takes_ticket(h, e) {
+	writes_in(h, INCOMING, e);
+	job[h] = true
+}
+
+inline takes_back(h) {
+	writes_out(h, RESUMED, next_epoch(out_epoch[h]));
+	stopped[h] = false;
+	job[h] = false
+}
+
+/* The owner and the source. */
+proctype source(byte h) {
+	byte e;
+end:
+	do
+	/* 1: the epoch is burned, then the manager carries the ticket. */
+	:: atomic {
+		ready(h) && !calm && attempts < ATTEMPTS && idle_owner(h) && qemu[h] != Q_NONE && cont_settled(h) ->
+		attempts++;
+		e = epoch(h) + 1;
+		writes_out(h, SENDING, e);
+		ticket[e] = 1 + h;
+		job[h] = true;
+		stopped[h] = false;
+		e = 0
+	   }
+	/* 2: QMP is in order, so an earlier `cont` has run or never will once `stop` is answered. */
+	:: atomic {
+		ready(h) && !calm && as_source(h) && out[h] == SENDING && job[h] && !stopped[h] && qemu[h] != Q_NONE ->
+		qemu[h] = Q_PAUSED;
+		pending[h] = false;
+		stopped[h] = true
+	   }
+#ifdef SEED_COMMIT_BEFORE_GIVEN
+	:: atomic {
+		ready(h) && as_source(h) && out[h] == SENDING && job[h] && may_give(h) && on_net(out_epoch[h], READY) &&
+			!(net[out_epoch[h]] & BIT(COMMIT)) ->
+		net[out_epoch[h]] = net[out_epoch[h]] | BIT(COMMIT)
+	   }
+#endif
+	/* 3: give. */
+	:: atomic {
+		ready(h) && as_source(h) && out[h] == SENDING && job[h] && may_give(h) && on_net(out_epoch[h], READY) ->
+		writes_out(h, GIVEN, out_epoch[h]);
+		job[h] = false;
+		stopped[h] = false
+	   }
+	/* COMMIT goes out, to the job and to the relay, and again while no answer is under way. */
+	:: atomic {
+		ready(h) && as_source(h) && out[h] == GIVEN && may_repeat(out_epoch[h]) ->
+		net[out_epoch[h]] = net[out_epoch[h]] | BIT(COMMIT);
+		rel[out_epoch[h]] = rel[out_epoch[h]] | BIT(COMMIT)
+	   }
+	/* Any doubt: time, the job's death, cancel, or a restart, which leaves no other way on. */
+	:: atomic { ready(h) && as_source(h) && in_doubt(h) -> takes_back(h) }
+	/* 4: the verdict. */
+	:: atomic {
+		ready(h) && as_source(h) && out[h] == GIVEN && says_running(out_epoch[h]) ->
+		assert(kept_by(1 - h, out_epoch[h]));
+		rel[out_epoch[h]] = 0;
+		writes_out(h, GONE, out_epoch[h])
+	   }
+	:: atomic {
+		ready(h) && as_source(h) && out[h] == GIVEN && says_yours(out_epoch[h]) ->
+		rel[out_epoch[h]] = 0;
+		takes_back(h)
+	   }
+	:: atomic {
+		ready(h) && as_source(h) && out[h] == GONE && qemu[h] != Q_NONE ->
+		qemu[h] = Q_NONE;
+		pending[h] = false
+	   }
+	od
+}
+
+/* `cont`, for whoever owns the VM by its journal: after RESUMED, after OWNED, after a restart in either. */
+proctype owner(byte h) {
+end:
+	do
+	:: atomic {
+		ready(h) && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && may_cont(h) ->
+		sure[h] = false;
+		runs(h)
+	   }
+	/* The answer is an error and query-status says not running. */
+	:: atomic {
+		ready(h) && !calm && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && cont_fails < CONT_FAILS ->
+		cont_fails++;
+		failed[h] = surely(h);
+		sure[h] = false
+	   }
+	:: atomic {
+		ready(h) && !calm && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && cont_losses < CONT_LOSSES ->
+		cont_losses++;
+		pending[h] = true;
+#ifdef SEED_RETURNED_ON_LOST_ANSWER
+		failed[h] = sure[h];
+#endif
+		sure[h] = false
+	   }
+	/* QEMU died before `cont` was sent. */
+	:: atomic {
+		ready(h) && sure[h] && qemu[h] == Q_NONE ->
+		failed[h] = true;
+		sure[h] = false
+	   }
+	od
+}
+
+/* The destination. */
+proctype destination(byte h) {
+end:
+	do
+	/* 1: never while this host owns the VM, is in doubt about it, or still has a QEMU of it. */
+	:: atomic { ready(h) && !calm && reaches(h, 1) && is_new(h, 1) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 1) }
+#if ATTEMPTS > 1
+	:: atomic { ready(h) && !calm && reaches(h, 2) && is_new(h, 2) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 2) }
+	:: atomic { ready(h) && !calm && reaches(h, 3) && is_new(h, 3) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 3) }
+#endif
+	:: atomic { ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_NONE -> qemu[h] = Q_WAIT }
+	/* 2: load, READY. */
+	:: atomic {
+		ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_WAIT ->
+		qemu[h] = Q_PAUSED;
+		net[in_epoch[h]] = net[in_epoch[h]] | BIT(READY)
+	   }
+#ifdef SEED_CONT_BEFORE_OWNED
+	:: atomic {
+		ready(h) && !as_source(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) ->
+		runs(h)
+	   }
+	:: atomic { ready(h) && in[h] == INCOMING && qemu[h] == Q_RUN && crashes[h] == 0 -> writes_in(h, OWNED, in_epoch[h]) }
+	:: atomic { ready(h) && in[h] == INCOMING && (qemu[h] != Q_RUN || crashes[h] > 0) -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false }
+#else
+	/* 4: COMMIT; also when the job is dead, as long as the whole guest is here. */
+	:: atomic {
+		ready(h) && !as_source(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) ->
+		writes_in(h, OWNED, in_epoch[h]);
+		job[h] = false;
+		sure[h] = true
+	   }
+	/* Any doubt, and every session that a restart finds here. */
+	:: atomic { ready(h) && in[h] == INCOMING -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false }
+#endif
+#ifdef SEED_ABORTED_NOT_JOURNALED
+	:: atomic {
+		ready(h) && in[h] == INCOMING && !(net[in_epoch[h]] & BIT(ABORTED)) ->
+		net[in_epoch[h]] = net[in_epoch[h]] | BIT(ABORTED)
+	   }
+#endif
+#ifdef SEED_RUNNING_BEFORE_OWNED
+	:: atomic {
+		ready(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) && !(net[in_epoch[h]] & BIT(RUNNING)) ->
+		net[in_epoch[h]] = net[in_epoch[h]] | BIT(RUNNING)
+	   }
+#endif
+	/* 5: cont failed. */
+	:: atomic { ready(h) && in[h] == OWNED && failed[h] -> writes_in(h, RETURNED, in_epoch[h]); failed[h] = false }
+	:: atomic {
+		ready(h) && !as_source(h) && (in[h] == ABORTED || in[h] == RETURNED) && qemu[h] != Q_NONE ->
+		qemu[h] = Q_NONE;
+		pending[h] = false
+	   }
+	od
+}
+
+#define no_qemu_of(h) (as_source(h) || qemu[h] == Q_NONE)
+
+inline answers(h, m) {
+	net[in_epoch[h]] = net[in_epoch[h]] | BIT(m);
+	if
+	:: on_relay(in_epoch[h], COMMIT) -> rel[in_epoch[h]] = BIT(m)
+	:: else
+	fi
+}
+
+#ifdef SEED_ANSWER_ONCE
+#define asks(e) false
+#else
+#define asks(e) on_relay(e, COMMIT)
+#endif
+#define asked(h, m) (ready(h) && in_epoch[h] > 0 && (asks(in_epoch[h]) || !(net[in_epoch[h]] & BIT(m))))
+
+/* The destination's verdict comes from the record of the session, whatever has become of the VM since. */
+proctype verdict(byte h) {
+	byte e;
+end:
+	do
+#ifdef SEED_VERDICT_FORGOTTEN
+	:: atomic { asked(h, RUNNING) && !as_source(h) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
+	:: atomic { asked(h, ABORTED) && as_source(h) && in[h] == OWNED -> answers(h, ABORTED) }
+#else
+	:: atomic { asked(h, RUNNING) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
+#endif
+	:: atomic { asked(h, ABORTED) && in[h] == ABORTED && no_qemu_of(h) -> answers(h, ABORTED) }
+	:: atomic { asked(h, RETURNED) && in[h] == RETURNED && no_qemu_of(h) -> answers(h, RETURNED) }
+#ifdef SEED_COMMIT_RUNS_AGAIN
+	:: atomic { ready(h) && in[h] == OWNED && arrives(in_epoch[h], COMMIT) && qemu[h] == Q_PAUSED && !sure[h] && !failed[h] -> runs(h) }
+#endif
+#ifdef SEED_UNKNOWN_IS_ABORTED
+	:: atomic { ready(1) && h == 1 && void_epoch > 0 && on_relay(void_epoch, COMMIT) && in_epoch[1] < void_epoch -> rel[void_epoch] = BIT(ABORTED) }
+#endif
+	od
+}
+
+inline loses(e) {
+	losses++;
+	rel[e] = 0
+}
+
+inline crash(h) {
+	up[h] = false;
+	job[h] = false;
+	stopped[h] = false;
+	sure[h] = false;
+	failed[h] = false
+}
+
+inline blackout(h) {
+	blackouts++;
+	crash(h);
+	qemu_died[h] = true;
+	qemu[h] = Q_NONE;
+	pending[h] = false
+}
+
+/* What happens to one host. */
+proctype world(byte h) {
+end:
+	do
+	:: atomic {
+		up[h] && !calm && crashes[h] < CRASHES ->
+		crashes[h]++;
+		crash(h)
+	   }
+	:: atomic { !up[h] -> up[h] = true; trust(h, true) }
+	:: atomic { up[h] && unsynced[h] -> is_durable(h) }
+	/* The power fails; the record that was not synced has reached the disk, or not. */
+	:: atomic {
+		!calm && blackouts < BLACKOUTS ->
+		blackout(h);
+		is_durable(h)
+	   }
+	:: atomic {
+		!calm && blackouts < BLACKOUTS && unsynced[h] ->
+		blackout(h);
+		if
+		:: old_is_out[h] -> out[h] = old_step[h]; out_epoch[h] = old_epoch[h]
+		:: else -> in[h] = old_step[h]; in_epoch[h] = old_epoch[h]
+		fi;
+		is_durable(h);
+		one_owner()
+	   }
+	:: atomic { !calm && job[h] -> job[h] = false }
+	:: atomic {
+		!calm && qemu[h] != Q_NONE && !qemu_died[h] ->
+		qemu_died[h] = true;
+		qemu[h] = Q_NONE;
+		pending[h] = false;
+		if
+		:: !as_source(h) && in[h] == INCOMING -> job[h] = false
+		:: else
+		fi
+	   }
+#ifdef DISK_LOSS
+	/* A `cont` of before the loss: the QEMU runs without a record. */
+	:: atomic {
+		h == 1 && out[1] == NONE && as_source(1) && pending[1] && qemu[1] == Q_PAUSED ->
+		assert(qemu[1 - h] != Q_RUN);
+		assert(fate[void_epoch] != 1);
+		qemu[1] = Q_RUN;
+		pending[1] = false;
+		fate[void_epoch] = 2
+	   }
+	:: atomic { !(h == 1 && out[1] == NONE && as_source(1)) && pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
+#else
+	:: atomic { pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
+#endif
+	:: atomic { pending[h] -> pending[h] = false }
+#ifdef DISK_LOSS
+	:: atomic {
+		h == 1 && !up[1] && !calm && void_epoch == 0 && epoch(1) > 0 ->
+		void_epoch = epoch(1);
+		in[1] = NONE;
+		out[1] = NONE;
+		in_epoch[1] = 0;
+		out_epoch[1] = 0;
+		is_durable(1)
+	   }
+#endif
+	od
+}
+
+/* What happens to all. */
+proctype weather() {
+end:
+	do
+	:: atomic { !calm && losses < LOSSES && rel[1] -> loses(1) }
+#if ATTEMPTS > 1
+	:: atomic { !calm && losses < LOSSES && rel[2] -> loses(2) }
+	:: atomic { !calm && losses < LOSSES && rel[3] -> loses(3) }
+#endif
+	:: atomic { !calm -> calm = true }
+	od
+}
+
+init {
+	byte h;
+	atomic {
+		out[0] = OWNED;
+		out[1] = NONE;
+		in[0] = NONE;
+		in[1] = NONE;
+		qemu[0] = Q_RUN;
+		qemu[1] = Q_NONE;
+		for (h : 0 .. 1) {
+			up[h] = true;
+			run source(h);
+			run owner(h);
+			run destination(h);
+			run verdict(h);
+			run world(h)
+		}
+		run weather();
+		h = 0
+	}
+}

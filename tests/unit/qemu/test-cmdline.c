@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "qemu/cmdline.h"
+
+static struct vm_spec spec;
+static struct cmdline_config config;
+
+static int set_up(void **state)
+{
+    (void)state;
+    spec = (struct vm_spec){.uuid = "1cb5c4a7-d5e5-4aa0-b401-afe5781ea6c8",
+                            .name = "web",
+                            .memory_mib = 256,
+                            .cpus = 2,
+                            .machine = "pc-q35-7.2",
+                            .cpu_model = "qemu64"};
+    config = (struct cmdline_config){.spec = &spec,
+                                     .accel = "tcg",
+                                     .data_dir = "",
+                                     .qmp_fd = 4,
+                                     .ram_fd = 3,
+                                     .console_fd = 5,
+                                     .kernel_fd = -1,
+                                     .initrd_fd = -1};
+    return 0;
+}
+
+static char **build(void)
+{
+    char **argv;
+    struct err err = {0};
+    if (cmdline_build(&config, &argv, &err) < 0)
+        fail_msg("%s", err.message);
+    return argv;
+}
+
+/* The n-th value of an option, or NULL. */
+static const char *value_of(char **argv, const char *option, unsigned n)
+{
+    for (unsigned i = 0; argv[i]; i++)
+        if (!strcmp(argv[i], option) && n-- == 0)
+            return argv[i + 1];
+    return NULL;
+}
+
+static void memory_is_a_shared_named_file(void **state)
+{
+    (void)state;
+    g_auto(GStrv) argv = build();
+    assert_string_equal(value_of(argv, "-object", 0),
+                        "memory-backend-file,id=ram,size=256M,share=on,mem-path=/proc/self/fd/3");
+    assert_non_null(strstr(value_of(argv, "-machine", 0), "pc-q35-7.2,memory-backend=ram"));
+    assert_string_equal(value_of(argv, "-m", 0), "size=256M");
+}
+
+static void qemu_gets_no_more_than_it_needs(void **state)
+{
+    (void)state;
+    g_auto(GStrv) argv = build();
+    assert_string_equal(value_of(argv, "-sandbox", 0),
+                        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    assert_true(g_strv_contains((const char *const *)argv, "-nodefaults"));
+    assert_true(g_strv_contains((const char *const *)argv, "-no-user-config"));
+    assert_string_equal(value_of(argv, "-vga", 0), "none");
+    assert_string_equal(value_of(argv, "-display", 0), "none");
+    assert_false(g_strv_contains((const char *const *)argv, "-daemonize"));
+    assert_false(g_strv_contains((const char *const *)argv, "-runas"));
+    assert_false(g_strv_contains((const char *const *)argv, "-incoming"));
+    assert_true(g_strv_contains((const char *const *)argv, "-S"));
+}
+
+static void the_accelerator_is_spelled_out(void **state)
+{
+    (void)state;
+    g_auto(GStrv) tcg = build();
+    assert_string_equal(value_of(tcg, "-accel", 0), "tcg,thread=multi");
+    config.accel = "kvm";
+    g_auto(GStrv) kvm = build();
+    assert_string_equal(value_of(kvm, "-accel", 0), "kvm");
+}
+
+static void commas_cannot_add_options(void **state)
+{
+    (void)state;
+    g_strlcpy(spec.name, "a,debug-threads=off", sizeof spec.name);
+    g_strlcpy(spec.cpu_model, "qemu64,+x", sizeof spec.cpu_model);
+    spec.n_disks = 1;
+    g_strlcpy(spec.disks[0].path, "/d/a,b\"c\\d", sizeof spec.disks[0].path);
+    g_strlcpy(spec.disks[0].format, "raw", sizeof spec.disks[0].format);
+    g_auto(GStrv) argv = build();
+    assert_string_equal(value_of(argv, "-name", 0), "guest=a,,debug-threads=off,debug-threads=on");
+    assert_string_equal(value_of(argv, "-cpu", 0), "qemu64,,+x");
+    g_autoptr(JsonNode) node = json_from_string(value_of(argv, "-blockdev", 0), NULL);
+    assert_non_null(node);
+    JsonObject *file = json_node_get_object(node);
+    assert_string_equal(json_object_get_string_member(file, "filename"), "/d/a,b\"c\\d");
+}
+
+static void disks_go_through_the_page_cache_and_are_locked(void **state)
+{
+    (void)state;
+    spec.n_disks = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        g_strlcpy(spec.disks[i].path, "/d", sizeof spec.disks[i].path);
+        g_strlcpy(spec.disks[i].format, "qcow2", sizeof spec.disks[i].format);
+    }
+    g_auto(GStrv) argv = build();
+    for (unsigned i = 0; i < 4; i++) {
+        g_autoptr(JsonNode) node = json_from_string(value_of(argv, "-blockdev", i), NULL);
+        JsonObject *object = json_node_get_object(node);
+        assert_false(
+            json_object_get_boolean_member(json_object_get_object_member(object, "cache"), "direct"));
+        if (i % 2 == 0) {
+            assert_string_equal(json_object_get_string_member(object, "aio"), "threads");
+            assert_string_equal(json_object_get_string_member(object, "locking"), "on");
+        }
+    }
+    assert_null(value_of(argv, "-blockdev", 4));
+}
+
+/* Ids and addresses are the same on both sides, whatever numbers the descriptors have there. */
+static void both_sides_have_the_same_devices(void **state)
+{
+    (void)state;
+    spec.n_nics = 2;
+    spec.n_disks = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        g_strlcpy(spec.nics[i].mac, "52:54:00:00:00:01", sizeof spec.nics[i].mac);
+        g_strlcpy(spec.disks[i].path, "/d", sizeof spec.disks[i].path);
+        g_strlcpy(spec.disks[i].format, "raw", sizeof spec.disks[i].format);
+        config.tap_fds[i] = 6 + (int)i;
+    }
+    g_auto(GStrv) source = build();
+    config.incoming = true;
+    config.ram_fd = 9;
+    config.tap_fds[0] = 20;
+    g_auto(GStrv) destination = build();
+    unsigned n = 0;
+    for (const char *device; (device = value_of(source, "-device", n)); n++) {
+        assert_string_equal(device, value_of(destination, "-device", n));
+        assert_non_null(strstr(device, "id="));
+        assert_non_null(strstr(device, "bus=pcie.0,addr=0x"));
+    }
+    assert_int_equal(n, 5);
+    assert_string_equal(value_of(destination, "-incoming", 0), "defer");
+    assert_string_equal(value_of(destination, "-netdev", 0), "tap,id=net0,fd=20,vhost=off");
+}
+
+static void a_spec_without_machine_is_refused(void **state)
+{
+    (void)state;
+    char **argv;
+    struct err err = {0};
+    spec.machine[0] = '\0';
+    assert_int_equal(cmdline_build(&config, &argv, &err), -1);
+    assert_int_equal(err.code, ERR_BAD_REQUEST);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(memory_is_a_shared_named_file, set_up),
+        cmocka_unit_test_setup(qemu_gets_no_more_than_it_needs, set_up),
+        cmocka_unit_test_setup(the_accelerator_is_spelled_out, set_up),
+        cmocka_unit_test_setup(commas_cannot_add_options, set_up),
+        cmocka_unit_test_setup(disks_go_through_the_page_cache_and_are_locked, set_up),
+        cmocka_unit_test_setup(both_sides_have_the_same_devices, set_up),
+        cmocka_unit_test_setup(a_spec_without_machine_is_refused, set_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
