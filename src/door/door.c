@@ -27,6 +27,7 @@ struct door {
     struct pending_table pending;
     struct tickets tickets;
     struct strangers strangers;
+    bool is_over; /* the control socket ended */
     uint64_t handed;
     struct ctl_door_counts told; /* what the agent knows */
     uint64_t told_ns;
@@ -83,9 +84,65 @@ static void turn_away(struct door *door, struct pending *pending, const char *wh
     pending_drop(pending);
 }
 
+static void expect(struct door *door, int *fds, size_t n_fds, struct err *err)
+{
+    struct ctl_door_ticket ticket;
+    int has_job = n_fds == 1;
+    if (!has_job) {
+        (void)err_set(err, ERR_CORRUPT, "control-descriptors", "a ticket came with %zu descriptors", n_fds);
+    } else if (ctl_body(&door->msg, &ticket, sizeof ticket, err) < 0 || make_nonblocking(fds[0], err) < 0) {
+        (void)close(fds[0]);
+    } else {
+        (void)tickets_expect(&door->tickets, ticket.ticket, fds[0], err);
+    }
+    explicit_bzero(&ticket, sizeof ticket);
+}
+
+/* One message of the agent, false if there is none; what is wrong with it is logged, the door stays. */
+static bool obey(struct door *door)
+{
+    struct err err = {0};
+    int fds[1] = {-1};
+    size_t n_fds = 1;
+    if (ctl_recv(door->control, &door->msg, fds, &n_fds, &err) < 0) {
+        if (err.code == ERR_CORRUPT)
+            log_error(&err, "control socket");
+        else if (err.code != ERR_RETRY)
+            door->is_over = true;
+        return err.code == ERR_CORRUPT;
+    }
+    struct ctl_door_ticket ticket;
+    if (door->msg.type == CTL_DOOR_EXPECT) {
+        expect(door, fds, n_fds, &err);
+        n_fds = 0;
+    } else if (door->msg.type != CTL_DOOR_FORGET) {
+        (void)err_set(&err, ERR_CORRUPT, "control-type", "the door does not know message %u", door->msg.type);
+    } else if (ctl_body(&door->msg, &ticket, sizeof ticket, &err) == 0) {
+        tickets_forget(&door->tickets, ticket.ticket);
+        explicit_bzero(&ticket, sizeof ticket);
+    }
+    if (n_fds)
+        (void)close(fds[0]);
+    if (err_is_set(&err))
+        log_error(&err, "control socket");
+    explicit_bzero(&door->msg, sizeof door->msg);
+    return true;
+}
+
+static void hear_agent(struct door *door)
+{
+    while (obey(door))
+        ;
+}
+
 static void hand_over(struct door *door, struct pending *pending, const struct wire_preamble *preamble)
 {
     struct ticket *ticket = tickets_find(&door->tickets, preamble->ticket);
+    if (!ticket) {
+        /* The agent announces a ticket before the source may know it: its word may still wait to be read. */
+        hear_agent(door);
+        ticket = tickets_find(&door->tickets, preamble->ticket);
+    }
     if (!ticket) {
         turn_away(door, pending, "nobody waits for its ticket");
         return;
@@ -155,51 +212,6 @@ static void accept_some(struct door *door, int listener)
     }
 }
 
-static void expect(struct door *door, int *fds, size_t n_fds, struct err *err)
-{
-    struct ctl_door_ticket ticket;
-    int has_job = n_fds == 1;
-    if (!has_job) {
-        (void)err_set(err, ERR_CORRUPT, "control-descriptors", "a ticket came with %zu descriptors", n_fds);
-    } else if (ctl_body(&door->msg, &ticket, sizeof ticket, err) < 0 || make_nonblocking(fds[0], err) < 0) {
-        (void)close(fds[0]);
-    } else {
-        (void)tickets_expect(&door->tickets, ticket.ticket, fds[0], err);
-    }
-    explicit_bzero(&ticket, sizeof ticket);
-}
-
-/* One message of the agent; what is wrong with it is logged, the door stays. -1: the control socket ended. */
-static int obey(struct door *door)
-{
-    struct err err = {0};
-    int fds[1] = {-1};
-    size_t n_fds = 1;
-    if (ctl_recv(door->control, &door->msg, fds, &n_fds, &err) < 0) {
-        if (err.code == ERR_RETRY)
-            return 0;
-        if (err.code == ERR_CORRUPT)
-            log_error(&err, "control socket");
-        return err.code == ERR_CORRUPT ? 0 : -1;
-    }
-    struct ctl_door_ticket ticket;
-    if (door->msg.type == CTL_DOOR_EXPECT) {
-        expect(door, fds, n_fds, &err);
-        n_fds = 0;
-    } else if (door->msg.type != CTL_DOOR_FORGET) {
-        (void)err_set(&err, ERR_CORRUPT, "control-type", "the door does not know message %u", door->msg.type);
-    } else if (ctl_body(&door->msg, &ticket, sizeof ticket, &err) == 0) {
-        tickets_forget(&door->tickets, ticket.ticket);
-        explicit_bzero(&ticket, sizeof ticket);
-    }
-    if (n_fds)
-        (void)close(fds[0]);
-    if (err_is_set(&err))
-        log_error(&err, "control socket");
-    explicit_bzero(&door->msg, sizeof door->msg);
-    return 0;
-}
-
 static bool counts_changed(const struct door *door)
 {
     return door->told.handed != door->handed || door->told.strangers != door->strangers.count;
@@ -259,7 +271,7 @@ static void close_late(struct door *door, uint64_t now_ns)
 
 int door_run(struct door *door, struct err *err)
 {
-    for (;;) {
+    while (!door->is_over) {
         struct poll_set set;
         uint64_t now_ns = clock_now_ns();
         close_late(door, now_ns);
@@ -271,9 +283,8 @@ int door_run(struct door *door, struct err *err)
             return err_sys(err, errno, "poll-failed", "the door cannot wait");
         if (ready <= 0)
             continue;
-        /* The agent is heard first: it announces a ticket before the source may know it. */
-        if (set.control.revents && obey(door) < 0)
-            return 0;
+        if (set.control.revents)
+            hear_agent(door);
         for (size_t i = 0; i < TICKETS_MAX; i++)
             if (set.jobs[i].revents && set.jobs[i].fd == door->tickets.all[i].job)
                 ticket_clear(&door->tickets.all[i]);
@@ -284,4 +295,5 @@ int door_run(struct door *door, struct err *err)
             if (set.listeners[i].revents)
                 accept_some(door, door->listeners[i]);
     }
+    return 0;
 }

@@ -302,9 +302,10 @@ int control_take(struct control *control, struct control_answer *ret_answer, str
             *err = control->answers[0].err;
             ret = -1;
         }
-        explicit_bzero(&control->answers[0], sizeof control->answers[0]);
-        memmove(&control->answers[0], &control->answers[1], (ANSWERS_MAX - 1) * sizeof control->answers[0]);
         control->n_answers--;
+        memmove(control->answers, control->answers + 1, control->n_answers * sizeof *control->answers);
+        struct control_entry *vacated = &control->answers[control->n_answers];
+        explicit_bzero(vacated, sizeof *vacated);
     }
     if (!control->n_answers) {
         eventfd_t ignored;

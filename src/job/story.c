@@ -9,7 +9,8 @@
 int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err)
 {
     for (size_t i = 0; i < n_phases; i++) {
-        log_info("%s", phases[i].name);
+        if (!i || strcmp(phases[i].name, phases[i - 1].name))
+            log_info("%s", phases[i].name);
         control_step(job->control, phases[i].step);
         if (phases[i].run(job, err) < 0) {
             err_place(err, phases[i].name, job->spec.role == CTL_ROLE_SOURCE ? "source" : "destination");

@@ -33,7 +33,7 @@
 struct fake_programs fake_programs;
 
 /* The child has fds[i] as number 3 + i and is an unprivileged user. */
-static pid_t spawn(const char *program, char *const argv[], const int *fds, unsigned n_fds)
+static pid_t spawn(const char *program, const char *const argv[], const int *fds, unsigned n_fds)
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -50,7 +50,7 @@ static pid_t spawn(const char *program, char *const argv[], const int *fds, unsi
         setresuid(CHILD_UID, CHILD_UID, CHILD_UID) < 0)
         _exit(90);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)fexecve(high, argv, environ);
+    (void)fexecve(high, (char *const *)argv, environ);
     _exit(91);
 }
 
@@ -64,7 +64,7 @@ static void start_door(struct fake_world *world)
     assert_int_equal(listen(listener, 64), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&any, &size), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    char *const argv[] = {"door", "--control", "3", "--listen", "4", NULL};
+    const char *const argv[] = {"door", "--control", "3", "--listen", "4", NULL};
     int fds[] = {ends[1], listener};
     world->door = spawn(fake_programs.door, argv, fds, 2);
     world->door_control = ends[0];
@@ -87,23 +87,34 @@ void fake_world_start(struct fake_world *world)
     start_door(world);
 }
 
-void fake_kill_job(struct fake_side *side)
+static int collect_job(struct fake_side *side)
 {
-    if (!side->job)
-        return;
-    (void)kill(side->job, SIGKILL);
-    fake_reap_job(side);
-}
-
-void fake_reap_job(struct fake_side *side)
-{
-    assert_int_equal(waitpid(side->job, NULL, 0), side->job);
+    int status = -1;
+    assert_int_equal(waitpid(side->job, &status, 0), side->job);
     side->job = 0;
     (void)close(side->control);
     side->control = -1;
     if (side->state_in >= 0)
         (void)close(side->state_in);
     side->state_in = -1;
+    return status;
+}
+
+void fake_kill_job(struct fake_side *side)
+{
+    if (!side->job)
+        return;
+    (void)kill(side->job, SIGKILL);
+    (void)collect_job(side);
+}
+
+/* A signal (of the system call filter, too) or a sanitizer's finding shows in the status. */
+void fake_reap_job(struct fake_side *side)
+{
+    int status = collect_job(side);
+    assert_true(side->has_result);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), side->result.ok ? 0 : 1);
 }
 
 void fake_world_end(struct fake_world *world)
@@ -112,7 +123,9 @@ void fake_world_end(struct fake_world *world)
     fake_kill_job(&world->destination);
     if (world->door) {
         (void)close(world->door_control); /* the door's signal to end */
-        assert_int_equal(waitpid(world->door, NULL, 0), world->door);
+        int status = -1;
+        assert_int_equal(waitpid(world->door, &status, 0), world->door);
+        assert_int_equal(status, 0);
         world->door = 0;
     }
     if (world->destination.ram >= 0)
@@ -147,7 +160,7 @@ static void start_job(struct fake_side *side, const char *program, const struct 
     struct ctl_msg msg;
     int ends[2];
     int ram = side->ram;
-    char *const argv[] = {"job", "--control", "3", NULL};
+    const char *const argv[] = {"job", "--control", "3", NULL};
     *side = (struct fake_side){.ram = ram, .state_in = -1};
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     side->job = spawn(program, argv, &ends[1], 1);

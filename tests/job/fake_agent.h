@@ -82,7 +82,7 @@ void fake_serve_until(struct fake_world *world, bool (*done)(const struct fake_w
 void fake_cancel(struct fake_side *side, const char *text);
 /* Kills the job and collects it. */
 void fake_kill_job(struct fake_side *side);
-/* Waits for the job's own end. */
+/* Waits for the end of a job that has reported its result; its exit status must agree. */
 void fake_reap_job(struct fake_side *side);
 
 /* The guest rewrites all of its memory once more; fails if one of its threads is held up. */
