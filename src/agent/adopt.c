@@ -56,15 +56,16 @@ static void on_cont(struct vm *vm, enum vm_cont_result result, const struct err 
     settled();
 }
 
-/* Whoever owns a VM outright and finds it stopped was interrupted between the journal and `cont`. */
+/* Whoever owns a VM outright and finds it stopped was interrupted between the journal and `cont`. What a move
+ * left behind is settled by moves_recover. */
 static bool should_run(const struct vm *vm, const char *runstate)
 {
     struct journal_entry entry = {0};
     if (!vm->journal)
         return false;
     journal_read(vm->journal, &entry);
-    return (entry.step == JOURNAL_OWNED || entry.step == JOURNAL_RESUMED) &&
-           strcmp(runstate, "inmigrate") != 0 && vm_runstate_is_stopped(runstate);
+    return entry.step == JOURNAL_OWNED && !entry.session[0] && strcmp(runstate, "inmigrate") != 0 &&
+           vm_runstate_is_stopped(runstate);
 }
 
 static void on_status(JsonNode *result, const struct err *err, void *user)

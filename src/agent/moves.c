@@ -12,6 +12,7 @@
 #include "base/log.h"
 
 #define LAST_WORDS_MS 3000u
+#define DEFAULT_CHANNELS 2u
 
 struct preparer {
     move_done done;
@@ -57,6 +58,9 @@ struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is
     move->agent = agent;
     move->n_refs = 1;
     move->spec = *spec;
+    if (!spec->n_channels) /* nobody has chosen yet */
+        move->spec.n_channels = spec->options.channels ? spec->options.channels : DEFAULT_CHANNELS;
+    move->spec.n_channels = MIN(move->spec.n_channels, MOVE_CHANNELS_MAX);
     move->status.is_source = is_source;
     move->status.version = 1;
     g_strlcpy(move->status.id, spec->id, sizeof move->status.id);

@@ -56,7 +56,8 @@ void vm_pause(struct vm *vm, vm_done done, void *user)
 struct cont {
     struct vm *vm;
     uint64_t deadline_ns;
-    struct err last; /* why the last try failed */
+    bool was_accepted; /* QEMU once said yes: vCPUs may have run, whatever it says later */
+    struct err last;   /* why the last try failed */
     void (*done)(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user);
     void *user;
 };
@@ -137,7 +138,7 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
                           cont->vm->status.spec.name);
             (void)err_cause(&cont->last, "QEMU is in state %s", vm_result_text(result, "status"));
         }
-        cont_end(cont, VM_CONT_FAILED, &cont->last);
+        cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &cont->last);
     }
 }
 
@@ -146,6 +147,7 @@ static void on_cont(JsonNode *result, const struct err *err, void *user)
     (void)result;
     struct cont *cont = user;
     cont->last = *err;
+    cont->was_accepted |= !err_is_set(err);
     if (is_lost(err))
         cont_end(cont, VM_CONT_UNKNOWN, err);
     else
@@ -159,12 +161,20 @@ static void cont_try(struct cont *cont)
     if (!vm->process) {
         /* It died before `cont` was sent: no vCPU ran since it was last stopped. */
         (void)err_set(&err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended", vm->status.spec.name);
-        cont_end(cont, VM_CONT_FAILED, &err);
+        cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else if (set_taps(vm, true, &err) < 0) {
         cont_end(cont, VM_CONT_FAILED, &err);
     } else {
         vm_qmp(vm, "cont", NULL, -1, on_cont, cont);
     }
+}
+
+static void on_save_cancelled(JsonNode *result, const struct err *err, void *user)
+{
+    (void)result;
+    const struct vm *vm = user;
+    if (err_is_set(err))
+        log_error(err, "VM %s: saving the device state could not be cancelled", vm->status.spec.name);
 }
 
 void vm_cont(struct vm *vm, unsigned deadline_ms,
@@ -174,6 +184,9 @@ void vm_cont(struct vm *vm, unsigned deadline_ms,
     struct cont *cont = g_new0(struct cont, 1);
     *cont = (struct cont){
         .vm = vm, .deadline_ns = clock_now_ns() + deadline_ms * NS_PER_MS, .done = done, .user = user};
+    /* A save that was given up must not stop the guest again when it ends by itself. */
+    if (vm->process && vm->process->moves.done && !vm->incoming)
+        vm_qmp(vm, "migrate_cancel", NULL, -1, on_save_cancelled, vm);
     cont_try(cont);
 }
 
