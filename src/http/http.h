@@ -43,8 +43,10 @@ struct http_server_config {
     /* Bearer token -> name of the user (g_free), or NULL to refuse. Only for HTTP_TOKEN routes; may be NULL.
      */
     char *(*authorize)(const char *token, void *user);
-    GTlsCertificate *certificate; /* NULL: only unix sockets may be added */
-    GTlsCertificate *client_ca;   /* asks for and verifies client certificates when set */
+    /* NULL: only unix sockets may be added. For enrolment by fingerprint its PEM text must hold the CA's
+     * certificate behind the server's own. */
+    GTlsCertificate *certificate;
+    GTlsCertificate *client_ca; /* asks for and verifies client certificates when set */
 };
 /* Make servers and clients while the process has one thread: the first one sets an environment variable (TLS
  * versions). */
@@ -76,12 +78,14 @@ void http_reply_text(struct http_request *request, int status, const char *conte
                      gssize length);
 /* {"error":{...}} with the status that goes with the code. */
 void http_fail(struct http_request *request, const struct err *err);
-/* Turns the request into a stream of server-sent events; `closed` is called once when the client went away or
- * the server ends. */
+/* Turns the request into a stream of server-sent events. `closed` is called once when the client went away,
+ * was cut off, or the server ends: from the main loop or http_server_free, never from inside another call;
+ * the stream is gone when it returns. */
 struct http_stream *http_stream_open(struct http_request *request,
                                      void (*closed)(struct http_stream *stream, void *user), void *user);
 /* One event; `object` consumed. A client that does not read is cut off after 1 MiB. */
 void http_stream_send(struct http_stream *stream, const char *event, uint64_t id, JsonObject *object);
+/* Ends and frees the stream; `closed` is not called any more. */
 void http_stream_end(struct http_stream *stream);
 
 /* ---- client ---- */
@@ -99,16 +103,19 @@ struct http_client_config {
 };
 int http_client_new(const struct http_client_config *config, struct http_client **ret_client,
                     struct err *err);
-void http_client_free(struct http_client *client); /* running calls end with ERR_CANCELLED */
+void http_client_free(
+    struct http_client *client); /* running calls end with ERR_CANCELLED before this returns */
 
 /* err is set (err_is_set) or `object` holds the answer (borrowed; NULL if the body was empty). An {"error":…}
  * answer arrives as err, as the peer sent it. No connection: ERR_PEER_LOST with the address in the message;
- * no answer in time: ERR_TIMEOUT. */
+ * a server that is not the trusted one: ERR_UNAUTHORIZED, id "peer-not-trusted"; no answer in time:
+ * ERR_TIMEOUT; an answer that is no JSON object or larger than 16 MiB: ERR_CORRUPT. */
 typedef void (*http_done)(JsonObject *object, const struct err *err, void *user);
 /* `body` is consumed, may be NULL. `cancel` may be NULL. timeout_s 0 = none. Main-loop thread. */
 void http_client_call(struct http_client *client, const char *method, const char *path, JsonObject *body,
                       unsigned timeout_s, GCancellable *cancel, http_done done, void *user);
-/* The same, blocking, for command lines: iterates a private context. *ret_object (transfer full) may be NULL
+/* The same, blocking, for command lines: iterates a private context with a connection of its own; any thread,
+ * several at a time. *ret_object (transfer full) may be NULL
  * if the body was empty. */
 int http_client_call_sync(struct http_client *client, const char *method, const char *path, JsonObject *body,
                           unsigned timeout_s, JsonObject **ret_object, struct err *err);

@@ -136,16 +136,29 @@ static void a_reader_that_leaves_is_noticed_without_an_event(void **state)
     }
 }
 
-static void slow_readers_are_cut(void **state)
+/* A socket whose stream is open and that nobody reads. */
+static GSocket *open_idle(const struct peers *peers)
 {
-    struct peers *peers = *state;
     static const char request[] = "GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n";
     g_autoptr(GSocketAddress) address = g_unix_socket_address_new(peers->socket_path);
-    g_autoptr(GSocket) idle =
-        g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
+    GSocket *idle = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
     assert_true(g_socket_connect(idle, address, NULL, NULL));
     assert_int_equal(g_socket_send(idle, request, strlen(request), NULL, NULL), strlen(request));
     wait_for(&is_open);
+    return idle;
+}
+
+/* What the end of a TCP connection looks like before anything is written to it. */
+static void the_end_of_the_reader_s_side_is_noticed(void **state)
+{
+    g_autoptr(GSocket) idle = open_idle(*state);
+    assert_true(g_socket_shutdown(idle, FALSE, TRUE, NULL));
+    wait_for(&is_closed);
+}
+
+static void slow_readers_are_cut(void **state)
+{
+    g_autoptr(GSocket) idle = open_idle(*state);
     g_autofree char *kilobyte = g_strnfill(1024, 'x');
     int sent = 0;
     for (; !is_closed; sent++) {
@@ -198,8 +211,11 @@ static void a_refused_reader_is_told_why(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PROMISE(events_arrive_in_order),       PROMISE(a_reader_that_leaves_is_noticed_without_an_event),
-        PROMISE(slow_readers_are_cut),         PROMISE(a_server_that_ends_closes_its_streams),
+        PROMISE(events_arrive_in_order),
+        PROMISE(a_reader_that_leaves_is_noticed_without_an_event),
+        PROMISE(the_end_of_the_reader_s_side_is_noticed),
+        PROMISE(slow_readers_are_cut),
+        PROMISE(a_server_that_ends_closes_its_streams),
         PROMISE(a_refused_reader_is_told_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
