@@ -28,7 +28,8 @@ static int check_token(struct http_request *request, struct err *err)
  * host whose certificate expired can still enrol and is told why. */
 static int check_certificate(struct http_request *request, struct err *err)
 {
-    GTlsCertificate *certificate = soup_server_message_get_tls_peer_certificate(request->msg);
+    GTlsCertificate *certificate =
+        g_object_get_data(G_OBJECT(soup_server_message_get_socket(request->msg)), CLIENT_CERTIFICATE);
     GTlsCertificate *ca = request->server->config.client_ca;
     char name[CERT_NAME_MAX];
     if (!certificate || !ca) {

@@ -123,7 +123,10 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
 static gboolean on_certificate(SoupServerMessage *msg, GTlsCertificate *certificate,
                                GTlsCertificateFlags errors, gpointer user)
 {
-    (void)msg, (void)certificate, (void)errors, (void)user;
+    (void)errors, (void)user;
+    /* The library forgets it after the first request of a connection. */
+    g_object_set_data_full(G_OBJECT(soup_server_message_get_socket(msg)), CLIENT_CERTIFICATE,
+                           g_object_ref(certificate), g_object_unref);
     return TRUE; /* judged by access_check */
 }
 

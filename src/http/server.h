@@ -16,6 +16,9 @@ struct http_server {
     GArray *unix_sockets;             /* of struct unix_socket: to unlink */
 };
 
+/* Name of the data of a connection's socket that holds the certificate its client showed. */
+#define CLIENT_CERTIFICATE "client-certificate"
+
 struct unix_socket {
     char *path;
     dev_t device; /* the file we made, so that a successor's is left alone */
