@@ -49,10 +49,10 @@ static void finish(struct question *question, struct host *host, const struct er
         host->is_polling = false;
     if (host && err_is_set(err)) {
         host->misses++;
-        if (host->misses >= MISSES_UNTIL_DISCONNECTED && host->state == HOST_CONNECTED) {
+        if (host->misses == MISSES_UNTIL_DISCONNECTED)
             log_error(err, "host %s does not answer", host->name);
+        if (host->misses >= MISSES_UNTIL_DISCONNECTED)
             set_state(host, HOST_DISCONNECTED);
-        }
     }
     if (question->done)
         question->done(err, question->user);
