@@ -28,9 +28,8 @@ static int check_token(struct http_request *request, struct err *err)
  * host whose certificate expired can still enrol and is told why. */
 static int check_certificate(struct http_request *request, struct err *err)
 {
-    GSocket *socket = soup_server_message_get_socket(request->msg);
     GTlsCertificate *certificate =
-        socket ? g_object_get_data(G_OBJECT(socket), SERVER_PEER_CERTIFICATE) : NULL;
+        g_object_get_data(G_OBJECT(soup_server_message_get_socket(request->msg)), CLIENT_CERTIFICATE);
     GTlsCertificate *ca = request->server->config.client_ca;
     char name[CERT_NAME_MAX];
     if (!certificate || !ca) {

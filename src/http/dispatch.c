@@ -124,12 +124,10 @@ static gboolean on_certificate(SoupServerMessage *msg, GTlsCertificate *certific
                                GTlsCertificateFlags errors, gpointer user)
 {
     (void)errors, (void)user;
-    /* Only the first message of a connection sees the handshake; access_check judges each one. */
-    GSocket *socket = soup_server_message_get_socket(msg);
-    if (socket)
-        g_object_set_data_full(G_OBJECT(socket), SERVER_PEER_CERTIFICATE, g_object_ref(certificate),
-                               g_object_unref);
-    return TRUE;
+    /* The library forgets it after the first request of a connection. */
+    g_object_set_data_full(G_OBJECT(soup_server_message_get_socket(msg)), CLIENT_CERTIFICATE,
+                           g_object_ref(certificate), g_object_unref);
+    return TRUE; /* judged by access_check */
 }
 
 static void on_started(SoupServer *soup, SoupServerMessage *msg, gpointer user)

@@ -8,9 +8,6 @@
 
 #include "http/http.h"
 
-/* Name under which a connection's socket carries the certificate that its client showed. */
-#define SERVER_PEER_CERTIFICATE "peer-certificate"
-
 struct http_server {
     SoupServer *soup;
     struct http_server_config config; /* `certificate` and `client_ca` are references */
@@ -18,6 +15,9 @@ struct http_server {
     GQueue streams;                   /* of struct http_stream: open */
     GArray *unix_sockets;             /* of struct unix_socket: to unlink */
 };
+
+/* Name of the data of a connection's socket that holds the certificate its client showed. */
+#define CLIENT_CERTIFICATE "client-certificate"
 
 struct unix_socket {
     char *path;

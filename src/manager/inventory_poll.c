@@ -51,7 +51,7 @@ static void finish(struct question *question, struct host *host, const struct er
         host->misses++;
         if (host->misses == MISSES_UNTIL_DISCONNECTED)
             log_error(err, "host %s does not answer", host->name);
-        if (host->misses >= MISSES_UNTIL_DISCONNECTED && host->state == HOST_CONNECTED)
+        if (host->misses >= MISSES_UNTIL_DISCONNECTED)
             set_state(host, HOST_DISCONNECTED);
     }
     if (question->done)

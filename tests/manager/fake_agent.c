@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_agent.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define RAM_BYTES (64ull << 20)
+
+struct fake_move *fake_agent_move(struct fake_agent *agent)
+{
+    for (unsigned i = 0; i < FAKE_MOVES_MAX; i++)
+        if (agent->moves[i].exists)
+            return &agent->moves[i];
+    return NULL;
+}
+
+static struct fake_move *find_move(struct fake_agent *agent, const char *id)
+{
+    for (unsigned i = 0; i < FAKE_MOVES_MAX; i++)
+        if (agent->moves[i].exists && !strcmp(agent->moves[i].status.id, id))
+            return &agent->moves[i];
+    return NULL;
+}
+
+static void fail(struct http_request *request, enum err_code code, const char *id, const char *text)
+{
+    struct err err = {0};
+    err_set(&err, code, id, "%s", text);
+    http_fail(request, &err);
+}
+
+static void answer_poll(struct fake_move *move)
+{
+    struct http_request *request = g_steal_pointer(&move->poll);
+    if (move->poll_timer)
+        g_source_remove(move->poll_timer);
+    move->poll_timer = 0;
+    if (request)
+        http_reply(request, 200, move_status_to_json(&move->status));
+}
+
+static void set_state(struct fake_move *move, enum move_state state)
+{
+    move->status.state = state;
+    move->status.version++;
+    answer_poll(move);
+}
+
+void fake_agent_set(struct fake_agent *agent, enum move_state state)
+{
+    set_state(fake_agent_move(agent), state);
+}
+
+void fake_agent_finish_pair(struct fake_agent *source)
+{
+    struct fake_agent *destination = source->peer;
+    struct fake_move *move = fake_agent_move(source);
+    struct vm_status *moved = &destination->vms[destination->n_vms++];
+    *moved = source->vms[0];
+    (void)g_strlcpy(moved->host, destination->name, sizeof moved->host);
+    source->n_vms = 0;
+    move->status.downtime_ns = 4812000;
+    move->status.copy_ns = 250 * NS_PER_MS;
+    move->status.bytes_on_wire = RAM_BYTES;
+    set_state(fake_agent_move(destination), MOVE_DONE);
+    set_state(move, MOVE_DONE);
+}
+
+/* Notes the call; true if it was held or refused, so that the route must not answer. */
+static bool intercept(struct fake_agent *agent, struct http_request *request, const char *call)
+{
+    g_ptr_array_add(agent->calls, g_strdup(call));
+    if (agent->is_mute)
+        return true;
+    if (agent->refuse && !strcmp(agent->refuse, call)) {
+        fail(request, ERR_REFUSED, "fake-refusal", "the fake agent refuses");
+        return true;
+    }
+    if (!agent->hold || strcmp(agent->hold, call) != 0)
+        return false;
+    agent->held = request;
+    return true;
+}
+
+bool fake_agent_was_called(const struct fake_agent *agent, const char *call)
+{
+    for (guint i = 0; i < agent->calls->len; i++)
+        if (!strcmp(agent->calls->pdata[i], call))
+            return true;
+    return false;
+}
+
+/* ---- routes ---- */
+
+static void get_host(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct host_facts facts = {.protocol = 1,
+                               .cpus = 2,
+                               .memory_mib = 4096,
+                               .memory_free_mib = 2048,
+                               .migration_enabled = true,
+                               .migration_port = 8000,
+                               .n_migration_addresses = 1,
+                               .wall_ms = clock_wall_ms()};
+    (void)g_strlcpy(facts.name, agent->name, sizeof facts.name);
+    (void)g_strlcpy(facts.dirty_source, "async", sizeof facts.dirty_source);
+    (void)g_strlcpy(facts.migration_addresses[0], "127.0.0.1", MODEL_ADDRESS_MAX);
+    http_reply(request, 200, host_facts_to_json(&facts));
+}
+
+static void get_vms(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    JsonArray *list = json_array_new();
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        json_array_add_object_element(list, vm_status_to_json(&agent->vms[i]));
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "vms", list);
+    http_reply(request, 200, object);
+}
+
+static void get_vm(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (!strcmp(agent->vms[i].spec.uuid, http_param(request, "uuid"))) {
+            http_reply(request, 200, vm_status_to_json(&agent->vms[i]));
+            return;
+        }
+    fail(request, ERR_NOT_FOUND, "vm-not-found", "no such VM");
+}
+
+static void put_vm(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct vm_status *vm = &agent->vms[agent->n_vms];
+    struct err err = {0};
+    JsonObject *body;
+    *vm = (struct vm_status){.state = VM_OFF};
+    if (http_body(request, &body, &err) || vm_spec_from_json(body, &vm->spec, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    agent->n_vms++;
+    http_reply(request, 201, vm_status_to_json(vm));
+}
+
+static void post_check(struct http_request *request, void *user)
+{
+    if (!intercept(user, request, "POST check"))
+        http_reply(request, 200, NULL);
+}
+
+static void prepare(struct fake_agent *agent, struct http_request *request, bool is_source)
+{
+    struct err err = {0};
+    JsonObject *body;
+    if (intercept(agent, request, is_source ? "PUT source" : "PUT destination"))
+        return;
+    if (http_body(request, &body, &err) || move_spec_from_json(body, &agent->spec, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    struct fake_move *move = find_move(agent, agent->spec.id);
+    for (unsigned i = 0; !move && i < FAKE_MOVES_MAX; i++)
+        if (!agent->moves[i].exists)
+            move = &agent->moves[i];
+    *move = (struct fake_move){.exists = true};
+    move->status = (struct move_status){.is_source = is_source, .version = 1, .ram_bytes = RAM_BYTES};
+    memcpy(move->status.id, agent->spec.id, sizeof agent->spec.id);
+    struct move_spec answer = agent->spec;
+    answer.epoch = 1;
+    memset(is_source ? answer.commit_hash : answer.ticket, 7, MOVE_SECRET_SIZE);
+    JsonObject *object = json_object_new();
+    json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
+    json_object_set_int_member(object, "ram_bytes", RAM_BYTES);
+    http_reply(request, 200, object);
+}
+
+static void put_source(struct http_request *request, void *user)
+{
+    prepare(user, request, true);
+}
+
+static void put_destination(struct http_request *request, void *user)
+{
+    prepare(user, request, false);
+}
+
+static gboolean finish_automatically(void *user)
+{
+    struct fake_agent *agent = user;
+    if (fake_agent_move(agent) && fake_agent_move(agent)->status.state == MOVE_COPYING)
+        fake_agent_finish_pair(agent);
+    return G_SOURCE_REMOVE;
+}
+
+static void post_start(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "POST start"))
+        return;
+    struct fake_move *move = find_move(agent, http_param(request, "id"));
+    if (move->status.state == MOVE_PREPARED)
+        set_state(move, MOVE_COPYING);
+    if (agent->is_automatic)
+        (void)g_idle_add(finish_automatically, agent);
+    http_reply(request, 202, NULL);
+}
+
+static gboolean poll_over(void *user)
+{
+    struct fake_move *move = user;
+    move->poll_timer = 0;
+    answer_poll(move);
+    return G_SOURCE_REMOVE;
+}
+
+static void get_move(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct fake_move *move = find_move(agent, http_param(request, "id"));
+    if (agent->is_mute)
+        return;
+    if (!move) {
+        fail(request, ERR_NOT_FOUND, "move-not-found", "no such move");
+        return;
+    }
+    answer_poll(move);
+    const char *version = http_query(request, "version");
+    move->poll = request;
+    if (!version || move->status.version > g_ascii_strtoull(version, NULL, 10))
+        answer_poll(move);
+    else
+        move->poll_timer =
+            g_timeout_add((guint)g_ascii_strtoull(http_query(request, "wait_ms"), NULL, 10), poll_over, move);
+}
+
+static void delete_move(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "DELETE"))
+        return;
+    struct fake_move *move = find_move(agent, http_param(request, "id"));
+    if (!move) {
+        fail(request, ERR_NOT_FOUND, "move-not-found", "no such move");
+        return;
+    }
+    answer_poll(move);
+    move->exists = false;
+    http_reply(request, 200, NULL);
+}
+
+static void post_cancel(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "POST cancel"))
+        return;
+    struct fake_move *move = find_move(agent, http_param(request, "id"));
+    if (!move) {
+        fail(request, ERR_NOT_FOUND, "move-not-found", "no such move");
+        return;
+    }
+    if (move->status.state == MOVE_GIVEN || move->status.state == MOVE_DONE) {
+        fail(request, ERR_REFUSED, "too-late-to-cancel", "the VM is given away");
+        return;
+    }
+    if (move->status.state != MOVE_FAILED) {
+        err_set(&move->status.error, ERR_CANCELLED, "cancelled", "cancelled");
+        set_state(move, MOVE_FAILED);
+    }
+    http_reply(request, 200, NULL);
+}
+
+static void post_commit(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "POST commit"))
+        return;
+    agent->got_commit = true;
+    if (!agent->verdict) {
+        fail(request, ERR_NOT_FOUND, "session-unknown", "no journal of this session");
+        return;
+    }
+    char secret[MOVE_SECRET_SIZE * 2 + 1];
+    memset(secret, 'a', sizeof secret - 1);
+    secret[sizeof secret - 1] = '\0';
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "verdict", agent->verdict);
+    json_object_set_string_member(object, "secret", secret);
+    http_reply(request, 200, object);
+}
+
+static void post_verdict(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct err err = {0};
+    JsonObject *body;
+    if (intercept(agent, request, "POST verdict"))
+        return;
+    if (http_body(request, &body, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    agent->got_verdict = true;
+    bool runs_there = !strcmp(json_object_get_string_member(body, "verdict"), "running");
+    http_reply(request, 200, NULL);
+    if (runs_there) {
+        fake_agent_finish_pair(agent);
+        return;
+    }
+    err_set(&fake_agent_move(agent)->status.error, ERR_REFUSED, "resume-failed",
+            "the destination failed to resume");
+    fake_agent_set(agent, MOVE_FAILED);
+}
+
+static const struct http_route routes[] = {
+    {"GET", "/v1/host", HTTP_CLIENT, get_host},
+    {"GET", "/v1/vms", HTTP_CLIENT, get_vms},
+    {"GET", "/v1/vms/{uuid}", HTTP_CLIENT, get_vm},
+    {"PUT", "/v1/vms/{uuid}", HTTP_CLIENT, put_vm},
+    {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, post_check},
+    {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, put_source},
+    {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, put_destination},
+    {"POST", "/v1/moves/{id}/start", HTTP_CLIENT, post_start},
+    {"GET", "/v1/moves/{id}", HTTP_CLIENT, get_move},
+    {"POST", "/v1/moves/{id}/cancel", HTTP_CLIENT, post_cancel},
+    {"POST", "/v1/moves/{id}/commit", HTTP_CLIENT, post_commit},
+    {"POST", "/v1/moves/{id}/verdict", HTTP_CLIENT, post_verdict},
+    {"DELETE", "/v1/moves/{id}", HTTP_CLIENT, delete_move},
+    {NULL},
+};
+
+void fake_agent_start(struct fake_agent *agent)
+{
+    GTlsCertificate *certificate = NULL;
+    GTlsCertificate *ca = NULL;
+    struct err err = {0};
+    if (http_cert_load(agent->certificate_pem, agent->key_pem, &certificate, &err) ||
+        http_cert_load(agent->ca_pem, NULL, &ca, &err))
+        g_error("fake agent %s: %s", agent->name, err.message);
+    struct http_server_config config = {
+        .routes = routes, .user = agent, .certificate = certificate, .client_ca = ca};
+    if (http_server_new(&config, &agent->server, &err) ||
+        http_server_listen(agent->server, "127.0.0.1", agent->port, NULL, &err))
+        g_error("fake agent %s: %s (%s)", agent->name, err.message, err.cause);
+    g_object_unref(certificate);
+    g_object_unref(ca);
+}
+
+void fake_agent_stop(struct fake_agent *agent)
+{
+    for (unsigned i = 0; i < FAKE_MOVES_MAX; i++)
+        answer_poll(&agent->moves[i]);
+    http_server_free(g_steal_pointer(&agent->server));
+}
+
+struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, enum vm_state state)
+{
+    struct vm_status *vm = &agent->vms[agent->n_vms++];
+    *vm = (struct vm_status){.state = state, .epoch = 1, .spec.memory_mib = 64, .spec.cpus = 1};
+    model_uuid_new(vm->spec.uuid);
+    (void)g_strlcpy(vm->spec.name, name, sizeof vm->spec.name);
+    (void)g_strlcpy(vm->accel, "tcg", sizeof vm->accel);
+    (void)g_strlcpy(vm->host, agent->name, sizeof vm->host);
+    return vm;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A fake agent: an HTTPS server with the agent's API and no VM behind it. The test decides how moves go on.
+ * It lives in the test's main loop.
+ */
+#ifndef TESTS_FAKE_AGENT_H
+#define TESTS_FAKE_AGENT_H
+
+#include <stdbool.h>
+
+#include "http/http.h"
+#include "model/move.h"
+
+struct fake_move {
+    bool exists;
+    struct move_status status;
+    struct http_request *poll; /* a long poll that waits for a change */
+    guint poll_timer;
+};
+
+#define FAKE_MOVES_MAX 8
+struct fake_agent {
+    const char *name;
+    uint16_t port;
+    char *certificate_pem, *key_pem, *ca_pem;
+    struct http_server *server; /* NULL while it is away */
+    struct vm_status vms[4];
+    unsigned n_vms;
+    struct fake_move moves[FAKE_MOVES_MAX];
+    GPtrArray *calls;          /* "POST check", "PUT source", ...: the calls about moves, in order */
+    const char *hold;          /* such a call is held back ... */
+    struct http_request *held; /* ... here */
+    const char *refuse;        /* such a call is refused */
+    bool is_automatic;         /* a start runs through to the end by itself */
+    bool is_mute;              /* moves are not answered at all */
+    const char *verdict;       /* answer to POST commit; NULL: the session is not known */
+    bool got_commit, got_verdict;
+    struct fake_agent *peer;
+    struct move_spec spec; /* of the last PUT */
+};
+
+void fake_agent_start(struct fake_agent *agent);
+void fake_agent_stop(struct fake_agent *agent);
+/* A running VM on this agent. */
+struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, enum vm_state state);
+/* Sets the state of the only open move and wakes the long poll. */
+void fake_agent_set(struct fake_agent *agent, enum move_state state);
+struct fake_move *fake_agent_move(struct fake_agent *agent); /* the first that exists, or NULL */
+bool fake_agent_was_called(const struct fake_agent *agent, const char *call);
+/* The source is done: its VM goes to the peer. */
+void fake_agent_finish_pair(struct fake_agent *source);
+
+#endif

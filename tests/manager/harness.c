@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+/* Not a measure of anything: a test that hangs has failed. */
+#define GIVE_UP_S 60
+
+static uint16_t free_port(void)
+{
+    g_autoptr(GSocketListener) listener = g_socket_listener_new();
+    uint16_t port = g_socket_listener_add_any_inet_port(listener, NULL, NULL);
+    assert_int_not_equal(port, 0);
+    return port;
+}
+
+static gboolean gave_up(void *user)
+{
+    *(bool *)user = true;
+    return G_SOURCE_CONTINUE;
+}
+
+void harness_wait(bool (*condition)(void *user), void *user, const char *what)
+{
+    bool is_over = false;
+    guint timer = g_timeout_add_seconds(GIVE_UP_S, gave_up, &is_over);
+    while (!condition(user) && !is_over)
+        (void)g_main_context_iteration(NULL, TRUE);
+    g_source_remove(timer);
+    if (is_over)
+        fail_msg("waited in vain for %s", what);
+}
+
+/* ---- calls ---- */
+
+static void answered(JsonObject *object, const struct err *err, void *user)
+{
+    struct answer *answer = user;
+    answer->is_done = true;
+    answer->err = *err;
+    answer->object = object ? json_object_ref(object) : NULL;
+}
+
+static bool answer_is_done(void *user)
+{
+    return ((struct answer *)user)->is_done;
+}
+
+struct answer harness_call(struct harness *harness, const char *method, const char *path, const char *body)
+{
+    struct answer answer = {0};
+    JsonObject *object = NULL;
+    if (body)
+        assert_int_equal(model_parse(body, -1, &object, &answer.err), 0);
+    http_client_call(harness->client, method, path, object, 30, NULL, answered, &answer);
+    harness_wait(answer_is_done, &answer, path);
+    return answer;
+}
+
+void answer_clear(struct answer *answer)
+{
+    if (answer->object)
+        json_object_unref(answer->object);
+    answer->object = NULL;
+}
+
+const char *text_of(JsonObject *object, const char *name)
+{
+    return json_object_get_string_member_with_default(object, name, "");
+}
+
+const char *error_id_of(JsonObject *task)
+{
+    JsonNode *error = json_object_get_member(task, "error");
+    return error && JSON_NODE_HOLDS_OBJECT(error) ? text_of(json_node_get_object(error), "id") : "";
+}
+
+/* ---- the manager ---- */
+
+static void die_with_test(void *user)
+{
+    (void)user;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+static void read_token(struct harness *harness, int out)
+{
+    g_autoptr(GIOChannel) channel = g_io_channel_unix_new(out);
+    g_autofree char *line = NULL;
+    g_io_channel_set_close_on_unref(channel, TRUE);
+    if (harness->token)
+        return;
+    (void)g_io_channel_read_line(channel, &line, NULL, NULL, NULL);
+    if (!line || !g_str_has_prefix(line, "admin token: "))
+        fail_msg("the manager printed no token: %s", line ? line : "nothing");
+    harness->token = g_strdup(g_strstrip(line + strlen("admin token: ")));
+}
+
+static bool manager_answers(void *user)
+{
+    struct harness *harness = user;
+    g_autoptr(GSocketClient) client = g_socket_client_new();
+    g_autoptr(GSocketConnection) connection =
+        g_socket_client_connect_to_host(client, "127.0.0.1", harness->port, NULL, NULL);
+    if (!connection)
+        g_usleep(5000); /* nothing tells when another process listens */
+    return connection != NULL;
+}
+
+void harness_start(struct harness *harness)
+{
+    g_autofree char *config = g_build_filename(harness->folder, "manager.conf", NULL);
+    const char *const argv[] = {MANAGER_PROGRAM, "--config", config, NULL};
+    g_autoptr(GError) error = NULL;
+    int out;
+    if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, die_with_test, NULL,
+                                  &harness->pid, NULL, &out, NULL, &error))
+        fail_msg("cannot start the manager: %s", error->message);
+    read_token(harness, out);
+    harness_wait(manager_answers, harness, "the manager to listen");
+}
+
+void harness_kill(struct harness *harness)
+{
+    if (!harness->pid)
+        return;
+    (void)kill(harness->pid, SIGKILL);
+    (void)waitpid(harness->pid, NULL, 0);
+    harness->pid = 0;
+}
+
+static void make_client(struct harness *harness)
+{
+    g_autofree char *ca_path = g_build_filename(harness->folder, "state", "ca.crt", NULL);
+    g_autofree char *base = g_strdup_printf("https://127.0.0.1:%u", harness->port);
+    GTlsCertificate *ca = NULL;
+    struct err err = {0};
+    assert_true(g_file_get_contents(ca_path, &harness->ca_pem, NULL, NULL));
+    assert_int_equal(http_cert_load(harness->ca_pem, NULL, &ca, &err), 0);
+    struct http_client_config config = {
+        .base = base, .token = harness->token, .ca = ca, .expected_name = "godwitd"};
+    assert_int_equal(http_client_new(&config, &harness->client, &err), 0);
+    g_object_unref(ca);
+}
+
+int harness_setup_bare(void **state)
+{
+    struct harness *harness = g_new0(struct harness, 1);
+    *state = harness;
+    harness->folder = g_dir_make_tmp("manager-test-XXXXXX", NULL);
+    harness->port = free_port();
+    g_autofree char *path = g_build_filename(harness->folder, "manager.conf", NULL);
+    g_autofree char *text =
+        g_strdup_printf("[manager]\nstate=%s/state\nlisten=127.0.0.1\nport=%u\nsocket=%s/manager.sock\n",
+                        harness->folder, harness->port, harness->folder);
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    harness_start(harness);
+    make_client(harness);
+    return 0;
+}
+
+/* ---- hosts ---- */
+
+static void enroll(struct harness *harness, struct fake_agent *agent, const char *name)
+{
+    struct err err = {0};
+    agent->name = name;
+    agent->port = free_port();
+    agent->calls = g_ptr_array_new_with_free_func(g_free);
+    agent->is_automatic = true;
+    g_autofree char *add =
+        g_strdup_printf("{\"name\":\"%s\",\"address\":\"127.0.0.1\",\"port\":%u}", name, agent->port);
+    struct answer added = harness_call(harness, "POST", "/v1/hosts", add);
+    assert_false(err_is_set(&added.err));
+    g_autofree char *csr = NULL;
+    assert_int_equal(http_csr_new(name, &csr, &agent->key_pem, &err), 0);
+    g_autofree char *csr_escaped = g_strescape(csr, NULL);
+    g_autofree char *body = g_strdup_printf("{\"token\":\"%s\",\"csr\":\"%s\",\"address\":\"127.0.0.1\"}",
+                                            text_of(added.object, "token"), csr_escaped);
+    struct answer enrolled = harness_call(harness, "POST", "/v1/enroll", body);
+    assert_false(err_is_set(&enrolled.err));
+    agent->certificate_pem = g_strdup(text_of(enrolled.object, "certificate"));
+    agent->ca_pem = g_strdup(text_of(enrolled.object, "ca"));
+    answer_clear(&added);
+    answer_clear(&enrolled);
+    fake_agent_start(agent);
+}
+
+struct expectation {
+    struct harness *harness;
+    const char *path;
+    const char *member;
+    const char *value;
+    JsonObject *object;
+};
+
+static bool is_as_expected(void *user)
+{
+    struct expectation *expectation = user;
+    struct answer answer = harness_call(expectation->harness, "GET", expectation->path, NULL);
+    bool is_so = answer.object && !strcmp(text_of(answer.object, expectation->member), expectation->value);
+    if (is_so)
+        expectation->object = json_object_ref(answer.object);
+    answer_clear(&answer);
+    return is_so;
+}
+
+void harness_wait_connected(struct harness *harness, const char *host)
+{
+    g_autofree char *path = g_strdup_printf("/v1/hosts/%s", host);
+    struct expectation connected = {harness, path, "state", "connected", NULL};
+    harness_wait(is_as_expected, &connected, "a host to be connected");
+    json_object_unref(connected.object);
+}
+
+int harness_setup(void **state)
+{
+    (void)harness_setup_bare(state);
+    struct harness *harness = *state;
+    enroll(harness, &harness->source, "h1");
+    enroll(harness, &harness->destination, "h2");
+    harness->source.peer = &harness->destination;
+    harness->destination.peer = &harness->source;
+    (void)fake_agent_add_vm(&harness->source, "web", VM_RUNNING);
+    struct expectation listed = {harness, "/v1/vms/web", "state", "running", NULL};
+    harness_wait_connected(harness, "h2");
+    harness_wait(is_as_expected, &listed, "the VM to be listed");
+    json_object_unref(listed.object);
+    return 0;
+}
+
+static void clear_agent(struct fake_agent *agent)
+{
+    if (!agent->name)
+        return;
+    fake_agent_stop(agent);
+    g_ptr_array_unref(agent->calls);
+    g_free(agent->certificate_pem);
+    g_free(agent->key_pem);
+    g_free(agent->ca_pem);
+}
+
+static void remove_folder(const char *path)
+{
+    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
+    const char *name;
+    while (folder && (name = g_dir_read_name(folder))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        if (g_file_test(child, G_FILE_TEST_IS_DIR))
+            remove_folder(child);
+        else
+            (void)g_unlink(child);
+    }
+    (void)g_rmdir(path);
+}
+
+int harness_teardown(void **state)
+{
+    struct harness *harness = *state;
+    http_client_free(harness->client);
+    harness_kill(harness);
+    clear_agent(&harness->source);
+    clear_agent(&harness->destination);
+    remove_folder(harness->folder);
+    g_free(harness->folder);
+    g_free(harness->token);
+    g_free(harness->ca_pem);
+    g_free(harness);
+    return 0;
+}
+
+/* ---- tasks ---- */
+
+char *harness_migrate(struct harness *harness)
+{
+    struct answer answer =
+        harness_call(harness, "POST", "/v1/migrations", "{\"vm\":\"web\",\"destination\":\"h2\"}");
+    if (err_is_set(&answer.err))
+        fail_msg("the migration was refused: %s", answer.err.message);
+    char *task = g_strdup(text_of(answer.object, "task"));
+    answer_clear(&answer);
+    return task;
+}
+
+JsonObject *harness_wait_phase(struct harness *harness, const char *task, const char *phase)
+{
+    g_autofree char *path = g_strdup_printf("/v1/tasks/%s", task);
+    struct expectation expectation = {harness, path, "phase", phase, NULL};
+    harness_wait(is_as_expected, &expectation, phase);
+    return expectation.object;
+}
+
+static bool is_final(void *user)
+{
+    struct expectation *expectation = user;
+    struct answer answer = harness_call(expectation->harness, "GET", expectation->path, NULL);
+    const char *state = answer.object ? text_of(answer.object, "state") : "";
+    bool is_so = !strcmp(state, "success") || !strcmp(state, "error") || !strcmp(state, "cancelled");
+    if (is_so)
+        expectation->object = json_object_ref(answer.object);
+    answer_clear(&answer);
+    return is_so;
+}
+
+JsonObject *harness_wait_final(struct harness *harness, const char *task)
+{
+    g_autofree char *path = g_strdup_printf("/v1/tasks/%s", task);
+    struct expectation expectation = {.harness = harness, .path = path};
+    harness_wait(is_final, &expectation, "the end of the task");
+    return expectation.object;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+#include <string.h>
+
+static void bad_input_names_the_field_and_the_cure(void **state)
+{
+    static const struct {
+        const char *method, *path, *body, *id;
+        enum err_code code;
+    } rows[] = {
+        {"POST", "/v1/migrations", "{}", "member-missing", ERR_BAD_REQUEST},
+        {"POST", "/v1/migrations", "{\"vm\":\"web\"}", "member-missing", ERR_BAD_REQUEST},
+        {"POST", "/v1/migrations", "{\"vm\":7,\"destination\":\"h2\"}", "member-type", ERR_BAD_REQUEST},
+        {"POST", "/v1/migrations", "{\"vm\":\"web\",\"destinaton\":\"h2\"}", "unknown-member",
+         ERR_BAD_REQUEST},
+        {"POST", "/v1/migrations", "{\"vm\":\"nope\",\"destination\":\"h2\"}", "vm-not-found", ERR_NOT_FOUND},
+        {"POST", "/v1/migrations", "{\"vm\":\"web\",\"destination\":\"h9\"}", "host-not-found",
+         ERR_NOT_FOUND},
+        {"POST", "/v1/migrations", "{\"vm\":\"web\",\"destination\":\"h1\"}", "same-host", ERR_REFUSED},
+        {"POST", "/v1/migrations", "{\"vm\":\"dark\",\"destination\":\"h2\"}", "vm-is-off", ERR_REFUSED},
+        {"POST", "/v1/migrations",
+         "{\"vm\":\"web\",\"destination\":\"h2\",\"options\":{\"max_downtime_ms\":0}}", "", ERR_BAD_REQUEST},
+        {"POST", "/v1/migrations", "{\"vm\":\"web\",\"destination\":\"h2\",\"options\":[]}", "member-type",
+         ERR_BAD_REQUEST},
+        {"POST", "/v1/hosts", "{\"name\":\"h 3\",\"address\":\"::1\"}", "name", ERR_BAD_REQUEST},
+        {"POST", "/v1/hosts", "{\"name\":\"h3\",\"address\":\"a b\"}", "address", ERR_BAD_REQUEST},
+        {"POST", "/v1/hosts", "{\"name\":\"h3\",\"address\":\"::1\",\"port\":70000}", "port",
+         ERR_BAD_REQUEST},
+        {"POST", "/v1/hosts", "{\"name\":\"h1\",\"address\":\"::1\"}", "host-exists", ERR_REFUSED},
+        {"DELETE", "/v1/hosts/h1", NULL, "host-in-use", ERR_REFUSED},
+        {"POST", "/v1/vms", "{\"host\":\"h1\"}", "member-missing", ERR_BAD_REQUEST},
+        {"POST", "/v1/vms", "{\"host\":\"h1\",\"spec\":{\"name\":\"web\",\"memory_mib\":64,\"cpus\":1}}",
+         "vm-exists", ERR_REFUSED},
+        {"POST", "/v1/vms", "{\"host\":\"h9\",\"spec\":{\"name\":\"new\",\"memory_mib\":64,\"cpus\":1}}",
+         "host-not-found", ERR_NOT_FOUND},
+        {"POST", "/v1/vms/web/stop", "{\"timeout_s\":-1}", "timeout", ERR_BAD_REQUEST},
+        {"GET", "/v1/vms/nope", NULL, "vm-not-found", ERR_NOT_FOUND},
+        {"GET", "/v1/tasks/nope", NULL, "task-not-found", ERR_NOT_FOUND},
+        {"GET", "/v1/tasks?limit=x", NULL, "query", ERR_BAD_REQUEST},
+        {"POST", "/v1/tasks/nope/cancel", NULL, "task-not-found", ERR_NOT_FOUND},
+        {"POST", "/v1/tokens", "{\"name\":\"a b\"}", "name", ERR_BAD_REQUEST},
+        {"DELETE", "/v1/tokens/nobody", NULL, "token-not-found", ERR_NOT_FOUND},
+        {"GET", "/v1/nothing", NULL, "path-not-found", ERR_NOT_FOUND},
+    };
+    struct harness *harness = *state;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct answer answer = harness_call(harness, rows[i].method, rows[i].path, rows[i].body);
+        if (answer.err.code != rows[i].code || (rows[i].id[0] && strcmp(answer.err.id, rows[i].id) != 0))
+            fail_msg("%s %s %s: %s %s %s", rows[i].method, rows[i].path, rows[i].body ? rows[i].body : "",
+                     err_code_name(answer.err.code), answer.err.id, answer.err.message);
+        assert_true(answer.err.message[0]);
+        answer_clear(&answer);
+    }
+    struct answer tasks = harness_call(harness, "GET", "/v1/tasks", NULL);
+    assert_int_equal(json_array_get_length(json_object_get_array_member(tasks.object, "tasks")), 0);
+    answer_clear(&tasks);
+}
+
+static int setup_with_dark_vm(void **state)
+{
+    (void)harness_setup(state);
+    struct harness *harness = *state;
+    (void)fake_agent_add_vm(&harness->source, "dark", VM_OFF);
+    struct answer shown = {0};
+    do {
+        answer_clear(&shown);
+        shown = harness_call(harness, "GET", "/v1/vms/dark", NULL);
+    } while (err_is_set(&shown.err));
+    answer_clear(&shown);
+    return 0;
+}
+
+static char *curl(struct harness *harness, const char *options)
+{
+    g_autofree char *command = g_strdup_printf("curl -s --unix-socket %s/manager.sock -w ' %%{http_code}' %s",
+                                               harness->folder, options);
+    char *text = NULL;
+    assert_true(g_spawn_command_line_sync(command, &text, NULL, NULL, NULL));
+    return text;
+}
+
+static void a_wrong_token_is_refused(void **state)
+{
+    struct harness *harness = *state;
+    g_autofree char *wrong = curl(harness, "-H 'Authorization: Bearer gwt1.00' http://localhost/v1/hosts");
+    assert_true(g_str_has_suffix(wrong, " 401"));
+    g_autofree char *none = curl(harness, "http://localhost/v1/hosts");
+    assert_true(g_str_has_suffix(none, " 401"));
+    assert_null(strstr(none, "\"hosts\""));
+}
+
+static void malformed_json_gets_its_position(void **state)
+{
+    struct harness *harness = *state;
+    g_autofree char *options = g_strdup_printf(
+        "-H 'Authorization: Bearer %s' -d '{\"vm\": web}' http://localhost/v1/migrations", harness->token);
+    g_autofree char *text = curl(harness, options);
+    assert_true(g_str_has_suffix(text, " 400"));
+    assert_non_null(strstr(text, "line 1, position"));
+}
+
+static void the_token_verb_replaces_the_admin_token(void **state)
+{
+    struct harness *harness = *state;
+    g_autofree char *command =
+        g_strdup_printf("%s token --config %s/manager.conf", MANAGER_PROGRAM, harness->folder);
+    g_autofree char *token = NULL;
+    int status;
+    assert_true(g_spawn_command_line_sync(command, &token, NULL, &status, NULL));
+    assert_int_equal(status, 0);
+    g_autofree char *with_new =
+        g_strdup_printf("-H 'Authorization: Bearer %s' http://localhost/v1/about", g_strstrip(token));
+    g_autofree char *with_old =
+        g_strdup_printf("-H 'Authorization: Bearer %s' http://localhost/v1/about", harness->token);
+    g_autofree char *accepted = curl(harness, with_new);
+    g_autofree char *refused = curl(harness, with_old);
+    assert_true(g_str_has_suffix(accepted, " 200"));
+    assert_true(g_str_has_suffix(refused, " 401"));
+    g_autofree char *database = g_build_filename(harness->folder, "state", "manager.db-wal", NULL);
+    g_autofree char *bytes = NULL;
+    gsize size = 0;
+    assert_true(g_file_get_contents(database, &bytes, &size, NULL));
+    assert_true(size > 0);
+    assert_null(memmem(bytes, size, token, strlen(token)));
+}
+
+static void an_enrolment_token_works_once(void **state)
+{
+    struct harness *harness = *state;
+    struct answer added =
+        harness_call(harness, "POST", "/v1/hosts", "{\"name\":\"h.3\",\"address\":\"127.0.0.1\"}");
+    assert_false(err_is_set(&added.err));
+    g_autofree char *csr = NULL;
+    g_autofree char *key = NULL;
+    struct err err = {0};
+    assert_int_equal(http_csr_new("h.3", &csr, &key, &err), 0);
+    g_autofree char *escaped = g_strescape(csr, NULL);
+    g_autofree char *bad =
+        g_strdup_printf("{\"token\":\"%s\",\"csr\":\"nonsense\"}", text_of(added.object, "token"));
+    g_autofree char *good =
+        g_strdup_printf("{\"token\":\"%s\",\"csr\":\"%s\"}", text_of(added.object, "token"), escaped);
+    struct answer answer = harness_call(harness, "POST", "/v1/enroll", bad);
+    assert_true(err_is_set(&answer.err)); /* and the token is still good */
+    answer = harness_call(harness, "POST", "/v1/enroll", good);
+    assert_false(err_is_set(&answer.err));
+    assert_string_equal(text_of(answer.object, "name"), "h.3");
+    answer_clear(&answer);
+    answer = harness_call(harness, "POST", "/v1/enroll", good);
+    assert_int_equal(answer.err.code, ERR_UNAUTHORIZED);
+    assert_string_equal(answer.err.id, "enrolment-token");
+    answer_clear(&added);
+}
+
+static void a_second_move_of_the_vm_is_refused_while_one_runs(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    struct answer second =
+        harness_call(harness, "POST", "/v1/migrations", "{\"vm\":\"web\",\"destination\":\"h2\"}");
+    assert_int_equal(second.err.code, ERR_REFUSED);
+    assert_string_equal(second.err.id, "task-running");
+    assert_non_null(strstr(second.err.message, task));
+    struct answer stop = harness_call(harness, "POST", "/v1/vms/web/stop", NULL);
+    assert_string_equal(stop.err.id, "task-running");
+}
+
+static void the_same_client_key_gives_the_same_task(void **state)
+{
+    struct harness *harness = *state;
+    const char *body = "{\"vm\":\"web\",\"destination\":\"h2\",\"client_key\":\"k1\"}";
+    struct answer first = harness_call(harness, "POST", "/v1/migrations", body);
+    g_autoptr(JsonObject) end = harness_wait_final(harness, text_of(first.object, "task"));
+    struct answer again = harness_call(harness, "POST", "/v1/migrations", body);
+    assert_string_equal(text_of(first.object, "task"), text_of(again.object, "task"));
+    assert_string_equal(text_of(again.object, "state"), "success");
+    answer_clear(&first);
+    answer_clear(&again);
+}
+
+static void moves_over_the_limit_wait_in_order(void **state)
+{
+    static const char *const names[] = {"web", "db", "mail"};
+    struct harness *harness = *state;
+    char *tasks[3];
+    harness->source.is_automatic = false;
+    (void)fake_agent_add_vm(&harness->source, "db", VM_RUNNING);
+    (void)fake_agent_add_vm(&harness->source, "mail", VM_RUNNING);
+    struct answer shown = {0};
+    do {
+        answer_clear(&shown);
+        shown = harness_call(harness, "GET", "/v1/vms/mail", NULL);
+    } while (err_is_set(&shown.err));
+    answer_clear(&shown);
+    for (unsigned i = 0; i < 3; i++) {
+        g_autofree char *body = g_strdup_printf("{\"vm\":\"%s\",\"destination\":\"h2\"}", names[i]);
+        struct answer answer = harness_call(harness, "POST", "/v1/migrations", body);
+        assert_false(err_is_set(&answer.err));
+        tasks[i] = g_strdup(text_of(answer.object, "task"));
+        answer_clear(&answer);
+    }
+    g_autoptr(JsonObject) first = harness_wait_phase(harness, tasks[0], "copy");
+    g_autoptr(JsonObject) second = harness_wait_phase(harness, tasks[1], "copy");
+    g_autoptr(JsonObject) third = harness_wait_phase(harness, tasks[2], "request");
+    assert_string_equal(text_of(third, "state"), "queued");
+    assert_non_null(strstr(text_of(third, "waiting_for"), "h1"));
+    g_autofree char *path = g_strdup_printf("/v1/tasks/%s/cancel", tasks[0]);
+    struct answer cancelled = harness_call(harness, "POST", path, NULL);
+    assert_false(err_is_set(&cancelled.err));
+    answer_clear(&cancelled);
+    g_autoptr(JsonObject) started = harness_wait_phase(harness, tasks[2], "copy");
+    assert_string_equal(text_of(started, "state"), "running");
+    for (unsigned i = 0; i < 3; i++)
+        g_free(tasks[i]);
+}
+
+static void a_new_vm_gets_a_uuid_and_its_own_mac(void **state)
+{
+    struct harness *harness = *state;
+    struct answer answer = harness_call(harness, "POST", "/v1/vms",
+                                        "{\"host\":\"h1\",\"spec\":{\"name\":\"new\",\"memory_mib\":64,"
+                                        "\"cpus\":1,\"nics\":[{\"network\":\"vmnet\"},"
+                                        "{\"network\":\"vmnet\"}]}}");
+    assert_string_equal(answer.err.message, "");
+    struct vm_status vm;
+    assert_int_equal(vm_status_from_json(answer.object, &vm, &answer.err), 0);
+    assert_true(model_uuid_is_valid(vm.spec.uuid));
+    assert_string_equal(vm.host, "h1");
+    assert_true(g_str_has_prefix(vm.spec.nics[0].mac, "52:54:00:"));
+    assert_string_not_equal(vm.spec.nics[0].mac, vm.spec.nics[1].mac);
+    answer_clear(&answer);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(bad_input_names_the_field_and_the_cure, setup_with_dark_vm,
+                                        harness_teardown),
+        cmocka_unit_test_setup_teardown(a_wrong_token_is_refused, harness_setup_bare, harness_teardown),
+        cmocka_unit_test_setup_teardown(malformed_json_gets_its_position, harness_setup_bare,
+                                        harness_teardown),
+        cmocka_unit_test_setup_teardown(the_token_verb_replaces_the_admin_token, harness_setup_bare,
+                                        harness_teardown),
+        cmocka_unit_test_setup_teardown(an_enrolment_token_works_once, harness_setup_bare, harness_teardown),
+        TEST(a_second_move_of_the_vm_is_refused_while_one_runs),
+        TEST(the_same_client_key_gives_the_same_task),
+        TEST(moves_over_the_limit_wait_in_order),
+        TEST(a_new_vm_gets_a_uuid_and_its_own_mac),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "manager/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct scene {
+    struct vm_status vm;
+    struct host_facts source, destination;
+    struct move_options options;
+    struct check_input input;
+    struct err findings[CHECK_FINDINGS_MAX];
+};
+
+static void good_facts(struct host_facts *facts, const char *name)
+{
+    *facts = (struct host_facts){.protocol = 1,
+                                 .migration_enabled = true,
+                                 .migration_port = 8000,
+                                 .memory_free_mib = 1024,
+                                 .n_migration_addresses = 1,
+                                 .n_networks = 1};
+    (void)snprintf(facts->name, sizeof facts->name, "%s", name);
+    (void)snprintf(facts->dirty_source, sizeof facts->dirty_source, "async");
+    (void)snprintf(facts->networks[0].name, sizeof facts->networks[0].name, "vmnet");
+    (void)snprintf(facts->migration_addresses[0], MODEL_ADDRESS_MAX, "198.18.2.11");
+}
+
+static void good_scene(struct scene *scene)
+{
+    *scene = (struct scene){.vm = {.state = VM_RUNNING, .spec = {.memory_mib = 512, .n_nics = 1}}};
+    (void)snprintf(scene->vm.host, sizeof scene->vm.host, "h1");
+    (void)snprintf(scene->vm.spec.name, sizeof scene->vm.spec.name, "web");
+    (void)snprintf(scene->vm.spec.nics[0].network, MODEL_NAME_MAX, "vmnet");
+    good_facts(&scene->source, "h1");
+    good_facts(&scene->destination, "h2");
+    scene->input = (struct check_input){.vm = &scene->vm,
+                                        .source = {"h1", true, &scene->source},
+                                        .destination = {"h2", true, &scene->destination},
+                                        .options = &scene->options,
+                                        .protocol = 1};
+}
+
+static void assert_one(struct scene *scene, const char *id, const char *side)
+{
+    assert_int_equal(check_hosts(&scene->input, scene->findings), 1);
+    assert_string_equal(scene->findings[0].id, id);
+    assert_string_equal(scene->findings[0].side, side);
+    assert_true(scene->findings[0].fix[0]);
+}
+
+static void good_hosts_have_no_findings(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    assert_int_equal(check_request(&scene.input, NULL), 0);
+    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+}
+
+static void each_obstacle_is_named_with_its_side_and_cure(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.input.destination.is_connected = false;
+    assert_one(&scene, "host-disconnected", "destination");
+    good_scene(&scene);
+    scene.destination.migration_enabled = false;
+    assert_one(&scene, "migration-disabled", "destination");
+    good_scene(&scene);
+    scene.source.migration_enabled = false;
+    assert_one(&scene, "migration-disabled", "source");
+    good_scene(&scene);
+    scene.destination.protocol = 2;
+    assert_one(&scene, "protocol-mismatch", "destination");
+    good_scene(&scene);
+    (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
+    assert_one(&scene, "dirty-source-none", "source");
+    good_scene(&scene);
+    scene.destination.n_networks = 0;
+    assert_one(&scene, "network-missing", "destination");
+    good_scene(&scene);
+    (void)snprintf(scene.destination.qemu_problem, sizeof scene.destination.qemu_problem, "not there");
+    assert_one(&scene, "qemu-unusable", "destination");
+}
+
+static void short_memory_is_counted(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.destination.memory_free_mib = 500;
+    assert_one(&scene, "memory-short", "destination");
+    assert_non_null(strstr(scene.findings[0].message, "12 MiB short"));
+    scene.destination.memory_free_mib = 512;
+    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+}
+
+static void a_request_for_the_same_host_or_a_stopped_vm_is_refused(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct err err = {0};
+    good_scene(&scene);
+    scene.input.destination.name = "h1";
+    assert_int_equal(check_request(&scene.input, &err), -1);
+    assert_string_equal(err.id, "same-host");
+    good_scene(&scene);
+    scene.vm.state = VM_OFF;
+    assert_int_equal(check_request(&scene.input, &err), -1);
+    assert_string_equal(err.id, "vm-is-off");
+    assert_non_null(strstr(err.fix, "godwit vm start web"));
+    scene.vm.state = VM_PAUSED;
+    assert_int_equal(check_request(&scene.input, &err), -1);
+    assert_string_equal(err.id, "vm-not-running");
+}
+
+static void addresses_are_paired_by_family(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct move_spec spec = {0};
+    struct err err = {0};
+    good_scene(&scene);
+    scene.destination.n_migration_addresses = 2;
+    (void)snprintf(scene.destination.migration_addresses[0], MODEL_ADDRESS_MAX, "fd00::12");
+    (void)snprintf(scene.destination.migration_addresses[1], MODEL_ADDRESS_MAX, "198.18.2.12");
+    assert_int_equal(check_addresses(&scene.source, &scene.destination, &spec, &err), 0);
+    assert_int_equal(spec.n_addresses, 1);
+    assert_string_equal(spec.addresses[0], "198.18.2.12");
+    assert_string_equal(spec.source_addresses[0], "198.18.2.11");
+    scene.destination.n_migration_addresses = 1;
+    assert_int_equal(check_addresses(&scene.source, &scene.destination, &spec, &err), -1);
+    assert_string_equal(err.id, "migration-addresses");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_hosts_have_no_findings),
+        cmocka_unit_test(each_obstacle_is_named_with_its_side_and_cure),
+        cmocka_unit_test(short_memory_is_counted),
+        cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
+        cmocka_unit_test(addresses_are_paired_by_family),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "store/statement.h"
+
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char *make_path(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("manager-store-XXXXXX", NULL);
+    return g_build_filename(folder, "test.db", NULL);
+}
+
+static void remove_database(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    g_autofree char *wal = g_strconcat(path, "-wal", NULL);
+    g_autofree char *shm = g_strconcat(path, "-shm", NULL);
+    (void)g_unlink(path);
+    (void)g_unlink(wal);
+    (void)g_unlink(shm);
+    (void)g_rmdir(folder);
+}
+
+/* The real first step and one that a later version may bring. */
+static struct schema later(const char *const *steps)
+{
+    return (struct schema){steps, 2};
+}
+
+static void an_upgrade_keeps_what_was_stored(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    struct db *db;
+    struct err err = {0};
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
+    db_close(db);
+    const char *const steps[] = {schema_current.steps[0],
+                                 "ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT 'root';"
+                                 "UPDATE hosts SET address = address || '/' || pool;"};
+    struct schema schema = later(steps);
+    assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
+    sqlite3_stmt *statement;
+    assert_int_equal(statement_start(db, "SELECT address FROM hosts", &statement, &err, ""), 0);
+    assert_int_equal(statement_step(db, statement, &err), 1);
+    assert_string_equal(statement_text(statement, 0), "198.18.1.11/root");
+    db_close(db);
+    /* Once only. */
+    assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
+    db_close(db);
+    remove_database(path);
+}
+
+static void an_upgrade_that_fails_changes_nothing(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    struct db *db;
+    struct err err = {0};
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
+    db_close(db);
+    const char *const steps[] = {schema_current.steps[0], "DELETE FROM hosts; SELECT nothing FROM nowhere;"};
+    struct schema schema = later(steps);
+    assert_int_equal(db_open_schema(path, &schema, &db, &err), -1);
+    assert_non_null(strstr(err.message, "schema step 2"));
+    err_clear(&err);
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), -1);
+    assert_string_equal(err.id, "host-exists");
+    db_close(db);
+    remove_database(path);
+}
+
+static void a_newer_schema_is_refused_and_left_alone(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    struct db *db;
+    struct err err = {0};
+    const char *const steps[] = {schema_current.steps[0], "CREATE TABLE pools (name TEXT);"};
+    struct schema schema = later(steps);
+    assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
+    db_close(db);
+    assert_int_equal(db_open(path, &db, &err), -1);
+    assert_int_equal(err.code, ERR_REFUSED);
+    assert_string_equal(err.id, "schema-too-new");
+    assert_true(err.fix[0]);
+    err_clear(&err);
+    assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
+    db_close(db);
+    remove_database(path);
+}
+
+static void the_file_is_for_its_owner_only(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    struct db *db;
+    struct err err = {0};
+    struct stat found;
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(stat(path, &found), 0);
+    assert_int_equal(found.st_mode & 0777, 0600);
+    db_close(db);
+    remove_database(path);
+}
+
+static void an_enrolment_is_used_once(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    struct db *db;
+    struct err err = {0};
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
+    assert_int_equal(db_enrolment_add(db, "h1", "old", 1, &err), 0);
+    assert_int_equal(db_enrolment_add(db, "h1", "new", 2, &err), 0);
+    assert_int_equal(db_enrolment_use(db, "h1", "old", 3, &err), 0);
+    assert_int_equal(db_enrolment_use(db, "h2", "new", 3, &err), 0);
+    assert_int_equal(db_enrolment_use(db, "h1", "new", 3, &err), 1);
+    assert_int_equal(db_enrolment_use(db, "h1", "new", 4, &err), 0);
+    db_close(db);
+    remove_database(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_upgrade_keeps_what_was_stored),
+        cmocka_unit_test(an_upgrade_that_fails_changes_nothing),
+        cmocka_unit_test(a_newer_schema_is_refused_and_left_alone),
+        cmocka_unit_test(the_file_is_for_its_owner_only),
+        cmocka_unit_test(an_enrolment_is_used_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
