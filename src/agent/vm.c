@@ -42,7 +42,7 @@ static void unregister(struct vm *vm)
 {
     journal_close(vm->journal);
     vm->journal = NULL;
-    (void)g_hash_table_steal(vm->agent->vms, vm->status.spec.uuid);
+    (void)g_hash_table_remove(vm->agent->vms, vm->status.spec.uuid);
     (void)g_idle_add_full(G_PRIORITY_LOW, free_vm, vm, NULL);
 }
 
