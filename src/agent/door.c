@@ -199,16 +199,17 @@ static int start_door(struct door *door, struct err *err)
         return err_sys(err, errno, "socket-failed", "cannot make the control socket of the door");
     auto_fd child_end = ends[1];
     door->control = ends[0];
-    if (spawn_door(door, child_end, err) < 0) {
-        hang_up(door);
-        return -1;
-    }
-    door->watch = g_unix_fd_add(door->control, G_IO_IN | G_IO_HUP, readable, door);
+    /* Before it lives: a connection may wait already, and its ticket must be known when it is accepted. */
     for (GSList *at = door->expected; at; at = at->next) {
         struct err problem;
         if (tell(door, CTL_DOOR_EXPECT, at->data, &problem) < 0)
             log_error(&problem, "the new door does not take a ticket");
     }
+    if (spawn_door(door, child_end, err) < 0) {
+        hang_up(door);
+        return -1;
+    }
+    door->watch = g_unix_fd_add(door->control, G_IO_IN | G_IO_HUP, readable, door);
     return 0;
 }
 

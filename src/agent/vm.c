@@ -67,8 +67,8 @@ int vm_check_free(const struct vm *vm, struct err *err)
 {
     if (!vm->status.move[0])
         return 0;
-    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is being moved by task %s",
-                  vm->status.spec.name, vm->status.move);
+    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is being moved by task %s", vm->status.spec.name,
+                  vm->status.move);
     return err_fix(err, "wait for the task, or cancel it");
 }
 

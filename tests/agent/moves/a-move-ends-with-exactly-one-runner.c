@@ -35,7 +35,7 @@ static void every_fault_after_given_is_settled_by_the_relay(struct lab *lab)
 
 static void cancel_before_given_resumes_and_after_given_is_refused(struct lab *lab)
 {
-    struct move_spec spec;
+    struct move_spec spec = {0};
     struct err why;
     struct err err = {0};
     (void)err_set(&why, ERR_CANCELLED, "cancelled", "the operator asked for it");
@@ -50,6 +50,7 @@ static void cancel_before_given_resumes_and_after_given_is_refused(struct lab *l
     CHECK(!strcmp(status_of(agent_of(lab, true), spec.id).error.id, "cancelled"));
     check_one_runner(lab);
     set_fault(lab, "destination hang-before-cont");
+    spec = (struct move_spec){0};
     start_move(lab, &spec);
     wait_for_state(agent_of(lab, true), spec.id, MOVE_GIVEN);
     CHECK(moves_cancel(agent_of(lab, true), spec.id, &why, &err) < 0);
@@ -63,7 +64,7 @@ static void cancel_before_given_resumes_and_after_given_is_refused(struct lab *l
 
 static void held_vm_refuses_everything_else(struct lab *lab)
 {
-    struct move_spec spec;
+    struct move_spec spec = {0};
     struct prepared second = {0};
     struct answer answer = {0};
     struct err err = {0};

@@ -69,7 +69,7 @@ static const struct scene scenes[] = {
 static void die_in(char **argv)
 {
     struct lab lab = {0};
-    struct move_spec spec;
+    struct move_spec spec = {0};
     const struct scene *scene = &scenes[atoi(argv[1])];
     lab_up(&lab, argv[2], argv[3]);
     g_strlcpy(lab.uuid, argv[4], sizeof lab.uuid);

@@ -95,8 +95,7 @@ struct move_status status_of(struct agent *agent, const char *id)
     return status;
 }
 
-/* The manager's part: prepare both sides, start. */
-void start_move(struct lab *lab, struct move_spec *spec)
+void prepare_move(struct lab *lab, struct move_spec *spec)
 {
     struct prepared prepared = {0};
     memset(spec, 0, sizeof *spec);
@@ -117,7 +116,13 @@ void start_move(struct lab *lab, struct move_spec *spec)
         log_error(&prepared.err, "prepare destination");
     CHECK(!err_is_set(&prepared.err));
     *spec = prepared.answer.spec;
-    prepared.there = false;
+}
+
+void start_move(struct lab *lab, struct move_spec *spec)
+{
+    struct prepared prepared = {0};
+    if (!spec->id[0])
+        prepare_move(lab, spec);
     moves_start_source(agent_of(lab, true), spec, take_prepared, &prepared);
     CHECK(prepared.there && !err_is_set(&prepared.err));
 }
@@ -180,7 +185,7 @@ void check_one_runner(struct lab *lab)
 /* One move with a fault; afterwards lab->source is where the guest is. */
 enum move_state attempt(struct lab *lab, const char *fault, bool relays)
 {
-    struct move_spec spec;
+    struct move_spec spec = {0};
     (void)fprintf(stderr, "---- %s\n", fault[0] ? fault : "no fault");
     set_fault(lab, fault);
     start_move(lab, &spec);

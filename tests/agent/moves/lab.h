@@ -51,7 +51,9 @@ void take_verdict(enum move_verdict kind, const uint8_t secret[MOVE_SECRET_SIZE]
                   void *user);
 
 struct move_status status_of(struct agent *agent, const char *id);
-/* The manager's part: prepare both sides, start. */
+/* The manager's part: both sides prepared (phases 4 and 5); then the copy is started, after preparing if
+ * spec->id is still empty. */
+void prepare_move(struct lab *lab, struct move_spec *spec);
 void start_move(struct lab *lab, struct move_spec *spec);
 /* The manager's relay: COMMIT to the destination, its verdict to the source. */
 void relay(struct lab *lab, const char *id);

@@ -1,14 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two agents, the real door and the real, unprivileged job over loopback: a guest that writes all the time is
- * moved there and back, and proves its memory. */
+ * moved there and back, and proves its memory; also when the doors die in between. */
+#include <glib.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/door.h"
 #include "tests/agent/moves/lab.h"
 
-static void move_and_check_report(struct lab *lab)
+/* Our own children of that name. */
+static void kill_doors(void)
 {
-    struct move_spec spec;
+    GDir *dir = g_dir_open("/proc", 0, NULL);
+    for (const char *name; (name = g_dir_read_name(dir));) {
+        g_autofree char *path = g_strdup_printf("/proc/%s/stat", name);
+        g_autofree char *text = NULL;
+        int parent;
+        if (!g_ascii_isdigit(name[0]) || !g_file_get_contents(path, &text, NULL, NULL))
+            continue;
+        const char *end = strstr(text, "(godwit-door) ");
+        if (end && sscanf(end, "(godwit-door) %*c %d", &parent) == 1 && parent == getpid())
+            CHECK(kill(atoi(name), SIGKILL) == 0);
+    }
+    g_dir_close(dir);
+}
+
+static void wait_for_restarts(struct lab *lab, unsigned at_least)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct ctl_door_counts counts;
+        unsigned n = 0;
+        while (door_counts(lab->host[i]->agent.door, &counts, &n), n < at_least)
+            (void)g_main_context_iteration(NULL, TRUE);
+    }
+}
+
+static void move_and_check_report(struct lab *lab, unsigned doors_die)
+{
+    struct move_spec spec = {0};
+    prepare_move(lab, &spec);
+    if (doors_die) {
+        kill_doors(); /* a ticket waits in one of them */
+        wait_for_restarts(lab, doors_die);
+    }
     start_move(lab, &spec);
     wait_for_state(agent_of(lab, true), spec.id, MOVE_DONE);
     wait_for_state(agent_of(lab, false), spec.id, MOVE_DONE);
@@ -39,7 +74,7 @@ int main(void)
         lab.host[i]->agent.config.job_user = (struct agent_user){HOST_UID + 1, HOST_UID + 1};
     lab_start_guest(&lab);
     for (unsigned i = 0; i < 4; i++)
-        move_and_check_report(&lab);
+        move_and_check_report(&lab, i >= 2 ? i - 1 : 0);
     lab_down(&lab);
     return 0;
 }
