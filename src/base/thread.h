@@ -12,9 +12,13 @@ struct err;
 struct thread {
     pthread_t id; /* valid if started */
     bool started;
+    /* read by the new thread */
+    const char *name;
+    void *(*run)(void *);
+    void *argument;
 };
 
-/* `name` has at most 15 characters. */
+/* `name` has at most 15 characters; it and `thread` stay where they are until thread_join. */
 int thread_start(struct thread *thread, const char *name, void *(*run)(void *), void *argument,
                  struct err *err);
 /* Does nothing for a thread that was not started, or was joined already. */

@@ -77,6 +77,13 @@ void rig_fill(struct rig *rig, uint64_t offset, uint64_t length, uint64_t seed)
     }
 }
 
+/* Guests race with each other, as vCPUs do, hence atomic stores. */
+static void store_words(uint8_t *at, uint64_t n_words, uint64_t value)
+{
+    for (uint64_t i = 0; i < n_words; i++)
+        __atomic_store_n((uint64_t *)(void *)at + i, value, __ATOMIC_RELAXED);
+}
+
 /* Whole pages and single words, half and half; now and then a page of zeros. */
 static void write_somewhere(struct rig_guest *guest)
 {
@@ -84,12 +91,13 @@ static void write_somewhere(struct rig_guest *guest)
     uint64_t choice = rig_random(&guest->seed);
     uint64_t n_pages = guest->length / ENGINE_PAGE_SIZE;
     uint8_t *page = rig->guest + guest->begin + rig_random(&guest->seed) % n_pages * ENGINE_PAGE_SIZE;
+    const uint64_t page_words = ENGINE_PAGE_SIZE / sizeof choice;
     if (choice % 16 == 0)
-        memset(page, 0, ENGINE_PAGE_SIZE);
+        store_words(page, page_words, 0);
     else if (choice % 2)
-        memset(page, (int)(choice >> 8 & 255), ENGINE_PAGE_SIZE);
+        store_words(page, page_words, choice);
     else
-        memcpy(page + (choice >> 8) % (ENGINE_PAGE_SIZE / 8) * 8, &choice, sizeof choice);
+        store_words(page + (choice >> 8) % page_words * sizeof choice, 1, choice);
 }
 
 static void *run_guest(void *argument)
