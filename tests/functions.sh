@@ -106,15 +106,29 @@ observer_start() {
     godwit lab exec client -- "$observer" 198.18.3.10 80 >"$observer_log" &
     observer_pid=$!
     on_exit "kill $observer_pid 2>/dev/null || true"
+    wait_until 10 "the observer" observer_wrote 0
 }
 observer_line() {
     local lines
     lines=$(wc -l <"$observer_log")
     kill -USR1 "$observer_pid"
-    wait_until 5 "the observer's report" test_lines_above "$lines"
+    wait_until 5 "the observer's report" observer_wrote "$lines"
     tail -n 1 "$observer_log"
 }
-test_lines_above() { [ "$(wc -l <"$observer_log")" -gt "$1" ]; }
+observer_wrote() { [ "$(wc -l <"$observer_log")" -gt "$1" ]; }
+# observer_answered COUNT: the open connection has had more than COUNT answers. Keeps the longest gaps of all its calls in gap_kept and gap_new (ms) until
+# one succeeds.
+gap_kept=0 gap_new=0 gaps_done=1
+observer_answered() {
+    local line
+    line=$(observer_line)
+    [ $gaps_done = 0 ] || gap_kept=0 gap_new=0
+    gap_kept=$(jq --argjson so_far $gap_kept '[.gap_kept_ms, $so_far] | max' <<<"$line")
+    gap_new=$(jq --argjson so_far $gap_new '[.gap_new_ms, $so_far] | max' <<<"$line")
+    gaps_done=$([ "$(jq .answers_kept <<<"$line")" -gt "$1" ] && echo 1 || echo 0)
+    [ "$gaps_done" = 1 ]
+}
+guest_says() { godwit lab exec client -- curl -sf -m 10 "http://198.18.3.10/$1"; }
 
 # expect_error CODE-ID COMMAND…: the command must fail with exit 1 and this error id, and say a message
 expect_error() {
