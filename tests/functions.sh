@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # For tests that drive a lab as an operator would. Source it with the build folder as first argument of the test:
 #   . "$(dirname "$0")/../functions.sh" "$1"
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "failed at ${BASH_SOURCE[0]}:$LINENO: $BASH_COMMAND" >&2' ERR
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$1" && pwd)
 export PATH=$build/stage/usr/local/bin:$PATH
@@ -58,6 +59,15 @@ lab_end() {
     godwit lab down --name "$lab_name" >/dev/null
 }
 
+# pids_in NODE PROGRAM: processes of that name (as in /proc/PID/comm) in a namespace of the lab
+pids_in() {
+    local pid
+    for pid in $(ip netns pids "$lab_name-$1"); do
+        if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ]; then
+            echo "$pid"
+        fi
+    done
+}
 console_has() { godwit vm console "$1" --log 2>/dev/null | grep -q -- "$2"; }
 vm_state() { godwit vm show "$1" --json | jq -r .state; }
 vm_host() { godwit vm show "$1" --json | jq -r .host; }
@@ -72,14 +82,17 @@ linux_vm() {
 # checker_vm NAME HOST MEMORY CPUS ACCEL APPEND: the self-checking guest, its memory filled
 checker_vm() {
     godwit vm create "$1" --host "$2" --memory "$3" --cpus "$4" --accel "$5" --kernel "$checker" --append "vcpus=$4 $6" --start
-    wait_until 60 "the guest $1 to be filled" console_has "$1" "CHK filled"
+    wait_until 60 "the guest $1 to be filled and to report" checker_reports "$1"
 }
 # The newest line of the checker's report.
-checker_line() { godwit vm console "$1" --log | grep -a '^CHK t_ms=' | tail -n 1; }
+checker_line() { godwit vm console "$1" --log | sed -n '/^CHK t_ms=/p' | tail -n 1; }
+checker_reports() { [ -n "$(checker_line "$1")" ]; }
 checker_field() { checker_line "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"; }
 # checker_is_whole NAME: it still works, and found nothing wrong, over one more whole sweep of its memory
 checker_is_whole() {
     local name=$1 before bad
+    # After a move the log begins anew on the other host.
+    wait_until 30 "a report of $name" checker_reports "$name"
     before=$(checker_field "$name" sweeps)
     wait_until 120 "one more sweep of $name" checker_swept "$name" $((before + 2))
     bad=$(checker_field "$name" bad)
