@@ -167,6 +167,9 @@ void move_set_state(struct move *move, enum move_state state)
 
 const char *move_phase_now(const struct move *move)
 {
+    /* How far it had come is not in the journal; the manager knows. */
+    if (move->is_recovered)
+        return "";
     if (move->status.switch_start_ms)
         return move_phase_name(PHASE_SWITCH_OVER);
     if (move->status.copy_start_ms || move->job)

@@ -3,10 +3,10 @@
 # Each actor of a move is killed during the copy: exactly one guest runs, its memory is whole, the task says what happened, the next move works.
 . "$(dirname "$0")/../functions.sh" "$1"
 lab_up --hosts 2
-checker_vm vm h1 512 2 tcg "mb=96 rate=20 mode=page"
+checker_vm vm h1 512 2 tcg "mb=64 rate=4 mode=page"
 
 copying() { godwit task show "$1" --json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
-ended() { godwit task show "$1" --json | jq -e '.state | test("success|error|cancelled")' >/dev/null; }
+ended() { godwit task show "$1" --json | jq -e '.state // "" | test("success|error|cancelled")' >/dev/null; }
 one_guest_runs() {
     local running
     wait_until 30 "one VM to run" eval '[ "$(godwit vm show vm --json | jq -r .state)" = running ]'
