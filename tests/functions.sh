@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # For tests that drive a lab as an operator would. Source it with the build folder as first argument of the test:
 #   . "$(dirname "$0")/../functions.sh" "$1"
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "failed at ${BASH_SOURCE[0]}:$LINENO: $BASH_COMMAND" >&2' ERR
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$1" && pwd)
 export PATH=$build/stage/usr/local/bin:$PATH
@@ -58,6 +59,15 @@ lab_end() {
     godwit lab down --name "$lab_name" >/dev/null
 }
 
+# pids_in NODE PROGRAM: processes of that name (as in /proc/PID/comm) in a namespace of the lab
+pids_in() {
+    local pid
+    for pid in $(ip netns pids "$lab_name-$1"); do
+        if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ]; then
+            echo "$pid"
+        fi
+    done
+}
 console_has() { godwit vm console "$1" --log 2>/dev/null | grep -q -- "$2"; }
 vm_state() { godwit vm show "$1" --json | jq -r .state; }
 vm_host() { godwit vm show "$1" --json | jq -r .host; }
@@ -72,14 +82,17 @@ linux_vm() {
 # checker_vm NAME HOST MEMORY CPUS ACCEL APPEND: the self-checking guest, its memory filled
 checker_vm() {
     godwit vm create "$1" --host "$2" --memory "$3" --cpus "$4" --accel "$5" --kernel "$checker" --append "vcpus=$4 $6" --start
-    wait_until 60 "the guest $1 to be filled" console_has "$1" "CHK filled"
+    wait_until 60 "the guest $1 to be filled and to report" checker_reports "$1"
 }
 # The newest line of the checker's report.
-checker_line() { godwit vm console "$1" --log | grep -a '^CHK t_ms=' | tail -n 1; }
+checker_line() { godwit vm console "$1" --log | sed -n '/^CHK t_ms=/p' | tail -n 1; }
+checker_reports() { [ -n "$(checker_line "$1")" ]; }
 checker_field() { checker_line "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"; }
 # checker_is_whole NAME: it still works, and found nothing wrong, over one more whole sweep of its memory
 checker_is_whole() {
     local name=$1 before bad
+    # After a move the log begins anew on the other host.
+    wait_until 30 "a report of $name" checker_reports "$name"
     before=$(checker_field "$name" sweeps)
     wait_until 120 "one more sweep of $name" checker_swept "$name" $((before + 2))
     bad=$(checker_field "$name" bad)
@@ -106,15 +119,29 @@ observer_start() {
     godwit lab exec client -- "$observer" 198.18.3.10 80 >"$observer_log" &
     observer_pid=$!
     on_exit "kill $observer_pid 2>/dev/null || true"
+    wait_until 10 "the observer" observer_wrote 0
 }
 observer_line() {
     local lines
     lines=$(wc -l <"$observer_log")
     kill -USR1 "$observer_pid"
-    wait_until 5 "the observer's report" test_lines_above "$lines"
+    wait_until 5 "the observer's report" observer_wrote "$lines"
     tail -n 1 "$observer_log"
 }
-test_lines_above() { [ "$(wc -l <"$observer_log")" -gt "$1" ]; }
+observer_wrote() { [ "$(wc -l <"$observer_log")" -gt "$1" ]; }
+# observer_answered COUNT: the open connection has had more than COUNT answers. Keeps the longest gaps of all its calls in gap_kept and gap_new (ms) until
+# one succeeds.
+gap_kept=0 gap_new=0 gaps_done=1
+observer_answered() {
+    local line
+    line=$(observer_line)
+    [ $gaps_done = 0 ] || gap_kept=0 gap_new=0
+    gap_kept=$(jq --argjson so_far $gap_kept '[.gap_kept_ms, $so_far] | max' <<<"$line")
+    gap_new=$(jq --argjson so_far $gap_new '[.gap_new_ms, $so_far] | max' <<<"$line")
+    gaps_done=$([ "$(jq .answers_kept <<<"$line")" -gt "$1" ] && echo 1 || echo 0)
+    [ "$gaps_done" = 1 ]
+}
+guest_says() { godwit lab exec client -- curl -sf -m 10 "http://198.18.3.10/$1"; }
 
 # expect_error CODE-ID COMMAND…: the command must fail with exit 1 and this error id, and say a message
 expect_error() {

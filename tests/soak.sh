@@ -51,8 +51,8 @@ for cpus in 1 2; do
     linux_vm web h1 512 $cpus "gw.work=64:30 gw.disk=32" "$disk"
     share=$((moves / 2 + (cpus == 1 ? moves % 2 : 0)))
     move_some web $share
-    bad=$(godwit lab exec client -- curl -sf http://198.18.3.10/work | jq .bad)
-    disk_bad=$(godwit lab exec client -- curl -sf http://198.18.3.10/disk | jq '.bad + .errors')
+    bad=$(guest_says work | jq .bad)
+    disk_bad=$(guest_says disk | jq '.bad + .errors')
     report "linux tcg $cpus vCPU, memory and disk in use" $share $((bad + disk_bad))
     godwit vm stop web --force >/dev/null
     godwit vm rm web >/dev/null

@@ -49,9 +49,8 @@ void cli_print_json(JsonObject *object)
 int cli_fail(struct cli *cli, const struct err *err)
 {
     if (cli->json) {
-        g_autoptr(JsonObject) whole = json_object_new();
-        json_object_set_object_member(whole, "error", model_error_to_json(err));
-        cli_print_json(whole);
+        g_autoptr(JsonObject) document = model_error_to_json(err);
+        cli_print_json(document);
         return CLI_FAILED;
     }
     fprintf(stderr, "error: %s\n", err->message);

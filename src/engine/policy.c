@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/policy.h"
 
+#include <stdbool.h>
+
 #include "base/clock.h"
 
 /* A round that sent less than this says more about latency than about the link: it only shifts the rate by
@@ -51,6 +53,16 @@ uint64_t policy_estimate_ns(const struct policy *policy, uint64_t bytes)
     return ns > UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
 }
 
+/* The guest is expected to go on dirtying as in the round before. */
+static bool is_worth_a_round(const struct policy *policy, const struct policy_round *round)
+{
+    uint64_t next_ns = policy_estimate_ns(policy, round->dirty_bytes);
+    if (next_ns <= POLICY_MOMENT_NS || policy->n_polished >= POLICY_POLISH_ROUNDS || !round->duration_ns)
+        return false;
+    unsigned __int128 next_dirty = (unsigned __int128)round->dirty_bytes * next_ns / round->duration_ns;
+    return next_dirty * 2 <= round->dirty_bytes;
+}
+
 enum policy_answer policy_decide(struct policy *policy, const struct policy_round *round)
 {
     learn_rate(policy, round);
@@ -59,8 +71,12 @@ enum policy_answer policy_decide(struct policy *policy, const struct policy_roun
     uint64_t budget = policy->goal_ns > policy->fixed_ns ? policy->goal_ns - policy->fixed_ns : 0;
     if (budget < policy->goal_ns / 10)
         budget = policy->goal_ns / 10;
-    if (policy_estimate_ns(policy, round->dirty_bytes) <= budget)
-        return POLICY_STOP;
+    if (policy_estimate_ns(policy, round->dirty_bytes) <= budget) {
+        if (!is_worth_a_round(policy, round) || policy->n_rounds >= policy->max_rounds)
+            return POLICY_STOP;
+        policy->n_polished++;
+        return POLICY_CONTINUE;
+    }
     if (policy->n_rounds >= policy->max_rounds)
         return POLICY_GIVE_UP;
     if (policy->rounds_since >= POLICY_PATIENCE_ROUNDS && policy->ns_since >= POLICY_PATIENCE_NS)

@@ -5,6 +5,8 @@
  * - STOP when what is dirty now, at the rate of the latest rounds, is sent within the downtime goal less the
  *   fixed cost of a switch-over. A goal below that fixed cost cannot be met by anybody; then a tenth of the
  *   goal is left for memory, so that the guest is stopped with little dirty rather than never.
+ * - But CONTINUE, a few times, while another round is expected to leave less than half of it and it takes
+ * more than a moment to send: rounds are cheap for the guest, a stop is not.
  * - GIVE_UP after max_rounds, or when the least that was ever dirty has not shrunk by a twentieth for
  *   POLICY_PATIENCE_ROUNDS rounds and POLICY_PATIENCE_NS: a guest that is busy for a moment is waited for.
  * - else CONTINUE.
@@ -17,6 +19,9 @@
 #define POLICY_PATIENCE_ROUNDS 8
 #define POLICY_PATIENCE_NS 5000000000ull
 #define POLICY_MAX_ROUNDS 100
+/* What is sent in less than this is not worth another round. */
+#define POLICY_MOMENT_NS 3000000ull
+#define POLICY_POLISH_ROUNDS 4
 
 enum policy_answer { POLICY_CONTINUE, POLICY_STOP, POLICY_GIVE_UP };
 
@@ -31,6 +36,7 @@ struct policy {
     uint64_t best_bytes;   /* the least dirty after any round */
     uint32_t rounds_since; /* since best_bytes improved */
     uint64_t ns_since;
+    uint32_t n_polished; /* rounds that were added although the rest would have fitted */
 };
 
 struct policy_round {

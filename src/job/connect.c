@@ -67,23 +67,32 @@ static int bind_to(const struct ctl_job_spec *spec, int source, int fd, struct e
     return 0;
 }
 
-static int finish_connect(const struct watch *watch, int fd, const char *name, struct err *err)
+/* errnum 0: no answer at all. */
+static int cannot_connect(const struct ctl_job_spec *spec, const char *name, int errnum, struct err *err)
+{
+    (void)err_set(err, errnum ? ERR_PEER_LOST : ERR_TIMEOUT, "connect-failed",
+                  "the migration network does not lead to the destination: no connection to %s port %u", name,
+                  spec->port);
+    char text[128];
+    (void)err_cause(err, "%s", errnum ? strerror_r(errnum, text, sizeof text) : "no answer within 5 s");
+    return err_fix(err,
+                   "check the link, the addresses in [migration] of both hosts, and that TCP port %u is open",
+                   spec->port);
+}
+
+static int finish_connect(const struct ctl_job_spec *spec, const struct watch *watch, int fd,
+                          const char *name, struct err *err)
 {
     int failure = 0;
     socklen_t size = sizeof failure;
     if (watch_wait(watch, fd, POLLOUT, clock_now_ns() + CONNECT_PATIENCE_NS, name, err) < 0) {
         if (err->code == ERR_TIMEOUT)
-            (void)err_set(err, ERR_TIMEOUT, "connect-failed", "%s did not answer", name);
+            (void)cannot_connect(spec, name, 0, err);
         return -1;
     }
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0)
         failure = errno;
-    if (failure) {
-        (void)err_sys(err, failure, "connect-failed", "cannot connect to %s", name);
-        err->code = ERR_PEER_LOST;
-        return -1;
-    }
-    return 0;
+    return failure ? cannot_connect(spec, name, failure, err) : 0;
 }
 
 int connect_route(const struct ctl_job_spec *spec, const struct connect_route *route,
@@ -99,12 +108,9 @@ int connect_route(const struct ctl_job_spec *spec, const struct connect_route *r
         return err_sys(err, errno, "socket-failed", "cannot make a socket");
     if (connect_tune(fd, err) < 0 || bind_to(spec, route->source, fd, err) < 0)
         return -1;
-    if (connect(fd, (struct sockaddr *)&remote, size) < 0 && errno != EINPROGRESS) {
-        (void)err_sys(err, errno, "connect-failed", "cannot connect to %s", name);
-        err->code = ERR_PEER_LOST;
-        return -1;
-    }
-    if (finish_connect(watch, fd, name, err) < 0)
+    if (connect(fd, (struct sockaddr *)&remote, size) < 0 && errno != EINPROGRESS)
+        return cannot_connect(spec, name, errno, err);
+    if (finish_connect(spec, watch, fd, name, err) < 0)
         return -1;
     *ret_fd = steal_fd(&fd);
     return 0;

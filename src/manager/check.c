@@ -81,7 +81,7 @@ static void one_side(const struct check_input *input, const struct check_host *h
     }
     if (facts->qemu_problem[0]) {
         struct err *err = next(findings);
-        err_set(err, ERR_REFUSED, "qemu-unusable", "QEMU cannot be used on host '%s'", host->name);
+        err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be used on host '%s'", host->name);
         err_cause(err, "%s", facts->qemu_problem);
         err_fix(err, "install QEMU on '%s' or name it in the agent's configuration (qemu=)", host->name);
     }

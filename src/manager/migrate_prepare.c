@@ -100,23 +100,24 @@ struct refreshed {
     unsigned serial;
 };
 
-/* The facts are as fresh as they can be now. A host that did not answer shows as disconnected, or the call
- * fails and is tried again. */
+/* The facts are as fresh as they can be now. A destination that misses one answer may be restarting and is
+ * asked again; one that has missed several is refused at once. */
 static void facts_are_fresh(const struct err *call_err, void *user)
 {
     g_autofree struct refreshed *refreshed = user;
     struct task *task = tasks_find(refreshed->manager, refreshed->task);
     if (!task || task->serial != refreshed->serial)
         return;
+    struct host *destination = inventory_find_host(task->manager->inventory, task->destination_host);
     struct err err = *call_err;
-    if (err_is_set(&err) && try_again(task, &err, migrate_enter_destination_check))
+    bool is_away = destination && destination->state == HOST_DISCONNECTED;
+    if (err_is_set(&err) && !is_away && try_again(task, &err, migrate_enter_destination_check))
         return;
     struct vm_status vm;
-    if (err_is_set(&err) || check_facts(task, &vm, &err)) {
+    if ((err_is_set(&err) && !is_away) || check_facts(task, &vm, &err)) {
         task_fail(task, &err, "destination");
         return;
     }
-    struct host *destination = inventory_find_host(task->manager->inventory, task->destination_host);
     fill_spec(task, &vm, &destination->facts);
     ask_destination(task);
 }

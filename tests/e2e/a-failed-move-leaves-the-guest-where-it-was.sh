@@ -7,11 +7,10 @@ checker_vm vm h1 512 2 tcg "mb=96 rate=20 mode=page"
 
 copying() { godwit task show "$1" --json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
 ended() { godwit task show "$1" --json | jq -e '.state | test("success|error|cancelled")' >/dev/null; }
-pids_in() { ip netns pids "$lab_name-$1" | while read -r pid; do [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] && echo "$pid"; done; }
 one_guest_runs() {
     local running
     wait_until 30 "one VM to run" eval '[ "$(godwit vm show vm --json | jq -r .state)" = running ]'
-    running=$( (pids_in h1 qemu-system-x86; pids_in h2 qemu-system-x86) | wc -l)
+    running=$( (pids_in h1 qemu-system-x86 && pids_in h2 qemu-system-x86) | wc -l)
     [ "$running" = 1 ] || fail "$running QEMU processes after $1"
     checker_is_whole vm
 }

@@ -5,15 +5,18 @@
 lab_up --hosts 2
 checker_vm vm h1 256 1 tcg "mb=32 rate=10"
 pid=$(godwit vm show vm --json | jq .pid)
-agent() { ip netns pids "$lab_name-h1" | while read -r one; do [ "$(cat "/proc/$one/comm" 2>/dev/null)" = godwit-agent ] && echo "$one"; done; }
-old=$(agent)
+old=$(pids_in h1 godwit-agent)
 kill -KILL "$old"
-new_agent() { [ -n "$(agent)" ] && [ "$(agent)" != "$old" ]; }
+new_agent() {
+    local now
+    now=$(pids_in h1 godwit-agent)
+    [ -n "$now" ] && [ "$now" != "$old" ]
+}
 wait_until 20 "a new agent" new_agent
 vm_is_running() { [ "$(vm_state vm)" = running ]; }
 wait_until 20 "the VM to be adopted" vm_is_running
 [ "$(godwit vm show vm --json | jq .pid)" = "$pid" ] || fail "QEMU is another process"
-manager=$(ip netns pids "$lab_name-mgr" | while read -r one; do [ "$(cat "/proc/$one/comm" 2>/dev/null)" = godwitd ] && echo "$one"; done)
+manager=$(pids_in mgr godwitd)
 kill -KILL "$manager"
 answers() { godwit vm ls --json >/dev/null 2>&1; }
 wait_until 20 "a new manager" answers

@@ -23,11 +23,11 @@ expect_error vm-is-off godwit vm migrate off --to h2
 expect_error vm-not-found godwit vm start nosuch
 still_there "wrong names"
 
-expect_error kernel-not-found godwit vm create a --memory 128 --cpus 1 --host h1 --kernel /no/such/kernel --start
-expect_error disk-not-found godwit vm create b --memory 128 --cpus 1 --host h1 --disk /no/such/disk.qcow2 --start
-expect_error memory-too-small-on-host godwit vm create c --memory 1000000 --cpus 1 --host h1 --start
-expect_error bad-field godwit vm create d --memory 7 --cpus 1 --host h1
-expect_error bad-field godwit vm create 'no good' --memory 128 --cpus 1 --host h1
+expect_error boot-file-missing godwit vm create a --memory 128 --cpus 1 --host h1 --kernel /no/such/kernel --start
+expect_error disk-missing godwit vm create b --memory 128 --cpus 1 --host h1 --disk /no/such/disk.qcow2 --start
+expect_error memory-short godwit vm create c --memory 1000000 --cpus 1 --host h1 --start
+expect_error field-out-of-range godwit vm create d --memory 7 --cpus 1 --host h1
+expect_error field-invalid godwit vm create 'no good' --memory 128 --cpus 1 --host h1
 expect_error vm-exists godwit vm create vm --memory 128 --cpus 1 --host h2
 status=0
 godwit vm create e --memory 128 --cpus 1 2>/dev/null || status=$?
@@ -56,14 +56,14 @@ wait_until 20 "h3 to be back" host_is h3 connected
 expect_error qemu-missing godwit vm migrate vm --to h3
 still_there "QEMU missing on the destination"
 ip -n "$lab_name-h2" link set eth-mig down
-expect_error migration-network-unreachable godwit vm migrate vm --to h2
+expect_error connect-failed godwit vm migrate vm --to h2
 still_there "migration network down"
 ip -n "$lab_name-h2" link set eth-mig up
 
 # A second move of a VM that moves.
 first=$(godwit vm migrate vm --to h2 --bandwidth 5 --detach)
-expect_error vm-is-moving godwit vm migrate vm --to h3
-expect_error vm-is-moving godwit vm stop vm
+expect_error task-running godwit vm migrate vm --to h3
+expect_error task-running godwit vm stop vm
 godwit task cancel "$first" >/dev/null
 task_is() { [ "$(godwit task show "$1" --json | jq -r .state)" = "$2" ]; }
 wait_until 10 "the task to be cancelled" task_is "$first" cancelled

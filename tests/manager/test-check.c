@@ -89,7 +89,7 @@ static void each_obstacle_is_named_with_its_side_and_cure(void **state)
     assert_one(&scene, "network-missing", "destination");
     good_scene(&scene);
     (void)snprintf(scene.destination.qemu_problem, sizeof scene.destination.qemu_problem, "not there");
-    assert_one(&scene, "qemu-unusable", "destination");
+    assert_one(&scene, "qemu-missing", "destination");
 }
 
 static void short_memory_is_counted(void **state)

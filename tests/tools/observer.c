@@ -4,8 +4,9 @@
  * open (requests are sent on time, answered or not) and over a new connection each time. Knows the longest
  * time without an answer on either, and whether the counter ever went back.
  *
- * observer ADDRESS PORT: SIGUSR1 prints one line of JSON and starts the gaps anew; SIGTERM or SIGINT prints
- * the last line and ends. "regressions" and "reboots" count over the whole life.
+ * observer ADDRESS PORT: prints one line of JSON when it is ready; SIGUSR1 prints another and starts the gaps
+ * anew; SIGTERM or SIGINT prints the last line and ends. "regressions" and "reboots" count over the whole
+ * life.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -292,6 +293,7 @@ int main(int argc, char **argv)
         perror("observer");
         return 1;
     }
+    report(&observer); /* signals are taken from here on */
     while (observe(&observer, timer, signals))
         continue;
     return observer.regressions || observer.reboots ? 1 : 0;

@@ -25,7 +25,25 @@ static void stops_when_the_rest_fits_the_goal_less_fixed_costs(void **state)
     policy_init(&policy, 100 * NS_PER_MS, 40 * NS_PER_MS, 0);
     assert_int_equal(after(&policy, GB, 1000, 61 * MB), POLICY_CONTINUE);
     policy_init(&policy, 100 * NS_PER_MS, 40 * NS_PER_MS, 0);
-    assert_int_equal(after(&policy, GB, 1000, 60 * MB), POLICY_STOP);
+    assert_int_equal(after(&policy, 60 * MB, 60, 60 * MB), POLICY_STOP);
+}
+
+static void runs_another_round_while_it_halves_the_rest(void **state)
+{
+    (void)state;
+    struct policy policy;
+    policy_init(&policy, 100 * NS_PER_MS, 0, 0);
+    assert_int_equal(after(&policy, GB, 1000, 60 * MB), POLICY_CONTINUE);
+    assert_int_equal(after(&policy, 60 * MB, 60, 4 * MB), POLICY_CONTINUE);
+    assert_int_equal(after(&policy, 4 * MB, 4, MB), POLICY_STOP);
+    /* But not for ever. */
+    policy_init(&policy, 100 * NS_PER_MS, 0, 0);
+    for (unsigned i = 0; i < POLICY_POLISH_ROUNDS; i++)
+        assert_int_equal(after(&policy, GB, 1000, 50 * MB), POLICY_CONTINUE);
+    assert_int_equal(after(&policy, GB, 1000, 50 * MB), POLICY_STOP);
+    /* And not after the last round. */
+    policy_init(&policy, 100 * NS_PER_MS, 0, 1);
+    assert_int_equal(after(&policy, GB, 1000, 50 * MB), POLICY_STOP);
 }
 
 static void leaves_a_tenth_when_the_goal_is_below_the_fixed_cost(void **state)
@@ -34,7 +52,8 @@ static void leaves_a_tenth_when_the_goal_is_below_the_fixed_cost(void **state)
     struct policy policy;
     policy_init(&policy, 100 * NS_PER_MS, 400 * NS_PER_MS, 0);
     assert_int_equal(after(&policy, GB, 1000, 11 * MB), POLICY_CONTINUE);
-    assert_int_equal(after(&policy, GB, 1000, 10 * MB), POLICY_STOP);
+    policy_init(&policy, 100 * NS_PER_MS, 400 * NS_PER_MS, 0);
+    assert_int_equal(after(&policy, 10 * MB, 10, 10 * MB), POLICY_STOP);
 }
 
 static void stops_at_once_when_nothing_is_dirty(void **state)
@@ -115,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stops_when_the_rest_fits_the_goal_less_fixed_costs),
+        cmocka_unit_test(runs_another_round_while_it_halves_the_rest),
         cmocka_unit_test(leaves_a_tenth_when_the_goal_is_below_the_fixed_cost),
         cmocka_unit_test(stops_at_once_when_nothing_is_dirty),
         cmocka_unit_test(a_tiny_round_does_not_unlearn_the_rate),
