@@ -89,6 +89,16 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
     settled();
 }
 
+/* True if this host will never run it. What is GIVEN may come back. */
+static bool is_foreign(const struct vm *vm)
+{
+    struct journal_entry entry;
+    if (!vm->journal || journal_may_run(vm->journal))
+        return false;
+    journal_read(vm->journal, &entry);
+    return entry.step != JOURNAL_GIVEN;
+}
+
 static void on_ready(struct vm *vm, const struct err *err)
 {
     if (!err_is_set(err)) {
@@ -97,7 +107,7 @@ static void on_ready(struct vm *vm, const struct err *err)
     }
     log_error(err, "VM %s: QEMU %d runs and cannot be adopted", vm->status.spec.name, vm->status.pid);
     vm_set_state(vm, VM_UNKNOWN);
-    if (vm->journal && !journal_may_run(vm->journal))
+    if (is_foreign(vm))
         vm_end(vm, on_end, NULL);
     else
         settled();

@@ -15,6 +15,8 @@
 #define CONT_DEADLINE_MS 30000u
 #define RETRY_MS 1000u
 #define REWRITE_MS 500u
+#define RESUME_PAUSE_MS 100u
+#define RESUME_TRIES 300u
 
 struct call {
     struct move *move; /* a reference */
@@ -23,6 +25,7 @@ struct call {
     uint8_t secret[MOVE_SECRET_SIZE];
     struct err why;
     struct handover_plan plan;
+    unsigned n_resumes; /* source: how often `cont` was asked for */
     handover_done done;
     void *user;
 };
@@ -69,44 +72,30 @@ static const uint8_t *hash_for(const struct journal_entry *entry, enum handover_
 bool handover_verdict(const struct journal_entry *entry, const char *session,
                       struct handover_answer *ret_answer)
 {
+    struct journal_past last;
+    const struct journal_past *const sessions[] = {&last, &entry->past};
+    bool is_known = false;
     memset(ret_answer, 0, sizeof *ret_answer);
-    if (!strcmp(entry->past.session, session) && entry->past.verdict != VERDICT_NONE) {
-        ret_answer->verdict = entry->past.verdict;
-        memcpy(ret_answer->secret, entry->past.secret, MOVE_SECRET_SIZE);
-        return true;
+    journal_last_session(entry, &last);
+    for (unsigned i = 0; i < G_N_ELEMENTS(sessions) && !is_known; i++) {
+        is_known = sessions[i]->verdict != VERDICT_NONE && !strcmp(sessions[i]->session, session);
+        if (is_known) {
+            ret_answer->verdict = sessions[i]->verdict;
+            memcpy(ret_answer->secret, sessions[i]->secret, MOVE_SECRET_SIZE);
+        }
     }
-    if (!entry->is_destination || strcmp(entry->session, session) != 0)
-        return false;
-    const uint8_t *secret = NULL;
-    if (entry->step == JOURNAL_OWNED) {
-        ret_answer->verdict = VERDICT_RUNNING;
-        secret = entry->running;
-    } else if (entry->step == JOURNAL_ABORTED) {
-        ret_answer->verdict = VERDICT_ABORTED;
-        secret = entry->aborted;
-    } else if (entry->step == JOURNAL_RETURNED) {
-        ret_answer->verdict = VERDICT_RETURNED;
-        secret = entry->returned;
-    }
-    if (secret)
-        memcpy(ret_answer->secret, secret, MOVE_SECRET_SIZE);
-    return secret != NULL;
+    explicit_bzero(&last, sizeof last);
+    return is_known;
 }
 
 void handover_new_entry(const struct journal_entry *old, enum journal_step step, const char *session,
                         uint64_t epoch, struct journal_entry *ret_entry)
 {
-    struct handover_answer answer;
     memset(ret_entry, 0, sizeof *ret_entry);
     ret_entry->step = step;
     ret_entry->epoch = epoch;
     g_strlcpy(ret_entry->session, session, sizeof ret_entry->session);
-    ret_entry->past = old->past;
-    if (old->is_destination && handover_verdict(old, old->session, &answer)) {
-        g_strlcpy(ret_entry->past.session, old->session, sizeof ret_entry->past.session);
-        ret_entry->past.verdict = answer.verdict;
-        memcpy(ret_entry->past.secret, answer.secret, MOVE_SECRET_SIZE);
-    }
+    journal_last_session(old, &ret_entry->past);
 }
 
 /* ---- the queue ---- */
@@ -162,10 +151,19 @@ bool handover_is_too_late(const struct move *move)
     return step == JOURNAL_GIVEN || step == JOURNAL_GONE || step == JOURNAL_OWNED;
 }
 
+/* A destination whose guest may still stand keeps the VM until `cont` has worked, QEMU is gone, or its
+ * control connection is given up. */
+static bool must_run_first(const struct move *move)
+{
+    const struct vm *vm = move->vm;
+    return move->entry.step == JOURNAL_OWNED && move->is_recovered && move->is_stopped && vm &&
+           vm->pidfd >= 0 && vm->status.state != VM_UNKNOWN;
+}
+
 static void settle_if_over(struct move *move)
 {
     enum journal_step step = move->entry.step;
-    if (move->is_settled || (step == JOURNAL_OWNED && move->is_recovered && move->is_stopped))
+    if (move->is_settled || must_run_first(move))
         return;
     if (step == JOURNAL_GONE || step == JOURNAL_OWNED)
         move_settle(move, MOVE_DONE);
@@ -216,11 +214,23 @@ static void refuse(struct call *call)
 
 /* ---- acts ---- */
 
+static void run_guest(struct call *call);
+
+static gboolean resume_again(gpointer user)
+{
+    run_guest(user);
+    return G_SOURCE_REMOVE;
+}
+
 static void source_runs_again(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user)
 {
     struct call *call = user;
-    (void)vm;
-    if (result == VM_CONT_FAILED) {
+    /* A control connection that broke is made again. */
+    if (result == VM_CONT_UNKNOWN && vm->pidfd >= 0 && call->n_resumes++ < RESUME_TRIES) {
+        (void)g_timeout_add(RESUME_PAUSE_MS, resume_again, call);
+        return;
+    }
+    if (result != VM_CONT_RUNS) {
         struct err shown = *err;
         log_error(err, "the guest could not be resumed on the source");
         (void)err_prefix(&shown, "the VM is back on the source, but paused");
@@ -238,7 +248,8 @@ static void destination_ran(struct vm *vm, enum vm_cont_result result, const str
         log_error(err, "the guest could not be started on the destination");
         move_set_error(call->move, err);
     } else {
-        call->move->is_stopped = false;
+        call->move->is_stopped = result == VM_CONT_UNKNOWN;
+        call->move->is_recovered |= result == VM_CONT_UNKNOWN;
     }
     call->event = result == VM_CONT_RUNS     ? HANDOVER_CONT_RAN
                   : result == VM_CONT_FAILED ? HANDOVER_CONT_FAILED

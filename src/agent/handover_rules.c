@@ -117,8 +117,9 @@ static struct handover_plan decide_owned(const struct handover_view *view, enum 
     case HANDOVER_COMMIT:
         return view->is_authentic ? (struct handover_plan){JOURNAL_NONE, ACT_RELEASE_VERDICT} : refuse;
     case HANDOVER_CONT_RAN:
-    case HANDOVER_CONT_UNKNOWN:
         return (struct handover_plan){JOURNAL_NONE, ACT_RELEASE_VERDICT};
+    case HANDOVER_CONT_UNKNOWN:
+        return (struct handover_plan){JOURNAL_NONE, view->qemu_lives ? ACT_RETRY : ACT_RELEASE_VERDICT};
     case HANDOVER_CONT_FAILED:
         if (view->cont_tried)
             return (struct handover_plan){JOURNAL_NONE, ACT_RETRY};

@@ -39,7 +39,7 @@ struct handover_view {
 enum handover_act {
     ACT_NOTHING,         /* success, nothing to do */
     ACT_REFUSE,          /* wrong secret or wrong order */
-    ACT_RETRY,           /* destination: QEMU is there, but the guest does not run yet */
+    ACT_RETRY,           /* destination: the verdict is RUNNING, but QEMU may not run the guest yet: again */
     ACT_RELEASE_READY,   /* destination */
     ACT_RELEASE_COMMIT,  /* source */
     ACT_RELEASE_VERDICT, /* destination: the one that the journal holds */

@@ -70,6 +70,28 @@ bool journal_may_run(const struct journal *journal)
     return step == JOURNAL_OWNED || step == JOURNAL_SENDING || step == JOURNAL_RESUMED;
 }
 
+void journal_last_session(const struct journal_entry *entry, struct journal_past *ret_past)
+{
+    const uint8_t *secret = NULL;
+    enum move_verdict verdict = VERDICT_NONE;
+    if (entry->step == JOURNAL_OWNED) {
+        verdict = VERDICT_RUNNING;
+        secret = entry->running;
+    } else if (entry->step == JOURNAL_ABORTED) {
+        verdict = VERDICT_ABORTED;
+        secret = entry->aborted;
+    } else if (entry->step == JOURNAL_RETURNED) {
+        verdict = VERDICT_RETURNED;
+        secret = entry->returned;
+    }
+    *ret_past = entry->past;
+    if (!secret || !entry->is_destination)
+        return;
+    g_strlcpy(ret_past->session, entry->session, sizeof ret_past->session);
+    ret_past->verdict = verdict;
+    memcpy(ret_past->secret, secret, MOVE_SECRET_SIZE);
+}
+
 static void checksum_of(const struct slot *slot, uint8_t ret_sum[CHECKSUM_SIZE])
 {
     gsize size = CHECKSUM_SIZE;

@@ -62,6 +62,9 @@ void journal_write(struct journal *journal, const struct journal_entry *entry,
                    void (*done)(const struct err *err, void *user), void *user);
 /* The same, blocking, for start-up and for tests; not while a journal_write is under way (ERR_RETRY). */
 int journal_write_sync(struct journal *journal, const struct journal_entry *entry, struct err *err);
+/* What must be said for good of the last session in which this host was a destination: that of *entry if it
+ * has a verdict, else the past one. An entry for anything new takes it along as its `past`. */
+void journal_last_session(const struct journal_entry *entry, struct journal_past *ret_past);
 const char *journal_step_name(enum journal_step step); /* "OWNED", ... as in the model */
 /* True if this host may run the VM's vCPUs according to the last durable entry: OWNED, SENDING or RESUMED. */
 bool journal_may_run(const struct journal *journal);

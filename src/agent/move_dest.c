@@ -14,6 +14,24 @@
 
 static void destination_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
+/* From its first journal entry to its last a move is the only one that may write the VM's journal, also while
+ * there is no shell. */
+static int check_moves(struct agent *agent, const struct move_spec *spec, struct err *err)
+{
+    GHashTableIter iter;
+    gpointer value;
+    if (!agent->moves)
+        return 0;
+    g_hash_table_iter_init(&iter, agent->moves);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct move *move = value;
+        if (!move->is_settled && !strcmp(move->spec.vm.uuid, spec->vm.uuid))
+            return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
+                           move->status.id);
+    }
+    return 0;
+}
+
 /* A VM that this host owns, or may own, never comes in. */
 static int check_journal(struct agent *agent, const struct move_spec *spec, struct err *err)
 {
@@ -36,7 +54,7 @@ static int check_journal(struct agent *agent, const struct move_spec *spec, stru
     if (spec->epoch && spec->epoch <= entry.epoch)
         return err_set(err, ERR_REFUSED, "epoch-too-old", "epoch %llu of VM %s is over; the last was %llu",
                        (unsigned long long)spec->epoch, spec->vm.uuid, (unsigned long long)entry.epoch);
-    return 0;
+    return move_check_session(&entry, spec->id, err);
 }
 
 int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err)
@@ -56,7 +74,7 @@ int destination_check(struct agent *agent, const struct move_spec *spec, struct 
     if (vm)
         return err_set(err, ERR_REFUSED, "vm-exists-here", "host %s already has VM %s", agent->config.name,
                        spec->vm.name);
-    if (check_journal(agent, spec, err) < 0)
+    if (check_moves(agent, spec, err) < 0 || check_journal(agent, spec, err) < 0)
         return -1;
     return vm_check_fits(agent, &spec->vm, spec->accel, true, err);
 }

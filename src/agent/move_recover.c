@@ -30,7 +30,8 @@ static void recover(struct agent *agent, const char *uuid, struct journal *journ
     if (vm) {
         move_take_vm(move, vm);
         move->spec.vm = vm->status.spec;
-        move->is_stopped = vm->status.state == VM_PAUSED || vm->status.state == VM_INCOMING;
+        move->is_stopped =
+            vm->status.state == VM_PAUSED || vm->status.state == VM_INCOMING || entry->step == JOURNAL_GIVEN;
     }
     (void)err_set(&why, ERR_INTERNAL, "agent-restarted", "the agent was restarted during the move");
     if (entry->step != JOURNAL_GIVEN)

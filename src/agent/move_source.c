@@ -34,6 +34,10 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
                       vm_state_name(vm->status.state));
         return err_fix(err, "start the VM; only a running VM can be migrated");
     }
+    if (vm->ending) {
+        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is being stopped", name);
+        return err_fix(err, "wait until it is off; only a running VM can be migrated");
+    }
     if (!strcmp(agent->facts.dirty_source, "none")) {
         (void)err_set(err, ERR_REFUSED, "no-dirty-source", "this host cannot track what a guest writes");
         return err_cause(err, "%s", agent->facts.dirty_detail);
@@ -89,6 +93,12 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
     struct journal_entry old;
     struct journal_entry entry;
     journal_read(journal, &old);
+    if (move_check_session(&old, spec->id, &err) < 0) {
+        journal_close(journal);
+        err_place(&err, move_phase_name(PHASE_SOURCE_CHECK), "source");
+        done(agent, NULL, &err, user);
+        return;
+    }
     handover_new_entry(&old, JOURNAL_SENDING, spec->id, old.epoch + 1, &entry);
     fdio_random(entry.commit, sizeof entry.commit);
     move = move_new(agent, spec, true);

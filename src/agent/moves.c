@@ -84,6 +84,13 @@ int move_open_journal(struct agent *agent, const char *uuid, bool create, struct
     return journal_open(path, ret_journal, err);
 }
 
+int move_check_session(const struct journal_entry *entry, const char *session, struct err *err)
+{
+    if (strcmp(entry->session, session) != 0 && strcmp(entry->past.session, session) != 0)
+        return 0;
+    return err_set(err, ERR_REFUSED, "session-over", "move %s was tried before, and is over", session);
+}
+
 static void qemu_ended(struct vm *vm, void *user)
 {
     struct err err;

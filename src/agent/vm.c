@@ -123,6 +123,7 @@ static int own(struct vm *vm, struct err *err)
                        "VM %s left this host or never was here (journal: %s); it cannot be created again",
                        vm->status.spec.uuid, journal_step_name(entry.step));
     struct journal_entry owned = {.step = JOURNAL_OWNED, .epoch = entry.epoch + 1};
+    journal_last_session(&entry, &owned.past);
     return journal_write_sync(vm->journal, &owned, err);
 }
 
@@ -170,13 +171,30 @@ void vm_forget(struct vm *vm)
     unregister(vm);
 }
 
+/* The source of the move that brought the VM here may not have heard the verdict yet: a journal that holds
+ * one stays, owning nothing. */
+static int leave_journal(struct vm *vm, bool *ret_stays, struct err *err)
+{
+    struct journal_entry last = {0};
+    struct journal_entry left = {.step = JOURNAL_NONE};
+    if (vm->journal)
+        journal_read(vm->journal, &last);
+    journal_last_session(&last, &left.past);
+    left.epoch = last.epoch;
+    *ret_stays = left.past.verdict != VERDICT_NONE;
+    return *ret_stays ? journal_write_sync(vm->journal, &left, err) : 0;
+}
+
 int vm_remove(struct vm *vm, struct err *err)
 {
+    bool journal_stays;
     if (vm_check_free(vm, err) < 0)
         return -1;
-    if (vm->status.state != VM_OFF || vm->process)
+    if (vm->status.state != VM_OFF || vm->process || vm->n_conts)
         return err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s; stop it first", vm->status.spec.name,
                        vm_state_name(vm->status.state));
+    if (leave_journal(vm, &journal_stays, err) < 0)
+        return -1;
     log_info("VM %s (%s): removed", vm->status.spec.name, vm->status.spec.uuid);
     static const char *const files[] = {"console.log", "qemu.log", ""};
     for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
@@ -185,7 +203,8 @@ int vm_remove(struct vm *vm, struct err *err)
     }
     g_autofree char *journal = vm_journal_path(vm->agent, vm->status.spec.uuid);
     vm_forget(vm);
-    remove_file(journal);
+    if (!journal_stays)
+        remove_file(journal);
     return 0;
 }
 

@@ -22,6 +22,7 @@ struct vm {
     int ram_fd;                 /* memfd, or -1; the agent's own reference */
     uint64_t ram_size;          /* bytes */
     bool incoming;              /* started with -incoming, not yet running here */
+    unsigned n_conts;           /* calls of vm_cont under way: they hold the VM */
     bool ending;                /* its end was asked for: not a crash */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
@@ -42,12 +43,13 @@ void vms_load(struct agent *agent, void (*done)(struct agent *agent));
 /* Registers a powered-off VM (config file written atomically) and its journal with OWNED. REFUSED if the uuid
  * exists with another spec; same spec: fine. */
 int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_vm, struct err *err);
-/* REFUSED unless off and not held by a move. */
+/* REFUSED unless off and not held by a move. The journal stays if a source may still ask it for a verdict. */
 int vm_remove(struct vm *vm, struct err *err);
 /* Memory promised to running VMs and shells, MiB. */
 uint64_t vms_memory_mib(struct agent *agent);
 
 /* ---- life ---- */
+/* A VM that stands (its QEMU is there, paused) is continued. */
 void vm_start(struct vm *vm, vm_done done, void *user);
 /* ACPI power button; with force, or after timeout_s, QEMU is ended. */
 void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *user);

@@ -263,7 +263,7 @@ static int begin(struct vm *vm, const char *accel, const struct vm_wait *wait, s
     return 0;
 }
 
-static int may_start(struct vm *vm, struct err *err)
+static int may_run(const struct vm *vm, struct err *err)
 {
     if (!vm->journal)
         return err_set(err, ERR_CORRUPT, "journal-corrupt",
@@ -274,7 +274,14 @@ static int may_start(struct vm *vm, struct err *err)
     if (!journal_may_run(vm->journal))
         return err_set(err, ERR_REFUSED, "vm-not-owned", "this host does not own VM %s",
                        vm->status.spec.name);
-    if (vm->process)
+    return 0;
+}
+
+static int may_start(struct vm *vm, struct err *err)
+{
+    if (may_run(vm, err) < 0)
+        return -1;
+    if (vm->process || vm->n_conts)
         return err_set(err, ERR_REFUSED, "vm-busy", "VM %s is %s", vm->status.spec.name,
                        vm_state_name(vm->status.state));
     return vm_check_fits(vm->agent, &vm->status.spec, "", false, err);
@@ -293,12 +300,33 @@ static int pin_machine(struct vm *vm, struct err *err)
     return vm_config_write(vm, err);
 }
 
+static void on_resumed(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user)
+{
+    struct vm_wait *wait = user;
+    (void)result; /* *err is set unless it runs */
+    vm_wait_end(wait, vm, err);
+    g_free(wait);
+}
+
+static void resume(struct vm *vm, const struct vm_wait *wait)
+{
+    struct err err = {0};
+    if (may_run(vm, &err) < 0)
+        wait->done(vm, &err, wait->user);
+    else
+        vm_cont(vm, CONT_MS, on_resumed, g_memdup2(wait, sizeof *wait));
+}
+
 void vm_start(struct vm *vm, vm_done done, void *user)
 {
     struct err err = {0};
     const struct vm_wait wait = {.done = done, .user = user};
     if (vm->status.state == VM_RUNNING) {
         vm_done_later(vm, done, user);
+        return;
+    }
+    if (vm->process && vm->status.state == VM_PAUSED) {
+        resume(vm, &wait);
         return;
     }
     if (may_start(vm, &err) == 0 && pin_machine(vm, &err) == 0) {

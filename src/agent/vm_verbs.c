@@ -107,6 +107,7 @@ static void cont_end(struct cont *cont, enum vm_cont_result result, const struct
     } else if (result == VM_CONT_FAILED && vm->process && set_taps(vm, false, &note) < 0) {
         log_error(&note, "VM %s does not run and its network port stays up", vm->status.spec.name);
     }
+    vm->n_conts--;
     cont->done(vm, result, &told, cont->user);
     g_free(cont);
 }
@@ -163,7 +164,7 @@ static void cont_try(struct cont *cont)
         (void)err_set(&err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended", vm->status.spec.name);
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else if (set_taps(vm, true, &err) < 0) {
-        cont_end(cont, VM_CONT_FAILED, &err);
+        cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else {
         vm_qmp(vm, "cont", NULL, -1, on_cont, cont);
     }
@@ -184,6 +185,7 @@ void vm_cont(struct vm *vm, unsigned deadline_ms,
     struct cont *cont = g_new0(struct cont, 1);
     *cont = (struct cont){
         .vm = vm, .deadline_ns = clock_now_ns() + deadline_ms * NS_PER_MS, .done = done, .user = user};
+    vm->n_conts++;
     /* A save that was given up must not stop the guest again when it ends by itself. */
     if (vm->process && vm->process->moves.done && !vm->incoming)
         vm_qmp(vm, "migrate_cancel", NULL, -1, on_save_cancelled, vm);
