@@ -33,11 +33,11 @@ static void show_bar(JsonObject *task)
         bar[i] = i < percent * BAR_WIDTH / 100 ? '=' : ' ';
     bar[BAR_WIDTH] = '\0';
     fprintf(stderr, "\r\033[K[%s] %3d %%  %s", bar, percent, cli_string(task, "phase"));
-    double rate = cli_real(task, "rate_mb_s");
+    double rate = cli_real(task, "rate_bytes_s") / 1e6;
     if (rate > 0)
         fprintf(stderr, "  %.0f of %.0f MB  %.0f MB/s  dirty %.0f MB/s",
                 (double)cli_number(task, "bytes_on_wire") / 1e6, (double)cli_number(task, "ram_bytes") / 1e6,
-                rate, cli_real(task, "dirty_mb_s"));
+                rate, cli_real(task, "dirty_bytes_s") / 1e6);
     if (cli_number(task, "eta_ms") > 0)
         fprintf(stderr, "  %.1f s left", (double)cli_number(task, "eta_ms") / 1e3);
     (void)fflush(stderr);
