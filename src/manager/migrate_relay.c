@@ -62,7 +62,7 @@ static void destination_told(struct task *task, JsonObject *object, const struct
         task_call(task, &call, source_told);
         return;
     }
-    bool is_unknown = !err_is_set(err) || err->code == ERR_NOT_FOUND;
+    bool is_unknown = !err_is_set(err) || err->code == ERR_IN_DOUBT || err->code == ERR_NOT_FOUND;
     task->unknown_verdicts = is_unknown ? task->unknown_verdicts + 1 : 0;
     if (task->unknown_verdicts >= UNKNOWN_MAX) {
         end_in_doubt(task);
@@ -75,8 +75,12 @@ static void destination_told(struct task *task, JsonObject *object, const struct
 static void relay(struct task *task)
 {
     const struct task_side *source = &task->source;
-    if (task->is_relaying || !source->is_known || source->status.state != MOVE_GIVEN)
+    if (task->is_relaying || (source->is_known && source->status.state != MOVE_GIVEN))
         return;
+    if (!source->is_known) { /* it was GIVEN, and is being asked again */
+        repeat(task);
+        return;
+    }
     task->is_relaying = true;
     char commit[MOVE_SECRET_SIZE * 2 + 1];
     model_hex(source->status.commit, MOVE_SECRET_SIZE, commit);
