@@ -226,6 +226,19 @@ static void an_unknown_session_is_said_to_be_in_doubt(void **state)
     assert_string_equal(text_of(json_object_get_object_member(document, "error"), "code"), "IN_DOUBT");
 }
 
+static void a_verdict_that_the_source_does_not_believe_is_said_to_be_in_doubt(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    harness->source.refuse = "POST verdict";
+    harness->destination.verdict = "running";
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    fake_agent_set(&harness->source, MOVE_GIVEN);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(text_of(json_object_get_object_member(document, "error"), "code"), "IN_DOUBT");
+}
+
 static bool is_followed(void *user)
 {
     return fake_agent_move(user)->poll != NULL;
@@ -293,6 +306,7 @@ int main(void)
         TEST(commit_and_verdict_are_relayed_when_the_jobs_lost_each_other),
         TEST(a_destination_that_returns_the_vm_ends_the_task_in_error),
         TEST(an_unknown_session_is_said_to_be_in_doubt),
+        TEST(a_verdict_that_the_source_does_not_believe_is_said_to_be_in_doubt),
         TEST(a_source_that_is_silent_for_a_moment_still_gets_its_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
