@@ -222,6 +222,10 @@ static gboolean poll_over(void *user)
 static void get_move(struct http_request *request, void *user)
 {
     struct fake_agent *agent = user;
+    if (agent->hold && !strcmp(agent->hold, "GET")) {
+        agent->held = request;
+        return;
+    }
     struct fake_move *move = find_move(agent, http_param(request, "id"));
     if (agent->is_mute)
         return;
@@ -282,7 +286,7 @@ static void post_commit(struct http_request *request, void *user)
         return;
     agent->got_commit = true;
     if (!agent->verdict) {
-        fail(request, ERR_NOT_FOUND, "session-unknown", "no journal of this session");
+        fail(request, ERR_IN_DOUBT, "session-unknown", "no journal of this session");
         return;
     }
     char secret[MOVE_SECRET_SIZE * 2 + 1];
