@@ -60,6 +60,9 @@ void inventory_note_vm(struct host *host, const struct vm_status *vm);
 /* The host does not have the VM any more. */
 void inventory_forget_vm(struct host *host, const char *uuid);
 
+/* The host holds nothing for that move any more: its VM is free, a shell that waited for it is gone. */
+void inventory_move_over(struct host *host, const char *move);
+
 /* Asks one host now. `done` is called once with err set if it did not answer. */
 void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user);
 

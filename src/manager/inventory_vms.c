@@ -159,3 +159,21 @@ void inventory_forget_vm(struct host *host, const char *uuid)
     json_object_set_string_member(document, "state", "gone");
     events_emit(host->manager->events, "vm", key, document);
 }
+
+void inventory_move_over(struct host *host, const char *move)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        struct vm_status vm = *(const struct vm_status *)value;
+        if (strcmp(vm.move, move) != 0)
+            continue;
+        vm.move[0] = '\0';
+        if (vm.state == VM_INCOMING)
+            inventory_forget_vm(host, vm.spec.uuid);
+        else
+            inventory_note_vm(host, &vm);
+        return; /* a move has one VM, and the iterator is not valid any more */
+    }
+}

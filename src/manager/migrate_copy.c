@@ -17,12 +17,13 @@ static void watch_both(struct task *task)
         migrate_watch(task, &task->destination, look);
 }
 
-/* The share of memory that the destination has. */
+/* What was sent, of that and what is known to be left. Before its first report a side says 0 for both, and
+ * between the hello and the first round there is nothing left either: that is not the end. */
 static double copied_share(const struct move_status *status)
 {
-    if (!status->ram_bytes || status->bytes_left > status->ram_bytes)
+    if (!status->bytes_on_wire || (!status->bytes_left && !status->n_rounds))
         return 0;
-    return 1.0 - (double)status->bytes_left / (double)status->ram_bytes;
+    return (double)status->bytes_on_wire / ((double)status->bytes_on_wire + (double)status->bytes_left);
 }
 
 static void fail_side(struct task *task, const struct task_side *side)

@@ -53,12 +53,21 @@ static void go_to(struct task *task, struct task_side *side, enum end_step next)
     step(task, side);
 }
 
+/* The agent keeps nothing of the move: the cache must not say otherwise until the next poll. */
+static void cleared(struct task *task, struct task_side *side)
+{
+    struct host *host = inventory_find_host(task->manager->inventory, task_side_host(task, side));
+    if (host)
+        inventory_move_over(host, task->id);
+    go_to(task, side, END_CLEAR);
+}
+
 /* What a status means, in every step. */
 static void judge(struct task *task, struct task_side *side, enum end_step otherwise)
 {
     bool is_source = side == &task->source;
     if (side->is_missing) {
-        go_to(task, side, END_CLEAR);
+        cleared(task, side);
     } else if (side->status.state == MOVE_FAILED) {
         consider_error(task, side);
         go_to(task, side, END_FORGET);
@@ -89,7 +98,7 @@ static void told(struct task *task, struct task_side *side, JsonObject *object, 
     if (!err_is_set(err) || err->code == ERR_REFUSED)
         go_to(task, side, END_WAIT);
     else if (err->code == ERR_NOT_FOUND)
-        go_to(task, side, END_CLEAR);
+        cleared(task, side);
     else
         task_side_after(task, side, RETRY_MS, step);
 }
@@ -106,7 +115,7 @@ static void forgot(struct task *task, struct task_side *side, JsonObject *object
 {
     (void)object;
     if (!err_is_set(err) || err->code == ERR_NOT_FOUND)
-        go_to(task, side, END_CLEAR);
+        cleared(task, side);
     else
         task_side_after(task, side, RETRY_MS, step);
 }

@@ -28,9 +28,12 @@ static void destination_forgot(struct task *task, JsonObject *object, const stru
         task_after(task, RETRY_MS, forget_destination);
         return;
     }
+    struct host *host = inventory_find_host(task->manager->inventory, task->destination_host);
     if (!is_done)
         log_error(err, "task %s: host %s keeps its part of the move for now", task->id,
                   task->destination_host);
+    else if (host)
+        inventory_move_over(host, task->id);
     complete(task);
 }
 

@@ -89,6 +89,25 @@ static void in_switch_over_before_it_is_given(void **state)
     assert_cancelled(harness, task);
 }
 
+static bool web_is_held(void *user)
+{
+    struct answer vm = harness_call(user, "GET", "/v1/vms/web", NULL);
+    bool is_held_now = text_of(vm.object, "move")[0] != '\0';
+    answer_clear(&vm);
+    return is_held_now;
+}
+
+static void leaves_a_vm_that_no_task_holds(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    harness_wait(web_is_held, harness, "the manager to see that the task holds the VM");
+    assert_cancelled(harness, task);
+    assert_false(web_is_held(harness));
+}
+
 static void with_a_frozen_destination(void **state)
 {
     struct harness *harness = *state;
@@ -135,6 +154,7 @@ int main(void)
         TEST(in_destination_shell),
         TEST(in_copy),
         TEST(in_switch_over_before_it_is_given),
+        TEST(leaves_a_vm_that_no_task_holds),
         TEST(with_a_frozen_destination),
         TEST(is_refused_after_given),
     };

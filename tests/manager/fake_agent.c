@@ -154,6 +154,20 @@ static void post_check(struct http_request *request, void *user)
         http_reply(request, 200, NULL);
 }
 
+static void hold_vm(struct fake_agent *agent, const char *uuid, const char *move)
+{
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (!strcmp(agent->vms[i].spec.uuid, uuid))
+            (void)g_strlcpy(agent->vms[i].move, move, sizeof agent->vms[i].move);
+}
+
+static void free_vm(struct fake_agent *agent, const char *move)
+{
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (!strcmp(agent->vms[i].move, move))
+            agent->vms[i].move[0] = '\0';
+}
+
 static void prepare(struct fake_agent *agent, struct http_request *request, bool is_source)
 {
     struct err err = {0};
@@ -173,6 +187,8 @@ static void prepare(struct fake_agent *agent, struct http_request *request, bool
     memcpy(move->status.id, agent->spec.id, sizeof agent->spec.id);
     struct move_spec answer = agent->spec;
     answer.epoch = 1;
+    if (is_source)
+        hold_vm(agent, agent->spec.vm.uuid, agent->spec.id);
     memset(is_source ? answer.commit_hash : answer.ticket, 7, MOVE_SECRET_SIZE);
     JsonObject *object = json_object_new();
     json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
@@ -255,6 +271,7 @@ static void delete_move(struct http_request *request, void *user)
     }
     answer_poll(move);
     move->exists = false;
+    free_vm(agent, move->status.id);
     http_reply(request, 200, NULL);
 }
 

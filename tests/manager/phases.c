@@ -41,6 +41,7 @@ static void a_move_goes_through_the_nine_phases_in_order(void **state)
     struct answer vm = harness_call(harness, "GET", "/v1/vms/web", NULL);
     assert_string_equal(text_of(vm.object, "host"), "h2");
     assert_string_equal(text_of(vm.object, "state"), "running");
+    assert_string_equal(text_of(vm.object, "move"), "");
     answer_clear(&vm);
 }
 
@@ -184,6 +185,59 @@ static void the_destinations_own_reason_wins_over_a_lost_peer(void **state)
     assert_null(fake_agent_move(&harness->destination));
 }
 
+struct progress {
+    struct harness *harness;
+    const char *task;
+    gint64 above;
+    gint64 found;
+};
+
+static bool has_progress(void *user)
+{
+    struct progress *progress = user;
+    g_autofree char *path = g_strdup_printf("/v1/tasks/%s", progress->task);
+    struct answer answer = harness_call(progress->harness, "GET", path, NULL);
+    progress->found = json_object_get_int_member(answer.object, "progress");
+    answer_clear(&answer);
+    return progress->found > progress->above;
+}
+
+static bool is_polled(void *user)
+{
+    return ((struct fake_move *)user)->poll != NULL;
+}
+
+/* As often as this is called, the manager sees such a report. */
+static void report(struct harness *harness, uint64_t bytes_on_wire, uint64_t bytes_left)
+{
+    struct fake_move *move = fake_agent_move(&harness->source);
+    harness_wait(is_polled, move, "the manager to ask");
+    move->status.bytes_on_wire = bytes_on_wire;
+    move->status.bytes_left = bytes_left;
+    fake_agent_set(&harness->source, MOVE_COPYING);
+}
+
+static void progress_of_the_copy_follows_what_was_sent(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    report(harness, 0, 0);
+    report(harness, 100, 0); /* the hello; no round has begun */
+    report(harness, 16 << 20, 48 << 20);
+    struct progress progress = {.harness = harness, .task = task, .above = 12};
+    harness_wait(has_progress, &progress, "the copy to make progress");
+    assert_true(progress.found > 25 && progress.found < 35);
+    progress.above = progress.found;
+    report(harness, 64 << 20, 1 << 20);
+    harness_wait(has_progress, &progress, "the copy to make more progress");
+    assert_true(progress.found > 85 && progress.found < 90);
+    fake_agent_finish_pair(&harness->source);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(text_of(document, "state"), "success");
+}
+
 /* ---- the manager as the second path of the handover ---- */
 
 static void commit_and_verdict_are_relayed_when_the_jobs_lost_each_other(void **state)
@@ -303,6 +357,7 @@ int main(void)
         TEST(the_event_stream_shows_each_phase_in_order_and_ends),
         TEST(the_stored_events_tell_the_same_story),
         TEST(the_destinations_own_reason_wins_over_a_lost_peer),
+        TEST(progress_of_the_copy_follows_what_was_sent),
         TEST(commit_and_verdict_are_relayed_when_the_jobs_lost_each_other),
         TEST(a_destination_that_returns_the_vm_ends_the_task_in_error),
         TEST(an_unknown_session_is_said_to_be_in_doubt),
