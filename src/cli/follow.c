@@ -78,7 +78,7 @@ static void ask_to_cancel(const char *id)
     g_autofree char *path = cli_path("/v1/tasks/", id, "/cancel");
     JsonObject *answer = NULL;
     if (cli_connect(&client, &err) == 0 &&
-        http_client_call_sync(client, "POST", path, NULL, 10, &answer, &err) == 0)
+        http_client_call_sync(client, &(struct http_call){"POST", path, NULL, 10}, &answer, &err) == 0)
         fputs("\ncancelling; Ctrl-C again to leave without waiting\n", stderr);
     else
         fprintf(stderr, "\ncannot cancel: %s\n", err.message);
