@@ -299,7 +299,7 @@ static void post_commit(struct http_request *request, void *user)
         return;
     agent->got_commit = true;
     if (!agent->verdict) {
-        fail(request, ERR_NOT_FOUND, "session-unknown", "no journal of this session");
+        fail(request, ERR_IN_DOUBT, "session-unknown", "no journal of this session");
         return;
     }
     char secret[MOVE_SECRET_SIZE * 2 + 1];
