@@ -196,8 +196,8 @@ static void enroll(struct harness *harness, struct fake_agent *agent, const char
     g_autofree char *csr = NULL;
     assert_int_equal(http_csr_new(name, &csr, &agent->key_pem, &err), 0);
     g_autofree char *csr_escaped = g_strescape(csr, NULL);
-    g_autofree char *body = g_strdup_printf("{\"token\":\"%s\",\"csr\":\"%s\",\"address\":\"127.0.0.1\"}",
-                                            text_of(added.object, "token"), csr_escaped);
+    g_autofree char *body =
+        g_strdup_printf("{\"token\":\"%s\",\"csr\":\"%s\"}", text_of(added.object, "token"), csr_escaped);
     struct answer enrolled = harness_call(harness, "POST", "/v1/enroll", body);
     assert_false(err_is_set(&enrolled.err));
     agent->certificate_pem = g_strdup(text_of(enrolled.object, "certificate"));
