@@ -203,6 +203,15 @@ static int read_network(const struct reader *in, const char *group, struct agent
     return 0;
 }
 
+static int refuse_group(const struct reader *in, const char *group)
+{
+    g_auto(GStrv) keys = g_key_file_get_keys(in->file, group, NULL, NULL);
+    const char *key = keys && keys[0] ? keys[0] : "";
+    return err_set(in->err, ERR_BAD_REQUEST, "bad-configuration",
+                   "%s: [%s]%s%s: unknown group, [agent], [migration] and [network NAME] are known", in->path,
+                   group, key[0] ? " " : "", key);
+}
+
 static int read_groups(const struct reader *in, struct agent_config *config)
 {
     g_auto(GStrv) groups = g_key_file_get_groups(in->file, NULL);
@@ -211,8 +220,7 @@ static int read_groups(const struct reader *in, struct agent_config *config)
         if (g_str_has_prefix(groups[i], "network "))
             result = read_network(in, groups[i], config);
         else if (strcmp(groups[i], "agent") != 0 && strcmp(groups[i], "migration") != 0)
-            result = err_set(in->err, ERR_BAD_REQUEST, "bad-configuration", "%s: unknown group [%s]",
-                             in->path, groups[i]);
+            result = refuse_group(in, groups[i]);
         if (result < 0)
             return -1;
     }

@@ -77,8 +77,6 @@ int enroll(const struct agent_config *config, const char *manager_url, const cha
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "token", token);
     json_object_set_string_member(body, "csr", csr);
-    json_object_set_string_member(body, "address", config->listen);
-    json_object_set_int_member(body, "port", config->port);
     int result = http_client_call_sync(client, &(struct http_call){"POST", "/v1/enroll", body, ANSWER_S},
                                        &answer, err);
     http_client_free(client);

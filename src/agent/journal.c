@@ -181,7 +181,9 @@ static int load_slots(struct journal *journal, struct err *err)
     (void)err_set(err, ERR_CORRUPT, "journal-corrupt", "the ownership journal %s has no valid entry",
                   journal->path);
     (void)err_cause(err, "it is not known whether this host owns the VM");
-    return err_fix(err, "make sure that no other host runs the VM, then settle it");
+    return err_fix(
+        err, "leave the VM's QEMU processes as they are and look in 'godwit vm ls' which host has the VM; if "
+             "another one has it, nothing is lost here");
 }
 
 static void journal_unref(struct journal *journal)

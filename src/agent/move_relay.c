@@ -46,7 +46,8 @@ static int answer_from_journal(struct agent *agent, const char *id, const char *
         return err_set(err, ERR_RETRY, "session-settling", "session %s is being settled", id);
     (void)err_set(err, ERR_IN_DOUBT, "session-unknown", "this host knows nothing of session %s of VM %s", id,
                   vm_uuid);
-    return err_fix(err, "make sure that this host does not run the VM, then settle it on the source");
+    return err_fix(err, "end neither host's QEMU; bring this agent back with the state folder it had, its "
+                        "journal says who owns the VM");
 }
 
 void moves_commit(struct agent *agent, const char *id, const char *vm_uuid,

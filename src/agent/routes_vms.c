@@ -93,7 +93,7 @@ void route_vm_put(struct http_request *request, void *user)
         if (!spec.uuid[0])
             g_strlcpy(spec.uuid, uuid, sizeof spec.uuid);
         if (strcmp(spec.uuid, uuid) != 0)
-            (void)err_set(&err, ERR_BAD_REQUEST, "bad-uuid", "uuid: differs from the one in the path");
+            (void)err_set(&err, ERR_BAD_REQUEST, "uuid-invalid", "uuid: differs from the one in the path");
         else if (vm_create(agent, &spec, &vm, &err) == 0) {
             reply_vm(request, vm, is_new ? 201 : 200);
             return;
@@ -136,25 +136,48 @@ void route_vm_start(struct http_request *request, void *user)
         vm_start(vm, on_verb, request);
 }
 
+static int read_stop(struct http_request *request, bool *ret_force, unsigned *ret_timeout_s, struct err *err)
+{
+    JsonObject *body;
+    if (http_body(request, &body, err) < 0)
+        return -1;
+    gint64 timeout_s = STOP_DEFAULT_S;
+    JsonObjectIter iter;
+    const char *name;
+    JsonNode *node;
+    *ret_force = false;
+    json_object_iter_init(&iter, body);
+    while (json_object_iter_next(&iter, &name, &node)) {
+        GType type = json_node_get_value_type(node);
+        if (!strcmp(name, "force") && type == G_TYPE_BOOLEAN)
+            *ret_force = json_node_get_boolean(node);
+        else if (!strcmp(name, "force"))
+            return err_set(err, ERR_BAD_REQUEST, "member-type", "force: must be true or false");
+        else if (!strcmp(name, "timeout_s"))
+            timeout_s = type == G_TYPE_INT64 ? json_node_get_int(node) : 0;
+        else
+            return err_set(err, ERR_BAD_REQUEST, "unknown-member", "%s: members are force and timeout_s",
+                           name);
+    }
+    if (timeout_s < 1 || timeout_s > STOP_MAX_S)
+        return err_set(err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s: must be a whole number from 1 to %d",
+                       STOP_MAX_S);
+    *ret_timeout_s = (unsigned)timeout_s;
+    return 0;
+}
+
 void route_vm_stop(struct http_request *request, void *user)
 {
     struct vm *vm;
-    JsonObject *body;
+    bool force;
+    unsigned timeout_s = 0;
     struct err err = {0};
     if (!route_allowed(request) || !(vm = find_vm(request, user)))
         return;
-    if (http_body(request, &body, &err) < 0) {
+    if (read_stop(request, &force, &timeout_s, &err) < 0)
         http_fail(request, &err);
-        return;
-    }
-    bool force = json_object_get_boolean_member_with_default(body, "force", FALSE);
-    gint64 timeout_s = json_object_get_int_member_with_default(body, "timeout_s", STOP_DEFAULT_S);
-    if (timeout_s < 0 || timeout_s > STOP_MAX_S) {
-        (void)err_set(&err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s: must be from 0 to %d", STOP_MAX_S);
-        http_fail(request, &err);
-        return;
-    }
-    vm_stop(vm, force, (unsigned)timeout_s, on_verb, request);
+    else
+        vm_stop(vm, force, timeout_s, on_verb, request);
 }
 
 /* A cut in the middle of a character is left for the next call. */

@@ -148,7 +148,7 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
                        spec->uuid);
     }
     if (!model_uuid_is_valid(spec->uuid))
-        return err_set(err, ERR_BAD_REQUEST, "bad-uuid", "uuid: a lower-case UUID is needed");
+        return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid: a lower-case UUID is needed");
     vm = vm_new(agent, spec);
     if (own(vm, err) < 0 || vm_config_write(vm, err) < 0) {
         unregister(vm);

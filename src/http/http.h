@@ -85,6 +85,10 @@ struct http_stream *http_stream_open(struct http_request *request,
                                      void (*closed)(struct http_stream *stream, void *user), void *user);
 /* One event; `object` consumed. A client that does not read is cut off after 1 MiB. */
 void http_stream_send(struct http_stream *stream, const char *event, uint64_t id, JsonObject *object);
+/* Calls `written` once, from the main loop, when all that was sent is written; never if the client is lost.
+ */
+void http_stream_when_written(struct http_stream *stream,
+                              void (*written)(struct http_stream *stream, void *user));
 /* Ends and frees the stream; `closed` is not called any more. */
 void http_stream_end(struct http_stream *stream);
 

@@ -23,7 +23,8 @@ struct http_stream {
     void *user;
     gsize backlog; /* bytes queued and not written yet */
     bool lost;     /* the client is gone or cut off; `closed` follows */
-    guint hangup_source, ping_source, closed_source;
+    void (*written)(struct http_stream *stream, void *user); /* asked for, or NULL */
+    guint hangup_source, ping_source, closed_source, written_source;
 };
 
 static void clear_source(guint *source)
@@ -38,6 +39,7 @@ static void stream_free(struct http_stream *stream)
     clear_source(&stream->hangup_source);
     clear_source(&stream->ping_source);
     clear_source(&stream->closed_source);
+    clear_source(&stream->written_source);
     (void)g_signal_handlers_disconnect_by_data(stream->msg, stream);
     if (stream->server)
         (void)g_queue_remove(&stream->server->streams, stream);
@@ -87,10 +89,35 @@ static void on_finished(SoupServerMessage *msg, struct http_stream *stream)
     stream->closed_source = g_idle_add(on_closed, stream);
 }
 
+static gboolean on_written(gpointer user)
+{
+    struct http_stream *stream = user;
+    void (*written)(struct http_stream * stream, void *user) = stream->written;
+    stream->written_source = 0;
+    stream->written = NULL;
+    if (!stream->lost)
+        written(stream, stream->user);
+    return G_SOURCE_REMOVE;
+}
+
+static void tell_written(struct http_stream *stream)
+{
+    if (stream->written && !stream->backlog && !stream->written_source)
+        stream->written_source = g_idle_add(on_written, stream);
+}
+
 static void on_wrote(SoupServerMessage *msg, guint size, struct http_stream *stream)
 {
     (void)msg;
     stream->backlog -= MIN(size, stream->backlog);
+    tell_written(stream);
+}
+
+void http_stream_when_written(struct http_stream *stream,
+                              void (*written)(struct http_stream *stream, void *user))
+{
+    stream->written = written;
+    tell_written(stream);
 }
 
 /* Takes `text`. */

@@ -14,7 +14,7 @@ static const char *const known_keys[] = {"state", "listen", "port", "socket", "a
 
 static int refuse(const char *path, const char *key, const char *must, struct err *err)
 {
-    err_set(err, ERR_BAD_REQUEST, "config", "%s: [" GROUP "] %s %s", path, key, must);
+    err_set(err, ERR_BAD_REQUEST, "bad-configuration", "%s: [" GROUP "] %s %s", path, key, must);
     return err_fix(err, "correct the file and start the manager again");
 }
 
@@ -60,6 +60,16 @@ static int read_listen(GKeyFile *file, const char *path, struct manager_config *
 
 static int check_keys(GKeyFile *file, const char *path, struct err *err)
 {
+    g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+    for (char **group = groups; *group; group++) {
+        if (!strcmp(*group, GROUP))
+            continue;
+        g_auto(GStrv) stray = g_key_file_get_keys(file, *group, NULL, NULL);
+        err_set(err, ERR_BAD_REQUEST, "bad-configuration",
+                "%s: [%s]%s%s: unknown group, only [" GROUP "] is known", path, *group,
+                stray && *stray ? " " : "", stray && *stray ? *stray : "");
+        return err_fix(err, "correct the file and start the manager again");
+    }
     g_auto(GStrv) keys = g_key_file_get_keys(file, GROUP, NULL, NULL);
     for (char **key = keys; key && *key; key++)
         if (!g_strv_contains(known_keys, *key))
@@ -74,7 +84,7 @@ int config_read(const char *path, struct manager_config *ret_config, struct err 
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autoptr(GError) error = NULL;
     if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &error)) {
-        err_set(err, ERR_BAD_REQUEST, "config", "cannot read the configuration %s", path);
+        err_set(err, ERR_BAD_REQUEST, "bad-configuration", "cannot read the configuration %s", path);
         err_cause(err, "%s", error->message);
         return err_fix(err, "name the file with --config FILE");
     }

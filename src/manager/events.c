@@ -7,12 +7,15 @@
 #include "base/log.h"
 #include "model/move.h"
 
-#define BACKLOG_MAX 1000
+/* Stored events that are sent at once: far less than a stream may leave unread. */
+#define PAGE 50
 
 struct follower {
     struct events *events;
     struct http_stream *stream;
     char task[MODEL_UUID_SIZE]; /* "" = follows everything */
+    bool is_behind;             /* gets stored events first; `sent` is the id of the last one */
+    uint64_t sent;
 };
 
 struct events {
@@ -85,7 +88,7 @@ void events_emit(struct events *events, const char *kind, const char *subject, J
         log_error(&err, "an event of kind %s was not stored", kind);
     for (guint i = 0; i < events->followers->len; i++) {
         struct follower *follower = g_ptr_array_index(events->followers, i);
-        if (!follower->task[0])
+        if (!follower->task[0] && !follower->is_behind)
             http_stream_send(follower->stream, kind, event.id, event_json(&event, json_object_ref(document)));
     }
 }
@@ -135,19 +138,44 @@ int events_list(struct events *events, uint64_t since, unsigned limit, JsonArray
     return 0;
 }
 
+static void go_on(struct http_stream *stream, void *user);
+
+/* Takes `stored`. The next page follows when the client has taken this one; what is emitted meanwhile is
+ * stored and comes in its turn. An empty page: the follower has all there is and goes live. */
+static void send_page(struct follower *follower, JsonArray *stored)
+{
+    for (guint i = 0; i < json_array_get_length(stored); i++) {
+        JsonObject *event = json_array_get_object_element(stored, i);
+        follower->sent = (uint64_t)json_object_get_int_member(event, "id");
+        http_stream_send(follower->stream, json_object_get_string_member(event, "kind"), follower->sent,
+                         json_object_ref(event));
+    }
+    follower->is_behind = json_array_get_length(stored) > 0;
+    if (follower->is_behind)
+        http_stream_when_written(follower->stream, go_on);
+    json_array_unref(stored);
+}
+
+static void go_on(struct http_stream *stream, void *user)
+{
+    (void)stream;
+    struct follower *follower = user;
+    JsonArray *stored;
+    struct err err = {0};
+    if (!events_list(follower->events, follower->sent, PAGE, &stored, &err)) {
+        send_page(follower, stored);
+        return;
+    }
+    log_error(&err, "a stream of all events ends");
+    end_follower(follower);
+}
+
 void events_follow_all(struct events *events, struct http_request *request, uint64_t since)
 {
     JsonArray *stored;
     struct err err = {0};
-    if (events_list(events, since, BACKLOG_MAX, &stored, &err)) {
+    if (events_list(events, since, PAGE, &stored, &err))
         http_fail(request, &err);
-        return;
-    }
-    struct follower *follower = follow(events, request, "");
-    for (guint i = 0; i < json_array_get_length(stored); i++) {
-        JsonObject *event = json_array_get_object_element(stored, i);
-        http_stream_send(follower->stream, json_object_get_string_member(event, "kind"),
-                         (uint64_t)json_object_get_int_member(event, "id"), json_object_ref(event));
-    }
-    json_array_unref(stored);
+    else
+        send_page(follow(events, request, ""), stored);
 }

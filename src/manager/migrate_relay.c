@@ -29,8 +29,11 @@ static void end_in_doubt(struct task *task)
             "VM '%s' is stopped on host '%s', and host '%s' cannot say whether it took it over",
             task->vm_name, task->source_host, task->destination_host);
     err_cause(&err, "the destination's record of this migration is gone");
-    err_fix(&err, "make sure that '%s' does not run the VM, then: godwit vm settle %s",
-            task->destination_host, task->vm_name);
+    err_fix(
+        &err,
+        "end neither QEMU; bring the agent on '%s' back with the state folder it had, see in 'godwit vm ls' "
+        "and in the logs of both agents (lines with %s) which host has the VM, and start it on no other",
+        task->destination_host, task->vm_uuid);
     err_place(&err, move_phase_name(task->phase), "destination");
     log_error(&err, "task %s ends", task->id);
     task->is_ending = true;
@@ -67,7 +70,8 @@ static void destination_told(struct task *task, JsonObject *object, const struct
         task_call(task, &call, source_told);
         return;
     }
-    bool is_unknown = !err_is_set(err) || err->code == ERR_IN_DOUBT || err->code == ERR_NOT_FOUND;
+    /* Neither the move nor a journal of it is there (IN_DOUBT), or the route itself is not (NOT_FOUND). */
+    bool is_unknown = !err_is_set(err) || err->code == ERR_NOT_FOUND || err->code == ERR_IN_DOUBT;
     task->unknown_verdicts = is_unknown ? task->unknown_verdicts + 1 : 0;
     if (task->unknown_verdicts >= UNKNOWN_MAX) {
         end_in_doubt(task);

@@ -15,26 +15,24 @@
 static int enroll(struct manager *manager, struct http_request *request, JsonObject **ret_object,
                   struct err *err)
 {
-    static const char *const members[] = {"token", "csr", "address", "port", NULL};
+    static const char *const members[] = {"token", "csr", NULL};
     JsonObject *body;
     const char *token;
     const char *csr;
-    const char *address;
     char name[MODEL_NAME_MAX];
     if (routes_body(request, members, &body, err) || routes_text(body, "token", NULL, &token, err) ||
-        routes_text(body, "csr", NULL, &csr, err) || routes_text(body, "address", "", &address, err))
+        routes_text(body, "csr", NULL, &csr, err))
         return -1;
     g_autofree char *certificate = NULL;
     /* A request that cannot be signed must not use the token up: try it with the token's host first. */
     if (auth_enrolment_host(token, name, err))
         return -1;
     struct host *host = inventory_find_host(manager->inventory, name);
-    const char *reached_at = host ? host->address : address;
-    if (authority_sign_host(manager->authority, csr, name, reached_at, &certificate, err) ||
-        auth_enrolment_use(manager, token, name, err))
-        return -1;
     if (!host)
         return err_set(err, ERR_NOT_FOUND, "host-not-found", "host '%s' was removed", name);
+    if (authority_sign_host(manager->authority, csr, name, host->address, &certificate, err) ||
+        auth_enrolment_use(manager, token, name, err))
+        return -1;
     inventory_host_enrolled(host);
     log_info("host %s enrolled", name);
     *ret_object = json_object_new();

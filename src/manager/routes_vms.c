@@ -147,11 +147,12 @@ static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_
     *ret_force = force && json_node_get_boolean(force);
     *ret_timeout_s = STOP_TIMEOUT_DEFAULT_S;
     if (timeout)
-        *ret_timeout_s = json_node_get_value_type(timeout) == G_TYPE_INT64 ? json_node_get_int(timeout) : -1;
-    if (*ret_timeout_s < 0 || *ret_timeout_s > STOP_TIMEOUT_MAX_S)
-        return err_set(err, ERR_BAD_REQUEST, "timeout", "timeout_s must be a number from 0 to %d",
-                       STOP_TIMEOUT_MAX_S);
-    return 0;
+        *ret_timeout_s = json_node_get_value_type(timeout) == G_TYPE_INT64 ? json_node_get_int(timeout) : 0;
+    if (*ret_timeout_s >= 1 && *ret_timeout_s <= STOP_TIMEOUT_MAX_S)
+        return 0;
+    err_set(err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s must be a whole number from 1 to %d",
+            STOP_TIMEOUT_MAX_S);
+    return err_fix(err, "give seconds, or \"force\": true to switch the VM off at once");
 }
 
 void route_vm_stop(struct http_request *request, void *user)
@@ -229,7 +230,8 @@ static int read_create(struct manager *manager, struct http_request *request, st
     if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err))
         return err_prefix(err, "spec");
     if (ret_spec->uuid[0])
-        return err_set(err, ERR_BAD_REQUEST, "uuid", "spec: the uuid is made by the manager: leave it out");
+        return err_set(err, ERR_BAD_REQUEST, "uuid-invalid",
+                       "spec: the uuid is made by the manager: leave it out");
     if (inventory_has_vm_named(manager->inventory, ret_spec->name)) {
         err_set(err, ERR_REFUSED, "vm-exists", "there is a VM with the name '%s' already", ret_spec->name);
         return err_fix(err, "choose another name");

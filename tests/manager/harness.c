@@ -108,14 +108,21 @@ static void read_token(struct harness *harness, int out)
     harness->token = g_strdup(g_strstrip(line + strlen("admin token: ")));
 }
 
+/* Nothing tells when another process listens. */
+#define LOOK_AGAIN_MS 10
+
+static gboolean look_again(void *user)
+{
+    (void)user;
+    return G_SOURCE_CONTINUE;
+}
+
 static bool manager_answers(void *user)
 {
     struct harness *harness = user;
     g_autoptr(GSocketClient) client = g_socket_client_new();
     g_autoptr(GSocketConnection) connection =
         g_socket_client_connect_to_host(client, "127.0.0.1", harness->port, NULL, NULL);
-    if (!connection)
-        g_usleep(5000); /* nothing tells when another process listens */
     return connection != NULL;
 }
 
@@ -129,7 +136,9 @@ void harness_start(struct harness *harness)
                                   &harness->pid, NULL, &out, NULL, &error))
         fail_msg("cannot start the manager: %s", error->message);
     read_token(harness, out);
+    guint timer = g_timeout_add(LOOK_AGAIN_MS, look_again, NULL);
     harness_wait(manager_answers, harness, "the manager to listen");
+    g_source_remove(timer);
 }
 
 void harness_kill(struct harness *harness)
@@ -187,8 +196,8 @@ static void enroll(struct harness *harness, struct fake_agent *agent, const char
     g_autofree char *csr = NULL;
     assert_int_equal(http_csr_new(name, &csr, &agent->key_pem, &err), 0);
     g_autofree char *csr_escaped = g_strescape(csr, NULL);
-    g_autofree char *body = g_strdup_printf("{\"token\":\"%s\",\"csr\":\"%s\",\"address\":\"127.0.0.1\"}",
-                                            text_of(added.object, "token"), csr_escaped);
+    g_autofree char *body =
+        g_strdup_printf("{\"token\":\"%s\",\"csr\":\"%s\"}", text_of(added.object, "token"), csr_escaped);
     struct answer enrolled = harness_call(harness, "POST", "/v1/enroll", body);
     assert_false(err_is_set(&enrolled.err));
     agent->certificate_pem = g_strdup(text_of(enrolled.object, "certificate"));

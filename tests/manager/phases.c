@@ -278,6 +278,7 @@ static void an_unknown_session_is_said_to_be_in_doubt(void **state)
     g_autoptr(JsonObject) document = harness_wait_final(harness, task);
     assert_string_equal(text_of(document, "state"), "error");
     assert_string_equal(text_of(json_object_get_object_member(document, "error"), "code"), "IN_DOUBT");
+    assert_string_equal(error_id_of(document), "ownership-in-doubt");
 }
 
 static void a_verdict_that_the_source_does_not_believe_is_said_to_be_in_doubt(void **state)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/config.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+static void refused(const char *text, const char *words)
+{
+    g_autofree char *folder = g_dir_make_tmp("agent-config-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "test.conf", NULL);
+    struct agent_config config;
+    struct err err = {0};
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    assert_int_equal(config_read(path, &config, &err), -1);
+    assert_string_equal(err.id, "bad-configuration");
+    if (!strstr(err.message, words) || !strstr(err.message, path))
+        fail_msg("'%s' or the file is not in: %s", words, err.message);
+    (void)g_unlink(path);
+    (void)g_rmdir(folder);
+}
+
+static void an_unknown_group_or_key_is_named(void **state)
+{
+    (void)state;
+    refused("[agent]\nname=a\n[migrate]\nenabled=true\n", "[migrate] enabled: unknown group");
+    refused("[agent]\nname=a\n[empty]\n", "[empty]: unknown group");
+    refused("[network a]\nbrigde=b\n", "[network a] brigde");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_unknown_group_or_key_is_named)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
