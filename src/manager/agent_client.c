@@ -37,15 +37,14 @@ static gboolean refuse(void *data)
     return G_SOURCE_REMOVE;
 }
 
-void agent_call(struct host *host, const char *method, const char *path, JsonObject *body, unsigned timeout_s,
-                http_done done, void *user)
+void agent_call(struct host *host, const struct http_call *call, http_done done, void *user)
 {
     if (host->client) {
-        http_client_call(host->client, &(struct http_call){method, path, body, timeout_s, NULL}, done, user);
+        http_client_call(host->client, call, done, user);
         return;
     }
-    if (body)
-        json_object_unref(body);
+    if (call->body)
+        json_object_unref(call->body);
     struct refusal *refusal = g_new0(struct refusal, 1);
     (void)g_strlcpy(refusal->host, host->name, sizeof refusal->host);
     refusal->done = done;

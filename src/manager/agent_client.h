@@ -8,9 +8,8 @@
 
 /* A client that trusts only the host of that name below our CA. */
 int agent_client_new(const struct host *host, struct http_client **ret_client, struct err *err);
-/* `body` is consumed. A host that has not enrolled yet fails with PEER_LOST, from the main loop. When the
- * host is removed its calls end with CANCELLED: callbacks must not keep pointers to it. */
-void agent_call(struct host *host, const char *method, const char *path, JsonObject *body, unsigned timeout_s,
-                http_done done, void *user);
+/* The call's body is consumed. A host that has not enrolled yet fails with PEER_LOST, from the main loop.
+ * When the host is removed its calls end with CANCELLED: callbacks must not keep pointers to it. */
+void agent_call(struct host *host, const struct http_call *call, http_done done, void *user);
 
 #endif

@@ -121,7 +121,7 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
     host->last_seen_ms = clock_wall_ms();
     if (host->last_seen_ms - host->saved_ms > SAVE_INTERVAL_MS)
         save_facts(host);
-    agent_call(host, "GET", "/v1/vms", NULL, ANSWER_TIMEOUT_S, got_vms, question);
+    agent_call(host, &(struct http_call){"GET", "/v1/vms", NULL, ANSWER_TIMEOUT_S}, got_vms, question);
 }
 
 static void ask(struct host *host, bool is_poll, void (*done)(const struct err *err, void *user), void *user)
@@ -132,7 +132,7 @@ static void ask(struct host *host, bool is_poll, void (*done)(const struct err *
     question->is_poll = is_poll;
     question->done = done;
     question->user = user;
-    agent_call(host, "GET", "/v1/host", NULL, ANSWER_TIMEOUT_S, got_facts, question);
+    agent_call(host, &(struct http_call){"GET", "/v1/host", NULL, ANSWER_TIMEOUT_S}, got_facts, question);
 }
 
 void host_poll(struct host *host)

@@ -119,7 +119,7 @@ void route_vm_remove(struct http_request *request, void *user)
     if (find(user, request, true, &vm, &host))
         return;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call(host, "DELETE", path, NULL, CALL_TIMEOUT_S, removed,
+    agent_call(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, removed,
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
@@ -130,7 +130,7 @@ void route_vm_start(struct http_request *request, void *user)
     if (find(user, request, true, &vm, &host))
         return;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
-    agent_call(host, "POST", path, NULL, START_TIMEOUT_S, status_answered,
+    agent_call(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, status_answered,
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
@@ -172,8 +172,8 @@ void route_vm_stop(struct http_request *request, void *user)
     json_object_set_boolean_member(body, "force", force);
     json_object_set_int_member(body, "timeout_s", timeout_s);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/stop", vm.spec.uuid);
-    agent_call(host, "POST", path, body, (unsigned)timeout_s + CALL_TIMEOUT_S, status_answered,
-               forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call(host, &(struct http_call){"POST", path, body, (unsigned)timeout_s + CALL_TIMEOUT_S},
+               status_answered, forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 void route_vm_console(struct http_request *request, void *user)
@@ -190,7 +190,7 @@ void route_vm_console(struct http_request *request, void *user)
         return;
     g_autofree char *path =
         g_strdup_printf("/v1/vms/%s/console?offset=%llu", vm.spec.uuid, (unsigned long long)offset);
-    agent_call(host, "GET", path, NULL, CALL_TIMEOUT_S, passed_on,
+    agent_call(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on,
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
@@ -256,5 +256,6 @@ void route_vm_create(struct http_request *request, void *user)
     struct forward *forward = forward_new(manager, request, host->name, spec.uuid);
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
-    agent_call(host, "PUT", path, vm_spec_to_json(&spec), CALL_TIMEOUT_S, status_answered, forward);
+    agent_call(host, &(struct http_call){"PUT", path, vm_spec_to_json(&spec), CALL_TIMEOUT_S},
+               status_answered, forward);
 }

@@ -252,7 +252,8 @@ static void ask_source(struct task *task, const struct err *why, task_cancelled 
     struct host *host = inventory_find_host(task->manager->inventory, task->source_host);
     g_autofree char *path = g_strdup_printf("/v1/moves/%s/cancel", task->id);
     if (host)
-        agent_call(host, "POST", path, model_error_to_json(why), CANCEL_TIMEOUT_S, source_asked, cancelling);
+        agent_call(host, &(struct http_call){"POST", path, model_error_to_json(why), CANCEL_TIMEOUT_S},
+                   source_asked, cancelling);
     else
         source_asked(NULL, NULL, cancelling);
 }

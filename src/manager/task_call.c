@@ -68,7 +68,8 @@ static void start(struct task *task, const struct task_call_spec *call, struct p
     struct host *host = inventory_find_host(task->manager->inventory, task_side_host(task, call->side));
     g_autofree char *path = g_strconcat("/v1/", call->path, NULL);
     if (host) {
-        agent_call(host, call->method, path, call->body, call->timeout_s, answered, pending);
+        agent_call(host, &(struct http_call){call->method, path, call->body, call->timeout_s}, answered,
+                   pending);
         return;
     }
     if (call->body)

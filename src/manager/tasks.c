@@ -197,7 +197,7 @@ static void cancelled(JsonObject *object, const struct err *err, void *user)
     struct host *host = inventory_find_host(reaping->manager->inventory, reaping->host);
     g_autofree char *path = g_strdup_printf("/v1/moves/%s", reaping->move);
     if (host)
-        agent_call(host, "DELETE", path, NULL, REAP_TIMEOUT_S, forgotten, reaping);
+        agent_call(host, &(struct http_call){"DELETE", path, NULL, REAP_TIMEOUT_S}, forgotten, reaping);
     else
         g_free(reaping);
 }
@@ -219,7 +219,8 @@ void tasks_reap(struct manager *manager, const char *host_name)
         struct err why = {0};
         err_set(&why, ERR_CANCELLED, "task-over", "the task of this move is over");
         g_autofree char *path = g_strdup_printf("/v1/moves/%s/cancel", vm->move);
-        agent_call(host, "POST", path, model_error_to_json(&why), REAP_TIMEOUT_S, cancelled, reaping);
+        agent_call(host, &(struct http_call){"POST", path, model_error_to_json(&why), REAP_TIMEOUT_S},
+                   cancelled, reaping);
     }
 }
 
