@@ -31,12 +31,12 @@ for ((run = 1; run <= runs; run++)); do
         [ $mode = ours ] && downtimes+="$(jq .downtime_ms <<<"$line")"$'\n'
     done
 done
-for mode in plain multifd ours; do
-    middle[${#middle[@]}]=$(printf %s "${totals[$mode]}" | median)
-done
+plain=$(printf %s "${totals[plain]}" | median)
+multifd=$(printf %s "${totals[multifd]}" | median)
+ours=$(printf %s "${totals[ours]}" | median)
 downtime=$(printf %s "$downtimes" | median)
-echo "medians of $runs: QEMU plain ${middle[0]} ms, QEMU multifd ${middle[1]} ms, ours ${middle[2]} ms with $downtime ms of downtime"
-awk -v plain="${middle[0]}" -v multifd="${middle[1]}" -v ours="${middle[2]}" -v downtime="$downtime" 'BEGIN {
+echo "medians of $runs: QEMU plain $plain ms, QEMU multifd $multifd ms, ours $ours ms with $downtime ms of downtime"
+awk -v plain="$plain" -v multifd="$multifd" -v ours="$ours" -v downtime="$downtime" 'BEGIN {
     printf "ratio to plain %.2f, to multifd %.2f\n", ours / plain, ours / multifd
     exit !(ours < plain && ours < multifd && downtime < 50)
 }' || fail "slower than QEMU, or a downtime of 50 ms or more"

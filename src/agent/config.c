@@ -33,31 +33,36 @@ static int check_keys(const struct reader *in, const char *group, const char *co
     return 0;
 }
 
-static int read_text(const struct reader *in, const char *group, const char *key, const char *fallback,
-                     char *ret, size_t size)
+struct text_key {
+    const char *group;
+    const char *name;
+    const char *fallback;
+};
+
+static int read_text(const struct reader *in, const struct text_key *key, char *ret, size_t size)
 {
-    g_autofree char *value = g_key_file_get_string(in->file, group, key, NULL);
-    if (g_strlcpy(ret, value ? value : fallback, size) >= size)
-        return bad(in, group, key, "too long");
+    g_autofree char *value = g_key_file_get_string(in->file, key->group, key->name, NULL);
+    if (g_strlcpy(ret, value ? value : key->fallback, size) >= size)
+        return bad(in, key->group, key->name, "too long");
     return 0;
 }
 
 static int read_path(const struct reader *in, const char *key, const char *fallback, char *ret)
 {
-    if (read_text(in, "agent", key, fallback, ret, MODEL_PATH_MAX) < 0)
+    if (read_text(in, &(struct text_key){"agent", key, fallback}, ret, MODEL_PATH_MAX) < 0)
         return -1;
     if (ret[0] && ret[0] != '/')
         return bad(in, "agent", key, "must be an absolute path");
     return 0;
 }
 
-static int read_number(const struct reader *in, const char *group, const char *key, uint64_t fallback,
-                       uint64_t max, uint64_t *ret)
+/* *value holds the default before and the setting after. */
+static int read_number(const struct reader *in, const char *group, const char *key, uint64_t max,
+                       uint64_t *value)
 {
-    g_autofree char *value = g_key_file_get_string(in->file, group, key, NULL);
+    g_autofree char *setting = g_key_file_get_string(in->file, group, key, NULL);
     char text[64];
-    *ret = fallback;
-    if (!value || g_ascii_string_to_unsigned(value, 10, 0, max, ret, NULL))
+    if (!setting || g_ascii_string_to_unsigned(setting, 10, 0, max, value, NULL))
         return 0;
     (void)snprintf(text, sizeof text, "must be a whole number from 0 to %llu", (unsigned long long)max);
     return bad(in, group, key, text);
@@ -65,8 +70,8 @@ static int read_number(const struct reader *in, const char *group, const char *k
 
 static int read_port(const struct reader *in, const char *group, uint16_t fallback, uint16_t *ret)
 {
-    uint64_t value;
-    if (read_number(in, group, "port", fallback, UINT16_MAX, &value) < 0)
+    uint64_t value = fallback;
+    if (read_number(in, group, "port", UINT16_MAX, &value) < 0)
         return -1;
     *ret = (uint16_t)value;
     return value ? 0 : bad(in, group, "port", "must be from 1 to 65535");
@@ -77,7 +82,7 @@ static int read_user(const struct reader *in, const char *key, const char *fallb
 {
     char text[MODEL_NAME_MAX];
     char end;
-    if (read_text(in, "agent", key, fallback, text, sizeof text) < 0)
+    if (read_text(in, &(struct text_key){"agent", key, fallback}, text, sizeof text) < 0)
         return -1;
     if (sscanf(text, "%u:%u%c", &ret->uid, &ret->gid, &end) == 2)
         return 0;
@@ -126,17 +131,19 @@ static int read_agent(const struct reader *in, struct agent_config *config)
     char accel[8];
     char host[MODEL_NAME_MAX] = "";
     (void)gethostname(host, sizeof host - 1);
+    config->memory_reserve_mib = 512;
     if (check_keys(in, "agent", known) < 0 ||
-        read_text(in, "agent", "name", host, config->name, sizeof config->name) < 0 ||
-        read_text(in, "agent", "listen", "::", config->listen, sizeof config->listen) < 0 ||
+        read_text(in, &(struct text_key){"agent", "name", host}, config->name, sizeof config->name) < 0 ||
+        read_text(in, &(struct text_key){"agent", "listen", "::"}, config->listen, sizeof config->listen) <
+            0 ||
         read_port(in, "agent", 8443, &config->port) < 0 ||
         read_path(in, "state", "/var/lib/godwit", config->state_dir) < 0 ||
         read_path(in, "run", "/run/godwit", config->run_dir) < 0 ||
         read_path(in, "qemu", "/usr/bin/qemu-system-x86_64", config->qemu_path) < 0 ||
         read_path(in, "qemu_data", "", config->qemu_data_dir) < 0 ||
         read_path(in, "libexec", LIBEXEC_DIR, config->libexec_dir) < 0 || read_users(in, config) < 0 ||
-        read_number(in, "agent", "memory_reserve_mib", 512, 1u << 30, &config->memory_reserve_mib) < 0 ||
-        read_text(in, "agent", "accel", "auto", accel, sizeof accel) < 0)
+        read_number(in, "agent", "memory_reserve_mib", 1u << 30, &config->memory_reserve_mib) < 0 ||
+        read_text(in, &(struct text_key){"agent", "accel", "auto"}, accel, sizeof accel) < 0)
         return -1;
     if (!model_name_is_valid(config->name))
         return bad(in, "agent", "name", "letters, digits, '-', '_' and '.' only");
@@ -185,7 +192,7 @@ static int read_network(const struct reader *in, const char *group, struct agent
         return bad(in, group, "bridge", "at most 16 networks");
     struct host_network *network = &config->networks[config->n_networks];
     if (check_keys(in, group, known) < 0 ||
-        read_text(in, group, "bridge", "", network->bridge, sizeof network->bridge) < 0)
+        read_text(in, &(struct text_key){group, "bridge", ""}, network->bridge, sizeof network->bridge) < 0)
         return -1;
     if (!model_name_is_valid(name) ||
         g_strlcpy(network->name, name, sizeof network->name) >= sizeof network->name)

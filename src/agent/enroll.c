@@ -77,7 +77,8 @@ int enroll(const struct agent_config *config, const char *manager_url, const cha
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "token", token);
     json_object_set_string_member(body, "csr", csr);
-    int result = http_client_call_sync(client, "POST", "/v1/enroll", body, ANSWER_S, &answer, err);
+    int result = http_client_call_sync(client, &(struct http_call){"POST", "/v1/enroll", body, ANSWER_S},
+                                       &answer, err);
     http_client_free(client);
     if (result < 0)
         return err_prefix(err, "manager %s", manager_url);

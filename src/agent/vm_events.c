@@ -29,7 +29,7 @@ static gboolean on_lost(gpointer user)
 void vm_qmp(struct vm *vm, const char *command, JsonObject *arguments, int fd, qmp_done done, void *user)
 {
     if (vm->qmp) {
-        qmp_call(vm->qmp, command, arguments, fd, ANSWER_MS, done, user);
+        qmp_call(vm->qmp, &(struct qmp_command){command, arguments, fd, ANSWER_MS}, done, user);
         return;
     }
     if (arguments)

@@ -1,11 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 
+/* What an event says, in words; every kind has its own document. */
+static char *event_text(const char *kind, JsonObject *event)
+{
+    JsonObject *document = cli_object(event, "document");
+    if (!strcmp(kind, "task"))
+        return g_strdup_printf("%s: %s from %s to %s: %s, %s", cli_string(document, "task"),
+                               cli_string(document, "vm"), cli_string(document, "source"),
+                               cli_string(document, "destination"), cli_string(document, "state"),
+                               cli_string(document, "phase"));
+    JsonObject *spec = cli_object(document, "spec");
+    if (!strcmp(kind, "vm"))
+        return g_strdup_printf("%s is %s on %s",
+                               spec ? cli_string(spec, "name") : cli_string(document, "uuid"),
+                               cli_string(document, "state"), cli_string(document, "host"));
+    return g_strdup_printf("%s is %s", cli_string(event, "subject"), cli_string(document, "state"));
+}
+
 static void print_event(JsonObject *event)
 {
-    printf("%s %s %s\n", cli_string(event, "time"), cli_string(event, "kind"), cli_string(event, "message"));
+    const char *kind = cli_string(event, "kind");
+    g_autofree char *text = event_text(kind, event);
+    printf("%" G_GINT64_FORMAT "  %s  %-4s  %s\n", cli_number(event, "id"), cli_string(event, "time"), kind,
+           text);
 }
 
 static int parse(int *argc, char ***argv, gint64 *since)
@@ -61,7 +82,7 @@ int cmd_event_follow(struct cli *cli, int argc, char **argv)
     struct http_client *client = NULL;
     if (cli_connect(&client, &err) < 0)
         return cli_fail(cli, &err);
-    g_autofree char *path = g_strdup_printf("/v1/events?follow=1&since=%" G_GINT64_FORMAT, since);
+    g_autofree char *path = g_strdup_printf("/v1/events?since=%" G_GINT64_FORMAT, since);
     int result = http_client_events_sync(client, path, follow_event, cli, &err);
     http_client_free(client);
     return result < 0 ? cli_fail(cli, &err) : CLI_DONE;

@@ -5,6 +5,9 @@
 #include "cli/cli.h"
 #include "cli/follow.h"
 
+/* No value that an operator could mean; the manager refuses it as it refuses other numbers out of range. */
+#define NOT_GIVEN G_MININT
+
 struct migrate_options {
     char *to;
     gboolean detach;
@@ -26,13 +29,13 @@ static void migrate_options_clear(struct migrate_options *options)
 static JsonObject *request_body(const char *vm, const struct migrate_options *options)
 {
     JsonObject *wishes = json_object_new();
-    if (options->bandwidth)
+    if (options->bandwidth != NOT_GIVEN)
         json_object_set_int_member(wishes, "bandwidth_mb_s", options->bandwidth);
-    if (options->max_downtime)
+    if (options->max_downtime != NOT_GIVEN)
         json_object_set_int_member(wishes, "max_downtime_ms", options->max_downtime);
-    if (options->switchover_limit)
+    if (options->switchover_limit != NOT_GIVEN)
         json_object_set_int_member(wishes, "switchover_limit_s", options->switchover_limit);
-    if (options->channels)
+    if (options->channels != NOT_GIVEN)
         json_object_set_int_member(wishes, "channels", options->channels);
     if (options->verify)
         json_object_set_boolean_member(wishes, "verify", TRUE);
@@ -47,7 +50,10 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
 
 int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
 {
-    auto_call(migrate_options_clear) struct migrate_options options = {0};
+    auto_call(migrate_options_clear) struct migrate_options options = {.bandwidth = NOT_GIVEN,
+                                                                       .max_downtime = NOT_GIVEN,
+                                                                       .switchover_limit = NOT_GIVEN,
+                                                                       .channels = NOT_GIVEN};
     const GOptionEntry entries[] = {
         {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
         {"detach", 0, 0, G_OPTION_ARG_NONE, &options.detach, "print the task's id and do not wait", NULL},

@@ -25,7 +25,7 @@ int cmd_task_ls(struct cli *cli, int argc, char **argv)
         return CLI_DONE;
     }
     static const char *const headings[] = {"TASK",  "STATE",   "VM",    "FROM", "TO",
-                                           "PHASE", "STARTED", "ERROR", NULL};
+                                           "PHASE", "CREATED", "ERROR", NULL};
     struct table *table = table_new(headings);
     JsonArray *tasks = cli_array(answer, "tasks");
     for (guint i = 0; tasks && i < json_array_get_length(tasks); i++) {

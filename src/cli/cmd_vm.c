@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
@@ -189,6 +190,14 @@ static int console_piece(struct cli *cli, const char *name, gint64 *offset, char
     return 0;
 }
 
+/* Where the VM is now, or NULL; the console's log begins anew on each host. */
+static char *host_of(struct cli *cli, const char *name)
+{
+    g_autofree char *path = cli_path("/v1/vms/", name, "");
+    g_autoptr(JsonObject) answer = NULL;
+    return cli_call(cli, "GET", path, NULL, &answer) ? NULL : g_strdup(cli_string(answer, "host"));
+}
+
 int cmd_vm_console(struct cli *cli, int argc, char **argv)
 {
     gboolean log = FALSE;
@@ -199,6 +208,7 @@ int cmd_vm_console(struct cli *cli, int argc, char **argv)
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
         return CLI_USAGE;
     g_autoptr(GString) whole = g_string_new(NULL);
+    g_autofree char *host = NULL;
     gint64 offset = 0;
     for (;;) {
         g_autofree char *text = NULL;
@@ -211,8 +221,16 @@ int cmd_vm_console(struct cli *cli, int argc, char **argv)
             return CLI_FAILED;
         if (!*text && (log || cli->json))
             break;
-        if (!*text)
-            g_usleep(250000);
+        if (*text)
+            continue;
+        g_usleep(250000);
+        char *now = host_of(cli, argv[1]);
+        if (!now)
+            return CLI_FAILED;
+        if (host && strcmp(host, now))
+            offset = 0;
+        g_free(host);
+        host = now;
     }
     if (cli->json) {
         g_autoptr(JsonObject) document = json_object_new();

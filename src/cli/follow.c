@@ -33,11 +33,11 @@ static void show_bar(JsonObject *task)
         bar[i] = i < percent * BAR_WIDTH / 100 ? '=' : ' ';
     bar[BAR_WIDTH] = '\0';
     fprintf(stderr, "\r\033[K[%s] %3d %%  %s", bar, percent, cli_string(task, "phase"));
-    double rate = cli_real(task, "rate_mb_s");
+    double rate = cli_real(task, "rate_bytes_s") / 1e6;
     if (rate > 0)
         fprintf(stderr, "  %.0f of %.0f MB  %.0f MB/s  dirty %.0f MB/s",
                 (double)cli_number(task, "bytes_on_wire") / 1e6, (double)cli_number(task, "ram_bytes") / 1e6,
-                rate, cli_real(task, "dirty_mb_s"));
+                rate, cli_real(task, "dirty_bytes_s") / 1e6);
     if (cli_number(task, "eta_ms") > 0)
         fprintf(stderr, "  %.1f s left", (double)cli_number(task, "eta_ms") / 1e3);
     (void)fflush(stderr);
@@ -78,7 +78,7 @@ static void ask_to_cancel(const char *id)
     g_autofree char *path = cli_path("/v1/tasks/", id, "/cancel");
     JsonObject *answer = NULL;
     if (cli_connect(&client, &err) == 0 &&
-        http_client_call_sync(client, "POST", path, NULL, 10, &answer, &err) == 0)
+        http_client_call_sync(client, &(struct http_call){"POST", path, NULL, 10}, &answer, &err) == 0)
         fputs("\ncancelling; Ctrl-C again to leave without waiting\n", stderr);
     else
         fprintf(stderr, "\ncannot cancel: %s\n", err.message);

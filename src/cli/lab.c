@@ -115,7 +115,8 @@ static int wait_for_manager(const struct lab *lab, struct err *err)
         JsonObject *about = NULL;
         int result = lab_client(lab, &client, err);
         if (result == 0)
-            result = http_client_call_sync(client, "GET", "/v1/about", NULL, 5, &about, err);
+            result =
+                http_client_call_sync(client, &(struct http_call){"GET", "/v1/about", NULL, 5}, &about, err);
         http_client_free(client);
         if (about)
             json_object_unref(about);
@@ -146,7 +147,7 @@ static int enroll_host(const struct lab *lab, struct http_client *client, int ho
     json_object_set_string_member(body, "address", address);
     json_object_set_int_member(body, "port", 8443);
     g_autoptr(JsonObject) answer = NULL;
-    if (http_client_call_sync(client, "POST", "/v1/hosts", body, 30, &answer, err) < 0)
+    if (http_client_call_sync(client, &(struct http_call){"POST", "/v1/hosts", body, 30}, &answer, err) < 0)
         return -1;
     g_autofree char *self = g_build_filename(lab->bin_dir, "godwit", NULL);
     g_autofree char *netns = lab_netns(lab, name);
@@ -169,7 +170,7 @@ static int enroll_host(const struct lab *lab, struct http_client *client, int ho
 static int count_connected(struct http_client *client, struct err *err)
 {
     g_autoptr(JsonObject) answer = NULL;
-    if (http_client_call_sync(client, "GET", "/v1/hosts", NULL, 10, &answer, err) < 0)
+    if (http_client_call_sync(client, &(struct http_call){"GET", "/v1/hosts", NULL, 10}, &answer, err) < 0)
         return -1;
     int count = 0;
     JsonArray *hosts = cli_array(answer, "hosts");

@@ -18,7 +18,7 @@ static const struct cli_command commands[] = {
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
     {"vm", "create",
-     "V --memory MIB --cpus N --host H [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
+     "V --memory MIB --host H [--cpus N] [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
      "[--cpu-model M] [--start]",
      "register a virtual machine", cmd_vm_create},
@@ -40,8 +40,11 @@ static const struct cli_command commands[] = {
     {"token", "ls", "", "names of the API tokens", cmd_token_ls},
     {"token", "create", "NAME", "a new API token, shown once", cmd_token_create},
     {"token", "rm", "NAME", "revoke an API token", cmd_token_rm},
-    {"lab", NULL, "up|down|status|exec|service …", "a whole cluster on this machine, in network namespaces",
-     cmd_lab},
+    {"lab", NULL,
+     "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--qemu PATH] | down | status | exec HOST -- CMD | "
+     "service "
+     "start|stop NAME   (all: [--dir DIR] [--name NAME])",
+     "a whole cluster on this machine, in network namespaces", cmd_lab},
     {"version", NULL, "", "version of this program", cmd_version},
     {"help", NULL, "", "this list", cmd_help},
 };

@@ -74,7 +74,7 @@ int cli_call(struct cli *cli, const char *method, const char *path, JsonObject *
         return cli_fail(cli, &err);
     }
     JsonObject *object = NULL;
-    int result = http_client_call_sync(client, method, path, body, 180, &object, &err);
+    int result = http_client_call_sync(client, &(struct http_call){method, path, body, 180}, &object, &err);
     http_client_free(client);
     if (result < 0)
         return cli_fail(cli, &err);

@@ -231,20 +231,20 @@ static int crt_set_authority(gnutls_x509_crt_t crt, gnutls_x509_crt_t ca)
     return code < 0 ? code : gnutls_x509_crt_set_authority_key_id(crt, id, size);
 }
 
-int http_csr_sign(const char *csr_pem, const char *common_name, const char *const *addresses, unsigned days,
-                  const char *ca_cert_pem, const char *ca_key_pem, char **ret_cert_pem, struct err *err)
+int http_csr_sign(const char *csr_pem, const struct http_identity *identity,
+                  const struct http_authority *authority, char **ret_cert_pem, struct err *err)
 {
     g_auto(gnutls_x509_crq_t) crq = NULL;
     g_auto(gnutls_x509_crt_t) ca = NULL;
     g_auto(gnutls_x509_crt_t) crt = NULL;
     g_auto(gnutls_x509_privkey_t) ca_key = NULL;
-    if (check_common_name(common_name, err) || csr_load(csr_pem, &crq, err))
+    if (check_common_name(identity->common_name, err) || csr_load(csr_pem, &crq, err))
         return -1;
-    int code = issuer_load(ca_cert_pem, ca_key_pem, &ca, &ca_key);
+    int code = issuer_load(authority->cert_pem, authority->key_pem, &ca, &ca_key);
     if (code < 0)
         return tls_failed(err, "read the certificate authority", code);
-    time_t until = MIN(time(NULL) + (time_t)days * DAY_S, gnutls_x509_crt_get_expiration_time(ca));
-    code = crt_begin(&crt, common_name, until);
+    time_t until = MIN(time(NULL) + (time_t)identity->days * DAY_S, gnutls_x509_crt_get_expiration_time(ca));
+    code = crt_begin(&crt, identity->common_name, until);
     /* Only the key is taken from the request; names and rights are ours to give. */
     if (code >= 0)
         code = crt_take_key(crt, crq);
@@ -257,7 +257,7 @@ int http_csr_sign(const char *csr_pem, const char *common_name, const char *cons
     if (code >= 0)
         code = gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_CLIENT, 0);
     if (code >= 0)
-        code = crt_add_addresses(crt, addresses);
+        code = crt_add_addresses(crt, identity->addresses);
     if (code >= 0)
         code = crt_set_key_id(crt);
     if (code >= 0)

@@ -20,14 +20,6 @@ struct call {
     void *user;
 };
 
-struct call_request {
-    const char *method;
-    const char *path;
-    JsonObject *body;
-    unsigned timeout_s;
-    GCancellable *cancel;
-};
-
 static void call_free(struct call *call)
 {
     if (call->outer)
@@ -159,7 +151,7 @@ static void attach(GSource *source, GSourceFunc callback, struct call *call)
 
 /* Starts on the calling thread's default context; `done` comes from there. */
 static struct call *call_start(struct http_client *client, SoupSession *session,
-                               const struct call_request *request, http_done done, void *user)
+                               const struct http_call *request, http_done done, void *user)
 {
     struct call *call = g_new0(struct call, 1);
     call->client = client;
@@ -187,13 +179,11 @@ static struct call *call_start(struct http_client *client, SoupSession *session,
     return call;
 }
 
-void http_client_call(struct http_client *client, const char *method, const char *path, JsonObject *body,
-                      unsigned timeout_s, GCancellable *cancel, http_done done, void *user)
+void http_client_call(struct http_client *client, const struct http_call *call, http_done done, void *user)
 {
-    const struct call_request request = {method, path, body, timeout_s, cancel};
     if (!client->session)
         client->session = client_session_new(client);
-    g_queue_push_tail(&client->calls, call_start(client, client->session, &request, done, user));
+    g_queue_push_tail(&client->calls, call_start(client, client->session, call, done, user));
 }
 
 void http_client_free(struct http_client *client)
@@ -234,15 +224,14 @@ static void on_sync_done(JsonObject *object, const struct err *err, void *user)
     answer->is_done = true;
 }
 
-int http_client_call_sync(struct http_client *client, const char *method, const char *path, JsonObject *body,
-                          unsigned timeout_s, JsonObject **ret_object, struct err *err)
+int http_client_call_sync(struct http_client *client, const struct http_call *call, JsonObject **ret_object,
+                          struct err *err)
 {
-    const struct call_request request = {method, path, body, timeout_s, NULL};
     struct sync_answer answer = {0};
     g_autoptr(GMainContext) context = g_main_context_new();
     g_main_context_push_thread_default(context);
     SoupSession *session = client_session_new(client);
-    (void)call_start(client, session, &request, on_sync_done, &answer);
+    (void)call_start(client, session, call, on_sync_done, &answer);
     while (!answer.is_done)
         (void)g_main_context_iteration(context, TRUE);
     g_object_unref(session);

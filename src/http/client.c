@@ -68,6 +68,7 @@ SoupMessage *client_message_new(const struct http_client *client, const char *me
     /* A redirection could carry the token elsewhere. */
     soup_message_add_flags(msg, SOUP_MESSAGE_NO_REDIRECT);
     SoupMessageHeaders *headers = soup_message_get_request_headers(msg);
+    soup_message_headers_replace(headers, "Accept", "application/json");
     if (client->token) {
         g_autofree char *value = g_strconcat("Bearer ", client->token, NULL);
         soup_message_headers_replace(headers, "Authorization", value);

@@ -148,6 +148,8 @@ int http_client_events_sync(struct http_client *client, const char *path,
     SoupSession *session = client_session_new(client);
     soup_session_set_timeout(session, SILENCE_S);
     g_autoptr(SoupMessage) msg = client_message_new(client, "GET", path, NULL, &distrust);
+    if (msg)
+        soup_message_headers_replace(soup_message_get_request_headers(msg), "Accept", "text/event-stream");
     int result = msg ? read_events(&reader, session, msg, &distrust, err) : client_path_invalid(client, err);
     soup_session_abort(session);
     g_object_unref(session);

@@ -115,14 +115,19 @@ void http_client_free(
  * a server that is not the trusted one: ERR_UNAUTHORIZED, id "peer-not-trusted"; no answer in time:
  * ERR_TIMEOUT; an answer that is no JSON object or larger than 16 MiB: ERR_CORRUPT. */
 typedef void (*http_done)(JsonObject *object, const struct err *err, void *user);
-/* `body` is consumed, may be NULL. `cancel` may be NULL. timeout_s 0 = none. Main-loop thread. */
-void http_client_call(struct http_client *client, const char *method, const char *path, JsonObject *body,
-                      unsigned timeout_s, GCancellable *cancel, http_done done, void *user);
-/* The same, blocking, for command lines: iterates a private context with a connection of its own; any thread,
- * several at a time. *ret_object (transfer full) may be NULL
+struct http_call {
+    const char *method;
+    const char *path;
+    JsonObject *body;     /* consumed, may be NULL */
+    unsigned timeout_s;   /* 0 = none */
+    GCancellable *cancel; /* may be NULL; not for the blocking form */
+};
+/* Main-loop thread. `call` is not kept. */
+void http_client_call(struct http_client *client, const struct http_call *call, http_done done, void *user);
+/* The same, blocking, for command lines: iterates a private context. *ret_object (transfer full) may be NULL
  * if the body was empty. */
-int http_client_call_sync(struct http_client *client, const char *method, const char *path, JsonObject *body,
-                          unsigned timeout_s, JsonObject **ret_object, struct err *err);
+int http_client_call_sync(struct http_client *client, const struct http_call *call, JsonObject **ret_object,
+                          struct err *err);
 /* Reads server-sent events, blocking, until the stream ends (0), `event` returns false (0) or it fails (-1).
  */
 int http_client_events_sync(struct http_client *client, const char *path,
@@ -134,10 +139,19 @@ int http_client_events_sync(struct http_client *client, const char *path,
 int http_ca_new(const char *name, char **ret_cert_pem, char **ret_key_pem, struct err *err);
 /* A key pair and its signing request. */
 int http_csr_new(const char *common_name, char **ret_csr_pem, char **ret_key_pem, struct err *err);
-/* Signs a request: the common name is `common_name` whatever the request says; addresses (NULL-terminated,
- * numeric or names) become alternative names; usable as server and client certificate; valid `days`. */
-int http_csr_sign(const char *csr_pem, const char *common_name, const char *const *addresses, unsigned days,
-                  const char *ca_cert_pem, const char *ca_key_pem, char **ret_cert_pem, struct err *err);
+/* Who a certificate is for. */
+struct http_identity {
+    const char *common_name;      /* whatever the request says */
+    const char *const *addresses; /* NULL-terminated, numeric or names: alternative names; may be NULL */
+    unsigned days;                /* of validity */
+};
+struct http_authority {
+    const char *cert_pem;
+    const char *key_pem;
+};
+/* Signs a request; the certificate serves as a server's and as a client's. */
+int http_csr_sign(const char *csr_pem, const struct http_identity *identity,
+                  const struct http_authority *authority, char **ret_cert_pem, struct err *err);
 /* Hex SHA-256 of the DER form of a PEM certificate. */
 int http_cert_fingerprint(const char *cert_pem, char ret_hex[65], struct err *err);
 /* Certificate with key (key_pem may be NULL) for the calls above; transfer full. */

@@ -41,7 +41,7 @@ void agent_call(struct host *host, const char *method, const char *path, JsonObj
                 http_done done, void *user)
 {
     if (host->client) {
-        http_client_call(host->client, method, path, body, timeout_s, NULL, done, user);
+        http_client_call(host->client, &(struct http_call){method, path, body, timeout_s, NULL}, done, user);
         return;
     }
     if (body)

@@ -53,8 +53,9 @@ int authority_issue_own(struct authority *authority, const struct manager_config
     g_autofree char *cert_path = g_build_filename(config->state_dir, "manager.crt", NULL);
     g_autofree char *key_path = g_build_filename(config->state_dir, "manager.key", NULL);
     if (http_csr_new(MANAGER_NAME, &csr, &key, err) ||
-        http_csr_sign(csr, MANAGER_NAME, (const char *const *)config->addresses, OWN_DAYS, authority->ca_cert,
-                      authority->ca_key, &leaf, err))
+        http_csr_sign(csr,
+                      &(struct http_identity){MANAGER_NAME, (const char *const *)config->addresses, OWN_DAYS},
+                      &(struct http_authority){authority->ca_cert, authority->ca_key}, &leaf, err))
         return err_prefix(err, "making the manager's certificate");
     /* With the CA behind it, so that enrolling hosts can compare the CA's fingerprint. */
     g_autofree char *chain = g_strconcat(leaf, authority->ca_cert, NULL);
@@ -83,7 +84,8 @@ int authority_sign_host(const struct authority *authority, const char *csr, cons
 {
     const char *addresses[] = {address, NULL};
     g_autofree char *leaf = NULL;
-    if (http_csr_sign(csr, host, addresses, HOST_DAYS, authority->ca_cert, authority->ca_key, &leaf, err))
+    if (http_csr_sign(csr, &(struct http_identity){host, addresses, HOST_DAYS},
+                      &(struct http_authority){authority->ca_cert, authority->ca_key}, &leaf, err))
         return -1;
     *ret_cert = g_strconcat(leaf, authority->ca_cert, NULL);
     return 0;

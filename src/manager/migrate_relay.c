@@ -11,7 +11,7 @@
 #define PATIENCE_MS 500
 #define REPEAT_MS 1000
 #define CALL_TIMEOUT_S 10
-/* A destination that does not know the session will not learn of it. */
+/* A destination that does not know the session will not learn of it, nor another secret than it has said. */
 #define UNKNOWN_MAX 3
 
 static void relay(struct task *task);
@@ -44,6 +44,11 @@ static void end_in_doubt(struct task *task)
 static void source_told(struct task *task, JsonObject *object, const struct err *err)
 {
     (void)object;
+    bool is_refused = err->code == ERR_REFUSED && task->source.status.state == MOVE_GIVEN;
+    if (is_refused && ++task->unknown_verdicts >= UNKNOWN_MAX) {
+        end_in_doubt(task);
+        return;
+    }
     if (err_is_set(err))
         log_error(err, "task %s: the verdict did not reach host %s", task->id, task->source_host);
     repeat(task);
@@ -79,8 +84,12 @@ static void destination_told(struct task *task, JsonObject *object, const struct
 static void relay(struct task *task)
 {
     const struct task_side *source = &task->source;
-    if (task->is_relaying || !source->is_known || source->status.state != MOVE_GIVEN)
+    if (task->is_relaying || (source->is_known && source->status.state != MOVE_GIVEN))
         return;
+    if (!source->is_known) { /* it was GIVEN, and is being asked again */
+        repeat(task);
+        return;
+    }
     task->is_relaying = true;
     char commit[MOVE_SECRET_SIZE * 2 + 1];
     model_hex(source->status.commit, MOVE_SECRET_SIZE, commit);

@@ -95,7 +95,7 @@ static void version_done(JsonNode *result, const struct err *failed, void *user)
         finish(query, &err);
         return;
     }
-    qmp_call(query->qmp, "query-machines", NULL, -1, ANSWER_MS, machines_done, query);
+    qmp_call(query->qmp, &(struct qmp_command){"query-machines", NULL, -1, ANSWER_MS}, machines_done, query);
 }
 
 void caps_query(struct qmp *qmp, struct qemu_caps *ret_caps, void (*done)(const struct err *err, void *user),
@@ -104,5 +104,5 @@ void caps_query(struct qmp *qmp, struct qemu_caps *ret_caps, void (*done)(const 
     struct query *query = g_new(struct query, 1);
     *query = (struct query){.qmp = qmp, .caps = ret_caps, .done = done, .user = user};
     memset(ret_caps, 0, sizeof *ret_caps);
-    qmp_call(qmp, "query-version", NULL, -1, ANSWER_MS, version_done, query);
+    qmp_call(qmp, &(struct qmp_command){"query-version", NULL, -1, ANSWER_MS}, version_done, query);
 }

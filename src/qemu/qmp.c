@@ -402,13 +402,12 @@ static gboolean on_lost_call(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-void qmp_call(struct qmp *qmp, const char *command, JsonObject *arguments, int fd, unsigned timeout_ms,
-              qmp_done done, void *user)
+void qmp_call(struct qmp *qmp, const struct qmp_command *command, qmp_done done, void *user)
 {
-    struct call *call = call_new(qmp, command, arguments);
-    if (fd >= 0)
-        call->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (!qmp->is_ready || (fd >= 0 && call->fd < 0)) {
+    struct call *call = call_new(qmp, command->name, command->arguments);
+    if (command->fd >= 0)
+        call->fd = fcntl(command->fd, F_DUPFD_CLOEXEC, 0);
+    if (!qmp->is_ready || (command->fd >= 0 && call->fd < 0)) {
         struct lost_call *lost = g_new(struct lost_call, 1);
         *lost = (struct lost_call){.done = done ? done : ignore_answer, .user = user};
         (void)g_idle_add(on_lost_call, lost);
@@ -417,7 +416,7 @@ void qmp_call(struct qmp *qmp, const char *command, JsonObject *arguments, int f
     }
     call->done = done ? done : ignore_answer;
     call->user = user;
-    call->timer = g_timeout_add(timeout_ms, on_call_timeout, call);
+    call->timer = g_timeout_add(command->timeout_ms, on_call_timeout, call);
     g_queue_push_tail(&qmp->waiting, call);
     g_queue_push_tail(&qmp->unsent, call);
     flush(qmp);

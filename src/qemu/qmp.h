@@ -31,10 +31,13 @@ struct qmp_config {
     void *user;
 };
 struct qmp *qmp_new(const struct qmp_config *config);
-/* `arguments` is consumed, may be NULL. fd >= 0 travels with the command (SCM_RIGHTS, for getfd); it is
- * duplicated. */
-void qmp_call(struct qmp *qmp, const char *command, JsonObject *arguments, int fd, unsigned timeout_ms,
-              qmp_done done, void *user);
+struct qmp_command {
+    const char *name;
+    JsonObject *arguments; /* consumed, may be NULL */
+    int fd;                /* >= 0: travels with the command (SCM_RIGHTS, for getfd), duplicated; -1: none */
+    unsigned timeout_ms;
+};
+void qmp_call(struct qmp *qmp, const struct qmp_command *command, qmp_done done, void *user);
 /* Waiting calls end with ERR_CANCELLED before it returns. NULL ok. */
 void qmp_free(struct qmp *qmp);
 

@@ -238,6 +238,10 @@ static gboolean poll_over(void *user)
 static void get_move(struct http_request *request, void *user)
 {
     struct fake_agent *agent = user;
+    if (agent->hold && !strcmp(agent->hold, "GET")) {
+        agent->held = request;
+        return;
+    }
     struct fake_move *move = find_move(agent, http_param(request, "id"));
     if (agent->is_mute)
         return;

@@ -28,7 +28,7 @@ struct fake_agent {
     unsigned n_vms;
     struct fake_move moves[FAKE_MOVES_MAX];
     GPtrArray *calls;          /* "POST check", "PUT source", ...: the calls about moves, in order */
-    const char *hold;          /* such a call is held back ... */
+    const char *hold;          /* such a call, or "GET" (its status), is held back ... */
     struct http_request *held; /* ... here */
     const char *refuse;        /* such a call is refused */
     bool is_automatic;         /* a start runs through to the end by itself */

@@ -64,7 +64,7 @@ struct answer harness_call(struct harness *harness, const char *method, const ch
     JsonObject *object = NULL;
     if (body)
         assert_int_equal(model_parse(body, -1, &object, &answer.err), 0);
-    http_client_call(harness->client, method, path, object, 30, NULL, answered, &answer);
+    http_client_call(harness->client, &(struct http_call){method, path, object, 30, NULL}, answered, &answer);
     harness_wait(answer_is_done, &answer, path);
     return answer;
 }

@@ -281,6 +281,73 @@ static void an_unknown_session_is_said_to_be_in_doubt(void **state)
     assert_string_equal(error_id_of(document), "ownership-in-doubt");
 }
 
+static void a_verdict_that_the_source_does_not_believe_is_said_to_be_in_doubt(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    harness->source.refuse = "POST verdict";
+    harness->destination.verdict = "running";
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    fake_agent_set(&harness->source, MOVE_GIVEN);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(text_of(json_object_get_object_member(document, "error"), "code"), "IN_DOUBT");
+}
+
+static bool is_followed(void *user)
+{
+    return fake_agent_move(user)->poll != NULL;
+}
+
+static bool is_told_to_forget(void *user)
+{
+    return fake_agent_was_called(user, "DELETE");
+}
+
+static void answer_held(struct fake_agent *agent)
+{
+    http_reply(g_steal_pointer(&agent->held), 200, move_status_to_json(&fake_agent_move(agent)->status));
+}
+
+static gboolean is_over(gpointer user)
+{
+    *(bool *)user = true;
+    return G_SOURCE_REMOVE;
+}
+
+static bool is_true(void *user)
+{
+    return *(bool *)user;
+}
+
+/* The ending learns that the source is given, and at once the source says nothing for longer than the relay
+ * waits for the jobs. */
+static void a_source_that_is_silent_for_a_moment_still_gets_its_verdict(void **state)
+{
+    struct harness *harness = *state;
+    struct fake_agent *source = &harness->source;
+    bool has_passed = false;
+    source->is_automatic = false;
+    harness->destination.verdict = "returned";
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    harness_wait(is_followed, source, "the source to be followed");
+    source->hold = "GET";
+    fake_agent_set(&harness->destination, MOVE_FAILED);
+    harness_wait(is_told_to_forget, &harness->destination, "the ending");
+    harness_wait(is_held, source, "the ending to look");
+    fake_agent_set(source, MOVE_GIVEN);
+    answer_held(source);
+    harness_wait(is_held, source, "the ending to wait");
+    (void)g_timeout_add(1000, is_over, &has_passed);
+    harness_wait(is_true, &has_passed, "the relay's patience");
+    source->hold = NULL;
+    answer_held(source);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_true(source->got_verdict);
+    assert_string_equal(text_of(document, "state"), "error");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
@@ -295,6 +362,8 @@ int main(void)
         TEST(commit_and_verdict_are_relayed_when_the_jobs_lost_each_other),
         TEST(a_destination_that_returns_the_vm_ends_the_task_in_error),
         TEST(an_unknown_session_is_said_to_be_in_doubt),
+        TEST(a_verdict_that_the_source_does_not_believe_is_said_to_be_in_doubt),
+        TEST(a_source_that_is_silent_for_a_moment_still_gets_its_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

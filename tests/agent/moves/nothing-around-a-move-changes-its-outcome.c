@@ -134,6 +134,42 @@ static void a_qemu_that_dies_before_it_ran_does_not_hold_its_vm(struct lab *lab)
     check_one_runner(lab);
 }
 
+static void a_vm_that_stands_is_started_by_continuing_it(struct lab *lab)
+{
+    struct vm *vm = vm_on(lab, lab->source);
+    struct answer paused = {0};
+    struct answer started = {0};
+    int pid = vm->status.pid;
+    vm_pause(vm, take_answer, &paused);
+    wait_ok(&paused, "pause");
+    CHECK(vm->status.state == VM_PAUSED);
+    vm_start(vm, take_answer, &started);
+    wait_ok(&started, "start");
+    CHECK(vm->status.pid == pid);
+    check_one_runner(lab);
+}
+
+static void a_vm_that_is_being_stopped_does_not_leave(struct lab *lab)
+{
+    struct vm *vm = vm_on(lab, lab->source);
+    struct answer gentle = {0};
+    struct answer forced = {0};
+    struct answer started = {0};
+    struct err err = {0};
+    struct move_spec spec = {0};
+    model_uuid_new(spec.id);
+    g_strlcpy(spec.vm.uuid, lab->uuid, sizeof spec.vm.uuid);
+    CHECK(moves_check(agent_of(lab, true), &spec, true, &err) == 0);
+    vm_stop(vm, false, 3600, take_answer, &gentle);
+    CHECK(moves_check(agent_of(lab, true), &spec, true, &err) < 0 && !strcmp(err.id, "vm-not-running"));
+    vm_stop(vm, true, 0, take_answer, &forced);
+    wait_ok(&forced, "stop");
+    wait_ok(&gentle, "the gentle stop");
+    vm_start(vm, take_answer, &started);
+    wait_ok(&started, "start");
+    check_one_runner(lab);
+}
+
 static void a_removed_vm_still_has_its_verdict(struct lab *lab)
 {
     struct move_spec spec = {0};
@@ -173,6 +209,8 @@ int main(int argc, char **argv)
         a_broken_control_connection_does_not_leave_the_source_paused,
         a_lost_answer_of_cont_does_not_leave_the_owner_paused,
         a_qemu_that_dies_before_it_ran_does_not_hold_its_vm,
+        a_vm_that_stands_is_started_by_continuing_it,
+        a_vm_that_is_being_stopped_does_not_leave,
         a_removed_vm_still_has_its_verdict,
     };
     struct lab lab = {0};

@@ -32,7 +32,8 @@ GTlsCertificate *authority_issue(const struct authority *authority, const char *
     GTlsCertificate *certificate;
     struct err err;
     must(http_csr_new(common_name, &csr, &key, &err), &err);
-    must(http_csr_sign(csr, common_name, addresses, 30, authority->cert_pem, authority->key_pem, &cert, &err),
+    must(http_csr_sign(csr, &(struct http_identity){common_name, addresses, 30},
+                       &(struct http_authority){authority->cert_pem, authority->key_pem}, &cert, &err),
          &err);
     g_autofree char *chain = g_strconcat(cert, authority->cert_pem, NULL);
     must(http_cert_load(chain, key, &certificate, &err), &err);
@@ -105,7 +106,7 @@ void ask(struct http_client *client, const char *method, const char *path, JsonO
          struct answer *ret_answer)
 {
     *ret_answer = (struct answer){0};
-    http_client_call(client, method, path, body, 0, NULL, answer_done, ret_answer);
+    http_client_call(client, &(struct http_call){method, path, body, 0, NULL}, answer_done, ret_answer);
     wait_for(&ret_answer->is_done);
 }
 

@@ -33,9 +33,13 @@ static void a_host_cannot_issue_certificates(void **state)
     g_autofree char *csr = NULL, *key = NULL, *cert = NULL, *csr2 = NULL, *key2 = NULL, *cert2 = NULL;
     authority_init(&ca, "Cluster");
     assert_int_equal(http_csr_new("host-1", &csr, &key, NULL), 0);
-    assert_int_equal(http_csr_sign(csr, "host-1", NULL, 30, ca.cert_pem, ca.key_pem, &cert, NULL), 0);
+    assert_int_equal(http_csr_sign(csr, &(struct http_identity){"host-1", NULL, 30},
+                                   &(struct http_authority){ca.cert_pem, ca.key_pem}, &cert, NULL),
+                     0);
     assert_int_equal(http_csr_new("manager", &csr2, &key2, NULL), 0);
-    assert_int_equal(http_csr_sign(csr2, "manager", NULL, 30, cert, key, &cert2, NULL), 0);
+    assert_int_equal(http_csr_sign(csr2, &(struct http_identity){"manager", NULL, 30},
+                                   &(struct http_authority){cert, key}, &cert2, NULL),
+                     0);
     g_autofree char *chain = g_strconcat(cert2, cert, ca.cert_pem, NULL);
     g_autoptr(GTlsCertificate) forged = NULL;
     assert_int_equal(http_cert_load(chain, key2, &forged, NULL), 0);
@@ -52,7 +56,9 @@ static void the_signer_chooses_the_name(void **state)
     char name[CERT_NAME_MAX];
     authority_init(&ca, "Cluster");
     assert_int_equal(http_csr_new("manager", &csr, &key, NULL), 0);
-    assert_int_equal(http_csr_sign(csr, "host-1", NULL, 30, ca.cert_pem, ca.key_pem, &cert, NULL), 0);
+    assert_int_equal(http_csr_sign(csr, &(struct http_identity){"host-1", NULL, 30},
+                                   &(struct http_authority){ca.cert_pem, ca.key_pem}, &cert, NULL),
+                     0);
     assert_int_equal(http_cert_load(cert, key, &certificate, NULL), 0);
     assert_true(cert_common_name(certificate, name));
     assert_string_equal(name, "host-1");
@@ -67,7 +73,9 @@ static void an_expired_certificate_is_refused_with_that_reason(void **state)
     g_autoptr(GTlsCertificate) certificate = NULL;
     authority_init(&ca, "Cluster");
     assert_int_equal(http_csr_new("h", &csr, &key, NULL), 0);
-    assert_int_equal(http_csr_sign(csr, "h", NULL, 0, ca.cert_pem, ca.key_pem, &cert, NULL), 0);
+    assert_int_equal(http_csr_sign(csr, &(struct http_identity){"h", NULL, 0},
+                                   &(struct http_authority){ca.cert_pem, ca.key_pem}, &cert, NULL),
+                     0);
     assert_int_equal(http_cert_load(cert, key, &certificate, NULL), 0);
     /* Valid for no day: its end is this second, which has to pass. */
     gint64 end = g_get_monotonic_time() + 2 * G_USEC_PER_SEC;
@@ -84,7 +92,9 @@ static void a_malformed_request_is_refused(void **state)
     char *cert = NULL;
     struct err err = {0};
     authority_init(&ca, "Cluster");
-    assert_int_equal(http_csr_sign("not PEM", "h", NULL, 1, ca.cert_pem, ca.key_pem, &cert, &err), -1);
+    assert_int_equal(http_csr_sign("not PEM", &(struct http_identity){"h", NULL, 1},
+                                   &(struct http_authority){ca.cert_pem, ca.key_pem}, &cert, &err),
+                     -1);
     assert_int_equal(err.code, ERR_BAD_REQUEST);
     assert_string_equal(err.id, "csr-invalid");
     char *csr = NULL, *key = NULL;

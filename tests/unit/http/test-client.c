@@ -75,7 +75,8 @@ static void calls_run_side_by_side(void **state)
     struct http_client *client = peers_client(peers, peers->base);
     struct answer answers[PARALLEL] = {0};
     for (int i = 0; i < PARALLEL; i++)
-        http_client_call(client, "POST", "/v1/wait", NULL, 0, NULL, answer_done, &answers[i]);
+        http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 0, NULL}, answer_done,
+                         &answers[i]);
     wait_for(&all_wait); /* one that waited for another would hang here */
     for (int i = PARALLEL; i-- > 0;)
         http_reply(waiting->pdata[i], 200, NULL);
@@ -92,7 +93,7 @@ static void silence_ends_at_the_deadline(void **state)
     struct peers *peers = *state;
     struct http_client *client = peers_client(peers, peers->unix_base);
     struct answer answer = {0};
-    http_client_call(client, "POST", "/v1/wait", NULL, 1, NULL, answer_done, &answer);
+    http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 1, NULL}, answer_done, &answer);
     wait_for(&answer.is_done);
     assert_int_equal(answer.err.code, ERR_TIMEOUT);
     assert_non_null(strstr(answer.err.message, peers->unix_base));
@@ -106,7 +107,7 @@ static void a_cancelled_call_says_so(void **state)
     struct http_client *client = peers_client(peers, peers->base);
     struct answer answer = {0};
     g_autoptr(GCancellable) cancel = g_cancellable_new();
-    http_client_call(client, "POST", "/v1/wait", NULL, 60, cancel, answer_done, &answer);
+    http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 60, cancel}, answer_done, &answer);
     while (!waiting->len)
         (void)g_main_context_iteration(NULL, TRUE);
     g_cancellable_cancel(cancel);
@@ -180,8 +181,8 @@ static gboolean sync_done(gpointer user)
 static gpointer sync_run(gpointer user)
 {
     struct sync *sync = user;
-    sync->result =
-        http_client_call_sync(sync->client, "GET", sync->path, NULL, 30, &sync->object, &sync->err);
+    sync->result = http_client_call_sync(sync->client, &(struct http_call){"GET", sync->path, NULL, 30},
+                                         &sync->object, &sync->err);
     (void)g_idle_add(sync_done, sync);
     return NULL;
 }

@@ -136,7 +136,7 @@ static void a_late_answer_reaches_the_client(void **state)
     struct peers *peers = *state;
     struct http_client *client = peers_client(peers, peers->base);
     struct answer late = {0}, quick;
-    http_client_call(client, "POST", "/v1/wait", NULL, 0, NULL, answer_done, &late);
+    http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 0, NULL}, answer_done, &late);
     wait_for(&is_waiting);
     /* Others are served meanwhile. */
     ask(client, "POST", "/v1/echo/b", NULL, &quick);
@@ -160,7 +160,7 @@ static void a_client_that_leaves_does_not_crash_the_server(void **state)
         struct http_client *client = peers_client(peers, bases[i]);
         struct answer left = {0}, answer;
         is_waiting = false;
-        http_client_call(client, "POST", "/v1/wait", NULL, 0, NULL, answer_done, &left);
+        http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 0, NULL}, answer_done, &left);
         wait_for(&is_waiting);
         http_client_free(client);
         assert_true(left.is_done);
@@ -184,7 +184,7 @@ static void an_answer_after_the_server_ended_harms_nobody(void **state)
     struct http_client *client = peers_client(&peers, peers.unix_base);
     struct answer answer = {0};
     is_waiting = false;
-    http_client_call(client, "POST", "/v1/wait", NULL, 0, NULL, answer_done, &answer);
+    http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 0, NULL}, answer_done, &answer);
     wait_for(&is_waiting);
     peers_clear(&peers);
     http_reply(waiting, 200, NULL);

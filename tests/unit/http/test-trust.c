@@ -154,7 +154,9 @@ static void a_borrowed_authority_in_the_chain_is_not_enough(void **state)
     g_autoptr(GTlsCertificate) shown = NULL;
     authority_init(&stranger, "Cluster");
     assert_int_equal(http_csr_new("server", &csr, &key, NULL), 0);
-    assert_int_equal(http_csr_sign(csr, "server", NULL, 30, stranger.cert_pem, stranger.key_pem, &cert, NULL),
+    assert_int_equal(http_csr_sign(csr, &(struct http_identity){"server", NULL, 30},
+                                   &(struct http_authority){stranger.cert_pem, stranger.key_pem}, &cert,
+                                   NULL),
                      0);
     g_autofree char *chain = g_strconcat(cert, peers->ca.cert_pem, NULL);
     assert_int_equal(http_cert_load(chain, key, &shown, NULL), 0);

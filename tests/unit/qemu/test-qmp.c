@@ -130,7 +130,7 @@ static void ask(struct seen *seen, unsigned n, const char *command, JsonObject *
 {
     struct numbered *call = g_new(struct numbered, 1);
     *call = (struct numbered){.seen = seen, .n = n};
-    qmp_call(qmp, command, arguments, fd, WAIT_S * 1000, on_answer, call);
+    qmp_call(qmp, &(struct qmp_command){command, arguments, fd, WAIT_S * 1000}, on_answer, call);
 }
 
 static void wait_answers(struct seen *seen, unsigned n)
