@@ -70,7 +70,7 @@ static int listen_on(const char *text, uint16_t port, int *ret_fd, struct err *e
     socklen_t size;
     int on = 1;
     if (make_address(text, port, &address, &size) < 0)
-        return err_set(err, ERR_BAD_REQUEST, "migration-address-invalid",
+        return err_set(err, ERR_BAD_REQUEST, "migration-addresses",
                        "migration address \"%s\" is not a numeric IPv4 or IPv6 address", text);
     auto_fd fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
@@ -221,7 +221,7 @@ int door_new(struct agent *agent, struct door **ret_door, struct err *err)
     door->control = -1;
     door->pidfd = -1;
     if (!config->n_migration_addresses) {
-        (void)err_set(err, ERR_BAD_REQUEST, "migration-addresses-missing",
+        (void)err_set(err, ERR_BAD_REQUEST, "migration-addresses",
                       "migration is enabled, but [migration] addresses is empty");
         door_free(door);
         return -1;

@@ -40,7 +40,7 @@ static char **split_token(const char *token, struct err *err)
     if (n >= TOKEN_PARTS && !strcmp(parts[0], TOKEN_VERSION) && strlen(parts[n - 1]) == FINGERPRINT_LENGTH)
         return g_steal_pointer(&parts);
     (void)err_set(err, ERR_BAD_REQUEST, "bad-token", "this is not an enrolment token");
-    (void)err_fix(err, "copy the whole token that 'godwit host add' printed; it begins with gwe1.");
+    (void)err_fix(err, "copy the whole token that 'godwit host add' printed; it begins with 'gwe1.'");
     return NULL;
 }
 

@@ -128,8 +128,8 @@ static void on_qemu(const struct err *err, void *user)
     struct probing *probing = user;
     struct agent *agent = probing->agent;
     if (err_is_set(err)) {
-        (void)snprintf(agent->facts.qemu_problem, sizeof agent->facts.qemu_problem, "%.70s: %.80s",
-                       err->message, err->cause);
+        (void)snprintf(agent->facts.qemu_problem, sizeof agent->facts.qemu_problem, "%.70s%s%.80s",
+                       err->message, err->cause[0] ? ": " : "", err->cause);
     } else {
         agent->qemu = g_memdup2(&probing->caps, sizeof probing->caps);
         g_strlcpy(agent->facts.qemu_version, agent->qemu->version, sizeof agent->facts.qemu_version);
@@ -184,10 +184,12 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
     facts->n_vms = g_hash_table_size(agent->vms);
     facts->n_foreign_vms = count_foreign(agent);
     facts->wall_ms = clock_wall_ms();
-    facts->n_networks = 0;
-    for (uint32_t i = 0; i < agent->config.n_networks; i++) {
-        struct host_network network = agent->config.networks[i];
-        if (network_bridge_mtu(network.bridge, &network.mtu, NULL) == 0)
-            facts->networks[facts->n_networks++] = network;
+    facts->n_networks = agent->config.n_networks;
+    for (uint32_t i = 0; i < facts->n_networks; i++) {
+        struct host_network *network = &facts->networks[i];
+        *network = agent->config.networks[i];
+        /* A bridge that is not there has mtu 0: the manager says so before a VM is sent here. */
+        if (network_bridge_mtu(network->bridge, &network->mtu, NULL) < 0)
+            network->mtu = 0;
     }
 }

@@ -327,12 +327,8 @@ static int start_process(struct job_control *job, const struct agent_config *con
     (void)snprintf(program, sizeof program, "%s/godwit-job", config->libexec_dir);
     (void)snprintf(control, sizeof control, "%d", SPAWN_CHILD_FD(0));
     const char *argv[] = {"godwit-job", "--control", control, NULL};
-    struct spawn_request request = {.program = program,
-                                    .argv = argv,
-                                    .user = config->job_user,
-                                    .n_fds = 1,
-                                    .fds = {child_end},
-                                    .survives = true};
+    struct spawn_request request = {
+        .program = program, .argv = argv, .user = config->job_user, .n_fds = 1, .fds = {child_end}};
     if (spawn(&request, &pid, &job->pidfd, exited, job, err) < 0)
         return -1;
     job->is_child = true;

@@ -72,7 +72,7 @@ int destination_check(struct agent *agent, const struct move_spec *spec, struct 
         return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
                        vm->status.move);
     if (vm)
-        return err_set(err, ERR_REFUSED, "vm-exists-here", "host %s already has VM %s", agent->config.name,
+        return err_set(err, ERR_REFUSED, "vm-exists", "host %s already has VM %s", agent->config.name,
                        spec->vm.name);
     if (check_moves(agent, spec, err) < 0 || check_journal(agent, spec, err) < 0)
         return -1;

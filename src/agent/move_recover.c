@@ -33,7 +33,8 @@ static void recover(struct agent *agent, const char *uuid, struct journal *journ
         move->is_stopped =
             vm->status.state == VM_PAUSED || vm->status.state == VM_INCOMING || entry->step == JOURNAL_GIVEN;
     }
-    (void)err_set(&why, ERR_INTERNAL, "agent-restarted", "the agent was restarted during the move");
+    (void)err_set(&why, ERR_PEER_LOST, "agent-restarted", "the agent was restarted during the move");
+    (void)err_fix(&why, "start the migration again");
     if (entry->step != JOURNAL_GIVEN)
         move_set_error(move, &why);
     if (entry->step == JOURNAL_GIVEN) {

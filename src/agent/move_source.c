@@ -30,7 +30,8 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
     if (!journal_may_run(vm->journal))
         return err_set(err, ERR_REFUSED, "vm-not-owned", "this host does not own VM %s", name);
     if (vm->status.state != VM_RUNNING) {
-        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is %s", name,
+        bool is_off = vm->status.state == VM_OFF;
+        (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", name,
                       vm_state_name(vm->status.state));
         return err_fix(err, "start the VM; only a running VM can be migrated");
     }
@@ -39,7 +40,7 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
         return err_fix(err, "wait until it is off; only a running VM can be migrated");
     }
     if (!strcmp(agent->facts.dirty_source, "none")) {
-        (void)err_set(err, ERR_REFUSED, "no-dirty-source", "this host cannot track what a guest writes");
+        (void)err_set(err, ERR_REFUSED, "dirty-source-none", "this host cannot track what a guest writes");
         return err_cause(err, "%s", agent->facts.dirty_detail);
     }
     return 0;
@@ -165,7 +166,7 @@ static int check_start(const struct move *move, const struct move_spec *spec, st
                        "vm and epoch must be those that were prepared: VM %s, epoch %llu", move->spec.vm.uuid,
                        (unsigned long long)move->spec.epoch);
     if (!spec->n_addresses || !spec->port)
-        return err_set(err, ERR_BAD_REQUEST, "move-addresses-missing",
+        return err_set(err, ERR_BAD_REQUEST, "migration-addresses",
                        "addresses and port of the destination's migration network are missing");
     return 0;
 }

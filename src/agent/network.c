@@ -67,11 +67,7 @@ int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err)
         return -1;
     auto_link *link = get_link(sock, bridge, "bridge-missing", err);
     if (!link)
-        return err_fix(
-            err,
-            "create it (ip link add %s type bridge; ip link set %s up), or correct 'bridge' in the "
-            "agent's configuration",
-            bridge, bridge);
+        return -1;
     *ret_mtu = rtnl_link_get_mtu(link);
     return 0;
 }

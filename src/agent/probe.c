@@ -107,7 +107,9 @@ static void on_qemu_exit(pid_t pid, int status, void *user)
 static void on_caps(const struct err *err, void *user)
 {
     struct probe *probe = user;
-    if (err->code != ERR_CANCELLED && err->code != ERR_PEER_LOST)
+    if (!err_is_set(err))
+        (void)caps_check_version(probe->caps, &probe->err);
+    else if (err->code != ERR_CANCELLED && err->code != ERR_PEER_LOST)
         probe->err = *err;
     kill_program(probe);
 }

@@ -23,8 +23,10 @@ struct spawn_request {
     int fds[SPAWN_FDS_MAX]; /* child's number i + 3 is a copy of fds[i] */
     const char *preload;    /* object to preload (opened as root, LD_PRELOAD=/proc/self/fd/N), or NULL */
     const char *log_path;   /* stdout and stderr append here, or NULL: the agent's own */
-    bool survives; /* QEMU and jobs: own session, lives on when the agent dies. The door does not (PDEATHSIG).
-                    */
+    /* Own session, lives on when the agent dies: QEMU. Jobs and the door are killed with the agent
+     * (PDEATHSIG): without it they can do nothing, and a dead job's userfaultfds close, which frees the
+     * guest. */
+    bool survives;
 };
 /* Once, before the first spawn: the folder of godwit-launch. */
 void spawn_init(const char *libexec_dir);

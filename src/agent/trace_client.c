@@ -111,7 +111,7 @@ int trace_ask(const struct vm *vm, int *ret_async, int *ret_sync, struct err *er
 int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err)
 {
     if (!vm->process)
-        return err_set(err, ERR_REFUSED, "vm-off", "VM %s is switched off", vm->status.spec.name);
+        return err_set(err, ERR_REFUSED, "vm-is-off", "VM %s is off", vm->status.spec.name);
     struct vm_trace trace = {.ram_fd = -1, .uffd_async = -1, .uffd_sync = -1, .pagemap_fd = -1, .pidfd = -1};
     char path[64];
     if (ram_find(vm, &trace.ram_address, err) < 0 ||

@@ -65,7 +65,9 @@ static int check_qemu(struct agent *agent, const struct vm_spec *spec, const cha
     if (!agent->qemu) {
         (void)err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be run on host %s", agent->config.name);
         (void)err_cause(err, "%s", agent->facts.qemu_problem);
-        return err_fix(err, "install qemu-system-x86, or correct 'qemu' in the agent's configuration");
+        return err_fix(
+            err,
+            "install qemu-system-x86 (QEMU 7.2 or later), or correct 'qemu' in the agent's configuration");
     }
     if (spec->machine[0] && !caps_has_machine(agent->qemu, spec->machine)) {
         (void)err_set(err, ERR_REFUSED, "machine-unknown", "QEMU %s on host %s has no machine type %s",
@@ -95,9 +97,15 @@ static int check_networks(struct agent *agent, const struct vm_spec *spec, struc
                            spec->nics[i].network);
         }
         if (network_bridge_mtu(network->bridge, &mtu, err) < 0) {
-            if (err)
-                err->code = ERR_REFUSED;
-            return err_prefix(err, "network %s", network->name);
+            if (!err || err->code != ERR_NOT_FOUND)
+                return err_prefix(err, "network %s", network->name);
+            (void)err_set(err, ERR_REFUSED, "bridge-missing",
+                          "bridge %s of network %s does not exist on host %s", network->bridge, network->name,
+                          agent->config.name);
+            return err_fix(err,
+                           "create it (ip link add %s type bridge; ip link set %s up), or correct bridge= in "
+                           "[network %s] of the agent's configuration",
+                           network->bridge, network->bridge, network->name);
         }
     }
     return 0;

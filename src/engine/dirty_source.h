@@ -2,7 +2,7 @@
 /*
  * Who knows which pages the guest wrote. One interface, two ways:
  *   async (dirty_async.c)  the kernel notes the write and lets it pass; PAGEMAP_SCAN reports. Linux 6.7+.
- *   sync (dirty_sync.c)    the writer waits until a thread of ours has noted the page. Linux 5.19+.
+ *   sync (dirty_sync.c)    the writer waits until a thread of ours has noted the page. Linux 6.1+.
  *
  * The rule both obey: a page is protected first and read afterwards, so that a write that the reader missed
  * is in the next collection. Order of calls: start once, collect any number of times, free. Thread: the

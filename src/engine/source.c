@@ -254,7 +254,7 @@ static int refuse(struct engine_source *source, const struct engine_round *round
                              NS_PER_MS),
         (unsigned long long)(source->policy.rate_bytes_s / 1000000),
         (unsigned long long)(source->policy.goal_ns / NS_PER_MS));
-    return err_fix(err, "Allow a longer downtime or more bandwidth, or try when the guest is less busy.");
+    return err_fix(err, "allow a longer downtime or more bandwidth, or try when the guest is less busy");
 }
 
 int engine_source_copy(struct engine_source *source, struct err *err)

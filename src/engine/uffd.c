@@ -25,7 +25,8 @@ int uffd_enable(int uffd, uint64_t features, struct err *err)
         return err_sys(err, errno, "uffd-api", "cannot enable the userfaultfd");
     (void)err_set(err, ERR_REFUSED, "dirty-source-missing",
                   "the kernel lacks userfaultfd features (0x%llx wanted)", (unsigned long long)features);
-    return err_fix(err, "Linux 6.7 or later has both dirty sources, 5.19 or later the synchronous one.");
+    return err_fix(err,
+                   "use Linux 6.7 or later for both dirty sources, 6.1 or later for the synchronous one");
 }
 
 int uffd_register(int uffd, struct uffd_range range, struct err *err)

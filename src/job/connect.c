@@ -62,7 +62,7 @@ static int bind_to(const struct ctl_job_spec *spec, int source, int fd, struct e
     if (bind(fd, (struct sockaddr *)&local, size) < 0) {
         (void)err_sys(err, errno, "source-address", "cannot use the migration address %s",
                       spec->source_addresses[source]);
-        return err_fix(err, "Check that the address in [migration] is configured on this host.");
+        return err_fix(err, "check that the address in [migration] is configured on this host");
     }
     return 0;
 }
@@ -140,7 +140,7 @@ int connect_any(const struct ctl_job_spec *spec, const struct watch *watch, stru
 {
     (void)err_set(err, ERR_BAD_REQUEST, "no-common-family",
                   "no migration address of the source fits one of the destination's");
-    (void)err_fix(err, "Give both hosts a migration address of the same family (IPv4 or IPv6).");
+    (void)err_fix(err, "give both hosts a migration address of the same family (IPv4 or IPv6)");
     for (unsigned i = 0; i < spec->n_addresses; i++) {
         struct connect_route route = {.destination = i, .source = source_for(spec, i)};
         if (route.source == -2)

@@ -143,7 +143,7 @@ static int in_doubt(struct err *err)
     (void)err_set(err, ERR_IN_DOUBT, "verdict-unknown",
                   "ownership was given to the destination and its verdict did not arrive");
     (void)err_cause(err, "%s", why.message);
-    return err_fix(err, "Nothing to do while both agents can reach the manager: it asks the destination.");
+    return err_fix(err, "wait while both agents can reach the manager: it asks the destination");
 }
 
 /* The agent decides whether ownership is given: its answer, or its silence, is final. */
@@ -215,7 +215,7 @@ static int switch_over(struct job *job, struct err *err)
     struct ctl_verdict verdict;
     (void)err_set(&late, ERR_TIMEOUT, "switchover-limit",
                   "the switch-over took longer than its limit of %u s", job->spec.switchover_limit_s);
-    (void)err_fix(&late, "Raise --switchover-limit, or find out what the destination waited for.");
+    (void)err_fix(&late, "raise the switch-over limit, or find out what the destination waited for");
     control_set_limit(job->control, clock_now_ns() + job->spec.switchover_limit_s * NS_PER_S, &late);
     int ret = stop_and_send_rest(job, ready, err);
     if (ret == 0)

@@ -83,7 +83,8 @@ static void one_side(const struct check_input *input, const struct check_host *h
         struct err *err = next(findings);
         err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be used on host '%s'", host->name);
         err_cause(err, "%s", facts->qemu_problem);
-        err_fix(err, "install QEMU on '%s' or name it in the agent's configuration (qemu=)", host->name);
+        err_fix(err, "install QEMU 7.2 or later on '%s', or name it in the agent's configuration (qemu=)",
+                host->name);
     }
     for (; before < findings->n; before++)
         err_place(&findings->list[before], "", side);
@@ -105,21 +106,37 @@ static void memory(const struct check_input *input, struct findings *findings)
     err_place(err, "", "destination");
 }
 
+static const struct host_network *find_network(const struct host_facts *facts, const char *name)
+{
+    for (uint32_t i = 0; i < facts->n_networks; i++)
+        if (!strcmp(facts->networks[i].name, name))
+            return &facts->networks[i];
+    return NULL;
+}
+
 static void network(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *facts = input->destination.facts;
+    const char *host = input->destination.name;
     for (uint32_t n = 0; facts && n < input->vm->spec.n_nics; n++) {
         const char *wanted = input->vm->spec.nics[n].network;
-        bool has = false;
-        for (uint32_t i = 0; i < facts->n_networks; i++)
-            has |= !strcmp(facts->networks[i].name, wanted);
-        if (has)
+        const struct host_network *network = find_network(facts, wanted);
+        if (network && network->mtu)
             continue;
         struct err *err = next(findings);
-        err_set(err, ERR_REFUSED, "network-missing", "host '%s' has no network '%s', which VM '%s' uses",
-                input->destination.name, wanted, input->vm->spec.name);
-        err_fix(err, "add a section [network %s] to the agent's configuration on '%s'", wanted,
-                input->destination.name);
+        if (network) {
+            const char *bridge = network->bridge;
+            err_set(err, ERR_REFUSED, "bridge-missing", "bridge %s of network %s does not exist on host %s",
+                    bridge, wanted, host);
+            err_fix(err,
+                    "create it there (ip link add %s type bridge; ip link set %s up), or correct bridge= in "
+                    "section [network %s] of the agent's configuration",
+                    bridge, bridge, wanted);
+        } else {
+            err_set(err, ERR_REFUSED, "network-missing", "host '%s' has no network '%s', which VM '%s' uses",
+                    host, wanted, input->vm->spec.name);
+            err_fix(err, "add a section [network %s] to the agent's configuration on '%s'", wanted, host);
+        }
         err_place(err, "", "destination");
     }
 }
@@ -133,7 +150,7 @@ static void dirty_source(const struct check_input *input, struct findings *findi
     err_set(err, ERR_REFUSED, "dirty-source-none",
             "host '%s' cannot track which memory a VM writes, so no VM can leave it", input->source.name);
     err_cause(err, "%s", facts->dirty_detail);
-    err_fix(err, "use a kernel with userfaultfd write-protection (Linux 5.19 or later, best 6.7 or later)");
+    err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later, best 6.7 or later)");
     err_place(err, "", "source");
 }
 

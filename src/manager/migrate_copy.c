@@ -85,7 +85,7 @@ static void look_at_switch_over(struct task *task)
         return;
     }
     struct err err = {0};
-    err_set(&err, ERR_TIMEOUT, "switch-over-late", "the switch-over took more than %u s",
+    err_set(&err, ERR_TIMEOUT, "switchover-limit", "the switch-over took more than %u s",
             task_deadline_s(task));
     err_fix(&err, "try again in a calmer moment, or with a higher --switchover-limit");
     task_fail(task, &err, "manager");

@@ -5,6 +5,8 @@
  * has given the VM away turns the ending into a success. A destination without COMMIT never runs, so one that
  * is silent does not hold the task up; it is told later (tasks_reap).
  */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "manager/migrate.h"
@@ -27,7 +29,8 @@ static int weight(const struct err *err)
     case ERR_NONE:
         return 0;
     case ERR_PEER_LOST:
-        return 1;
+        /* Why the peer was lost says more than that it was. */
+        return strcmp(err->id, "agent-restarted") != 0 ? 1 : 2;
     case ERR_TIMEOUT:
         return 2;
     default:

@@ -16,7 +16,7 @@
 struct host_network {
     char name[MODEL_NAME_MAX];
     char bridge[16];
-    uint32_t mtu;
+    uint32_t mtu; /* of the bridge; 0: there is no such bridge */
 };
 
 struct host_facts {

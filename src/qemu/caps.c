@@ -55,6 +55,15 @@ int caps_take_machines(struct qemu_caps *caps, JsonNode *result, struct err *err
     return 0;
 }
 
+int caps_check_version(const struct qemu_caps *caps, struct err *err)
+{
+    if (caps->major > CAPS_MAJOR_MIN || (caps->major == CAPS_MAJOR_MIN && caps->minor >= CAPS_MINOR_MIN))
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "qemu-too-old", "QEMU %s is too old, %d.%d or later is needed",
+                  caps->version, CAPS_MAJOR_MIN, CAPS_MINOR_MIN);
+    return err_fix(err, "install QEMU %d.%d or later", CAPS_MAJOR_MIN, CAPS_MINOR_MIN);
+}
+
 bool caps_has_machine(const struct qemu_caps *caps, const char *machine)
 {
     for (unsigned i = 0; i < caps->n_machines; i++)

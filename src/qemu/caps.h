@@ -11,6 +11,9 @@
 struct qmp;
 
 #define CAPS_MACHINES_MAX 128
+/* The oldest QEMU that the agent works with. */
+#define CAPS_MAJOR_MIN 7
+#define CAPS_MINOR_MIN 2
 
 struct qemu_caps {
     int major, minor, micro;
@@ -27,6 +30,8 @@ void caps_query(struct qmp *qmp, struct qemu_caps *ret_caps, void (*done)(const 
 /* The two answers, for caps_query and its test. */
 int caps_take_version(struct qemu_caps *caps, JsonNode *result, struct err *err);
 int caps_take_machines(struct qemu_caps *caps, JsonNode *result, struct err *err);
+/* REFUSED "qemu-too-old" below CAPS_MAJOR_MIN.CAPS_MINOR_MIN. */
+int caps_check_version(const struct qemu_caps *caps, struct err *err);
 bool caps_has_machine(const struct qemu_caps *caps, const char *machine);
 
 #endif

@@ -30,6 +30,8 @@ static void good_facts(struct host_facts *facts, const char *name)
     (void)snprintf(facts->name, sizeof facts->name, "%s", name);
     (void)snprintf(facts->dirty_source, sizeof facts->dirty_source, "async");
     (void)snprintf(facts->networks[0].name, sizeof facts->networks[0].name, "vmnet");
+    (void)snprintf(facts->networks[0].bridge, sizeof facts->networks[0].bridge, "br0");
+    facts->networks[0].mtu = 1500;
     (void)snprintf(facts->migration_addresses[0], MODEL_ADDRESS_MAX, "198.18.2.11");
 }
 
@@ -87,6 +89,11 @@ static void each_obstacle_is_named_with_its_side_and_cure(void **state)
     good_scene(&scene);
     scene.destination.n_networks = 0;
     assert_one(&scene, "network-missing", "destination");
+    good_scene(&scene);
+    scene.destination.networks[0].mtu = 0;
+    assert_one(&scene, "bridge-missing", "destination");
+    assert_string_equal(scene.findings[0].message, "bridge br0 of network vmnet does not exist on host h2");
+    assert_non_null(strstr(scene.findings[0].fix, "ip link add br0 type bridge"));
     good_scene(&scene);
     (void)snprintf(scene.destination.qemu_problem, sizeof scene.destination.qemu_problem, "not there");
     assert_one(&scene, "qemu-missing", "destination");

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/facts.h"
 #include "agent/vm_process.h"
 #include "fixture.h"
 
@@ -67,6 +68,11 @@ static void an_unknown_machine_network_or_file(void **state)
     host->agent.config.n_networks = 1;
     host->agent.config.networks[0] = (struct host_network){.name = "nowhere", .bridge = "agentvm-no-br"};
     check_refused(host, &spec, "tcg", "bridge-missing", "agentvm-no-br");
+    struct host_facts facts;
+    facts_now(&host->agent, &facts);
+    assert_int_equal(facts.n_networks, 1);
+    assert_string_equal(facts.networks[0].bridge, "agentvm-no-br");
+    assert_int_equal(facts.networks[0].mtu, 0);
     spec.n_nics = 0;
     g_strlcpy(spec.kernel, "/nowhere/vmlinuz", sizeof spec.kernel);
     check_refused(host, &spec, "tcg", "boot-file-missing", "/nowhere/vmlinuz");

@@ -301,9 +301,28 @@ static void qemu_tells_what_it_can_do(void **state)
     assert_false(caps_has_machine(&caps, "pc-q35-99.0"));
 }
 
+static void a_qemu_below_the_minimum_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        int major, minor;
+        bool is_good;
+    } rows[] = {{6, 9, false}, {7, 1, false}, {7, 2, true}, {8, 0, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct qemu_caps caps = {.major = rows[i].major, .minor = rows[i].minor};
+        struct err err = {0};
+        (void)snprintf(caps.version, sizeof caps.version, "%d.%d.0", caps.major, caps.minor);
+        assert_int_equal(caps_check_version(&caps, &err), rows[i].is_good ? 0 : -1);
+        if (!rows[i].is_good)
+            assert_non_null(strstr(err.message, caps.version));
+        assert_string_equal(err.id, rows[i].is_good ? "" : "qemu-too-old");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_qemu_below_the_minimum_is_named),
         cmocka_unit_test_setup_teardown(answers_come_in_order_and_errors_carry_qemus_words, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_descriptor_travels_with_its_command, set_up, tear_down),
