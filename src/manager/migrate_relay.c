@@ -22,13 +22,13 @@ static void repeat(struct task *task)
     task_after(task, REPEAT_MS, relay);
 }
 
-static void end_in_doubt(struct task *task)
+static void end_in_doubt(struct task *task, const char *cause)
 {
     struct err err = {0};
     err_set(&err, ERR_IN_DOUBT, "ownership-in-doubt",
             "VM '%s' is stopped on host '%s', and host '%s' cannot say whether it took it over",
             task->vm_name, task->source_host, task->destination_host);
-    err_cause(&err, "the destination's record of this migration is gone");
+    err_cause(&err, "%s", cause);
     err_fix(
         &err,
         "end neither QEMU; bring the agent on '%s' back with the state folder it had, see in 'godwit vm ls' "
@@ -46,7 +46,7 @@ static void source_told(struct task *task, JsonObject *object, const struct err 
     (void)object;
     bool is_refused = err->code == ERR_REFUSED && task->source.status.state == MOVE_GIVEN;
     if (is_refused && ++task->unknown_verdicts >= UNKNOWN_MAX) {
-        end_in_doubt(task);
+        end_in_doubt(task, "the source does not accept the destination's verdict");
         return;
     }
     if (err_is_set(err))
@@ -74,7 +74,7 @@ static void destination_told(struct task *task, JsonObject *object, const struct
     bool is_unknown = !err_is_set(err) || err->code == ERR_NOT_FOUND || err->code == ERR_IN_DOUBT;
     task->unknown_verdicts = is_unknown ? task->unknown_verdicts + 1 : 0;
     if (task->unknown_verdicts >= UNKNOWN_MAX) {
-        end_in_doubt(task);
+        end_in_doubt(task, "the destination's record of this migration is gone");
         return;
     }
     task_wait_for(task, "host '%s' to say whether it runs the VM", task->destination_host);
