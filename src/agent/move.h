@@ -94,6 +94,12 @@ void move_refuse_job(struct move *move, enum err_code code, const char *id, cons
 
 /* The same with an error that is there already. */
 void move_job_failed(struct move *move, const struct err *err);
+/* Gives the job its end of a new stream for the device state and returns QEMU's end (the caller closes it);
+ * -1: the attempt was ended. */
+int move_open_stream(struct move *move);
+/* The handover released a secret (READY, COMMIT): the job gets it as the answer to its request. */
+void move_pass_secret(struct move *move, const struct handover_answer *answer, const struct err *err,
+                      void *user);
 
 /* ---- move_source.c, move_dest.c ---- */
 int source_check(struct agent *agent, const struct move_spec *spec, struct err *err);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The destination's side: prepare (journal, shell, door, job), and the job's requests in their one order:
  * load, ready, cont. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/door.h"
@@ -198,32 +196,14 @@ static void loaded(struct vm *vm, const struct err *err, void *user)
 
 static void load_guest(struct move *move)
 {
-    int ends[2];
     if (move->is_stream_open) {
         move_refuse_job(move, ERR_CORRUPT, "job-out-of-order",
                         "the job asked to load the device state twice");
         return;
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        struct err err;
-        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
-        move_job_failed(move, &err);
-        return;
-    }
-    auto_fd job_end = ends[0];
-    auto_fd qemu_end = ends[1];
-    move->is_stream_open = true;
-    job_control_answer(move->job, NULL, 0, job_end, true);
-    vm_load(move->vm, qemu_end, loaded, move_ref(move));
-}
-
-static void ready(struct move *move, const struct handover_answer *answer, const struct err *err, void *user)
-{
-    (void)user;
-    if (err_is_set(err))
-        move_job_failed(move, err);
-    else
-        job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
+    auto_fd stream = move_open_stream(move);
+    if (stream >= 0)
+        vm_load(move->vm, stream, loaded, move_ref(move));
 }
 
 static void committed(struct move *move, const struct handover_answer *answer, const struct err *err,
@@ -249,5 +229,5 @@ static void destination_job_request(enum ctl_type type, const uint8_t *body, voi
     else if (type == CTL_LOAD)
         load_guest(move);
     else
-        handover_submit(move, HANDOVER_LOADED, NULL, NULL, ready, NULL);
+        handover_submit(move, HANDOVER_LOADED, NULL, NULL, move_pass_secret, NULL);
 }

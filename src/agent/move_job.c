@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a job is told and what it reports, alike for both sides. */
+#include <errno.h>
 #include <glib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "agent/move.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 void move_job_progress(const struct ctl_progress *progress, void *user)
@@ -86,6 +89,31 @@ void move_job_failed(struct move *move, const struct err *err)
     err_place(&why, move_phase_now(move), move_side(move));
     job_control_fail(move->job, &why);
     handover_doubt(move, &why);
+}
+
+int move_open_stream(struct move *move)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        struct err err;
+        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
+        move_job_failed(move, &err);
+        return -1;
+    }
+    auto_fd job_end = ends[0];
+    move->is_stream_open = true;
+    job_control_answer(move->job, NULL, 0, job_end, true);
+    return ends[1];
+}
+
+void move_pass_secret(struct move *move, const struct handover_answer *answer, const struct err *err,
+                      void *user)
+{
+    (void)user;
+    if (err_is_set(err))
+        move_job_failed(move, err);
+    else
+        job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
 }
 
 void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The source's side: prepare (the epoch is burned), start (the job gets the guest's memory), and the job's
  * requests in their one order: stop, save, give, quit. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/move.h"
@@ -250,32 +248,14 @@ static void saved(struct vm *vm, const struct err *err, void *user)
 
 static void save_guest(struct move *move)
 {
-    int ends[2];
     if (!move->is_stopped || move->is_stream_open) {
         move_refuse_job(move, ERR_CORRUPT, "job-out-of-order",
                         "the job asked for the device state out of order");
         return;
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        struct err err;
-        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
-        move_job_failed(move, &err);
-        return;
-    }
-    auto_fd job_end = ends[0];
-    auto_fd qemu_end = ends[1];
-    move->is_stream_open = true;
-    job_control_answer(move->job, NULL, 0, job_end, true);
-    vm_save(move->vm, qemu_end, saved, move_ref(move));
-}
-
-static void given(struct move *move, const struct handover_answer *answer, const struct err *err, void *user)
-{
-    (void)user;
-    if (err_is_set(err))
-        move_job_failed(move, err);
-    else
-        job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
+    auto_fd stream = move_open_stream(move);
+    if (stream >= 0)
+        vm_save(move->vm, stream, saved, move_ref(move));
 }
 
 static void settled(struct move *move, const struct handover_answer *answer, const struct err *err,
@@ -320,5 +300,5 @@ static void source_job_request(enum ctl_type type, const uint8_t *body, void *us
     else if (type == CTL_SAVE)
         save_guest(move);
     else
-        handover_submit(move, HANDOVER_GIVE, body, NULL, given, NULL);
+        handover_submit(move, HANDOVER_GIVE, body, NULL, move_pass_secret, NULL);
 }
