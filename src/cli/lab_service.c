@@ -9,8 +9,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -94,16 +96,22 @@ int lab_service_set(const struct lab *lab, const char *service, bool running, st
 
 /* ---- the supervisor's identity ---- */
 
-static uint64_t start_time_of(pid_t pid)
+/* What follows the name in proc(5) stat: [0] is field 3, the state. */
+static char **stat_fields(pid_t pid)
 {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     g_autofree char *text = NULL;
     if (!g_file_get_contents(path, &text, NULL, NULL))
-        return 0;
+        return g_new0(char *, 1);
     const char *at = strrchr(text, ')');
-    g_auto(GStrv) fields = g_strsplit(at ? at + 2 : "", " ", -1);
-    /* Field 22 of proc(5) stat; the state after the name is field 3. */
+    return g_strsplit(at ? at + 2 : "", " ", -1);
+}
+
+static uint64_t start_time_of(pid_t pid)
+{
+    g_auto(GStrv) fields = stat_fields(pid);
+    /* Field 22. */
     return g_strv_length(fields) > 19 ? g_ascii_strtoull(fields[19], NULL, 10) : 0;
 }
 
@@ -274,8 +282,32 @@ static void stop_all(GPtrArray *services)
     }
 }
 
+static pid_t parent_of(pid_t pid)
+{
+    g_auto(GStrv) fields = stat_fields(pid);
+    /* Field 4 of proc(5) stat. */
+    return g_strv_length(fields) > 1 ? (pid_t)g_ascii_strtoll(fields[1], NULL, 10) : 0;
+}
+
+/* The power of the lab's hosts goes off: what outlives an agent (QEMU) became our child when the agent ended,
+ * because we are the subreaper, and is ended and reaped here, so that not even a zombie stays. */
+static void end_orphans(void)
+{
+    for (;;) {
+        g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
+        for (const char *name; proc && (name = g_dir_read_name(proc));) {
+            pid_t pid = (pid_t)strtol(name, NULL, 10);
+            if (pid > 0 && parent_of(pid) == getpid())
+                (void)kill(pid, SIGKILL);
+        }
+        if (waitpid(-1, NULL, 0) < 0 && errno == ECHILD)
+            return;
+    }
+}
+
 int lab_supervise(const struct lab *lab)
 {
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
@@ -295,6 +327,7 @@ int lab_supervise(const struct lab *lab)
             break;
     }
     stop_all(services);
+    end_orphans();
     return CLI_DONE;
 }
 

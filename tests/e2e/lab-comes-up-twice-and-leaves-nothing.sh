@@ -3,12 +3,18 @@
 # `lab up` may be repeated, `lab down` leaves no process, namespace, mount or file; also after an interrupted `up`.
 . "$(dirname "$0")/../functions.sh" "$1"
 
+
+zombies() { ps -e -o stat=,uid=,pid=,comm= | grep -E '^Z.* (64101|64102|64103) '; }
+zombies_before=$(zombies || true)
+
 leftovers() {
     ip netns list | grep "^$lab_name-" || true
     grep -F "$lab_dir" /proc/mounts || true
     grep -F "$lab_name-" /proc/mounts || true
     [ ! -e "$lab_dir" ] || echo "$lab_dir is still there"
     pgrep -af -- "$lab_dir" || true
+    # Processes that ended but that nobody has taken note of.
+    zombies | grep -vxF "$zombies_before" || true
 }
 nothing_left() {
     local found
