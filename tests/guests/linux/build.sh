@@ -19,13 +19,25 @@ fail() {
     exit 1
 }
 
-kernel_package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
-    sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64.*\)$/\1/p' | head -n 1)
+find_kernel() {
+    apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+        sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64.*\)$/\1/p' | head -n 1
+}
+# A fresh machine has no package lists.
+update_lists() {
+    echo "linux guest: updating apt's package lists"
+    apt-get -q update >/dev/null || fail "apt-get update failed"
+}
+
+kernel_package=$(find_kernel)
 sources=$(cat "$here"/*.c "$here"/*.h "$here/init" "$here/build.sh" | sha256sum | cut -d' ' -f1)
 made_from=$(cat "$outdir/stamp" 2>/dev/null || :)
+if [ -z "$kernel_package" ] && [ "${made_from%% *}" != "$sources" ]; then
+    update_lists
+    kernel_package=$(find_kernel)
+    [ -n "$kernel_package" ] || fail "apt knows no linux-image-cloud-amd64"
+fi
 if [ -z "$kernel_package" ]; then
-    [ "${made_from%% *}" = "$sources" ] ||
-        fail "apt knows no linux-image-cloud-amd64: run apt-get update"
     echo "linux guest: $outdir kept, apt knows no kernel to compare with (${made_from#* })"
     exit 0
 fi
@@ -44,7 +56,11 @@ trap 'exit 1' HUP INT TERM
 fetch() {
     echo "linux guest: downloading $1"
     mkdir -p "$work/debs"
-    (cd "$work/debs" && apt-get -q -o APT::Sandbox::User=root download "$1") || fail "cannot download $1"
+    if ! (cd "$work/debs" && apt-get -q -o APT::Sandbox::User=root download "$1"); then
+        # The lists may be older than what the archive still has.
+        update_lists
+        (cd "$work/debs" && apt-get -q -o APT::Sandbox::User=root download "$1") || fail "cannot download $1"
+    fi
     dpkg-deb -x "$work/debs/${1}"_*.deb "$work/$1"
 }
 
