@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cli/lab.h"
 
+#define NETNS_FOLDER "/run/netns"
 #define NODES_MAX (LAB_HOSTS_MAX + 3)
 
 char *lab_netns(const struct lab *lab, const char *node)
@@ -64,7 +66,7 @@ static int node_names(const struct lab *lab, char names[NODES_MAX][16])
 
 static bool netns_exists(const char *netns)
 {
-    g_autofree char *path = g_strconcat("/run/netns/", netns, NULL);
+    g_autofree char *path = g_strconcat(NETNS_FOLDER "/", netns, NULL);
     return access(path, F_OK) == 0;
 }
 
@@ -198,7 +200,7 @@ static int signal_namespace(const struct stat *netns, int signal_number)
 
 static int remove_node(const char *netns, struct err *err)
 {
-    g_autofree char *path = g_strconcat("/run/netns/", netns, NULL);
+    g_autofree char *path = g_strconcat(NETNS_FOLDER "/", netns, NULL);
     struct stat its;
     if (stat(path, &its) < 0)
         return 0;
@@ -212,6 +214,18 @@ static int remove_node(const char *netns, struct err *err)
         return err_set(err, ERR_INTERNAL, "lab-process-stays", "%d processes in namespace %s do not end",
                        left, netns);
     return run_line(err, "ip netns del %s", netns);
+}
+
+/* ip(8) binds this folder onto itself with the first namespace and never lets go; with the last one it goes
+ * too. */
+static void remove_empty_folder(void)
+{
+    g_autoptr(GDir) folder = g_dir_open(NETNS_FOLDER, 0, NULL);
+    if (!folder || g_dir_read_name(folder))
+        return;
+    while (umount2(NETNS_FOLDER, MNT_DETACH) == 0)
+        continue;
+    (void)rmdir(NETNS_FOLDER);
 }
 
 int lab_net_down(const struct lab *lab, struct err *err)
@@ -228,5 +242,6 @@ int lab_net_down(const struct lab *lab, struct err *err)
         if (netns_exists(netns) && remove_node(netns, err) < 0)
             result = -1;
     }
+    remove_empty_folder();
     return result;
 }

@@ -11,6 +11,8 @@ leftovers() {
     ip netns list | grep "^$lab_name-" || true
     grep -F "$lab_dir" /proc/mounts || true
     grep -F "$lab_name-" /proc/mounts || true
+    # The folder itself goes with the last namespace on the machine.
+    [ ! -e /run/netns ] || [ -n "$(ls /run/netns)" ] || echo "/run/netns is empty and still there"
     [ ! -e "$lab_dir" ] || echo "$lab_dir is still there"
     pgrep -af -- "$lab_dir" || true
     # Processes that ended but that nobody has taken note of.
