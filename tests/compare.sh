@@ -25,8 +25,9 @@ declare -A totals
 downtimes=
 for ((run = 1; run <= runs; run++)); do
     for mode in plain multifd ours; do
-        [ $mode = ours ] && line=$(our_run) || line=$(qemu_run $mode)
+        if [ $mode = ours ]; then line=$(our_run); else line=$(qemu_run $mode); fi
         echo "$line"
+        [[ $(jq -r .status <<<"$line") =~ ^(success|completed)$ ]] || fail "this run did not succeed"
         totals[$mode]+="$(jq .total_ms <<<"$line")"$'\n'
         [ $mode = ours ] && downtimes+="$(jq .downtime_ms <<<"$line")"$'\n'
     done

@@ -3,6 +3,7 @@
 # For tests that drive a lab as an operator would. Source it with the build folder as first argument of the test:
 #   . "$(dirname "$0")/../functions.sh" "$1"
 set -Eeuo pipefail
+shopt -s inherit_errexit
 trap 'echo "failed at ${BASH_SOURCE[0]}:$LINENO: $BASH_COMMAND" >&2' ERR
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$1" && pwd)
@@ -18,7 +19,9 @@ cleanups=()
 
 cleanup() {
     local status=$? at
-    trap - EXIT INT TERM
+    trap - EXIT
+    # A second Ctrl-C must not stop the cleaning up.
+    trap '' INT TERM
     for ((at = ${#cleanups[@]} - 1; at >= 0; at--)); do
         eval "${cleanups[at]}" || echo "clean-up failed: ${cleanups[at]}" >&2
     done
@@ -151,6 +154,6 @@ expect_error() {
     [ "$status" = 1 ] || fail "exit $status instead of 1 from: $*"
     found=$(jq -r '.error.id' <<<"$output")
     [ "$found" = "$id" ] || fail "error id '$found' instead of '$id' from: $*: $output"
-    [ -n "$(jq -r '.error.message' <<<"$output")" ] || fail "no message from: $*"
+    jq -se 'length == 1 and (.[0].error.message // "" | length > 0)' <<<"$output" >/dev/null || fail "not one document with a message from: $*: $output"
     say "$id: $(jq -r '.error.message + " | fix: " + .error.fix' <<<"$output")"
 }

@@ -71,6 +71,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         return CLI_USAGE;
     if (!options.to)
         return cli_usage_error("--to is needed: the destination host; 'godwit host ls' lists them");
+    if (!options.detach)
+        follow_block_signals();
     g_autoptr(JsonObject) task = NULL;
     int result = cli_call(cli, "POST", "/v1/migrations", request_body(argv[1], &options), &task);
     if (result)

@@ -109,6 +109,7 @@ int cmd_task_follow(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
         return CLI_USAGE;
+    follow_block_signals();
     return follow_and_report(cli, argv[1], false);
 }
 

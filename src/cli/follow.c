@@ -109,13 +109,17 @@ static void *interrupt_main(void *user)
     }
 }
 
-static bool interrupt_start(struct interrupt *interrupt)
+void follow_block_signals(void)
 {
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGUSR1);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool interrupt_start(struct interrupt *interrupt)
+{
     return pthread_create(&interrupt->thread, NULL, interrupt_main, interrupt) == 0;
 }
 

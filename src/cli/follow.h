@@ -5,6 +5,9 @@
 
 #include "cli/cli.h"
 
+/* Before anything else of a command that follows: threads that a library makes must not take the Ctrl-C that
+ * follow_task waits for. */
+void follow_block_signals(void);
 /* Shows progress on stderr (a bar on a terminal, else a line per phase) and returns the final task in
  * *ret_task (transfer full). The first Ctrl-C asks the manager to cancel the task if `cancels`, the second
  * one leaves. -1: the stream was lost for good. */

@@ -229,6 +229,18 @@ static int say_up(struct cli *cli, const struct lab *lab, const char *how)
     return CLI_DONE;
 }
 
+/* `down` removes the folder whole, so nothing of anybody else may be in it. */
+static int check_dir_is_free(const struct lab *lab, struct err *err)
+{
+    g_autoptr(GDir) dir = g_dir_open(lab->dir, 0, NULL);
+    for (const char *name; dir && (name = g_dir_read_name(dir));)
+        if (strcmp(name, "lab.json.new") != 0) { /* of an `up` that was killed in its first write */
+            (void)err_set(err, ERR_REFUSED, "dir-not-empty", "%s holds files that are not a lab's", lab->dir);
+            return err_fix(err, "name a new or empty folder with --dir: 'lab down' removes it whole");
+        }
+    return 0;
+}
+
 /* What the daemons said last, since their logs are about to go. */
 static void show_logs(const struct lab *lab)
 {
@@ -242,7 +254,7 @@ static void show_logs(const struct lab *lab)
         const char *at = text + strlen(text);
         for (int lines = 0; at > text && lines <= 10; at--)
             lines += at[-1] == '\n';
-        fprintf(stderr, "--- %s\n%s", name, at == text ? at : at + 2);
+        fprintf(stderr, "--- %s\n%s", name, at == text ? at : at + 1);
     }
 }
 
@@ -267,13 +279,15 @@ static int lab_up(struct cli *cli, struct lab *lab)
         if (bring_down(&there, &err) < 0)
             return cli_fail(cli, &err);
     }
+    if (check_dir_is_free(lab, &err) < 0)
+        return cli_fail(cli, &err);
     if (bring_up(lab, &err) == 0)
         return say_up(cli, lab, "is up");
     (void)cli_fail(cli, &err);
     show_logs(lab);
     struct err cleanup_err = {0};
     if (bring_down(lab, &cleanup_err) < 0)
-        (void)cli_fail(cli, &cleanup_err);
+        fprintf(stderr, "error: cleaning up: %s\n", cleanup_err.message);
     return CLI_FAILED;
 }
 
@@ -343,8 +357,11 @@ static int lab_service_verb(struct cli *cli, struct lab *lab, int argc, char **a
     if (result)
         return result;
     struct err err = {0};
-    return lab_service_set(lab, argv[1], !strcmp(argv[0], "start"), &err) < 0 ? cli_fail(cli, &err)
-                                                                              : CLI_DONE;
+    if (lab_service_set(lab, argv[1], !strcmp(argv[0], "start"), &err) < 0)
+        return cli_fail(cli, &err);
+    if (cli->json)
+        puts("{}");
+    return CLI_DONE;
 }
 
 static int dispatch(struct cli *cli, struct lab *lab, const struct lab_options *options, int argc,

@@ -171,8 +171,15 @@ static int remove_tree(const char *path, struct err *err)
 
 int lab_remove_dir(const struct lab *lab, struct err *err)
 {
-    /* Only a folder that a lab made: it has lab.json, or nothing is touched. */
+    /* Only a folder that a lab made: it has lab.json, or nothing is touched. It goes last, so that an
+     * interrupted removal can be repeated. */
     if (!lab_exists(lab))
         return 0;
+    g_autoptr(GDir) dir = g_dir_open(lab->dir, 0, NULL);
+    for (const char *name; dir && (name = g_dir_read_name(dir));) {
+        g_autofree char *child = g_build_filename(lab->dir, name, NULL);
+        if (strcmp(name, "lab.json") != 0 && remove_tree(child, err) < 0)
+            return -1;
+    }
     return remove_tree(lab->dir, err);
 }

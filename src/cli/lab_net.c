@@ -220,10 +220,12 @@ static int remove_node(const char *netns, struct err *err)
  * too. */
 static void remove_empty_folder(void)
 {
-    g_autoptr(GDir) folder = g_dir_open(NETNS_FOLDER, 0, NULL);
-    if (!folder || g_dir_read_name(folder))
-        return;
-    while (umount2(NETNS_FOLDER, MNT_DETACH) == 0)
+    GDir *folder = g_dir_open(NETNS_FOLDER, 0, NULL);
+    bool is_empty = folder && !g_dir_read_name(folder);
+    if (folder)
+        g_dir_close(folder);
+    /* Not by force: somebody may be making a namespace right now. */
+    while (is_empty && umount2(NETNS_FOLDER, 0) == 0)
         continue;
     (void)rmdir(NETNS_FOLDER);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The lab's service manager. DIR/services/NAME.service says what runs where; the supervisor starts each,
- * restarts what died, and ends what was removed or switched off. It is one process, single thread, and looks
+ * restarts what died, and ends what was switched off. It is one process, single thread, and looks
  * again on SIGHUP and when a child ends.
  */
 #include <errno.h>
@@ -115,14 +115,16 @@ static uint64_t start_time_of(pid_t pid)
     return g_strv_length(fields) > 19 ? g_ascii_strtoull(fields[19], NULL, 10) : 0;
 }
 
-static void write_identity(const struct lab *lab)
+static int write_identity(const struct lab *lab)
 {
     g_autofree char *path = lab_path(lab, "supervisor");
     g_autofree char *text =
         g_strdup_printf("%d %" G_GUINT64_FORMAT "\n", (int)getpid(), start_time_of(getpid()));
     struct err err = {0};
-    if (fdio_replace_file(path, text, strlen(text), 0644, &err) < 0)
-        log_error(&err, "cannot write the supervisor's identity");
+    if (fdio_replace_file(path, text, strlen(text), 0644, &err) == 0)
+        return 0;
+    log_error(&err, "cannot write the supervisor's identity");
+    return -1;
 }
 
 pid_t lab_supervisor_pid(const struct lab *lab)
@@ -134,7 +136,10 @@ pid_t lab_supervisor_pid(const struct lab *lab)
     if (!g_file_get_contents(path, &text, NULL, NULL) || sscanf(text, "%d %llu", &pid, &started) != 2 ||
         pid <= 0)
         return 0;
-    return start_time_of(pid) == started && started ? pid : 0;
+    g_auto(GStrv) fields = stat_fields(pid);
+    /* A process 1 that does not reap leaves zombies with all of it. */
+    bool is_alive = g_strv_length(fields) > 19 && *fields[0] != 'Z' && *fields[0] != 'X';
+    return is_alive && started && g_ascii_strtoull(fields[19], NULL, 10) == started ? pid : 0;
 }
 
 int lab_supervisor_start(const struct lab *lab, struct err *err)
@@ -315,9 +320,11 @@ int lab_supervise(const struct lab *lab)
     (void)sigaddset(&set, SIGHUP);
     (void)sigaddset(&set, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    write_identity(lab);
+    /* Without it nobody could end us. */
+    if (write_identity(lab) < 0)
+        return CLI_FAILED;
     g_autoptr(GPtrArray) services = g_ptr_array_new_with_free_func(service_free);
-    for (;;) {
+    while (lab_exists(lab)) {
         load_services(lab, services);
         settle(services);
         const struct timespec wait = {.tv_nsec = 200 * 1000000};

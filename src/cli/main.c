@@ -70,7 +70,8 @@ static int cmd_help(struct cli *cli, int argc, char **argv)
     (void)argc;
     (void)argv;
     puts("godwit: live migration of running virtual machines\n");
-    puts("Every command takes --json (one document on stdout). Exit status: 0 done, 1 failed, 2 usage.\n");
+    puts("Every command but help and lab exec takes --json (one document on stdout; event follow: one a "
+         "line). Exit status: 0 done, 1 failed, 2 usage.\n");
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         printf("  %s%s%s %s\n      %s\n", commands[i].group, commands[i].name ? " " : "",
                commands[i].name ? commands[i].name : "", commands[i].usage, commands[i].summary);
@@ -138,5 +139,10 @@ int main(int argc, char **argv)
     if (!current)
         return unknown(group, argc > 2 ? argv[2] : NULL);
     int skip = current->name ? 2 : 1;
-    return current->run(&cli, argc - skip, argv + skip);
+    int status = current->run(&cli, argc - skip, argv + skip);
+    if ((fflush(stdout) == EOF || ferror(stdout)) && status == CLI_DONE) {
+        perror("godwit: cannot write the answer");
+        return CLI_FAILED;
+    }
+    return status;
 }

@@ -7,11 +7,11 @@ checker_vm vm h1 512 2 tcg "mb=64 rate=4 mode=page"
 
 copying() { godwit task show "$1" --json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
 ended() { godwit task show "$1" --json | jq -e '.state // "" | test("success|error|cancelled")' >/dev/null; }
+one_qemu() { [ "$( { pids_in h1 qemu-system-x86; pids_in h2 qemu-system-x86; } | wc -l)" = 1 ]; }
 one_guest_runs() {
-    local running
     wait_until 30 "one VM to run" eval '[ "$(godwit vm show vm --json | jq -r .state)" = running ]'
-    running=$( (pids_in h1 qemu-system-x86 && pids_in h2 qemu-system-x86) | wc -l)
-    [ "$running" = 1 ] || fail "$running QEMU processes after $1"
+    # The other side's may still be going away.
+    wait_until 30 "one QEMU after $1" one_qemu
     checker_is_whole vm
 }
 other() { [ "$(vm_host vm)" = h1 ] && echo h2 || echo h1; }

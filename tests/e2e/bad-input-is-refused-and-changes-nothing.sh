@@ -32,6 +32,7 @@ expect_error vm-exists godwit vm create vm --memory 128 --cpus 1 --host h2
 status=0
 godwit vm create e --memory 128 --cpus 1 2>/dev/null || status=$?
 [ $status = 2 ] || fail "a missing --host must exit 2"
+status=0
 godwit vm migrate vm 2>/dev/null || status=$?
 [ $status = 2 ] || fail "a missing --to must exit 2"
 still_there "wrong machines"
