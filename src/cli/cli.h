@@ -66,6 +66,15 @@ struct table *table_new(const char *const *headings); /* NULL-terminated */
 void table_row(struct table *table, const char *first, ...) G_GNUC_NULL_TERMINATED;
 void table_print(struct table *table); /* on stdout; frees */
 
+/* A list of the manager's, shown with --json as the answer, else one element after the other. */
+struct cli_listing {
+    const char *path;
+    const char *member;          /* of the answer that holds the array */
+    const char *const *headings; /* NULL-terminated; NULL: no table, `show` prints by itself */
+    void (*show)(struct table *table, JsonObject *element);
+};
+int cli_list(struct cli *cli, const struct cli_listing *listing);
+
 /* The commands, one file each. */
 int cmd_host_ls(struct cli *cli, int argc, char **argv);
 int cmd_host_show(struct cli *cli, int argc, char **argv);

@@ -38,24 +38,20 @@ static int parse(int *argc, char ***argv, gint64 *since)
     return cli_options(cli_current(), entries, 0, argc, argv);
 }
 
+static void show_event(struct table *table, JsonObject *event)
+{
+    (void)table;
+    print_event(event);
+}
+
 int cmd_event_ls(struct cli *cli, int argc, char **argv)
 {
     gint64 since = 0;
     if (parse(&argc, &argv, &since) < 0)
         return CLI_USAGE;
     g_autofree char *path = g_strdup_printf("/v1/events?since=%" G_GINT64_FORMAT, since);
-    g_autoptr(JsonObject) answer = NULL;
-    int result = cli_call(cli, "GET", path, NULL, &answer);
-    if (result)
-        return result;
-    if (cli->json) {
-        cli_print_json(answer);
-        return CLI_DONE;
-    }
-    JsonArray *events = cli_array(answer, "events");
-    for (guint i = 0; events && i < json_array_get_length(events); i++)
-        print_event(json_array_get_object_element(events, i));
-    return CLI_DONE;
+    const struct cli_listing listing = {path, "events", NULL, show_event};
+    return cli_list(cli, &listing);
 }
 
 static bool follow_event(const char *name, JsonObject *object, void *user)

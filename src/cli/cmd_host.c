@@ -19,22 +19,10 @@ int cmd_host_ls(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
         return CLI_USAGE;
-    g_autoptr(JsonObject) answer = NULL;
-    int result = cli_call(cli, "GET", "/v1/hosts", NULL, &answer);
-    if (result)
-        return result;
-    if (cli->json) {
-        cli_print_json(answer);
-        return CLI_DONE;
-    }
     static const char *const headings[] = {"NAME",  "STATE",    "ADDRESS", "FREE MIB", "VMS",
                                            "ACCEL", "TRACKING", "QEMU",    NULL};
-    struct table *table = table_new(headings);
-    JsonArray *hosts = cli_array(answer, "hosts");
-    for (guint i = 0; hosts && i < json_array_get_length(hosts); i++)
-        add_host_row(table, json_array_get_object_element(hosts, i));
-    table_print(table);
-    return CLI_DONE;
+    const struct cli_listing listing = {"/v1/hosts", "hosts", headings, add_host_row};
+    return cli_list(cli, &listing);
 }
 
 /* Members of an object as "name  value" lines; arrays and objects as JSON. */

@@ -4,6 +4,13 @@
 #include "cli/cli.h"
 #include "cli/follow.h"
 
+static void add_task_row(struct table *table, JsonObject *task)
+{
+    table_row(table, cli_string(task, "task"), cli_string(task, "state"), cli_string(task, "vm"),
+              cli_string(task, "source"), cli_string(task, "destination"), cli_string(task, "phase"),
+              cli_string(task, "created"), cli_string(cli_object(task, "error"), "message"), NULL);
+}
+
 int cmd_task_ls(struct cli *cli, int argc, char **argv)
 {
     int limit = 20;
@@ -16,26 +23,10 @@ int cmd_task_ls(struct cli *cli, int argc, char **argv)
     if (limit < 1 || limit > 1000)
         return cli_usage_error("--limit must be from 1 to 1000, not %d", limit);
     g_autofree char *path = g_strdup_printf("/v1/tasks?limit=%d", limit);
-    g_autoptr(JsonObject) answer = NULL;
-    int result = cli_call(cli, "GET", path, NULL, &answer);
-    if (result)
-        return result;
-    if (cli->json) {
-        cli_print_json(answer);
-        return CLI_DONE;
-    }
     static const char *const headings[] = {"TASK",  "STATE",   "VM",    "FROM", "TO",
                                            "PHASE", "CREATED", "ERROR", NULL};
-    struct table *table = table_new(headings);
-    JsonArray *tasks = cli_array(answer, "tasks");
-    for (guint i = 0; tasks && i < json_array_get_length(tasks); i++) {
-        JsonObject *task = json_array_get_object_element(tasks, i);
-        table_row(table, cli_string(task, "task"), cli_string(task, "state"), cli_string(task, "vm"),
-                  cli_string(task, "source"), cli_string(task, "destination"), cli_string(task, "phase"),
-                  cli_string(task, "created"), cli_string(cli_object(task, "error"), "message"), NULL);
-    }
-    table_print(table);
-    return CLI_DONE;
+    const struct cli_listing listing = {path, "tasks", headings, add_task_row};
+    return cli_list(cli, &listing);
 }
 
 static void print_timeline(JsonObject *task)

@@ -3,27 +3,18 @@
 
 #include "cli/cli.h"
 
+static void add_token_row(struct table *table, JsonObject *token)
+{
+    table_row(table, cli_string(token, "name"), cli_string(token, "created"), NULL);
+}
+
 int cmd_token_ls(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
         return CLI_USAGE;
-    g_autoptr(JsonObject) answer = NULL;
-    int result = cli_call(cli, "GET", "/v1/tokens", NULL, &answer);
-    if (result)
-        return result;
-    if (cli->json) {
-        cli_print_json(answer);
-        return CLI_DONE;
-    }
     static const char *const headings[] = {"NAME", "CREATED", NULL};
-    struct table *table = table_new(headings);
-    JsonArray *tokens = cli_array(answer, "tokens");
-    for (guint i = 0; tokens && i < json_array_get_length(tokens); i++) {
-        JsonObject *token = json_array_get_object_element(tokens, i);
-        table_row(table, cli_string(token, "name"), cli_string(token, "created"), NULL);
-    }
-    table_print(table);
-    return CLI_DONE;
+    const struct cli_listing listing = {"/v1/tokens", "tokens", headings, add_token_row};
+    return cli_list(cli, &listing);
 }
 
 int cmd_token_create(struct cli *cli, int argc, char **argv)

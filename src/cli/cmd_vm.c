@@ -6,32 +6,23 @@
 #include "cli/cli.h"
 #include "model/vm.h"
 
+static void add_vm_row(struct table *table, JsonObject *vm)
+{
+    JsonObject *spec = cli_object(vm, "spec");
+    g_autofree char *memory = g_strdup_printf("%d", (int)cli_number(spec, "memory_mib"));
+    g_autofree char *cpus = g_strdup_printf("%d", (int)cli_number(spec, "cpus"));
+    table_row(table, cli_string(spec, "name"), cli_string(vm, "state"), cli_string(vm, "host"), memory, cpus,
+              cli_string(vm, "accel"), cli_string(vm, "move"), NULL);
+}
+
 int cmd_vm_ls(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
         return CLI_USAGE;
-    g_autoptr(JsonObject) answer = NULL;
-    int result = cli_call(cli, "GET", "/v1/vms", NULL, &answer);
-    if (result)
-        return result;
-    if (cli->json) {
-        cli_print_json(answer);
-        return CLI_DONE;
-    }
     static const char *const headings[] = {"NAME", "STATE", "HOST", "MEMORY MIB",
                                            "CPUS", "ACCEL", "TASK", NULL};
-    struct table *table = table_new(headings);
-    JsonArray *vms = cli_array(answer, "vms");
-    for (guint i = 0; vms && i < json_array_get_length(vms); i++) {
-        JsonObject *vm = json_array_get_object_element(vms, i);
-        JsonObject *spec = cli_object(vm, "spec");
-        g_autofree char *memory = g_strdup_printf("%d", (int)cli_number(spec, "memory_mib"));
-        g_autofree char *cpus = g_strdup_printf("%d", (int)cli_number(spec, "cpus"));
-        table_row(table, cli_string(spec, "name"), cli_string(vm, "state"), cli_string(vm, "host"), memory,
-                  cpus, cli_string(vm, "accel"), cli_string(vm, "move"), NULL);
-    }
-    table_print(table);
-    return CLI_DONE;
+    const struct cli_listing listing = {"/v1/vms", "vms", headings, add_vm_row};
+    return cli_list(cli, &listing);
 }
 
 struct create_options {

@@ -150,7 +150,8 @@ static int stream_until_final(struct follow *follow, const char *path, struct er
                    "the manager could not be reached for 30 s; the task may go on without it");
 }
 
-int follow_task(const char *id, bool cancels, JsonObject **ret_task, struct err *err)
+/* The final task, transfer full; -1: the stream was lost for good. */
+static int watch(const char *id, bool cancels, JsonObject **ret_task, struct err *err)
 {
     struct follow follow = {.id = id, .terminal = isatty(STDERR_FILENO)};
     struct interrupt interrupt = {.id = id, .cancels = cancels};
@@ -184,7 +185,7 @@ static void report_success(JsonObject *task)
     table_print(table);
 }
 
-int follow_report(struct cli *cli, JsonObject *task)
+static int report(struct cli *cli, JsonObject *task)
 {
     const char *state = cli_string(task, "state");
     bool success = !strcmp(state, "success");
@@ -207,7 +208,7 @@ int follow_and_report(struct cli *cli, const char *id, bool cancels)
 {
     struct err err = {0};
     g_autoptr(JsonObject) task = NULL;
-    if (follow_task(id, cancels, &task, &err) < 0)
+    if (watch(id, cancels, &task, &err) < 0)
         return cli_fail(cli, &err);
-    return follow_report(cli, task);
+    return report(cli, task);
 }

@@ -6,16 +6,11 @@
 #include "cli/cli.h"
 
 /* Before anything else of a command that follows: threads that a library makes must not take the Ctrl-C that
- * follow_task waits for. */
+ * follow_and_report waits for. */
 void follow_block_signals(void);
-/* Shows progress on stderr (a bar on a terminal, else a line per phase) and returns the final task in
- * *ret_task (transfer full). The first Ctrl-C asks the manager to cancel the task if `cancels`, the second
- * one leaves. -1: the stream was lost for good. */
-int follow_task(const char *id, bool cancels, JsonObject **ret_task, struct err *err);
-/* The result for people, on stdout: one short table, or the error. Returns CLI_DONE only for state "success".
- */
-int follow_report(struct cli *cli, JsonObject *task);
-/* Both: follow, then report or print the document. */
+/* Shows progress on stderr (a bar on a terminal, else a line per phase) until the task ends, then says the
+ * result on stdout: one short table, the error, or with --json the document. The first Ctrl-C asks the
+ * manager to cancel the task if `cancels`, the second one leaves. CLI_DONE only for state "success". */
 int follow_and_report(struct cli *cli, const char *id, bool cancels);
 
 #endif

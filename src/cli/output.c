@@ -101,6 +101,25 @@ int cli_call_and_say(struct cli *cli, const char *method, const char *path, Json
     return CLI_DONE;
 }
 
+int cli_list(struct cli *cli, const struct cli_listing *listing)
+{
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "GET", listing->path, NULL, &answer);
+    if (result)
+        return result;
+    if (cli->json) {
+        cli_print_json(answer);
+        return CLI_DONE;
+    }
+    struct table *table = listing->headings ? table_new(listing->headings) : NULL;
+    JsonArray *elements = cli_array(answer, listing->member);
+    for (guint i = 0; elements && i < json_array_get_length(elements); i++)
+        listing->show(table, json_array_get_object_element(elements, i));
+    if (table)
+        table_print(table);
+    return CLI_DONE;
+}
+
 char *cli_path(const char *prefix, const char *name, const char *suffix)
 {
     g_autofree char *escaped = g_uri_escape_string(name, NULL, FALSE);

@@ -47,11 +47,6 @@ void halt_set(struct halt *halt, const struct err *why)
     halt->wake(halt->user);
 }
 
-bool halt_is_set(const struct halt *halt)
-{
-    return cancel_requested(halt->inner);
-}
-
 int halt_check(const struct halt *halt, struct err *err)
 {
     return cancel_check(halt->inner, err);

@@ -29,7 +29,6 @@ struct halt {
 int halt_start(struct halt *halt, struct err *err);
 /* Any thread. Keeps `why` if it is the first, and wakes all. */
 void halt_set(struct halt *halt, const struct err *why);
-bool halt_is_set(const struct halt *halt);
 /* 0, or -1 with the first error. */
 int halt_check(const struct halt *halt, struct err *err);
 /* Readable once set; for poll. */
