@@ -26,10 +26,8 @@ int db_begin(struct db *db, struct err *err);
 int db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);
 
-/* ---- meta: single values ---- */
+/* ---- meta: single values, for who looks into the database ---- */
 int db_meta_set(struct db *db, const char *key, const char *value, struct err *err);
-/* Found; *ret_value is freed with free. */
-int db_meta_get(struct db *db, const char *key, char **ret_value, struct err *err);
 
 /* ---- hosts ---- */
 struct db_host {
