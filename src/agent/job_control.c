@@ -115,6 +115,11 @@ static void clean_error(struct err *err)
     clean_text(err->message, sizeof err->message);
     clean_text(err->cause, sizeof err->cause);
     clean_text(err->fix, sizeof err->fix);
+    err->n_args = MIN(err->n_args, ERR_ARGS_MAX);
+    for (unsigned i = 0; i < err->n_args; i++) {
+        clean_text(err->args[i].name, sizeof err->args[i].name);
+        clean_text(err->args[i].value, sizeof err->args[i].value);
+    }
     if (err->code <= ERR_NONE || err->code >= ERR_CODE_COUNT)
         err->code = ERR_INTERNAL;
     if (move_phase_from_name(err->phase, &phase) < 0)

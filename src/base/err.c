@@ -80,6 +80,37 @@ int err_fix(struct err *err, const char *format, ...)
     return -1;
 }
 
+static struct err_arg *find_arg(struct err *err, const char *name)
+{
+    for (unsigned i = 0; i < err->n_args && i < ERR_ARGS_MAX; i++)
+        if (!strcmp(err->args[i].name, name))
+            return &err->args[i];
+    return NULL;
+}
+
+int err_arg(struct err *err, const char *name, const char *format, ...)
+{
+    if (!err)
+        return -1;
+    struct err_arg *arg = find_arg(err, name);
+    if (!arg && err->n_args >= ERR_ARGS_MAX)
+        return -1;
+    if (!arg)
+        arg = &err->args[err->n_args++];
+    (void)snprintf(arg->name, sizeof arg->name, "%s", name);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(arg->value, sizeof arg->value, format, args);
+    va_end(args);
+    return -1;
+}
+
+const char *err_arg_find(const struct err *err, const char *name)
+{
+    const struct err_arg *arg = find_arg((struct err *)err, name);
+    return arg ? arg->value : NULL;
+}
+
 int err_prefix(struct err *err, const char *format, ...)
 {
     if (!err)

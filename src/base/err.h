@@ -32,6 +32,13 @@ enum err_code {
 
 #define ERR_ID_MAX 48
 #define ERR_TEXT_MAX 320
+#define ERR_ARGS_MAX 6
+
+/* One thing that the message speaks of, by itself: for programs and translations. */
+struct err_arg {
+    char name[24];   /* lower case with underscores: "short_mib", "bridge" */
+    char value[128]; /* text, also for numbers; the unit is in the name */
+};
 
 struct err {
     enum err_code code;
@@ -42,6 +49,8 @@ struct err {
     char message[ERR_TEXT_MAX]; /* one sentence: what failed */
     char cause[ERR_TEXT_MAX];   /* why, or "" */
     char fix[ERR_TEXT_MAX];     /* what the operator can do, or "" */
+    unsigned n_args;
+    struct err_arg args[ERR_ARGS_MAX];
 };
 
 /* Each returns -1 so that `return err_set(...)` reads well. An already set error is replaced. */
@@ -53,6 +62,10 @@ int err_sys(struct err *err, int errnum, const char *id, const char *format, ...
 /* Add to an error that is set. */
 int err_cause(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int err_fix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* An argument; one of the same name is replaced, one too many is dropped. */
+int err_arg(struct err *err, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The value of an argument, or NULL. */
+const char *err_arg_find(const struct err *err, const char *name);
 /* Puts context in front of the message: "context: message". */
 int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Sets phase and side where they are still empty. */

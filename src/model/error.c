@@ -31,9 +31,29 @@ JsonObject *model_error_to_json(const struct err *err)
         g_autofree char *text = g_utf8_make_valid((const char *)err + texts[i].offset, -1);
         json_object_set_string_member(inner, texts[i].name, text);
     }
+    JsonObject *arguments = json_object_new();
+    for (unsigned i = 0; i < err->n_args; i++) {
+        g_autofree char *name = g_utf8_make_valid(err->args[i].name, -1);
+        g_autofree char *value = g_utf8_make_valid(err->args[i].value, -1);
+        json_object_set_string_member(arguments, name, value);
+    }
+    json_object_set_object_member(inner, "arguments", arguments);
     JsonObject *outer = json_object_new();
     json_object_set_object_member(outer, "error", inner);
     return outer;
+}
+
+static void take_arguments(JsonObject *object, struct err *ret_error)
+{
+    JsonNode *node = json_object_get_member(object, "arguments");
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
+        return;
+    JsonObjectIter iter;
+    const char *name;
+    json_object_iter_init(&iter, json_node_get_object(node));
+    while (json_object_iter_next(&iter, &name, &node))
+        if (json_node_get_value_type(node) == G_TYPE_STRING)
+            (void)err_arg(ret_error, name, "%s", json_node_get_string(node));
 }
 
 void model_error_from_json(JsonObject *object, struct err *ret_error)
@@ -48,4 +68,5 @@ void model_error_from_json(JsonObject *object, struct err *ret_error)
         if (text)
             (void)snprintf((char *)ret_error + texts[i].offset, texts[i].size, "%s", text);
     }
+    take_arguments(object, ret_error);
 }

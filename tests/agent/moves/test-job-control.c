@@ -216,6 +216,8 @@ static void errors_and_numbers_of_a_job_are_cleaned(void **state)
     assert_true(strlen(fixture.result.error.message) < ERR_TEXT_MAX);
     assert_true(g_utf8_validate(fixture.result.error.message, -1, NULL));
     assert_string_equal(fixture.result.error.phase, "");
+    assert_true(fixture.result.error.n_args <= ERR_ARGS_MAX);
+    assert_true(strlen(fixture.result.error.args[0].value) < sizeof fixture.result.error.args[0].value);
     assert_string_equal(fixture.result.error.side, "");
     assert_true(fixture.result.downtime_ns == INT64_MAX);
     say(&fixture, CTL_STOP, 3, NULL, 0); /* after its last message */

@@ -56,8 +56,13 @@ static void an_error_survives_its_json_form(void **state)
     (void)err_cause(&err, "cable");
     (void)err_fix(&err, "plug it in");
     err_place(&err, "copy", "source");
+    (void)err_arg(&err, "host", "h%d", 1);
+    (void)err_arg(&err, "short_mib", "412");
+    (void)err_arg(&err, "host", "h%d", 2);
+    assert_int_equal(err.n_args, 2);
     g_autoptr(JsonObject) form = model_error_to_json(&err);
     g_autofree char *text = model_print(form, false);
+    assert_non_null(strstr(text, "\"arguments\":{\"host\":\"h2\",\"short_mib\":\"412\"}"));
     JsonObject *read = NULL;
     assert_int_equal(model_parse(text, -1, &read, NULL), 0);
     model_error_from_json(json_object_get_object_member(read, "error"), &back);
