@@ -119,8 +119,7 @@ static bool same_lab(const struct lab *one, const struct lab *other)
             g_strcmp0(one->qemu_data[host], other->qemu_data[host]))
             return false;
     return one->hosts == other->hosts && one->mtu == other->mtu &&
-           !g_strcmp0(one->link_rate, other->link_rate) &&
-           !g_strcmp0(one->name, other->name);
+           !g_strcmp0(one->link_rate, other->link_rate) && !g_strcmp0(one->name, other->name);
 }
 
 static int bring_down(const struct lab *lab, struct err *err)

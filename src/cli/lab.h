@@ -37,7 +37,7 @@ struct lab {
     /* By host (h1 is 0): QEMU program and its data folder, or NULL: the agent's default. */
     char *qemu[LAB_HOSTS_MAX];
     char *qemu_data[LAB_HOSTS_MAX];
-    char *bin_dir;   /* where this program is; godwitd and godwit-agent are beside it or in ../sbin */
+    char *bin_dir; /* where this program is; godwitd and godwit-agent are beside it or in ../sbin */
     char *libexec_dir;
 };
 
