@@ -23,9 +23,12 @@ static int check_moves(struct agent *agent, const struct move_spec *spec, struct
     g_hash_table_iter_init(&iter, agent->moves);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct move *move = value;
-        if (!move->is_settled && !strcmp(move->spec.vm.uuid, spec->vm.uuid))
-            return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
-                           move->status.id);
+        if (!move->is_settled && !strcmp(move->spec.vm.uuid, spec->vm.uuid)) {
+            (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
+                          move->status.id);
+            (void)err_arg(err, "task", "%s", move->status.id);
+            return err_fix(err, "wait for the task, or cancel it");
+        }
     }
     return 0;
 }
@@ -66,9 +69,8 @@ int destination_check(struct agent *agent, const struct move_spec *spec, struct 
                       agent->config.name);
         return err_fix(err, "set enabled=true and addresses in [migration] of the agent's configuration");
     }
-    if (vm && vm->status.move[0])
-        return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
-                       vm->status.move);
+    if (vm && vm_check_free(vm, err) < 0)
+        return -1;
     if (vm)
         return err_set(err, ERR_REFUSED, "vm-exists", "host %s already has VM %s", agent->config.name,
                        spec->vm.name);
