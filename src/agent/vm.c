@@ -151,6 +151,36 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
     return 0;
 }
 
+static int refuse_unless_off(const struct vm *vm, const char *member, struct err *err)
+{
+    const char *name = vm->status.spec.name;
+    if (vm->status.state == VM_OFF && !vm->process && !vm->n_conts)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "vm-not-off", "%s of VM %s cannot be changed while it is %s", member,
+                  name, vm_state_name(vm->status.state));
+    (void)err_arg(err, "vm", "%s", name);
+    (void)err_arg(err, "member", "%s", member);
+    return err_fix(err,
+                   "stop the VM (godwit vm stop %s), change it, and start it again; name and autostart "
+                   "may change at any time",
+                   name);
+}
+
+int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
+{
+    struct vm_spec changed = vm->status.spec;
+    if (vm_check_free(vm, err) < 0 || vm_spec_change(&changed, changes, err) < 0)
+        return -1;
+    const char *member = vm_spec_needs_restart(&vm->status.spec, &changed);
+    if (member && refuse_unless_off(vm, member, err) < 0)
+        return -1;
+    g_autofree char *text = model_print(changes, false);
+    if (vm_config_write(vm, &changed, "", err) < 0)
+        return -1;
+    log_info("VM %s (%s): changed: %s", changed.name, changed.uuid, text);
+    return 0;
+}
+
 static void remove_file(const char *path)
 {
     if (unlink(path) < 0 && errno != ENOENT)

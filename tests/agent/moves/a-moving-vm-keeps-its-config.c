@@ -45,6 +45,11 @@ static void check_change_is_refused(struct lab *lab, unsigned host, const char *
     check_refused(&err, id);
     CHECK(vm->status.spec.memory_mib * 2 == changed.memory_mib);
     err_clear(&err);
+    g_autoptr(JsonObject) changes = NULL;
+    CHECK(model_parse("{\"autostart\":true}", -1, &changes, NULL) == 0);
+    CHECK(vm_set(vm, changes, &err) < 0 && !vm->status.spec.autostart);
+    check_refused(&err, id);
+    err_clear(&err);
     CHECK(vm_remove(vm, &err) < 0);
     check_refused(&err, id);
 }
