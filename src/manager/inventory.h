@@ -44,8 +44,8 @@ int inventory_add_host(struct manager *manager, const char *name, const char *ad
                        struct err *err);
 /* After the enrolment was stored: only this certificate is accepted from now on. Starts to poll it. */
 void inventory_host_enrolled(struct host *host, const char *certificate);
-/* True if the host may show the certificate with this fingerprint. Once it shows the newest, the one before is
- * refused. */
+/* True if the host may show the certificate with this fingerprint. Once it shows the newest, the one before
+ * is refused. */
 bool inventory_host_shows(struct host *host, const char *fingerprint);
 /* The host gets `certificate`; the one that it shows now stays good until it shows the new one. */
 int inventory_host_renewed(struct host *host, const char *certificate, const char *shown, struct err *err);
