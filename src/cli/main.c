@@ -14,6 +14,7 @@ static const struct cli_command commands[] = {
     {"host", "show", "H", "what a host has and can do", cmd_host_show},
     {"host", "add", "H --address A [--port 8443]", "register a host; prints its one-time enrolment token",
      cmd_host_add},
+    {"host", "enroll", "H", "a new certificate for a known host: a one-time token", cmd_host_enroll},
     {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
