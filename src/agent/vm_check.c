@@ -72,6 +72,10 @@ static int check_qemu(struct agent *agent, const struct vm_spec *spec, const cha
     if (spec->machine[0] && !caps_has_machine(agent->qemu, spec->machine)) {
         (void)err_set(err, ERR_REFUSED, "machine-unknown", "QEMU %s on host %s has no machine type %s",
                       agent->qemu->version, agent->config.name, spec->machine);
+        (void)err_arg(err, "host", "%s", agent->config.name);
+        (void)err_arg(err, "machine", "%s", spec->machine);
+        (void)err_arg(err, "qemu_version", "%s", agent->qemu->version);
+        (void)err_cause(err, "the newest it has is %s", agent->qemu->machine);
         return err_fix(err, "use a host with a QEMU that has it, usually the same or a newer version");
     }
     if (!strcmp(accel, "kvm") && !agent->kvm_works) {

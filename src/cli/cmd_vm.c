@@ -35,6 +35,7 @@ struct create_options {
     char **disks;
     char **networks;
     char *accel;
+    char *machine;
     char *cpu_model;
     gboolean start;
 };
@@ -48,6 +49,7 @@ static void create_options_clear(struct create_options *options)
     g_strfreev(options->disks);
     g_strfreev(options->networks);
     g_free(options->accel);
+    g_free(options->machine);
     g_free(options->cpu_model);
 }
 
@@ -71,6 +73,8 @@ static JsonObject *create_spec(const char *name, const struct create_options *op
         json_object_set_string_member(spec, "append", options->append);
     if (options->accel)
         json_object_set_string_member(spec, "accel", options->accel);
+    if (options->machine)
+        json_object_set_string_member(spec, "machine", options->machine);
     if (options->cpu_model)
         json_object_set_string_member(spec, "cpu_model", options->cpu_model);
     JsonArray *disks = json_array_new();
@@ -106,6 +110,8 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
         {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.networks,
          "network of the host; may be repeated", "N"},
         {"accel", 0, 0, G_OPTION_ARG_STRING, &options.accel, "auto, kvm or tcg", "A"},
+        {"machine", 0, 0, G_OPTION_ARG_STRING, &options.machine,
+         "machine type, for hosts with different QEMUs the oldest one's (the newest of its first host)", "M"},
         {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options.cpu_model, "QEMU's name of a CPU model", "M"},
         {"start", 0, 0, G_OPTION_ARG_NONE, &options.start, "power on at once", NULL},
         {NULL},

@@ -20,7 +20,7 @@ static const struct cli_command commands[] = {
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--cpu-model M] [--start]",
+     "[--machine M] [--cpu-model M] [--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
