@@ -91,7 +91,7 @@ bool vm_runstate_is_stopped(const char *runstate);
 /* ---- vm_save.c ---- */
 /* The event MIGRATION with its new status. */
 void vm_save_event(struct vm *vm, const char *status);
-/* Capabilities and parameters of every QEMU, set once when it starts. */
+/* Version, capabilities and parameters of every QEMU, asked and set once when it starts. */
 void vm_save_prepare(struct vm *vm, vm_done done, void *user);
 
 /* ---- ram.c ---- */

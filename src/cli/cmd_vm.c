@@ -36,12 +36,13 @@ struct spec_options {
     char **disks;
     char **networks;
     char *accel;
+    char *machine;
     char *cpu_model;
     char *autostart;
 };
 
 #define NOT_GIVEN G_MININT
-#define SPEC_ROWS 10
+#define SPEC_ROWS 11
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -57,6 +58,8 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->networks,
          "network of the host; may be repeated", "N"},
         {"accel", 0, 0, G_OPTION_ARG_STRING, &options->accel, "auto, kvm or tcg", "A"},
+        {"machine", 0, 0, G_OPTION_ARG_STRING, &options->machine,
+         "machine type, for hosts with different QEMUs the oldest one's (the newest of its first host)", "M"},
         {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options->cpu_model, "QEMU's name of a CPU model", "M"},
         {"autostart", 0, 0, G_OPTION_ARG_STRING, &options->autostart,
          "start it after a boot of its host: yes or no (no)", "yes|no"},
@@ -73,6 +76,7 @@ static void spec_options_clear(struct spec_options *options)
     g_strfreev(options->disks);
     g_strfreev(options->networks);
     g_free(options->accel);
+    g_free(options->machine);
     g_free(options->cpu_model);
     g_free(options->autostart);
 }
@@ -140,6 +144,7 @@ static JsonObject *spec_of(const struct spec_options *options)
     set_path(spec, "initrd", options->initrd);
     set_text(spec, "append", options->append);
     set_text(spec, "accel", options->accel);
+    set_text(spec, "machine", options->machine);
     set_text(spec, "cpu_model", options->cpu_model);
     if (options->disks)
         json_object_set_array_member(spec, "disks", disks_of(options->disks));
