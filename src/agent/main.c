@@ -16,6 +16,7 @@
 #include "agent/facts.h"
 #include "agent/moves.h"
 #include "agent/routes.h"
+#include "agent/settle.h"
 #include "agent/spawn.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
@@ -71,6 +72,7 @@ static void on_loaded(struct agent *agent)
         return;
     }
     moves_recover(agent);
+    settle_recover(agent);
     if (serve(program, &err) < 0) {
         fail(program, &err);
         return;

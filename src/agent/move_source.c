@@ -25,6 +25,11 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
                        spec->source, agent->config.name);
     if (vm->status.move[0] && strcmp(vm->status.move, spec->id) != 0)
         return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", name, vm->status.move);
+    if (!vm->journal) {
+        (void)err_set(err, ERR_CORRUPT, "journal-corrupt",
+                      "the journal of VM %s cannot be read: it is not known who owns the VM", name);
+        return err_fix(err, "look at 'godwit vm settle %s'", name);
+    }
     if (!journal_may_run(vm->journal))
         return err_set(err, ERR_REFUSED, "vm-not-owned", "this host does not own VM %s", name);
     if (vm->status.state != VM_RUNNING) {
