@@ -30,6 +30,7 @@ struct move {
     GQueue events;
     bool is_busy;
     bool is_tainted;         /* a write that failed may still be on the disk as GIVEN */
+    bool is_overruled;       /* the operator settled the VM: nothing of this move counts any more */
     bool is_settled;         /* nobody's vCPUs or journal depend on this move any more */
     bool is_stopped;         /* source: the guest stands, or was asked to; destination: it stands */
     bool is_stream_open;     /* device state was asked for in this attempt */

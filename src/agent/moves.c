@@ -116,6 +116,24 @@ void moves_status(const struct move *move, struct move_status *ret_status)
     *ret_status = move->status;
 }
 
+void moves_each(struct agent *agent, void (*call)(const struct move_summary *summary, void *user), void *user)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, table(agent));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct move *move = value;
+        struct move_summary summary = {
+            .id = move->status.id,
+            .vm_uuid = move->spec.vm.uuid,
+            .peer = move->status.is_source ? move->spec.destination : move->spec.source,
+            .is_source = move->status.is_source,
+            .state = move->status.state,
+        };
+        call(&summary, user);
+    }
+}
+
 static void watcher_fire(struct watcher *watcher)
 {
     struct move *move = watcher->move;

@@ -73,7 +73,7 @@ void vm_release(struct vm *vm);
 void vm_explain(const struct vm *vm, struct err *err);
 /* Calls done(vm, no error) from the main loop. */
 void vm_done_later(struct vm *vm, vm_done done, void *user);
-/* status.epoch from the journal. */
+/* status.epoch and status.journal from the journal. */
 void vm_refresh(struct vm *vm);
 void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 

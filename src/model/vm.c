@@ -53,6 +53,7 @@ static const struct field status_fields[] = {
     TEXT(struct vm_status, qemu_version, NULL),
     SIGNED(struct vm_status, pid),
     COUNT(struct vm_status, epoch),
+    TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
     FIELDS_END,
 };

@@ -61,6 +61,7 @@ struct vm_status {
     char qemu_version[32];      /* "" when off */
     int pid;                    /* of QEMU, 0 when off */
     uint64_t epoch;             /* of ownership, from the journal */
+    char journal[16];           /* its step, as in struct ownership; "" from an agent that does not say */
     char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
 };
 
