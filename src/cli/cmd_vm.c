@@ -36,6 +36,7 @@ struct create_options {
     char **networks;
     char *accel;
     char *cpu_model;
+    char *client_key;
     gboolean start;
 };
 
@@ -49,6 +50,7 @@ static void create_options_clear(struct create_options *options)
     g_strfreev(options->networks);
     g_free(options->accel);
     g_free(options->cpu_model);
+    g_free(options->client_key);
 }
 
 static void set_path(JsonObject *spec, const char *member, const char *path)
@@ -107,6 +109,8 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
          "network of the host; may be repeated", "N"},
         {"accel", 0, 0, G_OPTION_ARG_STRING, &options.accel, "auto, kvm or tcg", "A"},
         {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options.cpu_model, "QEMU's name of a CPU model", "M"},
+        {"client-key", 0, 0, G_OPTION_ARG_STRING, &options.client_key,
+         "the same key always means the VM that was made with it", "KEY"},
         {"start", 0, 0, G_OPTION_ARG_NONE, &options.start, "power on at once", NULL},
         {NULL},
     };
@@ -118,6 +122,8 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
         return cli_usage_error("--host is needed; 'godwit host ls' lists them");
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "host", options.host);
+    if (options.client_key)
+        json_object_set_string_member(body, "client_key", options.client_key);
     json_object_set_object_member(body, "spec", create_spec(argv[1], &options));
     if (!options.start)
         return cli_call_and_say(cli, "POST", "/v1/vms", body, "VM %s is registered on %s.", argv[1],

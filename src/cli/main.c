@@ -29,7 +29,7 @@ static const struct cli_command commands[] = {
      cmd_vm_console},
     {"vm", "migrate",
      "V --to H [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] [--channels N] "
-     "[--verify] [--dirty-source auto|async|sync]",
+     "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"task", "ls", "[--limit N]", "newest tasks", cmd_task_ls},
     {"task", "show", "T [--timeline]", "one task", cmd_task_show},
