@@ -84,6 +84,9 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
     printf("task %s  %s  %s: %s -> %s  created %s\n", cli_string(task, "task"), cli_string(task, "state"),
            cli_string(task, "vm"), cli_string(task, "source"), cli_string(task, "destination"),
            cli_string(task, "created"));
+    if (*cli_string(task, "waiting_for"))
+        printf("%s: waiting for %s since %s\n", cli_string(task, "phase"), cli_string(task, "waiting_for"),
+               cli_string(task, "waiting_since"));
     JsonObject *error = cli_object(task, "error");
     if (error)
         printf("error: %s\n  phase: %s (%s)\n  cause: %s\n  fix:   %s\n", cli_string(error, "message"),

@@ -40,7 +40,8 @@ static void destination_forgot(struct task *task, JsonObject *object, const stru
 static void forget_destination(struct task *task)
 {
     g_autofree char *path = task_move_path(task, "");
-    struct task_call_spec call = {&task->destination, "DELETE", path, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec call = {&task->destination,     "DELETE", path, NULL, CALL_TIMEOUT_S,
+                                  .to = "forget the move"};
     task_call(task, &call, destination_forgot);
 }
 
@@ -62,7 +63,8 @@ static void source_forgot(struct task *task, JsonObject *object, const struct er
 static void forget_source(struct task *task)
 {
     g_autofree char *path = task_move_path(task, "");
-    struct task_call_spec call = {&task->source, "DELETE", path, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec call = {&task->source, "DELETE",       path,
+                                  NULL,          CALL_TIMEOUT_S, .to = "forget the move"};
     task_call(task, &call, source_forgot);
 }
 
@@ -95,7 +97,7 @@ static void confirmed(struct task *task, JsonObject *object, const struct err *c
 static void confirm(struct task *task)
 {
     g_autofree char *path = g_strdup_printf("vms/%s", task->vm_uuid);
-    struct task_call_spec call = {&task->destination, "GET", path, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec call = {&task->destination, "GET", path, NULL, CALL_TIMEOUT_S, .to = "list the VM"};
     task_call(task, &call, confirmed);
 }
 

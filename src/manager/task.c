@@ -15,6 +15,9 @@
 
 #define SAVE_RETRY_MS 1000
 #define CANCEL_TIMEOUT_S 5
+/* A source that has not said by then whether it is too late: the ending finds out. */
+#define CANCEL_PATIENCE_MS 400
+#define WAIT_SHOWN_MS 1000
 
 enum cancel_rule {
     CANCEL_HERE,  /* no agent knows of the move yet */
@@ -24,8 +27,8 @@ enum cancel_rule {
 };
 
 /* The whole life of a migration on one screen. Deadline in seconds: of the phase; of the copy: without any
- * progress; switch-over: added to the operator's limit. Progress in percent at the beginning; ends where the
- * next begins. */
+ * progress; switch-over: added to the operator's limit; 0: it waits for no host. The configuration may say
+ * another one. Progress in percent at the beginning; ends where the next begins. */
 static const struct phase_row {
     enum move_phase phase;
     void (*enter)(struct task *task);
@@ -63,7 +66,15 @@ bool task_is_final(enum task_state state)
 unsigned task_deadline_s(const struct task *task)
 {
     unsigned extra = task->phase == PHASE_SWITCH_OVER ? task->options.switchover_limit_s : 0;
-    return table[task->phase].deadline_s + extra;
+    unsigned configured = task->manager->config.deadline_s[task->phase];
+    return (configured ? configured : table[task->phase].deadline_s) + extra;
+}
+
+unsigned task_left_s(const struct task *task)
+{
+    uint64_t waited_s = (clock_now_ns() - task->phase_start_ns) / NS_PER_S;
+    unsigned limit_s = task_deadline_s(task);
+    return waited_s < limit_s ? limit_s - (unsigned)waited_s : 1;
 }
 
 /* ---- state ---- */
@@ -84,6 +95,11 @@ int task_save(const struct task *task, struct err *err)
     };
     return db_task_put(task->manager->db, &row, err);
 }
+
+struct showing {
+    struct manager *manager;
+    char task[MODEL_UUID_SIZE];
+};
 
 static void publish(struct task *task, bool is_stored)
 {
@@ -113,7 +129,8 @@ static void save_and_enter(struct task *task)
 {
     struct err err = {0};
     if (task_save(task, &err)) {
-        log_error(&err, "task %s waits for the database", task->id);
+        log_error(&err, "task %s cannot be saved", task->id);
+        task_wait_since(task, 0, "the manager's database: %s", err.message);
         task_after(task, SAVE_RETRY_MS, save_and_enter);
         return;
     }
@@ -149,6 +166,7 @@ void task_set_state(struct task *task, enum task_state state, enum move_phase ph
     task->phase = phase;
     task->phase_start_ns = task->progress_ns = clock_now_ns();
     task->waiting_for[0] = '\0';
+    task->waiting_since_ms = 0;
     open_phase(task, phase);
     if (state == TASK_RUNNING && !task->started_ms)
         task->started_ms = now;
@@ -167,12 +185,46 @@ void task_publish(struct task *task, double share)
     double from = table[task->phase].progress;
     double to = table[task->phase + 1].progress;
     double progress = from + (to - from) * CLAMP(share, 0.0, 1.0);
-    if (progress > task->progress)
+    double before = task->progress;
+    struct err err = {0};
+    if (progress > before)
         task->progress = progress;
+    /* What was shown never goes back, also when the manager is killed: saved before it is shown. */
+    if ((int64_t)task->progress > (int64_t)before && task_save(task, &err)) {
+        log_error(&err, "task %s: its progress cannot be saved", task->id);
+        task->progress = before;
+    }
     publish(task, false);
 }
 
-void task_wait_for(struct task *task, const char *format, ...)
+static gboolean show_wait(void *user)
+{
+    g_autofree struct showing *showing = user;
+    struct task *task = tasks_find(showing->manager, showing->task);
+    if (!task)
+        return G_SOURCE_REMOVE;
+    if (!task->waiting_for[0]) {
+        task->is_wait_shown = false;
+        return G_SOURCE_REMOVE;
+    }
+    publish(task, false);
+    (void)g_steal_pointer(&showing);
+    return G_SOURCE_CONTINUE;
+}
+
+/* Those who follow the task see how long it has been waiting. */
+static void keep_showing(struct task *task)
+{
+    if (task->is_wait_shown)
+        return;
+    struct showing *showing = g_new0(struct showing, 1);
+    showing->manager = task->manager;
+    (void)g_strlcpy(showing->task, task->id, sizeof showing->task);
+    task->is_wait_shown = true;
+    (void)g_timeout_add(WAIT_SHOWN_MS, show_wait, showing);
+}
+
+void task_wait_since(struct task *task, int64_t since_ms, const char *format, ...)
 {
     char text[sizeof task->waiting_for];
     va_list args;
@@ -182,8 +234,18 @@ void task_wait_for(struct task *task, const char *format, ...)
     if (!strcmp(text, task->waiting_for))
         return;
     memcpy(task->waiting_for, text, sizeof text);
-    if (task->waiting_for[0])
-        log_info("task %s waits for %s", task->id, task->waiting_for);
+    task->waiting_since_ms = since_ms ? since_ms : clock_wall_ms();
+    log_info("task %s waits for %s", task->id, task->waiting_for);
+    publish(task, false);
+    keep_showing(task);
+}
+
+void task_wait_over(struct task *task)
+{
+    if (!task->waiting_for[0])
+        return;
+    task->waiting_for[0] = '\0';
+    task->waiting_since_ms = 0;
     publish(task, false);
 }
 
@@ -223,14 +285,33 @@ struct cancelling {
     struct manager *manager;
     char task[MODEL_UUID_SIZE];
     struct err why;
-    task_cancelled done;
+    guint timer;         /* of its patience; 0: over */
+    task_cancelled done; /* NULL once it was called */
     void *user;
 };
+
+/* The ending tells the source again; a source that has given the VM away turns it into a success. */
+static gboolean source_is_slow(void *user)
+{
+    struct cancelling *cancelling = user;
+    struct task *task = tasks_find(cancelling->manager, cancelling->task);
+    struct err none = {0};
+    cancelling->timer = 0;
+    if (task)
+        task_fail(task, &cancelling->why, "");
+    g_steal_pointer (&cancelling->done)(&none, cancelling->user);
+    return G_SOURCE_REMOVE;
+}
 
 static void source_asked(JsonObject *object, const struct err *err, void *user)
 {
     (void)object;
     struct cancelling *cancelling = user;
+    if (!cancelling->timer) {
+        g_free(cancelling);
+        return;
+    }
+    g_source_remove(cancelling->timer);
     struct task *task = tasks_find(cancelling->manager, cancelling->task);
     bool is_refused = err_is_set(err) && err->code == ERR_REFUSED;
     /* A source that does not answer, or does not know the move, cannot refuse: the ending finds out. */
@@ -249,6 +330,7 @@ static void ask_source(struct task *task, const struct err *why, task_cancelled 
     cancelling->why = *why;
     cancelling->done = done;
     cancelling->user = user;
+    cancelling->timer = g_timeout_add(CANCEL_PATIENCE_MS, source_is_slow, cancelling);
     struct host *host = inventory_find_host(task->manager->inventory, task->source_host);
     g_autofree char *path = g_strdup_printf("/v1/moves/%s/cancel", task->id);
     if (host)

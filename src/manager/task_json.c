@@ -137,6 +137,7 @@ JsonObject *task_to_json(const struct task *task)
     json_object_set_string_member(object, "phase", move_phase_name(task->phase));
     set_time(object, "phase_since", task->n_phases ? task->phases[task->n_phases - 1].start_ms : 0);
     json_object_set_string_member(object, "waiting_for", task->waiting_for);
+    set_time(object, "waiting_since", task->waiting_since_ms);
     json_object_set_string_member(object, "vm", task->vm_name);
     json_object_set_string_member(object, "vm_uuid", task->vm_uuid);
     json_object_set_string_member(object, "source", task->source_host);

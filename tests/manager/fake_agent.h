@@ -33,6 +33,7 @@ struct fake_agent {
     const char *refuse;        /* such a call is refused */
     bool is_automatic;         /* a start runs through to the end by itself */
     bool is_mute;              /* moves are not answered at all */
+    GQueue *frozen;            /* requests that wait for the thaw; NULL: it is not frozen */
     const char *verdict;       /* answer to POST commit; NULL: the session is not known */
     bool got_commit, got_verdict;
     struct fake_agent *peer;
@@ -41,6 +42,9 @@ struct fake_agent {
 
 void fake_agent_start(struct fake_agent *agent);
 void fake_agent_stop(struct fake_agent *agent);
+/* Nothing is answered, connections stay; at the thaw it goes on with what came meanwhile. */
+void fake_agent_freeze(struct fake_agent *agent);
+void fake_agent_thaw(struct fake_agent *agent);
 /* A running VM on this agent. */
 struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, enum vm_state state);
 /* Sets the state of the only open move and wakes the long poll. */
