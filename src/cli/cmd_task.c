@@ -31,6 +31,20 @@ int cmd_task_ls(struct cli *cli, int argc, char **argv)
 
 static void print_timeline(JsonObject *task)
 {
+    static const char *const headings[] = {"TIME", "SIDE", "HOST", "EVENT", "DETAIL", NULL};
+    struct table *table = table_new(headings);
+    JsonArray *lines = cli_array(task, "timeline");
+    for (guint i = 0; lines && i < json_array_get_length(lines); i++) {
+        JsonObject *line = json_array_get_object_element(lines, i);
+        table_row(table, cli_string(line, "time"), cli_string(line, "side"), cli_string(line, "host"),
+                  cli_string(line, "event"), cli_string(line, "detail"), NULL);
+    }
+    table_print(table);
+    putchar('\n');
+}
+
+static void print_phases(JsonObject *task)
+{
     static const char *const headings[] = {"PHASE", "START", "MS", NULL};
     struct table *table = table_new(headings);
     JsonArray *phases = cli_array(task, "phases");
@@ -66,8 +80,8 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
 {
     gboolean timeline = FALSE;
     const GOptionEntry entries[] = {
-        {"timeline", 0, 0, G_OPTION_ARG_NONE, &timeline, "each phase with start and duration, each round",
-         NULL},
+        {"timeline", 0, 0, G_OPTION_ARG_NONE, &timeline,
+         "what both hosts and the manager saw; each phase, each round", NULL},
         {NULL},
     };
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
@@ -94,6 +108,7 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
                cli_string(error, "fix"));
     if (timeline) {
         print_timeline(task);
+        print_phases(task);
         print_rounds(task);
     }
     return CLI_DONE;

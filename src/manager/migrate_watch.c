@@ -23,6 +23,7 @@ bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *
     if (!err_is_set(&err) && !move_status_from_json(object, &status, &err)) {
         side->status = status;
         side->is_known = true;
+        move_timeline_take(&side->timeline, &status.timeline);
     }
     bool is_answer = side->is_missing || !err_is_set(&err);
     if (is_answer) {

@@ -104,8 +104,12 @@ struct showing {
 static void publish(struct task *task, bool is_stored)
 {
     g_autoptr(JsonObject) document = task_to_json(task);
-    if (is_stored)
-        events_emit(task->manager->events, "task", task->id, document);
+    if (is_stored) {
+        /* Thousands of events are kept; the timeline is with the task. */
+        g_autoptr(JsonObject) event = task_to_json(task);
+        json_object_remove_member(event, "timeline");
+        events_emit(task->manager->events, "task", task->id, event);
+    }
     events_publish_task(task->manager->events, task->id, document, task_is_final(task->state));
 }
 
@@ -143,7 +147,8 @@ static void save_and_enter(struct task *task)
         enter(task);
 }
 
-static void open_phase(struct task *task, enum move_phase phase)
+/* True if it is a new one. */
+static bool open_phase(struct task *task, enum move_phase phase)
 {
     int64_t now = clock_wall_ms();
     for (unsigned i = 0; i < task->n_phases; i++)
@@ -151,11 +156,12 @@ static void open_phase(struct task *task, enum move_phase phase)
             /* It lasts, or a restarted manager begins it again. */
             task->n_phases = i + 1;
             task->phases[i].end_ms = 0;
-            return;
+            return false;
         }
     if (task->n_phases)
         task->phases[task->n_phases - 1].end_ms = now;
     task->phases[task->n_phases++] = (struct task_phase){.phase = phase, .start_ms = now};
+    return true;
 }
 
 void task_set_state(struct task *task, enum task_state state, enum move_phase phase)
@@ -167,13 +173,15 @@ void task_set_state(struct task *task, enum task_state state, enum move_phase ph
     task->phase_start_ns = task->progress_ns = clock_now_ns();
     task->waiting_for[0] = '\0';
     task->waiting_since_ms = 0;
-    open_phase(task, phase);
+    if (open_phase(task, phase))
+        task_note(task, "phase", "%s", move_phase_name(phase));
     if (state == TASK_RUNNING && !task->started_ms)
         task->started_ms = now;
     if (table[phase].progress > task->progress)
         task->progress = table[phase].progress;
     if (task_is_final(state)) {
         task->ended_ms = now;
+        task_note(task, "over", "%s", task_state_name(state));
         task->phases[task->n_phases - 1].end_ms = now;
         task->progress = state == TASK_SUCCESS ? 100 : task->progress;
     }
@@ -236,6 +244,7 @@ void task_wait_since(struct task *task, int64_t since_ms, const char *format, ..
     memcpy(task->waiting_for, text, sizeof text);
     task->waiting_since_ms = since_ms ? since_ms : clock_wall_ms();
     log_info("task %s waits for %s", task->id, task->waiting_for);
+    task_note(task, "waits", "for %s", task->waiting_for);
     publish(task, false);
     keep_showing(task);
 }
@@ -259,6 +268,7 @@ void task_fail(struct task *task, const struct err *why, const char *side)
     task->error = *why;
     err_place(&task->error, move_phase_name(task->phase), side);
     log_error(&task->error, "task %s ends", task->id);
+    task_note(task, "ending", "%s: %s", why->id, why->message);
     if (table[task->phase].cancel == CANCEL_HERE)
         task_finish_failed(task);
     else
@@ -277,7 +287,7 @@ void task_rescue(struct task *task)
     task->is_ending = false;
     err_clear(&task->error);
     if (task->phase < PHASE_SWITCH_OVER)
-        open_phase(task, PHASE_SWITCH_OVER);
+        (void)open_phase(task, PHASE_SWITCH_OVER);
     task_set_state(task, TASK_RUNNING, PHASE_INVENTORY);
 }
 
@@ -361,6 +371,7 @@ void task_cancel(struct task *task, task_cancelled done, void *user)
     struct err why = {0};
     err_set(&why, ERR_CANCELLED, "cancelled", "the migration of VM '%s' was cancelled", task->vm_name);
     err_cause(&why, "the operator asked for it");
+    task_note(task, "cancel asked", "in phase %s", move_phase_name(task->phase));
     (void)err_arg(&why, "vm", "%s", task->vm_name);
     if (rule == CANCEL_ASKS) {
         ask_source(task, &why, done, user);

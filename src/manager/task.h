@@ -35,13 +35,14 @@ enum end_step {
     END_CLEAR,  /* nothing of the move is left there */
 };
 
-/* What the manager knows of one side. Not stored: asked again after a restart. */
+/* What the manager knows of one side. Asked again after a restart, and but for the timeline not stored. */
 struct task;
 struct task_side {
     const char *label; /* "source" or "destination" */
     bool is_known;     /* status is valid */
     bool is_missing;   /* the agent said that it does not know the move */
     struct move_status status;
+    struct move_timeline timeline;                              /* of all its reports; stored */
     int64_t silent_since_ms;                                    /* wall clock; 0 = it answers */
     bool is_watched;                                            /* a long poll is under way */
     void (*changed)(struct task *task, struct task_side *side); /* of the watch */
@@ -69,7 +70,8 @@ struct task {
     int64_t created_ms, started_ms, ended_ms; /* 0 = not yet */
     unsigned n_phases;
     struct task_phase phases[MOVE_PHASES];
-    double progress; /* percent, never goes back */
+    double progress;            /* percent, never goes back */
+    struct move_timeline story; /* what the manager itself did and saw */
     char waiting_for[160];
     int64_t waiting_since_ms; /* wall clock; 0 = it waits for nothing */
     /* Not stored. */
@@ -146,6 +148,13 @@ const char *task_state_name(enum task_state state);
 JsonObject *task_to_json(const struct task *task); /* the public document; transfer full */
 JsonObject *task_internals_to_json(const struct task *task);
 int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret_task, struct err *err);
+
+/* ---- task_timeline.c ---- */
+/* A line of the manager's own in the task's timeline; saved with the next state. */
+void task_note(struct task *task, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* [{time, side, host, event, detail}], both hosts and the manager, by the manager's clock; transfer full. */
+JsonArray *task_timeline_to_json(const struct task *task);
 
 /* ---- task_call.c: calls and timers that are dropped when the task has moved on ---- */
 typedef void (*task_done)(struct task *task, JsonObject *object, const struct err *err);

@@ -53,6 +53,12 @@ void fake_agent_set(struct fake_agent *agent, enum move_state state)
     set_state(fake_agent_move(agent), state);
 }
 
+void fake_agent_note(struct fake_agent *agent, const char *event)
+{
+    move_timeline_add(&fake_agent_move(agent)->status.timeline, clock_wall_ms() + agent->clock_ahead_ms,
+                      event, "fake");
+}
+
 void fake_agent_finish_pair(struct fake_agent *source)
 {
     struct fake_agent *destination = source->peer;
@@ -140,7 +146,7 @@ static void get_host(struct http_request *request, void *user)
                                .migration_enabled = true,
                                .migration_port = 8000,
                                .n_migration_addresses = 1,
-                               .wall_ms = clock_wall_ms()};
+                               .wall_ms = clock_wall_ms() + agent->clock_ahead_ms};
     (void)g_strlcpy(facts.name, agent->name, sizeof facts.name);
     (void)g_strlcpy(facts.dirty_source, "async", sizeof facts.dirty_source);
     (void)g_strlcpy(facts.migration_addresses[0], "127.0.0.1", MODEL_ADDRESS_MAX);

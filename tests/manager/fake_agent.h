@@ -34,6 +34,7 @@ struct fake_agent {
     bool is_automatic;         /* a start runs through to the end by itself */
     bool is_mute;              /* moves are not answered at all */
     GQueue *frozen;            /* requests that wait for the thaw; NULL: it is not frozen */
+    int64_t clock_ahead_ms;    /* of its clock */
     const char *verdict;       /* answer to POST commit; NULL: the session is not known */
     bool got_commit, got_verdict;
     struct fake_agent *peer;
@@ -51,6 +52,8 @@ struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, 
 void fake_agent_set(struct fake_agent *agent, enum move_state state);
 struct fake_move *fake_agent_move(struct fake_agent *agent); /* the first that exists, or NULL */
 bool fake_agent_was_called(const struct fake_agent *agent, const char *call);
+/* A line of its timeline, now by its own clock; it is reported with the next change. */
+void fake_agent_note(struct fake_agent *agent, const char *event);
 /* The source is done: its VM goes to the peer. */
 void fake_agent_finish_pair(struct fake_agent *source);
 
