@@ -325,7 +325,7 @@ void route_vm_create(struct http_request *request, void *user)
     struct forward *forward = forward_new(manager, request, host->name, spec.uuid);
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
-    agent_call(host, &(struct http_call){"PUT", path, vm_spec_to_json(&spec), CALL_TIMEOUT_S},
+    agent_call(host, &(struct http_call){"PUT", path, vm_spec_to_lean_json(&spec), CALL_TIMEOUT_S},
                status_answered, forward);
 }
 
