@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TASK "0a458e21-7b7b-4dc9-bc2c-ffd05fdd76bb"
