@@ -15,8 +15,6 @@ struct http_server;
 struct inventory;
 struct tasks;
 
-/* The version of the agents' API that this manager speaks. */
-#define MANAGER_PROTOCOL 1
 /* The common name of the manager's certificate; agents accept no other caller. */
 #define MANAGER_NAME "godwitd"
 
