@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/protocol.h"
 
 #define RAM_BYTES (64ull << 20)
 
@@ -139,7 +140,7 @@ static void get_host(struct http_request *request, void *user)
     if (freeze(user, request, get_host))
         return;
     struct fake_agent *agent = user;
-    struct host_facts facts = {.protocol = 1,
+    struct host_facts facts = {.protocol = agent->protocol ? agent->protocol : PROTOCOL,
                                .cpus = 2,
                                .memory_mib = 4096,
                                .memory_free_mib = 2048,
@@ -188,7 +189,9 @@ static void put_vm(struct http_request *request, void *user)
     struct err err = {0};
     JsonObject *body;
     *vm = (struct vm_status){.state = VM_OFF};
-    if (http_body(request, &body, &err) || vm_spec_from_json(body, &vm->spec, &err)) {
+    if (!http_body(request, &body, &err))
+        agent->got_late_member |= json_object_has_member(body, "autostart");
+    if (err_is_set(&err) || vm_spec_from_json(body, &vm->spec, &err)) {
         http_fail(request, &err);
         return;
     }
