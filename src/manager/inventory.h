@@ -26,7 +26,8 @@ struct host {
     int64_t saved_ms; /* when facts were last stored */
     unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
-    GHashTable *vms; /* uuid -> struct vm_status, owned: what this host said last */
+    GHashTable *vms;    /* uuid -> struct vm_status, owned: what this host said last */
+    GHashTable *claims; /* uuid -> its claim (manager/claims.h), owned */
     struct http_client *client;
 };
 
@@ -40,6 +41,9 @@ int inventory_get_host(struct inventory *inventory, const char *name, struct hos
                        struct err *err);
 int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
                        struct err *err);
+/* As inventory_add_host, for a host that holds a certificate of ours already; it is asked at once. */
+int inventory_adopt_host(struct manager *manager, const char *name, const char *address, uint16_t port,
+                         struct err *err);
 /* After the enrolment was stored: starts to poll it. */
 void inventory_host_enrolled(struct host *host);
 int inventory_remove_host(struct manager *manager, struct host *host, struct err *err);

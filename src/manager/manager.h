@@ -12,6 +12,8 @@ struct authority;
 struct events;
 struct http_server;
 struct inventory;
+struct orphans;
+struct settlements;
 struct tasks;
 
 /* The version of the agents' API that this manager speaks. */
@@ -35,6 +37,8 @@ struct manager {
     struct events *events;
     struct inventory *inventory;
     struct tasks *tasks;
+    struct orphans *orphans;
+    struct settlements *settlements;
     struct http_server *server;
 };
 

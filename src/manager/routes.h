@@ -13,6 +13,7 @@ extern const struct http_route routes_table[];
 void route_enroll(struct http_request *request, void *user);
 void route_hosts_list(struct http_request *request, void *user);
 void route_host_add(struct http_request *request, void *user);
+void route_host_adopt(struct http_request *request, void *user);
 void route_host_show(struct http_request *request, void *user);
 void route_host_remove(struct http_request *request, void *user);
 /* routes_vms.c */
@@ -23,6 +24,9 @@ void route_vm_remove(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
+/* settle.c */
+void route_vm_ownership(struct http_request *request, void *user);
+void route_vm_settle(struct http_request *request, void *user);
 /* routes_migrations.c */
 void route_migrate(struct http_request *request, void *user);
 void route_tasks_list(struct http_request *request, void *user);
@@ -43,6 +47,8 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
 /* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err);
+/* The members `address` and `port` of a host; what is wrong is named. The address is borrowed. */
+int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_port, struct err *err);
 /* A whole number in the query, `fallback` if absent. */
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err);

@@ -25,6 +25,11 @@ int harness_setup_bare(void **state);
 void harness_kill(struct harness *harness); /* SIGKILL */
 void harness_start(struct harness *harness);
 
+/* The database of a manager that does not run: kept beside it, put back, or thrown away. */
+void harness_keep_database(struct harness *harness);
+void harness_restore_database(struct harness *harness);
+void harness_lose_database(struct harness *harness);
+
 struct answer {
     bool is_done;
     struct err err;     /* set if it was an error */
@@ -36,6 +41,9 @@ void answer_clear(struct answer *answer);
 /* Runs the main loop until `condition` holds; the test fails if it never does. */
 void harness_wait(bool (*condition)(void *user), void *user, const char *what);
 void harness_wait_connected(struct harness *harness, const char *host);
+/* Waits until an event of that kind has been stored whose document has the member; the document (unref). */
+JsonObject *harness_wait_event(struct harness *harness, const char *kind, const char *member,
+                               const char *value);
 /* Starts a migration of "web" to h2; the task's id (g_free). */
 char *harness_migrate(struct harness *harness);
 /* Waits until the task is in that phase; its document (unref). */
