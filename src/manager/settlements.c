@@ -204,7 +204,7 @@ static void go_on(struct settlement *settlement)
     }
 }
 
-static void note_answer(struct settlement *settlement, const char *name)
+static void note_answer(struct settlement *settlement, const char *name, bool had_it)
 {
     struct err err = {0};
     bool is_owner = !strcmp(name, settlement->plan.owner);
@@ -215,8 +215,10 @@ static void note_answer(struct settlement *settlement, const char *name)
     /* Not stored: it is told once more after a restart, which changes nothing. */
     if (save(settlement, &err))
         log_error(&err, "VM %s: what host %s answered was not stored", settlement->plan.uuid, name);
-    emit(settlement, name, is_owner ? "owns" : "gave up",
-         is_owner ? "owns the VM, as the operator said" : "gave the VM up, as the operator said");
+    if (is_owner)
+        emit(settlement, name, "owns", "owns the VM, as the operator said");
+    else if (had_it)
+        emit(settlement, name, "gave up", "gave the VM up, as the operator said");
     if (is_owner)
         finish(settlement, &err);
     go_on(settlement);
@@ -230,7 +232,6 @@ static void refreshed(const struct err *err, void *user)
 
 static void told(JsonObject *object, const struct err *err, void *user)
 {
-    (void)object;
     g_autofree struct telling *telling = user;
     struct settlement *settlement = find(telling->manager, telling->uuid);
     if (!settlement || settlement->plan.epoch != telling->epoch)
@@ -249,7 +250,8 @@ static void told(JsonObject *object, const struct err *err, void *user)
     struct host *host = inventory_find_host(telling->manager->inventory, telling->host);
     if (host)
         inventory_refresh(host, refreshed, NULL);
-    note_answer(settlement, telling->host);
+    const char *journal = object ? json_object_get_string_member_with_default(object, "journal", "") : "";
+    note_answer(settlement, telling->host, strcmp(journal, OWNERSHIP_ABSENT) != 0);
 }
 
 static void tell(struct settlement *settlement, struct host *host, bool is_owner)
