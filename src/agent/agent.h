@@ -24,7 +24,7 @@ struct agent_config {
     char name[MODEL_NAME_MAX];
     char listen[MODEL_ADDRESS_MAX];
     uint16_t port;
-    char state_dir[MODEL_PATH_MAX];   /* vms/UUID.json, vms/UUID.journal, tls/ */
+    char state_dir[MODEL_PATH_MAX];   /* vms/UUID.{json,lease,journal}, tls/ */
     char run_dir[MODEL_PATH_MAX];     /* vms/UUID/{qmp,trace}.sock, console.log, process.json */
     char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, -guard, -door, -launch, -trace.so */
     char qemu_path[MODEL_PATH_MAX];
@@ -36,6 +36,7 @@ struct agent_config {
     uint64_t memory_reserve_mib; /* kept for the host */
     bool migration_enabled;
     uint16_t migration_port;
+    uint32_t lease_s; /* term of the lease on the config file of a VM that is sent (agent/vm_lease.h) */
     uint32_t n_migration_addresses;
     char migration_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];
     uint32_t n_networks;

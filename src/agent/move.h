@@ -39,10 +39,13 @@ struct move {
     enum move_state outcome; /* when settled: MOVE_DONE or MOVE_FAILED */
 
     bool is_prepared;
-    GSList *preparers; /* struct preparer: who waits for prepare */
-    GSList *watchers;  /* struct watcher */
-    guint limit_timer; /* source: switch-over limit; prepared side: lease */
-    guint close_timer; /* settled: until the job has gone */
+    GSList *preparers;     /* struct preparer: who waits for prepare */
+    GSList *watchers;      /* struct watcher */
+    guint limit_timer;     /* source: switch-over limit */
+    guint lease_timer;     /* source: until the lease on the VM expires */
+    uint64_t lease_bytes;  /* source: what was on the wire, and */
+    uint32_t lease_rounds; /* how many rounds were over, when the lease was renewed last */
+    guint close_timer;     /* settled: until the job has gone */
 };
 
 static inline const char *move_side(const struct move *move)
@@ -102,6 +105,8 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
                       void *user);
 
 /* ---- move_source.c, move_dest.c ---- */
+/* Source: the job has reported: an advance of bytes or rounds renews the lease. */
+void source_progress(struct move *move);
 int source_check(struct agent *agent, const struct move_spec *spec, struct err *err);
 int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err);
 

@@ -279,10 +279,14 @@ void move_settle(struct move *move, enum move_state outcome)
     if (move->limit_timer)
         (void)g_source_remove(move->limit_timer);
     move->limit_timer = 0;
+    if (move->lease_timer)
+        (void)g_source_remove(move->lease_timer);
+    move->lease_timer = 0;
     if (!move->status.is_source && move->agent->door)
         door_forget(move->agent->door, move->spec.ticket);
     if (move->vm) {
         move->vm->status.move[0] = '\0';
+        vm_lease_release(move->vm);
         move->vm->ended = NULL;
         move->vm = NULL;
     }
