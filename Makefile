@@ -6,11 +6,12 @@ BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFI
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
 
-.PHONY: help all stage deps configure install uninstall guests demo check soak compare sanitize lint format clean
+.PHONY: fault help all stage deps configure install uninstall guests demo check soak compare sanitize lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
 	@echo "make check      all tests"
+	@echo "make fault      each process of a move killed in each of its phases (about 15 minutes)"
 	@echo "make soak N=50  many moves of self-checking and Linux guests"
 	@echo "make compare    one move of a busy guest beside QEMU's own migration on the same link"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
@@ -49,6 +50,9 @@ demo: stage guests
 
 check: stage guests
 	@tests/run-all $(BUILD)
+
+fault: stage guests
+	@tests/fault/run $(BUILD)
 
 soak: stage guests
 	@tests/soak.sh $(BUILD) $(N)

@@ -237,12 +237,21 @@ static int take_message(struct job_control *job)
     }
 }
 
+static const char *side(const struct job_control *job)
+{
+    return job->role == CTL_ROLE_SOURCE ? "source" : "destination";
+}
+
 static gboolean exit_is_overdue(gpointer user)
 {
     struct job_control *job = user;
     struct err err;
     job->killer = 0;
-    (void)err_set(&err, ERR_PEER_LOST, "control-peer-lost", "the migration job closed its control socket");
+    (void)err_set(&err, ERR_INTERNAL, "job-died",
+                  "the migration job on the %s, host '%s', closed its control socket and is slow to end",
+                  side(job), job->host);
+    (void)err_fix(&err, "look into the agent's log on host '%s', then start the migration again", job->host);
+    (void)err_arg(&err, "host", "%s", job->host);
     end(job, &err);
     return G_SOURCE_REMOVE;
 }
@@ -296,11 +305,6 @@ static gboolean readable(gint fd, GIOCondition condition, gpointer user)
     job->dispatching = false;
     release(job);
     return G_SOURCE_CONTINUE; /* end() and free() have removed it already where need be */
-}
-
-static const char *side(const struct job_control *job)
-{
-    return job->role == CTL_ROLE_SOURCE ? "source" : "destination";
 }
 
 static void was_silent(const struct job_control *job, struct err *err)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The source's job is stopped (not killed) while the guest's writes wait for it; alone, together with its agent, and while its agent is killed: somebody ends
+# The source's job is stopped (not killed) while the guest's writes wait for it; alone, together with
+# its guard, together with its agent, and while its agent is killed: somebody ends
 # it, the guest goes on soon, the task says what happened, the next move works. The guest's longest gap is printed; the aim is 500 ms.
 . "$(dirname "$0")/../functions.sh" "$1"
 gap_max_ms=2000
@@ -39,6 +40,7 @@ try() {
     before=$(reports)
     case $what in
     job) kill -STOP "$job" ;;
+    job-and-guard) kill -STOP "$(pids_in h1 godwit-guard)" && kill -STOP "$job" ;;
     job-and-agent)
         kill -STOP "$agent"
         on_exit "kill -CONT $agent 2>/dev/null || true"
@@ -63,6 +65,7 @@ try() {
 
 try async job job-stopped
 try sync job job-stopped
+try sync job-and-guard job-stopped
 try sync job-and-agent job-stopped
 try sync job-and-agent-killed agent-restarted
 result=$(migrate vm h2 --dirty-source sync --verify) || fail "the move after all that failed: $(jq -c .error <<<"$result")"
