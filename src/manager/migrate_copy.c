@@ -2,6 +2,7 @@
 /* Phases 6 and 7: the two sides work, the manager follows. They need nothing from it any more, so a restart
  * of the manager costs nothing here. */
 #include "base/clock.h"
+#include "manager/agent_client.h"
 #include "manager/migrate.h"
 
 #define START_TIMEOUT_S 20
@@ -143,10 +144,9 @@ static void look(struct task *task, struct task_side *side)
 static void started(struct task *task, JsonObject *object, const struct err *err)
 {
     (void)object;
-    bool is_transient = err->code == ERR_PEER_LOST || err->code == ERR_RETRY || err->code == ERR_TIMEOUT;
     if (!err_is_set(err)) {
         watch_both(task);
-    } else if (is_transient && !is_late(task, task->phase_start_ns)) {
+    } else if (agent_call_may_repeat(err) && !is_late(task, task->phase_start_ns)) {
         task_wait_for(task, "%s", err->message);
         task_after(task, START_RETRY_MS, migrate_enter_copy);
     } else {

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "manager/admit.h"
+#include "manager/agent_client.h"
 #include "manager/check.h"
 #include "manager/migrate.h"
 
@@ -21,9 +22,8 @@ void migrate_enter_request(struct task *task)
 /* A call that an agent's restart may have cost is tried again until the phase's deadline. */
 static bool try_again(struct task *task, const struct err *err, void (*again)(struct task *task))
 {
-    bool is_transient = err->code == ERR_PEER_LOST || err->code == ERR_RETRY;
     uint64_t limit_ns = task_deadline_s(task) * NS_PER_S;
-    if (!is_transient || clock_now_ns() - task->phase_start_ns > limit_ns)
+    if (!agent_call_may_repeat(err) || clock_now_ns() - task->phase_start_ns > limit_ns)
         return false;
     task_wait_for(task, "%s", err->message);
     task_after(task, RETRY_MS, again);
