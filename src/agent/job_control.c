@@ -350,7 +350,8 @@ static void exited(pid_t pid, int status, void *user)
     struct job_control *job = user;
     if (job->socket >= 0) {
         job->dispatching = true;
-        read_messages(job); /* its last words */
+        if (job->watch)
+            read_messages(job); /* its last words */
         struct err err;
         if (job_watch_silence_ms(job->beats))
             was_silent(job, &err);

@@ -2,6 +2,7 @@
 #include "agent/moves.h"
 
 #include <glib.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -116,6 +117,24 @@ void moves_status(const struct move *move, struct move_status *ret_status)
     *ret_status = move->status;
 }
 
+void moves_each(struct agent *agent, void (*call)(const struct move_summary *summary, void *user), void *user)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, table(agent));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct move *move = value;
+        struct move_summary summary = {
+            .id = move->status.id,
+            .vm_uuid = move->spec.vm.uuid,
+            .peer = move->status.is_source ? move->spec.destination : move->spec.source,
+            .is_source = move->status.is_source,
+            .state = move->status.state,
+        };
+        call(&summary, user);
+    }
+}
+
 static void watcher_fire(struct watcher *watcher)
 {
     struct move *move = watcher->move;
@@ -157,6 +176,18 @@ void move_changed(struct move *move)
             due = g_slist_prepend(due, at->data);
     g_slist_free_full(due, (GDestroyNotify)watcher_fire);
     move_unref(move);
+}
+
+void move_note(struct move *move, const char *event, const char *format, ...)
+{
+    char detail[MOVE_EVENT_DETAIL] = "";
+    if (format) {
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(detail, sizeof detail, format, args);
+        va_end(args);
+    }
+    move_timeline_add(&move->status.timeline, clock_wall_ms(), event, detail);
 }
 
 void move_set_state(struct move *move, enum move_state state)

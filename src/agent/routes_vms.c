@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "agent/facts.h"
+#include "agent/routes_moves.h"
 #include "agent/vm.h"
 #include "agent/vm_process.h"
 #include "base/cleanup.h"
@@ -75,6 +76,7 @@ void route_vm_list(struct http_request *request, void *user)
     }
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
+    json_object_set_array_member(object, "moves", route_moves_json(agent));
     http_reply(request, 200, object);
 }
 

@@ -10,6 +10,7 @@
 #include "agent/journal.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
+#include "model/ownership.h"
 #include "qemu/qmp.h"
 
 struct vm *vm_find(struct agent *agent, const char *uuid)
@@ -61,6 +62,8 @@ void vm_refresh(struct vm *vm)
     if (vm->journal)
         journal_read(vm->journal, &entry);
     vm->status.epoch = entry.epoch;
+    g_strlcpy(vm->status.journal, vm->journal ? journal_step_name(entry.step) : OWNERSHIP_CORRUPT,
+              sizeof vm->status.journal);
 }
 
 void vm_explain(const struct vm *vm, struct err *err)

@@ -73,7 +73,7 @@ void vm_release(struct vm *vm);
 void vm_explain(const struct vm *vm, struct err *err);
 /* Calls done(vm, no error) from the main loop. */
 void vm_done_later(struct vm *vm, vm_done done, void *user);
-/* status.epoch from the journal. */
+/* status.epoch and status.journal from the journal. */
 void vm_refresh(struct vm *vm);
 void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 
@@ -91,7 +91,7 @@ bool vm_runstate_is_stopped(const char *runstate);
 /* ---- vm_save.c ---- */
 /* The event MIGRATION with its new status. */
 void vm_save_event(struct vm *vm, const char *status);
-/* Capabilities and parameters of every QEMU, set once when it starts. */
+/* Version, capabilities and parameters of every QEMU, asked and set once when it starts. */
 void vm_save_prepare(struct vm *vm, vm_done done, void *user);
 
 /* ---- ram.c ---- */
