@@ -14,6 +14,7 @@ static const struct cli_command commands[] = {
     {"host", "show", "H", "what a host has and can do", cmd_host_show},
     {"host", "add", "H --address A [--port 8443]", "register a host; prints its one-time enrolment token",
      cmd_host_add},
+    {"host", "enroll", "H", "a new certificate for a known host: a one-time token", cmd_host_enroll},
     {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
@@ -41,7 +42,8 @@ static const struct cli_command commands[] = {
     {"token", "create", "NAME", "a new API token, shown once", cmd_token_create},
     {"token", "rm", "NAME", "revoke an API token", cmd_token_rm},
     {"lab", NULL,
-     "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--qemu PATH] | down | status | exec HOST -- CMD | "
+     "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--qemu [hN=]PATH] | down | status | exec HOST -- CMD "
+     "| "
      "service "
      "start|stop NAME   (all: [--dir DIR] [--name NAME])",
      "a whole cluster on this machine, in network namespaces", cmd_lab},

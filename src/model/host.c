@@ -33,6 +33,7 @@ static const struct field facts_fields[] = {
     COUNT(struct host_facts, n_vms),
     COUNT(struct host_facts, n_foreign_vms),
     COUNT(struct host_facts, strangers),
+    SIGNED(struct host_facts, certificate_until_ms),
     SIGNED(struct host_facts, wall_ms),
     FIELDS_END,
 };

@@ -44,7 +44,9 @@ struct host_facts {
     uint32_t n_vms;         /* ours */
     uint32_t n_foreign_vms; /* QEMU processes that are not ours: left alone */
     uint64_t strangers;     /* connections the door turned away */
-    int64_t wall_ms;        /* the host's clock when it answered */
+    int64_t
+        certificate_until_ms; /* end of the life of the agent's certificate; 0: an agent that does not say */
+    int64_t wall_ms;          /* the host's clock when it answered */
 };
 
 JsonObject *host_facts_to_json(const struct host_facts *facts); /* transfer full */
