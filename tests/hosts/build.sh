@@ -29,8 +29,9 @@ fail() {
 
 find_kernel() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1; }
 version_of() { apt-cache show --no-all-versions "$1" | sed -n 's/^Version: //p'; }
-packages=$(sed -e 's/#.*//' -e '/^ *$/d' "$here/packages.txt")
-sources=$(cat "$here/build.sh" "$here/packages.txt" "$here"/image/* | sha256sum | cut -d' ' -f1)
+# The group that the README tells an operator to install on a host, and no more of ours: so the list is proved to be whole.
+packages=$(sed -n '/^# run$/,/^# guests$/p' "$here/../../scripts/packages.txt" | cat - "$here/packages.txt" | sed -e '/^#/d' -e '/^ *$/d' | sort -u)
+sources=$(cat "$here/build.sh" "$here"/image/* - <<<"$packages" | sha256sum | cut -d' ' -f1)
 kernel=$(find_kernel)
 made_from=$(cat "$outdir/stamp" 2>/dev/null || true)
 if [ -z "$kernel" ]; then
@@ -87,7 +88,7 @@ install_modules() {
     /sbin/depmod -b "$work/$kernel" "$release"
     mkdir -p "$to"
     # The kernel's own list names with each module all that it needs.
-    grep -E "^($folders)" "$from/modules.dep" | tr -d : | tr ' ' '\n' | sort -u >"$work/modules"
+    grep -E "^($folders)" "$from/modules.dep" | grep -Ev '^kernel/net/(wireless|mac80211|bluetooth)' | tr -d : | tr ' ' '\n' | sort -u >"$work/modules"
     tar -C "$from" -c -T "$work/modules" | tar -C "$to" -x
     cp "$from"/modules.builtin* "$from/modules.order" "$to/"
     /sbin/depmod -b "$tree" "$release"
@@ -107,10 +108,14 @@ configure() {
     rm -f "$tree/etc/resolv.conf"
     chroot "$tree" passwd -q -d root
     chroot "$tree" systemctl -q enable lane-control.socket systemd-networkd.service serial-getty@ttyS0.service
-    # Nothing here needs them, and each costs a second of a boot under TCG.
-    chroot "$tree" systemctl -q mask systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
-        e2scrub_reap.service dpkg-db-backup.timer fstrim.timer getty@tty1.service nfs-blkmap.service
-    chroot "$tree" systemctl -q disable nfs-server.service rpcbind.service rpcbind.socket 2>/dev/null || true
+    chroot "$tree" systemctl -q set-default multi-user.target
+    # Nothing here needs them, and each costs a second and more of a boot under TCG.
+    chroot "$tree" systemctl -q mask systemd-networkd-wait-online.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount \
+        sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount systemd-pstore.service systemd-logind.service \
+        apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service dpkg-db-backup.timer fstrim.timer getty@tty1.service \
+        nfs-blkmap.service
+    # Started by the step that shares a folder.
+    chroot "$tree" systemctl -q disable nfs-client.target nfs-server.service rpcbind.service rpcbind.socket
 }
 
 make_initrd() {
