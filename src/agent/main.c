@@ -20,6 +20,7 @@
 #include "agent/moves.h"
 #include "agent/renew.h"
 #include "agent/routes.h"
+#include "agent/settle.h"
 #include "agent/spawn.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
@@ -121,6 +122,7 @@ static void on_loaded(struct agent *agent)
         return;
     }
     moves_recover(agent);
+    settle_recover(agent);
     if (serve(program, &err) < 0) {
         fail(program, &err);
         return;

@@ -84,6 +84,7 @@ int cmd_host_rm(struct cli *cli, int argc, char **argv);
 int cmd_vm_ls(struct cli *cli, int argc, char **argv);
 int cmd_vm_show(struct cli *cli, int argc, char **argv);
 int cmd_vm_create(struct cli *cli, int argc, char **argv);
+int cmd_vm_set(struct cli *cli, int argc, char **argv);
 int cmd_vm_rm(struct cli *cli, int argc, char **argv);
 int cmd_vm_start(struct cli *cli, int argc, char **argv);
 int cmd_vm_stop(struct cli *cli, int argc, char **argv);

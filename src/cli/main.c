@@ -21,8 +21,13 @@ static const struct cli_command commands[] = {
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--cpu-model M] [--start]",
+     "[--machine M] [--cpu-model M] [--autostart yes|no] [--start]",
      "register a virtual machine", cmd_vm_create},
+    {"vm", "set",
+     "V [--name N] [--memory MIB] [--cpus N] [--accel A] [--machine M] [--cpu-model M] [--kernel K] "
+     "[--initrd I] "
+     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no]",
+     "change a VM that is off; name and autostart at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
     {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},

@@ -13,6 +13,7 @@ const struct http_route routes_table[] = {
     {"GET", "/v1/vms", HTTP_TOKEN, route_vms_list},
     {"POST", "/v1/vms", HTTP_TOKEN, route_vm_create},
     {"GET", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_show},
+    {"PATCH", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_set},
     {"DELETE", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_remove},
     {"POST", "/v1/vms/{vm}/start", HTTP_TOKEN, route_vm_start},
     {"POST", "/v1/vms/{vm}/stop", HTTP_TOKEN, route_vm_stop},

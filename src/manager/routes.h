@@ -22,6 +22,7 @@ void route_host_remove(struct http_request *request, void *user);
 void route_vms_list(struct http_request *request, void *user);
 void route_vm_create(struct http_request *request, void *user);
 void route_vm_show(struct http_request *request, void *user);
+void route_vm_set(struct http_request *request, void *user);
 void route_vm_remove(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
