@@ -134,8 +134,7 @@ install_on() {
 }
 # upgrade_on NAME: the programs again, with everything running; the administrator's files in /etc stay
 upgrade_on() {
-    tar -C "$lane_dir/installation" -c usr | into "$1" 'tar -x -C / && systemctl daemon-reload && systemctl restart godwit-agent &&
-        if systemctl -q is-active godwitd; then systemctl restart godwitd; fi'
+    tar -C "$lane_dir/installation" -c usr | into "$1" 'tar -x -C / && systemctl daemon-reload && systemctl try-restart godwit-agent godwitd'
 }
 
 manager_set_up() {
