@@ -11,6 +11,7 @@
 #include "agent/move.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/task_log.h"
 
 #define LAST_WORDS_MS 3000u
 #define DEFAULT_CHANNELS 2u
@@ -40,6 +41,7 @@ void move_unref(struct move *move)
 {
     if (--move->n_refs)
         return;
+    task_log_close(move->status.id);
     journal_close(move->journal);
     explicit_bzero(&move->entry, sizeof move->entry);
     explicit_bzero(&move->spec, sizeof move->spec);
@@ -68,6 +70,7 @@ struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is
     g_strlcpy(move->status.encryption, "none", sizeof move->status.encryption);
     g_queue_init(&move->events);
     (void)g_hash_table_insert(table(agent), move->status.id, move);
+    task_log_open(move->status.id, spec->vm.uuid, move_side(move));
     return move;
 }
 
@@ -83,17 +86,6 @@ int move_open_journal(struct agent *agent, const char *uuid, bool create, struct
     if (!create && access(path, F_OK) < 0)
         return err_set(err, ERR_NOT_FOUND, "journal-not-found", "this host has never had VM %s", uuid);
     return journal_open(path, ret_journal, err);
-}
-
-int move_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err)
-{
-    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s on host %s", vm, task,
-                  agent->config.name);
-    (void)err_arg(err, "vm", "%s", vm);
-    (void)err_arg(err, "task", "%s", task);
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task,
-                   task);
 }
 
 int move_check_session(const struct journal_entry *entry, const char *session, struct err *err)
@@ -126,6 +118,24 @@ void move_take_vm(struct move *move, struct vm *vm)
 void moves_status(const struct move *move, struct move_status *ret_status)
 {
     *ret_status = move->status;
+}
+
+void moves_each(struct agent *agent, void (*call)(const struct move_summary *summary, void *user), void *user)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, table(agent));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct move *move = value;
+        struct move_summary summary = {
+            .id = move->status.id,
+            .vm_uuid = move->spec.vm.uuid,
+            .peer = move->status.is_source ? move->spec.destination : move->spec.source,
+            .is_source = move->status.is_source,
+            .state = move->status.state,
+        };
+        call(&summary, user);
+    }
 }
 
 static void watcher_fire(struct watcher *watcher)
@@ -303,10 +313,14 @@ void move_settle(struct move *move, enum move_state outcome)
     if (move->limit_timer)
         (void)g_source_remove(move->limit_timer);
     move->limit_timer = 0;
+    if (move->lease_timer)
+        (void)g_source_remove(move->lease_timer);
+    move->lease_timer = 0;
     if (!move->status.is_source && move->agent->door)
         door_forget(move->agent->door, move->spec.ticket);
     if (move->vm) {
         move->vm->status.move[0] = '\0';
+        vm_lease_release(move->vm);
         move->vm->ended = NULL;
         move->vm = NULL;
     }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structured log lines on standard error (the service manager or the parent puts them where they belong):
+ * Structured log lines on standard error (the service manager or the parent puts them where they belong),
+ * with the journal's priorities where that is the journal, and in the files of base/task_log.h:
  *   2026-11-23T00:16:30.123Z INFO godwit-agent[412] move=4f.. text
  * INFO: one line per phase change; DEBUG: per round; nothing per page. Thread: any.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
+
+#include <stdbool.h>
 
 struct err;
 
@@ -14,6 +17,8 @@ enum log_level { LOG_DEBUG_LEVEL, LOG_INFO_LEVEL, LOG_WARN_LEVEL, LOG_ERROR_LEVE
 /* Once, in main. `program` must outlive the process. The level comes from the environment variable LOG_LEVEL
  * (debug, info, warn, error). */
 void log_init(const char *program);
+/* True if what is written to `fd` goes to systemd's journal. */
+bool log_is_journal(int fd);
 /* Names the move this process (job) or thread works for; shown as move=ID in every later line of the thread.
  * "" clears it. */
 void log_set_move(const char *move_id);

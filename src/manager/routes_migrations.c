@@ -6,6 +6,7 @@
 #include "manager/inventory.h"
 #include "manager/routes.h"
 #include "manager/task.h"
+#include "model/protocol.h"
 
 #define TASKS_LIMIT_DEFAULT 100
 #define TASKS_LIMIT_MAX 1000
@@ -51,7 +52,7 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
         .source.name = ret_wish->vm.host,
         .destination.name = ret_wish->destination->name,
         .options = &ret_wish->options,
-        .protocol = MANAGER_PROTOCOL,
+        .protocol = PROTOCOL,
     };
     return check_request(&input, err);
 }

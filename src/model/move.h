@@ -74,7 +74,7 @@ struct move_spec {
     uint8_t returned_hash[MOVE_SECRET_SIZE];
     uint8_t ticket[MOVE_SECRET_SIZE];
 };
-JsonObject *move_spec_to_json(const struct move_spec *spec);
+JsonObject *move_spec_to_json(const struct move_spec *spec); /* as vm_spec_to_lean_json */
 int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct err *err);
 
 /* One finished round. */

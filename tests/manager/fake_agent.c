@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/protocol.h"
 
 #define RAM_BYTES (64ull << 20)
 
@@ -159,7 +160,7 @@ static void get_host(struct http_request *request, void *user)
     if (freeze(user, request, get_host))
         return;
     struct fake_agent *agent = user;
-    struct host_facts facts = {.protocol = 1,
+    struct host_facts facts = {.protocol = agent->protocol ? agent->protocol : PROTOCOL,
                                .cpus = 2,
                                .memory_mib = 4096,
                                .memory_free_mib = 2048,
@@ -208,7 +209,9 @@ static void put_vm(struct http_request *request, void *user)
     struct err err = {0};
     JsonObject *body;
     *vm = (struct vm_status){.state = VM_OFF};
-    if (http_body(request, &body, &err) || vm_spec_from_json(body, &vm->spec, &err)) {
+    if (!http_body(request, &body, &err))
+        agent->got_late_member |= json_object_has_member(body, "autostart");
+    if (err_is_set(&err) || vm_spec_from_json(body, &vm->spec, &err)) {
         http_fail(request, &err);
         return;
     }
@@ -219,6 +222,24 @@ static void put_vm(struct http_request *request, void *user)
         }
     agent->n_vms++;
     http_reply(request, 201, vm_status_to_json(vm));
+}
+
+static void patch_vm(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct err err = {0};
+    JsonObject *body;
+    for (unsigned i = 0; i < agent->n_vms; i++) {
+        struct vm_status *vm = &agent->vms[i];
+        if (strcmp(vm->spec.uuid, http_param(request, "uuid")) != 0)
+            continue;
+        if (http_body(request, &body, &err) || vm_spec_change(&vm->spec, body, &err))
+            http_fail(request, &err);
+        else
+            http_reply(request, 200, vm_status_to_json(vm));
+        return;
+    }
+    fail(request, ERR_NOT_FOUND, "vm-not-found", "no such VM");
 }
 
 static void post_check(struct http_request *request, void *user)
@@ -458,6 +479,7 @@ static const struct http_route routes[] = {
     {"GET", "/v1/vms", HTTP_CLIENT, get_vms},
     {"GET", "/v1/vms/{uuid}", HTTP_CLIENT, get_vm},
     {"PUT", "/v1/vms/{uuid}", HTTP_CLIENT, put_vm},
+    {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, post_check},
     {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, put_source},
     {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, put_destination},

@@ -21,6 +21,7 @@ struct fake_move {
 #define FAKE_MOVES_MAX 8
 struct fake_agent {
     const char *name;
+    uint32_t protocol; /* that it claims to speak; 0: the manager's */
     uint16_t port;
     char *certificate_pem, *key_pem, *ca_pem;
     struct http_server *server; /* NULL while it is away */
@@ -35,6 +36,7 @@ struct fake_agent {
     bool is_mute;              /* moves are not answered at all */
     GQueue *frozen;            /* requests that wait for the thaw; NULL: it is not frozen */
     int64_t clock_ahead_ms;    /* of its clock */
+    bool got_late_member;      /* of a specification: one that version 1 of the protocol does not know */
     const char *verdict;       /* answer to POST commit; NULL: the session is not known */
     bool got_commit, got_verdict;
     struct fake_agent *peer;
