@@ -6,11 +6,12 @@ BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFI
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
 
-.PHONY: help all stage deps configure install uninstall guests demo check soak upgrade compare sanitize lint format clean
+.PHONY: fault help all stage deps configure install uninstall guests demo check soak upgrade compare sanitize lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
 	@echo "make check      all tests"
+	@echo "make fault      each process of a move killed in each of its phases (about 15 minutes)"
 	@echo "make soak N=50  many moves of self-checking and Linux guests"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make compare    one move of a busy guest beside QEMU's own migration on the same link"
@@ -50,6 +51,9 @@ demo: stage guests
 
 check: stage guests
 	@tests/run-all $(BUILD)
+
+fault: stage guests
+	@tests/fault/run $(BUILD)
 
 soak: stage guests
 	@tests/soak.sh $(BUILD) $(N)
