@@ -68,7 +68,7 @@ hold_copy() {
 }
 # A shell's QEMU has no part in the copy, and all in the load of the device state.
 hold_switch-over() {
-    begin --bandwidth 15
+    begin --bandwidth 6
     reach copy
     stop "$to" qemu-system-x86
     reach "switch-over"
