@@ -19,6 +19,7 @@ struct question {
     struct manager *manager;
     char host[MODEL_NAME_MAX];
     bool is_poll;
+    int64_t sent_ms; /* the call under way */
     void (*done)(const struct err *err, void *user);
     void *user;
 };
@@ -120,6 +121,7 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
     host->facts = facts;
     host->has_facts = true;
     host->last_seen_ms = clock_wall_ms();
+    clock_offset_take(&host->clock, question->sent_ms, host->last_seen_ms, facts.wall_ms);
     if (host->last_seen_ms - host->saved_ms > SAVE_INTERVAL_MS)
         save_facts(host);
     if (protocol_check(PROTOCOL, facts.protocol, host->name, &err)) {
@@ -137,6 +139,7 @@ static void ask(struct host *host, bool is_poll, void (*done)(const struct err *
     question->is_poll = is_poll;
     question->done = done;
     question->user = user;
+    question->sent_ms = clock_wall_ms();
     agent_call(host, &(struct http_call){"GET", AGENT_FACTS_PATH, NULL, ANSWER_TIMEOUT_S}, got_facts,
                question);
 }

@@ -6,7 +6,7 @@
 #include <glib.h>
 
 #include "base/task_log.h"
-#include "model/vm.h"
+#include "model/move.h"
 #include "store/db.h"
 
 struct authority;
@@ -23,10 +23,11 @@ struct manager_config {
     char state_dir[MODEL_PATH_MAX];   /* manager.db, ca.crt, ca.key, manager.crt, manager.key */
     char socket_path[MODEL_PATH_MAX]; /* "" = no unix socket */
     struct task_log_config log;
-    unsigned host_certificate_hours; /* life of what hosts get */
-    uint16_t port;                   /* 0 = any free one; see the log */
-    char **listen;                   /* numeric addresses, NULL-terminated */
-    char **addresses;                /* names and addresses in the certificate, NULL-terminated */
+    unsigned host_certificate_hours;  /* life of what hosts get */
+    uint16_t port;                    /* 0 = any free one; see the log */
+    char **listen;                    /* numeric addresses, NULL-terminated */
+    char **addresses;                 /* names and addresses in the certificate, NULL-terminated */
+    unsigned deadline_s[MOVE_PHASES]; /* group [deadlines]; 0 = as in task.c's table */
 };
 
 struct manager {
