@@ -65,8 +65,6 @@ void agent_call(struct host *host, const struct http_call *call, http_done done,
 {
     struct err err = {0};
     if (!check_call(host, call, &err)) {
-        if (call->body && host->has_facts)
-            protocol_downgrade(call->body, host->facts.protocol);
         http_client_call(host->client, call, done, user);
         return;
     }

@@ -289,9 +289,7 @@ static void put_vm(struct http_request *request, void *user)
     struct err err = {0};
     JsonObject *body;
     *vm = (struct vm_status){.state = VM_OFF};
-    if (!http_body(request, &body, &err))
-        agent->got_late_member |= json_object_has_member(body, "autostart");
-    if (err_is_set(&err) || vm_spec_from_json(body, &vm->spec, &err)) {
+    if (http_body(request, &body, &err) || vm_spec_from_json(body, &vm->spec, &err)) {
         http_fail(request, &err);
         return;
     }
