@@ -2,6 +2,7 @@
 #include "agent/moves.h"
 
 #include <glib.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "agent/move.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/task_log.h"
 
 #define LAST_WORDS_MS 3000u
 #define DEFAULT_CHANNELS 2u
@@ -39,6 +41,7 @@ void move_unref(struct move *move)
 {
     if (--move->n_refs)
         return;
+    task_log_close(move->status.id);
     journal_close(move->journal);
     explicit_bzero(&move->entry, sizeof move->entry);
     explicit_bzero(&move->spec, sizeof move->spec);
@@ -67,6 +70,7 @@ struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is
     g_strlcpy(move->status.encryption, "none", sizeof move->status.encryption);
     g_queue_init(&move->events);
     (void)g_hash_table_insert(table(agent), move->status.id, move);
+    task_log_open(move->status.id, spec->vm.uuid, move_side(move));
     return move;
 }
 
@@ -175,6 +179,18 @@ void move_changed(struct move *move)
             due = g_slist_prepend(due, at->data);
     g_slist_free_full(due, (GDestroyNotify)watcher_fire);
     move_unref(move);
+}
+
+void move_note(struct move *move, const char *event, const char *format, ...)
+{
+    char detail[MOVE_EVENT_DETAIL] = "";
+    if (format) {
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(detail, sizeof detail, format, args);
+        va_end(args);
+    }
+    move_timeline_add(&move->status.timeline, clock_wall_ms(), event, detail);
 }
 
 void move_set_state(struct move *move, enum move_state state)

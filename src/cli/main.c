@@ -21,7 +21,7 @@ static const struct cli_command commands[] = {
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--machine M] [--cpu-model M] [--autostart yes|no] [--start]",
+     "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "set",
      "V [--name N] [--memory MIB] [--cpus N] [--accel A] [--machine M] [--cpu-model M] [--kernel K] "
@@ -35,7 +35,7 @@ static const struct cli_command commands[] = {
      cmd_vm_console},
     {"vm", "migrate",
      "V --to H [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] [--channels N] "
-     "[--verify] [--dirty-source auto|async|sync]",
+     "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"task", "ls", "[--limit N]", "newest tasks", cmd_task_ls},
     {"task", "show", "T [--timeline]", "one task", cmd_task_show},

@@ -80,6 +80,7 @@ static int listen_all(struct manager *manager, struct err *err)
 
 static int open_all(struct manager *manager, struct err *err)
 {
+    task_logs_init(&manager->config.log);
     if (open_store(manager, err) || authority_open(&manager->config, &manager->authority, err))
         return -1;
     manager->events = events_new(manager->db);

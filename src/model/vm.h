@@ -95,8 +95,12 @@ int vm_accel_from_name(const char *name, enum vm_accel *ret_accel);
 bool model_name_is_valid(const char *name);
 /* Writes a random version 4 UUID in lower case. */
 void model_uuid_new(char uuid[MODEL_UUID_SIZE]);
+/* The same UUID (version 8) for the same seed. */
+void model_uuid_from(const char *seed, char uuid[MODEL_UUID_SIZE]);
 bool model_uuid_is_valid(const char *uuid);
 /* Writes a random address below 52:54:00. */
 void model_mac_new(char mac[MODEL_MAC_SIZE]);
+/* The same one for the same seed. */
+void model_mac_from(const char *seed, char mac[MODEL_MAC_SIZE]);
 
 #endif

@@ -210,12 +210,69 @@ static void a_status_survives_its_json_form(void **state)
     (void)err_set(&status->error, ERR_PEER_LOST, "peer-lost", "the destination went away");
     err_place(&status->error, "copy", "source");
     status->commit[0] = 1;
+    move_timeline_add(&status->timeline, 1795392990123, "vm held", "epoch 7");
+    move_timeline_add(&status->timeline, 1795392990124, "connected", NULL);
     status->verdict = VERDICT_RETURNED;
     g_autoptr(JsonObject) object = transmit(move_status_to_json(status));
     assert_int_equal(move_status_from_json(object, back, &err), 0);
     assert_memory_equal(status, back, sizeof *status);
     g_free(status);
     g_free(back);
+}
+
+static void what_a_restarted_side_forgot_stays_in_its_timeline(void **state)
+{
+    (void)state;
+    struct move_timeline known = {0};
+    struct move_timeline reported = {0};
+    move_timeline_take(&known, &reported);
+    assert_int_equal(known.n_events, 0);
+    move_timeline_add(&reported, 10, "vm held", NULL);
+    move_timeline_take(&known, &reported);
+    move_timeline_add(&reported, 10, "job started", NULL);
+    move_timeline_add(&reported, 20, "connected", NULL);
+    move_timeline_take(&known, &reported);
+    assert_int_equal(known.n_events, 3);
+    reported.n_events = 0;
+    move_timeline_add(&reported, 30, "agent restarted", "the journal says GIVEN");
+    move_timeline_take(&known, &reported);
+    move_timeline_take(&known, &reported);
+    assert_int_equal(known.n_events, 4);
+    assert_string_equal(known.events[2].event, "connected");
+    assert_string_equal(known.events[3].detail, "the journal says GIVEN");
+}
+
+static void a_full_timeline_keeps_its_newest_event(void **state)
+{
+    (void)state;
+    struct move_timeline timeline = {0};
+    for (int64_t i = 0; i < MOVE_EVENTS_MAX + 9; i++)
+        move_timeline_add(&timeline, i, "noise", NULL);
+    move_timeline_add(&timeline, 999, "over", NULL);
+    assert_int_equal(timeline.n_events, MOVE_EVENTS_MAX);
+    assert_int_equal(timeline.events[MOVE_EVENTS_MAX - 1].time_ms, 999);
+    assert_int_equal(timeline.events[MOVE_EVENTS_MAX - 2].time_ms, MOVE_EVENTS_MAX - 2);
+}
+
+static void a_detail_that_is_cut_stays_utf8(void **state)
+{
+    (void)state;
+    struct move_timeline timeline = {0};
+    g_autoptr(GString) detail = g_string_new("x");
+    while (detail->len < 2 * MOVE_EVENT_DETAIL)
+        g_string_append(detail, "\u00e9");
+    move_timeline_add(&timeline, 1, "failed", detail->str);
+    assert_true(g_utf8_validate(timeline.events[0].detail, -1, NULL));
+    assert_true(strlen(timeline.events[0].detail) >= MOVE_EVENT_DETAIL - 4);
+}
+
+static void the_order_of_a_move_is_known(void **state)
+{
+    (void)state;
+    assert_true(move_event_rank("READY released") < move_event_rank("READY received"));
+    assert_true(move_event_rank("COMMIT released") < move_event_rank("COMMIT received"));
+    assert_true(move_event_rank("guest runs") < move_event_rank("verdict received"));
+    assert_true(move_event_rank("ending") < move_event_rank("of a later version"));
 }
 
 static void a_counter_beyond_json_stays_the_largest_number(void **state)
@@ -262,6 +319,10 @@ int main(void)
         cmocka_unit_test(options_left_out_keep_their_defaults),
         cmocka_unit_test(bad_options_are_refused_by_field),
         cmocka_unit_test(a_status_survives_its_json_form),
+        cmocka_unit_test(what_a_restarted_side_forgot_stays_in_its_timeline),
+        cmocka_unit_test(a_full_timeline_keeps_its_newest_event),
+        cmocka_unit_test(a_detail_that_is_cut_stays_utf8),
+        cmocka_unit_test(the_order_of_a_move_is_known),
         cmocka_unit_test(a_counter_beyond_json_stays_the_largest_number),
         cmocka_unit_test(host_facts_survive_their_json_form),
     };
