@@ -45,8 +45,7 @@ static void move_works(struct harness *harness)
     assert_string_equal(text_of(document, "state"), "success");
 }
 
-static const char new_vm[] =
-    "{\"host\":\"h1\",\"spec\":{\"name\":\"new\",\"memory_mib\":64,\"cpus\":1}}";
+static const char new_vm[] = "{\"host\":\"h1\",\"spec\":{\"name\":\"new\",\"memory_mib\":64,\"cpus\":1}}";
 
 static void an_agent_of_the_version_before_is_served(void **test)
 {
@@ -87,9 +86,9 @@ static void an_agent_of_any_other_version_is_refused_until_it_is_upgraded(void *
     assert_string_equal(text_of(error, "fix"), "upgrade the manager");
     /* Nothing but the question for its version reaches it. */
     assert_false(fake_agent_was_called(agent, "POST check"));
-    struct answer refused = harness_call(
-        harness, "POST", "/v1/vms",
-        "{\"host\":\"h2\",\"spec\":{\"name\":\"new\",\"memory_mib\":64,\"cpus\":1}}");
+    struct answer refused =
+        harness_call(harness, "POST", "/v1/vms",
+                     "{\"host\":\"h2\",\"spec\":{\"name\":\"new\",\"memory_mib\":64,\"cpus\":1}}");
     assert_true(err_is_set(&refused.err));
     assert_int_equal(agent->n_vms, 0);
     agent->protocol = PROTOCOL;
