@@ -69,6 +69,8 @@ const char *journal_step_name(enum journal_step step)
 
 bool journal_may_run(const struct journal *journal)
 {
+    if (!journal)
+        return false;
     enum journal_step step = journal->durable.step;
     return step == JOURNAL_OWNED || step == JOURNAL_SENDING || step == JOURNAL_RESUMED;
 }

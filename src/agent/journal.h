@@ -69,7 +69,8 @@ int journal_write_sync(struct journal *journal, const struct journal_entry *entr
  * has a verdict, else the past one. An entry for anything new takes it along as its `past`. */
 void journal_last_session(const struct journal_entry *entry, struct journal_past *ret_past);
 const char *journal_step_name(enum journal_step step); /* "OWNED", ... as in the model */
-/* True if this host may run the VM's vCPUs according to the last durable entry: OWNED, SENDING or RESUMED. */
+/* True if this host may run the VM's vCPUs according to the last durable entry: OWNED, SENDING or RESUMED.
+ * NULL: false. */
 bool journal_may_run(const struct journal *journal);
 
 #endif

@@ -40,10 +40,13 @@ struct move {
     enum move_state outcome; /* when settled: MOVE_DONE or MOVE_FAILED */
 
     bool is_prepared;
-    GSList *preparers; /* struct preparer: who waits for prepare */
-    GSList *watchers;  /* struct watcher */
-    guint limit_timer; /* source: switch-over limit; prepared side: lease */
-    guint close_timer; /* settled: until the job has gone */
+    GSList *preparers;     /* struct preparer: who waits for prepare */
+    GSList *watchers;      /* struct watcher */
+    guint limit_timer;     /* source: switch-over limit */
+    guint lease_timer;     /* source: until the lease on the VM expires */
+    uint64_t lease_bytes;  /* source: what was on the wire, and */
+    uint32_t lease_rounds; /* how many rounds were over, when the lease was renewed last */
+    guint close_timer;     /* settled: until the job has gone */
 };
 
 static inline const char *move_side(const struct move *move)
@@ -58,6 +61,9 @@ struct move *move_ref(struct move *move);
 void move_unref(struct move *move);
 /* Something visible has changed. */
 void move_changed(struct move *move);
+/* A line of this side's timeline; it is reported with the next change. `format` NULL: no detail. */
+void move_note(struct move *move, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The vm is held by this move from now on; its end is a doubt. */
 void move_take_vm(struct move *move, struct vm *vm);
 /* The phase that an error of this moment belongs to. */
@@ -71,8 +77,6 @@ void move_add_preparer(struct move *move, move_done done, void *user);
 void move_prepared(struct move *move, const struct err *err);
 /* A prepare that is repeated: the same answer, now or when it is known. */
 void move_prepare_again(struct move *move, bool is_source, move_done done, void *user);
-/* REFUSED "vm-is-moving": another move holds the VM here. */
-int move_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err);
 /* REFUSED if the journal has an entry of that session already: what it says of one is said for good. */
 int move_check_session(const struct journal_entry *entry, const char *session, struct err *err);
 /* Opens the journal of a VM; below state_dir/vms. */
@@ -105,6 +109,8 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
                       void *user);
 
 /* ---- move_source.c, move_dest.c ---- */
+/* Source: the job has reported: an advance of bytes or rounds renews the lease. */
+void source_progress(struct move *move);
 int source_check(struct agent *agent, const struct move_spec *spec, struct err *err);
 int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err);
 

@@ -2,6 +2,7 @@
 #include "agent/moves.h"
 
 #include <glib.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,17 +83,6 @@ int move_open_journal(struct agent *agent, const char *uuid, bool create, struct
     if (!create && access(path, F_OK) < 0)
         return err_set(err, ERR_NOT_FOUND, "journal-not-found", "this host has never had VM %s", uuid);
     return journal_open(path, ret_journal, err);
-}
-
-int move_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err)
-{
-    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s on host %s", vm, task,
-                  agent->config.name);
-    (void)err_arg(err, "vm", "%s", vm);
-    (void)err_arg(err, "task", "%s", task);
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task,
-                   task);
 }
 
 int move_check_session(const struct journal_entry *entry, const char *session, struct err *err)
@@ -186,6 +176,18 @@ void move_changed(struct move *move)
             due = g_slist_prepend(due, at->data);
     g_slist_free_full(due, (GDestroyNotify)watcher_fire);
     move_unref(move);
+}
+
+void move_note(struct move *move, const char *event, const char *format, ...)
+{
+    char detail[MOVE_EVENT_DETAIL] = "";
+    if (format) {
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(detail, sizeof detail, format, args);
+        va_end(args);
+    }
+    move_timeline_add(&move->status.timeline, clock_wall_ms(), event, detail);
 }
 
 void move_set_state(struct move *move, enum move_state state)
@@ -308,10 +310,14 @@ void move_settle(struct move *move, enum move_state outcome)
     if (move->limit_timer)
         (void)g_source_remove(move->limit_timer);
     move->limit_timer = 0;
+    if (move->lease_timer)
+        (void)g_source_remove(move->lease_timer);
+    move->lease_timer = 0;
     if (!move->status.is_source && move->agent->door)
         door_forget(move->agent->door, move->spec.ticket);
     if (move->vm) {
         move->vm->status.move[0] = '\0';
+        vm_lease_release(move->vm);
         move->vm->ended = NULL;
         move->vm = NULL;
     }

@@ -10,6 +10,7 @@ const struct http_route agent_routes[] = {
     {"GET", "/v1/vms", HTTP_CLIENT, route_vm_list},
     {"PUT", "/v1/vms/{uuid}", HTTP_CLIENT, route_vm_put},
     {"GET", "/v1/vms/{uuid}", HTTP_CLIENT, route_vm_get},
+    {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, route_vm_patch},
     {"DELETE", "/v1/vms/{uuid}", HTTP_CLIENT, route_vm_delete},
     {"POST", "/v1/vms/{uuid}/start", HTTP_CLIENT, route_vm_start},
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, route_vm_stop},

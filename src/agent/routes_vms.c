@@ -111,6 +111,19 @@ void route_vm_get(struct http_request *request, void *user)
         reply_vm(request, vm, 200);
 }
 
+void route_vm_patch(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    JsonObject *body;
+    struct err err = {0};
+    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+        return;
+    if (http_body(request, &body, &err) < 0 || vm_set(vm, body, &err) < 0)
+        http_fail(request, &err);
+    else
+        reply_vm(request, vm, 200);
+}
+
 void route_vm_delete(struct http_request *request, void *user)
 {
     struct vm *vm;

@@ -166,7 +166,7 @@ static int register_vm(struct settling *settling, struct vm **ret_vm, struct err
         return err_fix(err, "choose a host that has it, or bring one back that has");
     }
     *ret_vm = vm_new(settling->agent, &order->spec);
-    if (vm_config_write(*ret_vm, err) == 0)
+    if (vm_config_write(*ret_vm, &order->spec, "", err) == 0)
         return 0;
     vm_forget(*ret_vm);
     return -1;

@@ -16,14 +16,20 @@ static const struct cli_command commands[] = {
      cmd_host_add},
     {"host", "adopt", "H --address A [--port 8443]",
      "take back a host that was enrolled before the manager's database was lost", cmd_host_adopt},
+    {"host", "enroll", "H", "a new certificate for a known host: a one-time token", cmd_host_enroll},
     {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--cpu-model M] [--start]",
+     "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
      "register a virtual machine", cmd_vm_create},
+    {"vm", "set",
+     "V [--name N] [--memory MIB] [--cpus N] [--accel A] [--machine M] [--cpu-model M] [--kernel K] "
+     "[--initrd I] "
+     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no]",
+     "change a VM that is off; name and autostart at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
     {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},
@@ -31,7 +37,7 @@ static const struct cli_command commands[] = {
      cmd_vm_console},
     {"vm", "migrate",
      "V --to H [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] [--channels N] "
-     "[--verify] [--dirty-source auto|async|sync]",
+     "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",
      "last resort: shows what the hosts know of a VM's owner; with --owner, says who it is", cmd_vm_settle},

@@ -29,6 +29,8 @@ void harness_start(struct harness *harness);
 void harness_keep_database(struct harness *harness);
 void harness_restore_database(struct harness *harness);
 void harness_lose_database(struct harness *harness);
+/* Adds groups to the configuration and restarts the manager; both hosts are connected again. */
+void harness_configure(struct harness *harness, const char *groups);
 
 struct answer {
     bool is_done;
@@ -48,6 +50,9 @@ JsonObject *harness_wait_event(struct harness *harness, const char *kind, const 
 char *harness_migrate(struct harness *harness);
 /* Waits until the task is in that phase; its document (unref). */
 JsonObject *harness_wait_phase(struct harness *harness, const char *task, const char *phase);
+/* Waits until the member of the task's document has that text; the document (unref). */
+JsonObject *harness_wait_member(struct harness *harness, const char *task, const char *member,
+                                const char *value);
 /* Waits for the end; the document (unref). */
 JsonObject *harness_wait_final(struct harness *harness, const char *task);
 const char *text_of(JsonObject *object, const char *name);
