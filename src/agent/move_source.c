@@ -12,32 +12,53 @@
 
 static void source_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
+static void name(struct err *err, const struct agent *agent, const char *vm)
+{
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    (void)err_arg(err, "vm", "%s", vm);
+}
+
 int source_check(struct agent *agent, const struct move_spec *spec, struct err *err)
 {
     struct vm *vm = vm_find(agent, spec->vm.uuid);
-    if (!vm)
-        return err_set(err, ERR_NOT_FOUND, "vm-not-found", "this host has no VM %s", spec->vm.uuid);
-    const char *name = vm->status.spec.name;
+    if (!vm) {
+        (void)err_set(err, ERR_NOT_FOUND, "vm-not-found", "host %s has no VM %s", agent->config.name,
+                      spec->vm.name);
+        name(err, agent, spec->vm.name);
+        return err_fix(err, "see with 'godwit vm ls' which host has it, and ask again");
+    }
+    const char *vm_name = vm->status.spec.name;
     if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0)
         return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
                        spec->source, agent->config.name);
     if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
         return -1;
-    if (!journal_may_run(vm->journal))
-        return err_set(err, ERR_REFUSED, "vm-not-owned", "this host does not own VM %s", name);
+    if (!journal_may_run(vm->journal)) {
+        (void)err_set(err, ERR_REFUSED, "vm-not-owned", "host %s does not own VM %s", agent->config.name,
+                      vm_name);
+        name(err, agent, vm_name);
+        return err_fix(err, "see with 'godwit vm ls' which host owns it");
+    }
     if (vm->status.state != VM_RUNNING) {
         bool is_off = vm->status.state == VM_OFF;
-        (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", name,
+        (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", vm_name,
                       vm_state_name(vm->status.state));
+        name(err, agent, vm_name);
+        (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
         return err_fix(err, "start the VM; only a running VM can be migrated");
     }
     if (vm->ending) {
-        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is being stopped", name);
+        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is being stopped", vm_name);
+        name(err, agent, vm_name);
         return err_fix(err, "wait until it is off; only a running VM can be migrated");
     }
     if (!strcmp(agent->facts.dirty_source, "none")) {
-        (void)err_set(err, ERR_REFUSED, "dirty-source-none", "this host cannot track what a guest writes");
-        return err_cause(err, "%s", agent->facts.dirty_detail);
+        (void)err_set(err, ERR_REFUSED, "dirty-source-none", "host %s cannot track what a guest writes",
+                      agent->config.name);
+        (void)err_cause(err, "%s", agent->facts.dirty_detail);
+        name(err, agent, vm_name);
+        (void)err_arg(err, "detail", "%s", agent->facts.dirty_detail);
+        return err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later)");
     }
     return 0;
 }
@@ -57,12 +78,14 @@ static gboolean lease_may_be_over(gpointer user)
         watch_lease(move);
         return G_SOURCE_REMOVE;
     }
-    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the lease on VM %s expired: the %s for %u s",
-                  move->vm->status.spec.name, move->job ? "copy did not advance" : "copy was not started",
-                  move->agent->config.lease_s);
-    (void)err_arg(&err, "vm", "%s", move->vm->status.spec.name);
+    bool copied = move->job != NULL;
+    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the copy %s for %u s",
+                  copied ? "did not advance" : "was not started", move->agent->config.lease_s);
+    name(&err, move->agent, move->vm->status.spec.name);
     (void)err_arg(&err, "lease_s", "%u", move->agent->config.lease_s);
-    (void)err_fix(&err, "look at the migration network and at the destination's host, then migrate again");
+    (void)err_fix(&err,
+                  copied ? "look at the migration network and at the destination's host, and migrate again"
+                         : "see that the manager runs and reaches both hosts, and start the migration again");
     /* After GIVEN the rules make nothing of it. */
     handover_doubt(move, &err);
     return G_SOURCE_REMOVE;
@@ -232,6 +255,8 @@ static gboolean limit_is_over(gpointer user)
     (void)err_set(&err, ERR_TIMEOUT, "switchover-limit", "the switch-over took longer than its limit of %u s",
                   move->spec.options.switchover_limit_s);
     (void)err_fix(&err, "look at the migration network, or raise the switch-over limit");
+    (void)err_arg(&err, "vm", "%s", move->spec.vm.name);
+    (void)err_arg(&err, "limit_s", "%u", move->spec.options.switchover_limit_s);
     handover_doubt(move, &err);
     return G_SOURCE_REMOVE;
 }

@@ -148,17 +148,23 @@ uint64_t vm_lease_left_ms(const struct vm *vm)
     return (vm->lease.expires_ns - now_ns) / NS_PER_MS + 1;
 }
 
+int vm_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err)
+{
+    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s on host %s", vm, task,
+                  agent->config.name);
+    (void)err_arg(err, "vm", "%s", vm);
+    (void)err_arg(err, "task", "%s", task);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task,
+                   task);
+}
+
 int vm_check_free(const struct vm *vm, struct err *err)
 {
     const char *task = vm->status.move[0] ? vm->status.move : vm_lease_is_live(vm) ? vm->lease.task : "";
     if (!task[0])
         return 0;
-    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is being moved by task %s", vm->status.spec.name,
-                  task);
-    (void)err_arg(err, "vm", "%s", vm->status.spec.name);
-    (void)err_arg(err, "task", "%s", task);
-    (void)err_fix(err, "wait for the task (godwit task follow %s), or cancel it (godwit task cancel %s)",
-                  task, task);
+    (void)vm_refuse_held(vm->agent, vm->status.spec.name, task, err);
     if (err)
         err_place(err, move_phase_name(vm->incoming ? PHASE_DESTINATION_SHELL : PHASE_SOURCE_CHECK),
                   vm->incoming ? "destination" : "source");

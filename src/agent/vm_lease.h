@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "model/vm.h"
 
+struct agent;
 struct vm;
 
 struct vm_lease {
@@ -45,5 +46,7 @@ bool vm_lease_is_live(const struct vm *vm);
 uint64_t vm_lease_left_ms(const struct vm *vm);
 /* REFUSED "vm-is-moving" with the task's id while a move or a live lease holds the VM. */
 int vm_check_free(const struct vm *vm, struct err *err);
+/* That error, for a VM by name. */
+int vm_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err);
 
 #endif

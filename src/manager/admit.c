@@ -68,6 +68,7 @@ int admit_check(struct manager *manager, const struct vm_status *vm, struct err 
             vm->spec.name, task->destination_host);
     (void)err_arg(err, "task", "%s", task->id);
     (void)err_arg(err, "vm", "%s", vm->spec.name);
+    (void)err_arg(err, "host", "%s", task->destination_host);
     return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task->id,
                    task->id);
 }
