@@ -54,6 +54,7 @@ static const struct field status_fields[] = {
     SIGNED(struct vm_status, pid),
     COUNT(struct vm_status, epoch),
     TEXT(struct vm_status, move, NULL),
+    TEXT(struct vm_status, problem, NULL),
     FIELDS_END,
 };
 
