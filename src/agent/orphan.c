@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an agent that was killed left of no VM. A QEMU that was started and whose pid was not recorded is found
- * by the guest memory it holds: the record names the memfd, which is this agent's and no other's, while UUIDs
- * are on both hosts of a move. It stands since its start (-S), so ending it loses nothing.
+ * What an agent that was killed left of no VM. A QEMU that was started and whose pid was not recorded is
+ * found by the guest memory it holds: the record names the memfd, which is this agent's and no other's, while
+ * UUIDs are on both hosts of a move. It stands since its start (-S), so ending it loses nothing.
  */
 #include <errno.h>
 #include <fcntl.h>

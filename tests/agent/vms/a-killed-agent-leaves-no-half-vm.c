@@ -30,7 +30,7 @@
 #include "fixture.h"
 
 static char uuid[MODEL_UUID_SIZE]; /* of the VM in all scenes */
-static char folder_now[32];         /* of the scene that is played */
+static char folder_now[32];        /* of the scene that is played */
 
 struct verb {
     const char *name;
@@ -266,11 +266,8 @@ static void while_it_stops(void **state)
 static void while_it_removes(void **state)
 {
     (void)state;
-    static const struct verb verb = {.name = "remove",
-                                     .prepare = create_and_use,
-                                     .run = rm,
-                                     .may_be_absent = true,
-                                     .may_be_off = true};
+    static const struct verb verb = {
+        .name = "remove", .prepare = create_and_use, .run = rm, .may_be_absent = true, .may_be_off = true};
     kill_everywhere(&verb);
 }
 
