@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/spawn.h"
 #include "agent/vm_process.h"
@@ -158,6 +159,7 @@ static void load_vm(struct agent *agent, const char *path)
     err_clear(&err);
     if (adopt(vm, &err) == 0) {
         loading->n_open++;
+        cgroup_place(vm);
         vm_connect(vm, ADOPT_MS, on_ready);
     } else if (vm->process) {
         log_error(&err, "VM %s: QEMU %d runs and cannot be adopted", spec.name, vm->status.pid);

@@ -12,6 +12,7 @@
 
 struct door;
 struct qemu_caps;
+struct cgroup;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -34,6 +35,7 @@ struct agent_config {
     struct agent_user door_user;
     enum vm_accel accel;         /* host default for VMs with "auto" */
     uint64_t memory_reserve_mib; /* kept for the host */
+    char cgroup[MODEL_PATH_MAX]; /* control group of the VMs, below the hierarchy; "": none */
     bool migration_enabled;
     uint16_t migration_port;
     uint32_t n_migration_addresses;
@@ -46,12 +48,13 @@ struct agent {
     struct agent_config config;
     struct host_facts facts; /* refreshed by facts.c */
     struct qemu_caps
-        *qemu;         /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
-    gid_t kvm_group;   /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
-    bool kvm_works;    /* for QEMU's user; facts.accel_reason says why not */
-    GHashTable *vms;   /* uuid -> struct vm, owned (agent/vm.h) */
-    GHashTable *moves; /* id -> struct move, owned (agent/moves.h) */
-    struct door *door; /* NULL when migration is disabled (agent/door.h) */
+        *qemu;             /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
+    gid_t kvm_group;       /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
+    bool kvm_works;        /* for QEMU's user; facts.accel_reason says why not */
+    GHashTable *vms;       /* uuid -> struct vm, owned (agent/vm.h) */
+    GHashTable *moves;     /* id -> struct move, owned (agent/moves.h) */
+    struct cgroup *cgroup; /* agent/cgroup.h; NULL until it is opened */
+    struct door *door;     /* NULL when migration is disabled (agent/door.h) */
 };
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/cgroup.h"
 #include "agent/config.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
@@ -81,6 +82,7 @@ static void on_loaded(struct agent *agent)
 
 static void on_probed(struct agent *agent)
 {
+    cgroup_open(agent);
     vms_load(agent, on_loaded);
 }
 
@@ -144,6 +146,7 @@ static int run(const struct agent_config *config, struct err *err)
     g_main_loop_run(program.loop);
     http_server_free(program.server);
     door_free(program.agent.door);
+    cgroup_close(&program.agent);
     g_main_loop_unref(program.loop);
     if (!err_is_set(&program.err))
         return 0;

@@ -29,6 +29,8 @@ struct create_options {
     int memory;
     int cpus;
     char *host;
+    char *pool;
+    int cpu_reservation;
     char *kernel;
     char *initrd;
     char *append;
@@ -42,6 +44,7 @@ struct create_options {
 static void create_options_clear(struct create_options *options)
 {
     g_free(options->host);
+    g_free(options->pool);
     g_free(options->kernel);
     g_free(options->initrd);
     g_free(options->append);
@@ -65,6 +68,10 @@ static JsonObject *create_spec(const char *name, const struct create_options *op
     json_object_set_string_member(spec, "name", name);
     json_object_set_int_member(spec, "memory_mib", options->memory);
     json_object_set_int_member(spec, "cpus", options->cpus);
+    if (options->pool)
+        json_object_set_string_member(spec, "pool", options->pool);
+    if (options->cpu_reservation)
+        json_object_set_int_member(spec, "cpu_reservation_percent", options->cpu_reservation);
     set_path(spec, "kernel", options->kernel);
     set_path(spec, "initrd", options->initrd);
     if (options->append)
@@ -98,6 +105,9 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
         {"memory", 0, 0, G_OPTION_ARG_INT, &options.memory, "memory in MiB", "MIB"},
         {"cpus", 0, 0, G_OPTION_ARG_INT, &options.cpus, "virtual CPUs (1)", "N"},
         {"host", 0, 0, G_OPTION_ARG_STRING, &options.host, "the host it is registered on", "H"},
+        {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool, "its resource pool (none)", "P"},
+        {"cpu-reservation", 0, 0, G_OPTION_ARG_INT, &options.cpu_reservation,
+         "CPU kept free for it while it is on, 100 is one core (0)", "PERCENT"},
         {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &options.kernel, "kernel to boot directly", "PATH"},
         {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options.initrd, "initial RAM disk", "PATH"},
         {"append", 0, 0, G_OPTION_ARG_STRING, &options.append, "kernel command line", "TEXT"},

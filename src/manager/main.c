@@ -10,6 +10,7 @@
 #include "manager/ca.h"
 #include "manager/events.h"
 #include "manager/inventory.h"
+#include "manager/pools.h"
 #include "manager/routes.h"
 #include "manager/task.h"
 
@@ -74,7 +75,7 @@ static int open_all(struct manager *manager, struct err *err)
     if (open_store(manager, err) || authority_open(&manager->config, &manager->authority, err))
         return -1;
     manager->events = events_new(manager->db);
-    if (tasks_open(manager, err) || inventory_open(manager, err))
+    if (tasks_open(manager, err) || pools_open(manager, err) || inventory_open(manager, err))
         return -1;
     struct http_server_config server = {
         .routes = routes_table,
@@ -87,11 +88,14 @@ static int open_all(struct manager *manager, struct err *err)
     return listen_all(manager, err);
 }
 
-/* Tasks first, so that no call that ends now moves one; streams and requests before their server. */
+/* Tasks and pools first, so that no call that ends now moves one; streams and requests before their server.
+ */
 static void close_all(struct manager *manager)
 {
     struct tasks *tasks = g_steal_pointer(&manager->tasks);
     tasks_free(tasks);
+    struct pools *pools = g_steal_pointer(&manager->pools);
+    pools_free(pools);
     inventory_free(manager->inventory);
     events_free(manager->events);
     http_server_free(manager->server);

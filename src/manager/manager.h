@@ -12,6 +12,7 @@ struct authority;
 struct events;
 struct http_server;
 struct inventory;
+struct pools;
 struct tasks;
 
 /* The version of the agents' API that this manager speaks. */
@@ -34,6 +35,7 @@ struct manager {
     struct authority *authority;
     struct events *events;
     struct inventory *inventory;
+    struct pools *pools;
     struct tasks *tasks;
     struct http_server *server;
 };

@@ -5,6 +5,7 @@
 #include "manager/admit.h"
 #include "manager/agent_client.h"
 #include "manager/inventory.h"
+#include "manager/pools.h"
 #include "manager/routes.h"
 
 #define CALL_TIMEOUT_S 30
@@ -42,7 +43,8 @@ struct forward {
     struct http_request *request;
     char host[MODEL_NAME_MAX];
     char uuid[MODEL_UUID_SIZE];
-    int status; /* of a good answer */
+    int status;     /* of a good answer */
+    struct err err; /* of a bad one, while the host is asked again */
 };
 
 static struct forward *forward_new(struct manager *manager, struct http_request *request, const char *host,
@@ -123,14 +125,97 @@ void route_vm_remove(struct http_request *request, void *user)
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
+/* ---- calls that take room in a pool ---- */
+
+/* The inventory shows what came of it, or goes on counting the VM while its host does not answer. */
+static void looked_again(const struct err *err, void *user)
+{
+    struct forward *forward = user;
+    (void)err;
+    pools_release(forward->manager, forward->uuid);
+    http_fail(forward->request, &forward->err);
+    g_free(forward);
+}
+
+static void placed(JsonObject *object, const struct err *err, void *user)
+{
+    struct forward *forward = user;
+    struct manager *manager = forward->manager;
+    struct host *host = inventory_find_host(manager->inventory, forward->host);
+    if (err_is_set(err) && host && host->client) {
+        forward->err = *err;
+        inventory_refresh(host, looked_again, forward);
+        return;
+    }
+    g_autofree char *uuid = g_strdup(forward->uuid);
+    status_answered(object, err, forward);
+    pools_release(manager, uuid);
+}
+
+/* From now on the VM counts as one that is on, also for a manager that is started after us. */
+static void note_starting(struct host *host, const char *uuid)
+{
+    const struct vm_status *known = g_hash_table_lookup(host->vms, uuid);
+    if (!known || known->state != VM_OFF)
+        return;
+    struct vm_status starting = *known;
+    starting.state = VM_STARTING;
+    inventory_note_vm(host, &starting);
+}
+
 void route_vm_start(struct http_request *request, void *user)
 {
+    struct manager *manager = user;
     struct vm_status vm;
     struct host *host;
+    struct err err = {0};
     if (find(user, request, true, &vm, &host))
         return;
+    if (pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    note_starting(host, vm.spec.uuid);
+    pools_tell(manager, host->name);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, status_answered,
+    agent_call(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, placed,
+               forward_new(user, request, host->name, vm.spec.uuid));
+}
+
+static int read_pool(struct http_request *request, const char **ret_pool, struct err *err)
+{
+    static const char *const members[] = {"pool", NULL};
+    JsonObject *body;
+    const char *pool;
+    if (routes_body(request, members, &body, err) || routes_text(body, "pool", NULL, &pool, err))
+        return -1;
+    *ret_pool = pool_path_or_root(pool);
+    return 0;
+}
+
+void route_vm_pool(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct vm_status vm;
+    struct host *host;
+    struct err err = {0};
+    const char *pool;
+    if (read_pool(request, &pool, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    if (find(user, request, true, &vm, &host))
+        return;
+    const struct vm_status *known = g_hash_table_lookup(host->vms, vm.spec.uuid);
+    bool is_off = known && known->state == VM_OFF;
+    if (is_off ? pools_hold(manager, &vm.spec, pool, &err) : pools_reserve(manager, &vm.spec, pool, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "pool", pool);
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s/pool", vm.spec.uuid);
+    agent_call(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, placed,
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
@@ -236,7 +321,7 @@ static int read_create(struct manager *manager, struct http_request *request, st
         err_set(err, ERR_REFUSED, "vm-exists", "there is a VM with the name '%s' already", ret_spec->name);
         return err_fix(err, "choose another name");
     }
-    if (check_macs(manager->inventory, ret_spec, err))
+    if (check_macs(manager->inventory, ret_spec, err) || pools_check_exists(manager, ret_spec->pool, err))
         return -1;
     return inventory_get_host(manager->inventory, host, ret_host, err);
 }

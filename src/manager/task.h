@@ -73,6 +73,7 @@ struct task {
     char waiting_for[160];
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
+    bool has_place;  /* admitted to its pool; from the specification on it always is */
     bool has_key;    /* the specification with its one-time key is here; it is never stored */
     struct move_spec spec;
     uint64_t ram_bytes;

@@ -30,10 +30,17 @@ static void remove_database(const char *path)
     (void)g_rmdir(folder);
 }
 
-/* The real first step and one that a later version may bring. */
-static struct schema later(const char *const *steps)
+#define STEPS_MAX 32
+
+/* The real steps, and one that a later version may bring. */
+static struct schema later(const char *step)
 {
-    return (struct schema){steps, 2};
+    static const char *steps[STEPS_MAX];
+    assert_true(schema_current.n_steps < STEPS_MAX);
+    for (int i = 0; i < schema_current.n_steps; i++)
+        steps[i] = schema_current.steps[i];
+    steps[schema_current.n_steps] = step;
+    return (struct schema){steps, schema_current.n_steps + 1};
 }
 
 static void an_upgrade_keeps_what_was_stored(void **state)
@@ -45,10 +52,8 @@ static void an_upgrade_keeps_what_was_stored(void **state)
     assert_int_equal(db_open(path, &db, &err), 0);
     assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
     db_close(db);
-    const char *const steps[] = {schema_current.steps[0],
-                                 "ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT 'root';"
-                                 "UPDATE hosts SET address = address || '/' || pool;"};
-    struct schema schema = later(steps);
+    struct schema schema = later("ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT 'root';"
+                                 "UPDATE hosts SET address = address || '/' || pool;");
     assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
     sqlite3_stmt *statement;
     assert_int_equal(statement_start(db, "SELECT address FROM hosts", &statement, &err, ""), 0);
@@ -70,8 +75,7 @@ static void an_upgrade_that_fails_changes_nothing(void **state)
     assert_int_equal(db_open(path, &db, &err), 0);
     assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
     db_close(db);
-    const char *const steps[] = {schema_current.steps[0], "DELETE FROM hosts; SELECT nothing FROM nowhere;"};
-    struct schema schema = later(steps);
+    struct schema schema = later("DELETE FROM hosts; SELECT nothing FROM nowhere;");
     assert_int_equal(db_open_schema(path, &schema, &db, &err), -1);
     assert_non_null(strstr(err.message, "schema step 2"));
     err_clear(&err);
@@ -88,8 +92,7 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
     g_autofree char *path = make_path();
     struct db *db;
     struct err err = {0};
-    const char *const steps[] = {schema_current.steps[0], "CREATE TABLE pools (name TEXT);"};
-    struct schema schema = later(steps);
+    struct schema schema = later("CREATE TABLE tomorrow (name TEXT);");
     assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
     db_close(db);
     assert_int_equal(db_open(path, &db, &err), -1);
@@ -134,12 +137,44 @@ static void an_enrolment_is_used_once(void **state)
     remove_database(path);
 }
 
+static void count_pool(const char *path, const char *spec, void *user)
+{
+    assert_string_equal(path, "prod");
+    assert_string_equal(spec, "{\"n\":2}");
+    (*(int *)user)++;
+}
+
+static void a_database_of_the_first_version_gets_pools(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    struct db *db;
+    struct err err = {0};
+    int n_rows = 0;
+    const struct schema first = {schema_current.steps, 1};
+    assert_int_equal(db_open_schema(path, &first, &db, &err), 0);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
+    db_close(db);
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(db_pool_put(db, "prod", "{\"n\":1}", &err), 0);
+    assert_int_equal(db_pool_put(db, "prod", "{\"n\":2}", &err), 0);
+    assert_int_equal(db_pool_list(db, count_pool, &n_rows, &err), 0);
+    assert_int_equal(n_rows, 1);
+    assert_int_equal(db_pool_remove(db, "prod", &err), 0);
+    assert_int_equal(db_pool_list(db, count_pool, &n_rows, &err), 0);
+    assert_int_equal(n_rows, 1);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), -1);
+    db_close(db);
+    remove_database(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_upgrade_keeps_what_was_stored),
         cmocka_unit_test(an_upgrade_that_fails_changes_nothing),
         cmocka_unit_test(a_newer_schema_is_refused_and_left_alone),
+        cmocka_unit_test(a_database_of_the_first_version_gets_pools),
         cmocka_unit_test(the_file_is_for_its_owner_only),
         cmocka_unit_test(an_enrolment_is_used_once),
     };
