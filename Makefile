@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # A thin front for Meson. `make help` lists the targets.
-BUILD := build
+PREFIX := /usr/local
+# The prefix is compiled in, so each has a build folder of its own.
+BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFIX)),build)
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
 
-.PHONY: help all stage deps configure install guests demo check soak compare sanitize lint format clean
+.PHONY: help all stage deps configure install uninstall guests demo check soak compare sanitize lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
@@ -12,7 +14,8 @@ help:
 	@echo "make soak N=50  many moves of self-checking and Linux guests"
 	@echo "make compare    one move of a busy guest beside QEMU's own migration on the same link"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
-	@echo "make install DESTDIR=…   install; make lint, make format, make clean"
+	@echo "make install [PREFIX=/usr/local] [DESTDIR=…]   build without tests and install; make uninstall takes back what it installed"
+	@echo "make lint, make format, make clean"
 
 all: configure
 	@ninja -C $(BUILD) --quiet
@@ -21,15 +24,24 @@ deps:
 	@scripts/install-packages
 
 configure: deps
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >/dev/null
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
+	@if [ -f $(BUILD)/without-tests ]; then meson configure $(BUILD) -Dtests=true && rm $(BUILD)/without-tests; fi
 
-install: all
+# On a host: nothing that only tests need.
+install:
+	@scripts/install-packages build run
+	@test -f $(BUILD)/build.ninja || { meson setup $(BUILD) --prefix=$(PREFIX) -Dtests=false >/dev/null && touch $(BUILD)/without-tests; }
+	@ninja -C $(BUILD) --quiet
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --quiet --no-rebuild
+
+uninstall:
+	@DESTDIR=$(DESTDIR) packaging/uninstall $(BUILD)
 
 stage: all
 	@DESTDIR=$(STAGE) meson install -C $(BUILD) --quiet --no-rebuild
 
-guests: all
+guests:
+	@scripts/install-packages build guests
 	@tests/guests/linux/build.sh $(BUILD)/guests/linux
 
 demo: stage guests

@@ -55,6 +55,17 @@ static int set_limits(void)
     return 0;
 }
 
+/* The agent protects itself from the kernel's want of memory; a child with the same protection would outrank
+ * the rest of the machine. */
+static int be_ordinary(void)
+{
+    char now[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (fd < 0 || read(fd, now, sizeof now - 1) < 1 || (now[0] == '-' && pwrite(fd, "0", 1, 0) != 1))
+        return fail("cannot set", "/proc/self/oom_score_adj");
+    return close(fd);
+}
+
 static int drop_rights(uid_t uid, gid_t gid, gid_t group)
 {
     if (uid == 0)
@@ -106,7 +117,7 @@ int main(int argc, char **argv)
         return EXIT_CANNOT_RUN;
     }
     (void)close(program);
-    if (set_limits() < 0 || arrange_fds(argv[ARG_PRELOAD], n_fds) < 0 ||
+    if (set_limits() < 0 || be_ordinary() < 0 || arrange_fds(argv[ARG_PRELOAD], n_fds) < 0 ||
         drop_rights((uid_t)strtoul(argv[ARG_UID], NULL, 10), (gid_t)strtoul(argv[ARG_GID], NULL, 10),
                     (gid_t)strtoul(argv[ARG_GROUP], NULL, 10)) < 0)
         return EXIT_CANNOT_RUN;

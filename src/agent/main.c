@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -25,13 +26,15 @@
 
 #define DEFAULT_CONFIG "/etc/godwit/agent.conf"
 
-enum exit_status { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+/* The unit's RestartPreventExitStatus= knows them. */
+enum exit_status { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIGURATION };
 
 struct arguments {
     const char *verb;
     char *config_path;
     char *manager_url;
     char *token;
+    gboolean wants_version;
 };
 
 /* What `run` holds; one per process. */
@@ -78,6 +81,7 @@ static void on_loaded(struct agent *agent)
     }
     log_info("host %s serves on %s port %u: %u VMs", agent->config.name, agent->config.listen,
              agent->config.port, g_hash_table_size(agent->vms));
+    (void)sd_notify(0, "READY=1");
 }
 
 static void on_probed(struct agent *agent)
@@ -89,6 +93,7 @@ static void on_probed(struct agent *agent)
 static gboolean on_signal(gpointer user)
 {
     struct program *program = user;
+    (void)sd_notify(0, "STOPPING=1");
     log_info("the agent ends; VMs and moves go on without it");
     g_main_loop_quit(program->loop);
     return G_SOURCE_CONTINUE;
@@ -180,6 +185,7 @@ static int parse(int argc, char **argv, struct arguments *arguments, GError **er
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path, "configuration file", "FILE"},
         {"manager", 0, 0, G_OPTION_ARG_STRING, &arguments->manager_url, "enroll: the manager", "URL"},
         {"token", 0, 0, G_OPTION_ARG_STRING, &arguments->token, "enroll: the one-time token", "TOKEN"},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->wants_version, "print the version", NULL},
         {0},
     };
     g_autoptr(GOptionContext) context = g_option_context_new("[run|enroll]");
@@ -194,6 +200,12 @@ static int parse(int argc, char **argv, struct arguments *arguments, GError **er
     return 0;
 }
 
+static int exit_status(const struct err *err)
+{
+    bool hopeless = !strcmp(err->id, "bad-configuration") || !strcmp(err->id, "not-enrolled");
+    return hopeless ? EXIT_CONFIGURATION : EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
@@ -203,6 +215,8 @@ int main(int argc, char **argv)
     log_init("godwit-agent");
     if (parse(argc, argv, &arguments, &error) < 0)
         return usage(error->message);
+    if (arguments.wants_version)
+        return printf("godwit-agent %s\n", AGENT_VERSION) < 0 ? EXIT_FAILED : EXIT_DONE;
     bool enrolls = !strcmp(arguments.verb, "enroll");
     if (!enrolls && strcmp(arguments.verb, "run") != 0)
         return usage("unknown verb");
@@ -211,7 +225,7 @@ int main(int argc, char **argv)
     if (config_read(arguments.config_path ? arguments.config_path : DEFAULT_CONFIG, &config, &err) < 0 ||
         (enrolls ? enroll_here(&config, &arguments, &err) : run(&config, &err)) < 0) {
         log_error(&err, "%s", enrolls ? "not enrolled" : "the agent cannot go on");
-        return EXIT_FAILED;
+        return exit_status(&err);
     }
     return EXIT_DONE;
 }

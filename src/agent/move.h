@@ -70,6 +70,8 @@ void move_add_preparer(struct move *move, move_done done, void *user);
 void move_prepared(struct move *move, const struct err *err);
 /* A prepare that is repeated: the same answer, now or when it is known. */
 void move_prepare_again(struct move *move, bool is_source, move_done done, void *user);
+/* REFUSED "vm-is-moving": another move holds the VM here. */
+int move_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err);
 /* REFUSED if the journal has an entry of that session already: what it says of one is said for good. */
 int move_check_session(const struct journal_entry *entry, const char *session, struct err *err);
 /* Opens the journal of a VM; below state_dir/vms. */

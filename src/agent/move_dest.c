@@ -24,10 +24,20 @@ static int check_moves(struct agent *agent, const struct move_spec *spec, struct
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct move *move = value;
         if (!move->is_settled && !strcmp(move->spec.vm.uuid, spec->vm.uuid))
-            return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
-                           move->status.id);
+            return move_refuse_held(agent, spec->vm.name, move->status.id, err);
     }
     return 0;
+}
+
+static int refuse_by_journal(const struct agent *agent, const struct move_spec *spec,
+                             const struct journal_entry *entry, struct err *err)
+{
+    (void)err_set(err, ERR_REFUSED, "vm-owned-here", "host %s owns VM %s by its journal (%s)",
+                  agent->config.name, spec->vm.name, journal_step_name(entry->step));
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    (void)err_arg(err, "vm", "%s", spec->vm.name);
+    (void)err_arg(err, "step", "%s", journal_step_name(entry->step));
+    return err_fix(err, "see with 'godwit vm ls' where the VM is; wait until the task that moves it is over");
 }
 
 /* A VM that this host owns, or may own, never comes in. */
@@ -47,8 +57,7 @@ static int check_journal(struct agent *agent, const struct move_spec *spec, stru
     bool may_run = journal_may_run(journal);
     journal_close(journal);
     if (may_run || entry.step == JOURNAL_GIVEN)
-        return err_set(err, ERR_REFUSED, "vm-owned-here", "this host owns VM %s by its journal (%s)",
-                       spec->vm.uuid, journal_step_name(entry.step));
+        return refuse_by_journal(agent, spec, &entry, err);
     if (spec->epoch && spec->epoch <= entry.epoch)
         return err_set(err, ERR_REFUSED, "epoch-too-old", "epoch %llu of VM %s is over; the last was %llu",
                        (unsigned long long)spec->epoch, spec->vm.uuid, (unsigned long long)entry.epoch);
@@ -64,14 +73,18 @@ int destination_check(struct agent *agent, const struct move_spec *spec, struct 
     if (!agent->config.migration_enabled || !agent->door) {
         (void)err_set(err, ERR_REFUSED, "migration-disabled", "migration is not enabled on host %s",
                       agent->config.name);
+        (void)err_arg(err, "host", "%s", agent->config.name);
         return err_fix(err, "set enabled=true and addresses in [migration] of the agent's configuration");
     }
     if (vm && vm->status.move[0])
-        return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", spec->vm.name,
-                       vm->status.move);
-    if (vm)
-        return err_set(err, ERR_REFUSED, "vm-exists", "host %s already has VM %s", agent->config.name,
-                       spec->vm.name);
+        return move_refuse_held(agent, spec->vm.name, vm->status.move, err);
+    if (vm) {
+        (void)err_set(err, ERR_REFUSED, "vm-exists", "host %s already has VM %s", agent->config.name,
+                      spec->vm.name);
+        (void)err_arg(err, "host", "%s", agent->config.name);
+        (void)err_arg(err, "vm", "%s", spec->vm.name);
+        return err_fix(err, "see with 'godwit vm ls' which host has the VM, and move it from there");
+    }
     if (check_moves(agent, spec, err) < 0 || check_journal(agent, spec, err) < 0)
         return -1;
     return vm_check_fits(agent, &spec->vm, spec->accel, true, err);

@@ -14,32 +14,53 @@
 
 static void source_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
+static void name(struct err *err, const struct agent *agent, const char *vm)
+{
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    (void)err_arg(err, "vm", "%s", vm);
+}
+
 int source_check(struct agent *agent, const struct move_spec *spec, struct err *err)
 {
     struct vm *vm = vm_find(agent, spec->vm.uuid);
-    if (!vm)
-        return err_set(err, ERR_NOT_FOUND, "vm-not-found", "this host has no VM %s", spec->vm.uuid);
-    const char *name = vm->status.spec.name;
+    if (!vm) {
+        (void)err_set(err, ERR_NOT_FOUND, "vm-not-found", "host %s has no VM %s", agent->config.name,
+                      spec->vm.name);
+        name(err, agent, spec->vm.name);
+        return err_fix(err, "see with 'godwit vm ls' which host has it, and ask again");
+    }
+    const char *vm_name = vm->status.spec.name;
     if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0)
         return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
                        spec->source, agent->config.name);
     if (vm->status.move[0] && strcmp(vm->status.move, spec->id) != 0)
-        return err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s", name, vm->status.move);
-    if (!journal_may_run(vm->journal))
-        return err_set(err, ERR_REFUSED, "vm-not-owned", "this host does not own VM %s", name);
+        return move_refuse_held(agent, vm->status.spec.name, vm->status.move, err);
+    if (!journal_may_run(vm->journal)) {
+        (void)err_set(err, ERR_REFUSED, "vm-not-owned", "host %s does not own VM %s", agent->config.name,
+                      vm_name);
+        name(err, agent, vm_name);
+        return err_fix(err, "see with 'godwit vm ls' which host owns it");
+    }
     if (vm->status.state != VM_RUNNING) {
         bool is_off = vm->status.state == VM_OFF;
-        (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", name,
+        (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", vm_name,
                       vm_state_name(vm->status.state));
+        name(err, agent, vm_name);
+        (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
         return err_fix(err, "start the VM; only a running VM can be migrated");
     }
     if (vm->ending) {
-        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is being stopped", name);
+        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is being stopped", vm_name);
+        name(err, agent, vm_name);
         return err_fix(err, "wait until it is off; only a running VM can be migrated");
     }
     if (!strcmp(agent->facts.dirty_source, "none")) {
-        (void)err_set(err, ERR_REFUSED, "dirty-source-none", "this host cannot track what a guest writes");
-        return err_cause(err, "%s", agent->facts.dirty_detail);
+        (void)err_set(err, ERR_REFUSED, "dirty-source-none", "host %s cannot track what a guest writes",
+                      agent->config.name);
+        (void)err_cause(err, "%s", agent->facts.dirty_detail);
+        name(err, agent, vm_name);
+        (void)err_arg(err, "detail", "%s", agent->facts.dirty_detail);
+        return err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later)");
     }
     return 0;
 }
@@ -52,6 +73,9 @@ static gboolean lease_is_over(gpointer user)
     struct err err;
     move->limit_timer = 0;
     (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the copy was not started within %u s", LEASE_S);
+    name(&err, move->agent, move->spec.vm.name);
+    (void)err_arg(&err, "waited_s", "%u", LEASE_S);
+    (void)err_fix(&err, "see that the manager runs and reaches both hosts, and start the migration again");
     handover_doubt(move, &err);
     return G_SOURCE_REMOVE;
 }
@@ -204,6 +228,8 @@ static gboolean limit_is_over(gpointer user)
     (void)err_set(&err, ERR_TIMEOUT, "switchover-limit", "the switch-over took longer than its limit of %u s",
                   move->spec.options.switchover_limit_s);
     (void)err_fix(&err, "look at the migration network, or raise the switch-over limit");
+    (void)err_arg(&err, "vm", "%s", move->spec.vm.name);
+    (void)err_arg(&err, "limit_s", "%u", move->spec.options.switchover_limit_s);
     handover_doubt(move, &err);
     return G_SOURCE_REMOVE;
 }

@@ -84,6 +84,17 @@ int move_open_journal(struct agent *agent, const char *uuid, bool create, struct
     return journal_open(path, ret_journal, err);
 }
 
+int move_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err)
+{
+    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s on host %s", vm, task,
+                  agent->config.name);
+    (void)err_arg(err, "vm", "%s", vm);
+    (void)err_arg(err, "task", "%s", task);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task,
+                   task);
+}
+
 int move_check_session(const struct journal_entry *entry, const char *session, struct err *err)
 {
     if (strcmp(entry->session, session) != 0 && strcmp(entry->past.session, session) != 0)

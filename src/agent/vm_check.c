@@ -42,6 +42,12 @@ int open_as(const struct agent_user *user, gid_t group, const char *path, int fl
     return fd;
 }
 
+static void name(struct err *err, const struct agent *agent, const struct vm_spec *spec)
+{
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    (void)err_arg(err, "vm", "%s", spec->name);
+}
+
 static int check_memory(struct agent *agent, const struct vm_spec *spec, struct err *err)
 {
     struct host_facts facts;
@@ -57,6 +63,11 @@ static int check_memory(struct agent *agent, const struct vm_spec *spec, struct 
                     " kept for the host",
                     spec->memory_mib, facts.memory_mib, facts.memory_used_mib,
                     agent->config.memory_reserve_mib);
+    name(err, agent, spec);
+    (void)err_arg(err, "needed_mib", "%u", spec->memory_mib);
+    (void)err_arg(err, "free_mib", "%" PRIu64, free_mib);
+    (void)err_arg(err, "short_mib", "%" PRIu64, spec->memory_mib - free_mib);
+    (void)err_arg(err, "reserve_mib", "%" PRIu64, agent->config.memory_reserve_mib);
     return err_fix(err, "move or stop another VM, give this one less memory, or lower memory_reserve_mib");
 }
 
@@ -84,6 +95,8 @@ static int check_qemu(struct agent *agent, const struct vm_spec *spec, const cha
     if (!agent->qemu) {
         (void)err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be run on host %s", agent->config.name);
         (void)err_cause(err, "%s", agent->facts.qemu_problem);
+        name(err, agent, spec);
+        (void)err_arg(err, "problem", "%s", agent->facts.qemu_problem);
         return err_fix(
             err,
             "install qemu-system-x86 (QEMU 7.2 or later), or correct 'qemu' in the agent's configuration");
@@ -91,12 +104,17 @@ static int check_qemu(struct agent *agent, const struct vm_spec *spec, const cha
     if (spec->machine[0] && !caps_has_machine(agent->qemu, spec->machine)) {
         (void)err_set(err, ERR_REFUSED, "machine-unknown", "QEMU %s on host %s has no machine type %s",
                       agent->qemu->version, agent->config.name, spec->machine);
+        name(err, agent, spec);
+        (void)err_arg(err, "machine", "%s", spec->machine);
+        (void)err_arg(err, "qemu_version", "%s", agent->qemu->version);
         return err_fix(err, "use a host with a QEMU that has it, usually the same or a newer version");
     }
     if (!strcmp(accel, "kvm") && !agent->kvm_works) {
         (void)err_set(err, ERR_REFUSED, "kvm-missing", "VM %s needs KVM and host %s does not offer it",
                       spec->name, agent->config.name);
         (void)err_cause(err, "%s", agent->facts.accel_reason);
+        name(err, agent, spec);
+        (void)err_arg(err, "reason", "%s", agent->facts.accel_reason);
         return err_fix(err,
                        "enable virtualization in the firmware and let the QEMU user open /dev/kvm, or set "
                        "the VM's accel to tcg");
@@ -112,6 +130,8 @@ static int check_networks(struct agent *agent, const struct vm_spec *spec, struc
         if (!network) {
             (void)err_set(err, ERR_REFUSED, "network-missing", "host %s has no network %s",
                           agent->config.name, spec->nics[i].network);
+            name(err, agent, spec);
+            (void)err_arg(err, "network", "%s", spec->nics[i].network);
             return err_fix(err, "add [network %s] with a bridge to the agent's configuration",
                            spec->nics[i].network);
         }
@@ -121,6 +141,9 @@ static int check_networks(struct agent *agent, const struct vm_spec *spec, struc
             (void)err_set(err, ERR_REFUSED, "bridge-missing",
                           "bridge %s of network %s does not exist on host %s", network->bridge, network->name,
                           agent->config.name);
+            name(err, agent, spec);
+            (void)err_arg(err, "network", "%s", network->name);
+            (void)err_arg(err, "bridge", "%s", network->bridge);
             return err_fix(err,
                            "create it (ip link add %s type bridge; ip link set %s up), or correct bridge= in "
                            "[network %s] of the agent's configuration",
@@ -141,6 +164,9 @@ static int check_boot_file(struct agent *agent, const char *what, const char *pa
         (void)err_set(err, ERR_REFUSED, "boot-file-missing", "%s %s cannot be opened on host %s", what, path,
                       agent->config.name);
         (void)err_cause(err, "%s", strerror(errnum));
+        (void)err_arg(err, "host", "%s", agent->config.name);
+        (void)err_arg(err, "file", "%s", what);
+        (void)err_arg(err, "path", "%s", path);
         return err_fix(err, "put the same file there on every host the VM may run on");
     }
     g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", fd);
@@ -149,6 +175,10 @@ static int check_boot_file(struct agent *agent, const char *what, const char *pa
         return 0;
     (void)err_set(err, ERR_REFUSED, "boot-file-unreadable", "%s %s cannot be read by the QEMU user (uid %u)",
                   what, path, agent->config.qemu_user.uid);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    (void)err_arg(err, "file", "%s", what);
+    (void)err_arg(err, "path", "%s", path);
+    (void)err_arg(err, "uid", "%u", agent->config.qemu_user.uid);
     return err_fix(err, "chmod o+r %s", path);
 }
 
@@ -165,6 +195,9 @@ static int check_disks(struct agent *agent, const struct vm_spec *spec, struct e
                       "disk %s cannot be opened for reading and writing by the QEMU user (uid %u) on host %s",
                       path, user->uid, agent->config.name);
         (void)err_cause(err, "%s", strerror(errnum));
+        name(err, agent, spec);
+        (void)err_arg(err, "path", "%s", path);
+        (void)err_arg(err, "uid", "%u", user->uid);
         if (errnum == ENOENT)
             return err_fix(err, "the disk must be on storage that this host sees at the same path");
         return err_fix(err, "chown %u:%u %s, and let that user pass through the folders above it", user->uid,
@@ -184,9 +217,12 @@ int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *a
     struct vm *vm = vm_find(agent, spec->uuid);
     if (!accel[0])
         accel = vm_accel_here(agent, spec);
-    if (as_incoming && vm)
-        return err_set(err, ERR_REFUSED, "vm-exists", "VM %s is registered on host %s already", spec->name,
-                       agent->config.name);
+    if (as_incoming && vm) {
+        (void)err_set(err, ERR_REFUSED, "vm-exists", "VM %s is registered on host %s already", spec->name,
+                      agent->config.name);
+        name(err, agent, spec);
+        return err_fix(err, "see with 'godwit vm ls' which host has the VM, and move it from there");
+    }
     if (as_incoming && !spec->machine[0])
         return err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
                        "machine: must be set for a VM that arrives");

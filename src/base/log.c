@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,6 +28,16 @@ void log_init(const char *program)
     for (unsigned i = 0; i < 4; i++)
         if (!strcmp(wanted, names[i]))
             threshold = (enum log_level)i;
+}
+
+bool log_is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long device;
+    unsigned long inode;
+    struct stat its;
+    return stream && sscanf(stream, "%lu:%lu", &device, &inode) == 2 && fstat(fd, &its) == 0 &&
+           its.st_dev == device && its.st_ino == inode;
 }
 
 void log_set_move(const char *move_id)

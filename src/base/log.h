@@ -7,6 +7,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
+
 struct err;
 
 enum log_level { LOG_DEBUG_LEVEL, LOG_INFO_LEVEL, LOG_WARN_LEVEL, LOG_ERROR_LEVEL };
@@ -14,6 +16,8 @@ enum log_level { LOG_DEBUG_LEVEL, LOG_INFO_LEVEL, LOG_WARN_LEVEL, LOG_ERROR_LEVE
 /* Once, in main. `program` must outlive the process. The level comes from the environment variable LOG_LEVEL
  * (debug, info, warn, error). */
 void log_init(const char *program);
+/* True if what is written to `fd` goes to systemd's journal. */
+bool log_is_journal(int fd);
 /* Names the move this process (job) or thread works for; shown as move=ID in every later line of the thread.
  * "" clears it. */
 void log_set_move(const char *move_id);

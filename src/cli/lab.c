@@ -16,7 +16,8 @@ struct lab_options {
     int hosts;
     int mtu;
     char *link_rate;
-    char *qemu;
+    char **qemu;
+    char **qemu_data;
     char *dir;
     char *name;
     char *netns;
@@ -26,7 +27,8 @@ struct lab_options {
 static void lab_options_clear(struct lab_options *options)
 {
     g_free(options->link_rate);
-    g_free(options->qemu);
+    g_strfreev(options->qemu);
+    g_strfreev(options->qemu_data);
     g_free(options->dir);
     g_free(options->name);
     g_free(options->netns);
@@ -65,8 +67,6 @@ static int check_options(const struct lab_options *options)
         strspn(options->name, "abcdefghijklmnopqrstuvwxyz0123456789") != strlen(options->name))
         return cli_usage_error("--name must be 1 to 12 lower-case letters and digits, not '%s'",
                                options->name);
-    if (options->qemu && access(options->qemu, X_OK) < 0)
-        return cli_usage_error("--qemu: %s is not a program that can be run", options->qemu);
     if (!g_path_is_absolute(options->dir))
         return cli_usage_error("--dir must be an absolute path, not '%s'", options->dir);
     if (strlen(options->dir) > 40)
@@ -75,11 +75,51 @@ static int check_options(const struct lab_options *options)
     return CLI_DONE;
 }
 
+/* "PATH" for all hosts, or "hN=PATH" for one; later ones win. */
+static int set_by_host(char *const *settings, const char *option, const struct lab *lab,
+                       char *ret_paths[LAB_HOSTS_MAX])
+{
+    for (; settings && *settings; settings++) {
+        const char *path = *settings;
+        int first = 1, last = lab->hosts;
+        if (path[0] == 'h' && g_ascii_isdigit(path[1]) && path[2] == '=') {
+            first = last = path[1] - '0';
+            path += 3;
+            if (first < 1 || first > lab->hosts)
+                return cli_usage_error("--%s %s: the hosts are h1 to h%d", option, *settings, lab->hosts);
+        }
+        if (!g_path_is_absolute(path))
+            return cli_usage_error("--%s must be an absolute path or hN=PATH, not '%s'", option, *settings);
+        for (int host = first; host <= last; host++) {
+            g_free(ret_paths[host - 1]);
+            ret_paths[host - 1] = g_strdup(path);
+        }
+    }
+    return CLI_DONE;
+}
+
+static int set_qemu(const struct lab_options *options, struct lab *lab)
+{
+    int result = set_by_host(options->qemu, "qemu", lab, lab->qemu);
+    if (result == CLI_DONE)
+        result = set_by_host(options->qemu_data, "qemu-data", lab, lab->qemu_data);
+    for (int host = 0; result == CLI_DONE && host < lab->hosts; host++) {
+        if (lab->qemu[host] && access(lab->qemu[host], X_OK) < 0)
+            return cli_usage_error("--qemu: %s is not a program that can be run", lab->qemu[host]);
+        if (lab->qemu_data[host] && !g_file_test(lab->qemu_data[host], G_FILE_TEST_IS_DIR))
+            return cli_usage_error("--qemu-data: %s is not a folder", lab->qemu_data[host]);
+    }
+    return result;
+}
+
 static bool same_lab(const struct lab *one, const struct lab *other)
 {
+    for (int host = 0; host < LAB_HOSTS_MAX; host++)
+        if (g_strcmp0(one->qemu[host], other->qemu[host]) ||
+            g_strcmp0(one->qemu_data[host], other->qemu_data[host]))
+            return false;
     return one->hosts == other->hosts && one->mtu == other->mtu &&
-           !g_strcmp0(one->link_rate, other->link_rate) && !g_strcmp0(one->qemu, other->qemu) &&
-           !g_strcmp0(one->name, other->name);
+           !g_strcmp0(one->link_rate, other->link_rate) && !g_strcmp0(one->name, other->name);
 }
 
 static int bring_down(const struct lab *lab, struct err *err)
@@ -395,7 +435,10 @@ int cmd_lab(struct cli *cli, int argc, char **argv)
         {"link-rate", 0, 0, G_OPTION_ARG_STRING, &options.link_rate,
          "of the migration network, as tc(8) writes it", "RATE"},
         {"mtu", 0, 0, G_OPTION_ARG_INT, &options.mtu, "of the migration network (1500)", "BYTES"},
-        {"qemu", 0, 0, G_OPTION_ARG_FILENAME, &options.qemu, "QEMU program of the hosts", "PATH"},
+        {"qemu", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.qemu,
+         "QEMU program of the hosts, or of one (h2=PATH); may be repeated", "PATH"},
+        {"qemu-data", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.qemu_data,
+         "its folder of firmware, likewise", "DIR"},
         {"dir", 0, 0, G_OPTION_ARG_FILENAME, &options.dir, "folder of the lab (" LAB_DEFAULT_DIR ")", "DIR"},
         {"name", 0, 0, G_OPTION_ARG_STRING, &options.name, "prefix of its namespaces (" LAB_DEFAULT_NAME ")",
          "NAME"},
@@ -418,8 +461,10 @@ int cmd_lab(struct cli *cli, int argc, char **argv)
                                            .name = g_steal_pointer(&options.name),
                                            .hosts = options.hosts,
                                            .mtu = options.mtu,
-                                           .link_rate = g_steal_pointer(&options.link_rate),
-                                           .qemu = g_steal_pointer(&options.qemu)};
+                                           .link_rate = g_steal_pointer(&options.link_rate)};
+    result = set_qemu(&options, &lab);
+    if (result)
+        return result;
     struct err err = {0};
     if (find_programs(&lab, &err) < 0)
         return cli_fail(cli, &err);

@@ -34,8 +34,10 @@ struct lab {
     int hosts;
     char *link_rate; /* for tc, "1gbit", or NULL: not shaped */
     int mtu;         /* of the migration network */
-    char *qemu;      /* QEMU binary of the hosts, or NULL: the agent's default */
-    char *bin_dir;   /* where this program is; godwitd and godwit-agent are beside it or in ../sbin */
+    /* By host (h1 is 0): QEMU program and its data folder, or NULL: the agent's default. */
+    char *qemu[LAB_HOSTS_MAX];
+    char *qemu_data[LAB_HOSTS_MAX];
+    char *bin_dir; /* where this program is; godwitd and godwit-agent are beside it or in ../sbin */
     char *libexec_dir;
 };
 

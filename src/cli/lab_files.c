@@ -18,7 +18,10 @@ void lab_clear(struct lab *lab)
     g_free(lab->dir);
     g_free(lab->name);
     g_free(lab->link_rate);
-    g_free(lab->qemu);
+    for (int host = 0; host < LAB_HOSTS_MAX; host++) {
+        g_free(lab->qemu[host]);
+        g_free(lab->qemu_data[host]);
+    }
     g_free(lab->bin_dir);
     g_free(lab->libexec_dir);
 }
@@ -53,6 +56,23 @@ static void replace(char **field, const char *text)
     *field = *text ? g_strdup(text) : NULL;
 }
 
+static void load_by_host(JsonObject *object, const char *member, char *fields[LAB_HOSTS_MAX])
+{
+    JsonArray *list = cli_array(object, member);
+    for (guint host = 0; host < LAB_HOSTS_MAX; host++) {
+        bool is_there = list && host < json_array_get_length(list);
+        replace(&fields[host], is_there ? json_array_get_string_element(list, host) : "");
+    }
+}
+
+static void save_by_host(JsonObject *object, const char *member, char *const fields[LAB_HOSTS_MAX])
+{
+    JsonArray *list = json_array_new();
+    for (int host = 0; host < LAB_HOSTS_MAX; host++)
+        json_array_add_string_element(list, fields[host] ? fields[host] : "");
+    json_object_set_array_member(object, member, list);
+}
+
 int lab_load(struct lab *lab, bool *ret_complete, struct err *err)
 {
     g_autofree char *path = lab_path(lab, "lab.json");
@@ -64,7 +84,8 @@ int lab_load(struct lab *lab, bool *ret_complete, struct err *err)
         return err_prefix(err, "%s", path);
     replace(&lab->name, cli_string(object, "name"));
     replace(&lab->link_rate, cli_string(object, "link_rate"));
-    replace(&lab->qemu, cli_string(object, "qemu"));
+    load_by_host(object, "qemu", lab->qemu);
+    load_by_host(object, "qemu_data", lab->qemu_data);
     lab->hosts = (int)cli_number(object, "hosts");
     lab->mtu = (int)cli_number(object, "mtu");
     if (ret_complete)
@@ -81,7 +102,8 @@ int lab_save(const struct lab *lab, bool complete, struct err *err)
     json_object_set_int_member(object, "hosts", lab->hosts);
     json_object_set_string_member(object, "link_rate", lab->link_rate ? lab->link_rate : "");
     json_object_set_int_member(object, "mtu", lab->mtu);
-    json_object_set_string_member(object, "qemu", lab->qemu ? lab->qemu : "");
+    save_by_host(object, "qemu", lab->qemu);
+    save_by_host(object, "qemu_data", lab->qemu_data);
     json_object_set_int_member(object, "complete", complete);
     g_autofree char *text = model_print(object, true);
     g_autofree char *path = lab_path(lab, "lab.json");
@@ -111,7 +133,11 @@ static int write_agent_config(const struct lab *lab, int host, struct err *err)
 {
     g_autofree char *dir = g_strdup_printf("hosts/h%d", host);
     g_autofree char *path = lab_path(lab, "%s/agent.conf", dir);
-    g_autofree char *qemu = lab->qemu ? g_strdup_printf("qemu=%s\n", lab->qemu) : g_strdup("");
+    g_autoptr(GString) qemu = g_string_new(NULL);
+    if (lab->qemu[host - 1])
+        g_string_append_printf(qemu, "qemu=%s\n", lab->qemu[host - 1]);
+    if (lab->qemu_data[host - 1])
+        g_string_append_printf(qemu, "qemu_data=%s\n", lab->qemu_data[host - 1]);
     if (make_dir(lab, dir, 0755, err) < 0)
         return -1;
     return write_text(
@@ -119,7 +145,7 @@ static int write_agent_config(const struct lab *lab, int host, struct err *err)
         "[agent]\nname=h%d\nlisten=198.18.1.1%d\nport=8443\nstate=%s/%s/state\nrun=%s/%s/run\nlibexec=%s\n%s"
         "qemu_user=%d:%d\njob_user=%d:%d\ndoor_user=%d:%d\nmemory_reserve_mib=256\n\n"
         "[migration]\nenabled=true\naddresses=198.18.2.1%d\nport=8000\n\n[network vmnet]\nbridge=br0\n",
-        host, host, lab->dir, dir, lab->dir, dir, lab->libexec_dir, qemu, LAB_QEMU_UID, LAB_QEMU_UID,
+        host, host, lab->dir, dir, lab->dir, dir, lab->libexec_dir, qemu->str, LAB_QEMU_UID, LAB_QEMU_UID,
         LAB_JOB_UID, LAB_JOB_UID, LAB_DOOR_UID, LAB_DOOR_UID, host);
 }
 

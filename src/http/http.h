@@ -95,7 +95,7 @@ void http_stream_end(struct http_stream *stream);
 /* ---- client ---- */
 struct http_client;
 struct http_client_config {
-    const char *base;  /* "https://198.18.1.1:8443" or "unix:/run/godwit/godwitd.sock" */
+    const char *base;  /* "https://198.18.1.1:8443" or "unix:/run/godwit-manager/godwitd.sock" */
     const char *token; /* bearer token or NULL */
     GTlsCertificate
         *ca; /* only this issuer is trusted; NULL only for unix sockets or with `ca_fingerprint` */

@@ -66,6 +66,9 @@ int admit_check(struct manager *manager, const struct vm_status *vm, struct err 
         return 0;
     err_set(err, ERR_REFUSED, "task-running", "task %s already moves VM '%s' to host '%s'", task->id,
             vm->spec.name, task->destination_host);
+    (void)err_arg(err, "task", "%s", task->id);
+    (void)err_arg(err, "vm", "%s", vm->spec.name);
+    (void)err_arg(err, "host", "%s", task->destination_host);
     return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task->id,
                    task->id);
 }

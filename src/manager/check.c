@@ -5,11 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
+static void name_vm(struct err *err, const char *vm, const char *host)
+{
+    (void)err_arg(err, "vm", "%s", vm);
+    (void)err_arg(err, "host", "%s", host);
+}
+
 int check_request(const struct check_input *input, struct err *err)
 {
     const struct vm_status *vm = input->vm;
     if (!strcmp(vm->host, input->destination.name)) {
         err_set(err, ERR_REFUSED, "same-host", "VM '%s' is on host '%s' already", vm->spec.name, vm->host);
+        name_vm(err, vm->spec.name, vm->host);
         return err_fix(err, "choose another host as the destination");
     }
     switch (vm->state) {
@@ -18,10 +25,12 @@ int check_request(const struct check_input *input, struct err *err)
     case VM_OFF:
         err_set(err, ERR_REFUSED, "vm-is-off", "VM '%s' is off: only a running VM can migrate",
                 vm->spec.name);
+        name_vm(err, vm->spec.name, vm->host);
         return err_fix(err, "start it first: godwit vm start %s", vm->spec.name);
     case VM_UNKNOWN:
         err_set(err, ERR_PEER_LOST, "host-disconnected", "host '%s', where VM '%s' is, does not answer",
                 vm->host, vm->spec.name);
+        name_vm(err, vm->spec.name, vm->host);
         return err_fix(err, "see that the agent on '%s' runs and that the manager reaches it", vm->host);
     case VM_STARTING:
     case VM_PAUSED:
@@ -30,6 +39,8 @@ int check_request(const struct check_input *input, struct err *err)
     }
     err_set(err, ERR_REFUSED, "vm-not-running", "VM '%s' is %s: only a running VM can migrate", vm->spec.name,
             vm_state_name(vm->state));
+    name_vm(err, vm->spec.name, vm->host);
+    (void)err_arg(err, "state", "%s", vm_state_name(vm->state));
     return err_fix(err, "try again when 'godwit vm show %s' says running", vm->spec.name);
 }
 
@@ -52,6 +63,7 @@ static void connected(const struct check_host *host, const char *side, struct fi
     struct err *err = next(findings);
     err_set(err, ERR_PEER_LOST, "host-disconnected", "host '%s' (%s) does not answer", host->name, side);
     err_fix(err, "see that the agent on '%s' runs and that the manager reaches it", host->name);
+    (void)err_arg(err, "host", "%s", host->name);
     err_place(err, "", side);
 }
 
@@ -69,6 +81,9 @@ static void one_side(const struct check_input *input, const struct check_host *h
                 "the agent on host '%s' speaks version %u of the protocol, this manager version %u",
                 host->name, facts->protocol, input->protocol);
         err_cause(err, "agent version %s", facts->agent_version);
+        (void)err_arg(err, "agent_protocol", "%u", facts->protocol);
+        (void)err_arg(err, "manager_protocol", "%u", input->protocol);
+        (void)err_arg(err, "agent_version", "%s", facts->agent_version);
         err_fix(err, "install the same version of the product on the manager and on '%s'", host->name);
     }
     if (!facts->migration_enabled) {
@@ -83,11 +98,14 @@ static void one_side(const struct check_input *input, const struct check_host *h
         struct err *err = next(findings);
         err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be used on host '%s'", host->name);
         err_cause(err, "%s", facts->qemu_problem);
+        (void)err_arg(err, "problem", "%s", facts->qemu_problem);
         err_fix(err, "install QEMU 7.2 or later on '%s', or name it in the agent's configuration (qemu=)",
                 host->name);
     }
-    for (; before < findings->n; before++)
+    for (; before < findings->n; before++) {
+        (void)err_arg(&findings->list[before], "host", "%s", host->name);
         err_place(&findings->list[before], "", side);
+    }
 }
 
 static void memory(const struct check_input *input, struct findings *findings)
@@ -103,6 +121,10 @@ static void memory(const struct check_input *input, struct findings *findings)
             input->destination.name, facts->memory_free_mib, input->vm->spec.name, wanted,
             wanted - facts->memory_free_mib);
     err_fix(err, "stop or move another VM away from '%s', or choose another host", input->destination.name);
+    name_vm(err, input->vm->spec.name, input->destination.name);
+    (void)err_arg(err, "needed_mib", "%" PRIu64, wanted);
+    (void)err_arg(err, "free_mib", "%" PRIu64, facts->memory_free_mib);
+    (void)err_arg(err, "short_mib", "%" PRIu64, wanted - facts->memory_free_mib);
     err_place(err, "", "destination");
 }
 
@@ -132,11 +154,14 @@ static void network(const struct check_input *input, struct findings *findings)
                     "create it there (ip link add %s type bridge; ip link set %s up), or correct bridge= in "
                     "section [network %s] of the agent's configuration",
                     bridge, bridge, wanted);
+            (void)err_arg(err, "bridge", "%s", bridge);
         } else {
             err_set(err, ERR_REFUSED, "network-missing", "host '%s' has no network '%s', which VM '%s' uses",
                     host, wanted, input->vm->spec.name);
             err_fix(err, "add a section [network %s] to the agent's configuration on '%s'", wanted, host);
         }
+        name_vm(err, input->vm->spec.name, host);
+        (void)err_arg(err, "network", "%s", wanted);
         err_place(err, "", "destination");
     }
 }
@@ -151,6 +176,8 @@ static void dirty_source(const struct check_input *input, struct findings *findi
             "host '%s' cannot track which memory a VM writes, so no VM can leave it", input->source.name);
     err_cause(err, "%s", facts->dirty_detail);
     err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later, best 6.7 or later)");
+    name_vm(err, input->vm->spec.name, input->source.name);
+    (void)err_arg(err, "detail", "%s", facts->dirty_detail);
     err_place(err, "", "source");
 }
 
@@ -193,5 +220,7 @@ int check_addresses(const struct host_facts *source, const struct host_facts *de
             destination->name);
     err_cause(err, "%u on the source, %u on the destination", source->n_migration_addresses,
               destination->n_migration_addresses);
+    (void)err_arg(err, "source", "%s", source->name);
+    (void)err_arg(err, "destination", "%s", destination->name);
     return err_fix(err, "set addresses= in section [migration] of both agents' configurations");
 }

@@ -7,7 +7,7 @@
 
 #define GROUP "manager"
 #define DEFAULT_STATE "/var/lib/godwit-manager"
-#define DEFAULT_SOCKET "/run/godwit/godwitd.sock"
+#define DEFAULT_SOCKET "/run/godwit-manager/godwitd.sock"
 #define DEFAULT_PORT 8400
 
 static const char *const known_keys[] = {"state", "listen", "port", "socket", "addresses", NULL};

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "http/http.h"
@@ -17,7 +19,8 @@
 #define DEFAULT_CONFIG "/etc/godwit/manager.conf"
 #define ADMIN "admin"
 #define RENEW_INTERVAL_S (30 * 24 * 3600)
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+/* The unit's RestartPreventExitStatus= knows them. */
+enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIGURATION };
 
 static char *authorize(const char *token, void *user)
 {
@@ -112,6 +115,11 @@ static int first_token(struct manager *manager, struct err *err)
         return -1;
     if (!is_first)
         return 0;
+    /* More people may read the journal than may rule the cluster. */
+    if (log_is_journal(STDOUT_FILENO)) {
+        log_info("nobody has a token yet: 'godwitd token' as root prints one");
+        return 0;
+    }
     if (auth_token_new(manager->db, ADMIN, token, err))
         return -1;
     if (printf("admin token: %s\n", token) < 0 || fflush(stdout))
@@ -128,7 +136,9 @@ static int run(struct manager *manager, struct err *err)
     (void)g_unix_signal_add(SIGINT, stop, loop);
     (void)g_timeout_add_seconds(RENEW_INTERVAL_S, renew, manager);
     log_info("version %s, state in %s", MANAGER_VERSION, manager->config.state_dir);
+    (void)sd_notify(0, "READY=1");
     g_main_loop_run(loop);
+    (void)sd_notify(0, "STOPPING=1");
     g_main_loop_unref(loop);
     return 0;
 }
@@ -145,13 +155,20 @@ static int print_token(struct manager *manager, const char *name, struct err *er
     return 0;
 }
 
+static int exit_status(const struct err *err)
+{
+    return strcmp(err->id, "bad-configuration") != 0 ? EXIT_FAILED : EXIT_CONFIGURATION;
+}
+
 int main(int argc, char **argv)
 {
     g_autofree char *config = g_strdup(DEFAULT_CONFIG);
     g_autofree char *name = g_strdup(ADMIN);
+    gboolean wants_version = FALSE;
     const GOptionEntry entries[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &config, "configuration file", "FILE"},
         {"name", 'n', 0, G_OPTION_ARG_STRING, &name, "token: whose token it is", "NAME"},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &wants_version, "print the version", NULL},
         {NULL},
     };
     g_autoptr(GError) error = NULL;
@@ -166,6 +183,8 @@ int main(int argc, char **argv)
         verb = argc == 2 ? argv[1] : verb;
     else
         verb = "";
+    if (wants_version)
+        return printf("godwitd %s\n", MANAGER_VERSION) < 0 ? EXIT_FAILED : EXIT_DONE;
     bool is_token = !strcmp(verb, "token");
     if (!is_token && strcmp(verb, "run") != 0) {
         (void)fprintf(stderr, "godwitd: %s; see godwitd --help\n", error ? error->message : "unknown verb");
@@ -179,5 +198,5 @@ int main(int argc, char **argv)
     if (result)
         log_error(&err, "the manager stops");
     close_all(&manager);
-    return result ? EXIT_FAILED : EXIT_DONE;
+    return result ? exit_status(&err) : EXIT_DONE;
 }

@@ -32,6 +32,7 @@ static void fail_side(struct task *task, const struct task_side *side)
     if (!err_is_set(&err))
         err_set(&err, ERR_INTERNAL, "move-failed", "host '%s' gave the move up without a reason",
                 task_side_host(task, side));
+    (void)err_arg(&err, "host", "%s", task_side_host(task, side));
     task_fail(task, &err, side->label);
 }
 
@@ -44,6 +45,7 @@ static void source_forgot(struct task *task)
             task->source_host);
     err_cause(&err, "it was restarted, took the VM back and lets it run");
     err_fix(&err, "start the migration again");
+    (void)err_arg(&err, "host", "%s", task->source_host);
     task_fail(task, &err, "source");
 }
 
@@ -65,6 +67,9 @@ static void look_at_copy(struct task *task)
         err_set(&err, ERR_TIMEOUT, "copy-stalled", "no memory was copied for %u s", task_deadline_s(task));
         err_fix(&err, "look at the migration network between '%s' and '%s'", task->source_host,
                 task->destination_host);
+        (void)err_arg(&err, "waited_s", "%u", task_deadline_s(task));
+        (void)err_arg(&err, "source", "%s", task->source_host);
+        (void)err_arg(&err, "destination", "%s", task->destination_host);
         task_fail(task, &err, "manager");
     } else {
         task_publish(task, copied_share(status));
@@ -88,6 +93,8 @@ static void look_at_switch_over(struct task *task)
     err_set(&err, ERR_TIMEOUT, "switchover-limit", "the switch-over took more than %u s",
             task_deadline_s(task));
     err_fix(&err, "try again in a calmer moment, or with a higher --switchover-limit");
+    (void)err_arg(&err, "limit_s", "%u", task_deadline_s(task));
+    (void)err_arg(&err, "host", "%s", task->destination_host);
     task_fail(task, &err, "manager");
 }
 

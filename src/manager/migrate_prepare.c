@@ -49,6 +49,9 @@ static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *
     if (strcmp(ret_vm->host, task->source_host) != 0) {
         err_set(err, ERR_REFUSED, "vm-has-moved", "VM '%s' is on host '%s' now, not on '%s'", task->vm_name,
                 ret_vm->host, task->source_host);
+        (void)err_arg(err, "vm", "%s", task->vm_name);
+        (void)err_arg(err, "host", "%s", ret_vm->host);
+        (void)err_arg(err, "source", "%s", task->source_host);
         return err_fix(err, "ask for the migration again");
     }
     fill_check(inventory_find_host(inventory, task->source_host), task->source_host, &input.source);
@@ -190,8 +193,10 @@ static int take_answer(JsonObject *object, const char *host, struct move_spec *r
                        uint64_t *ret_ram_bytes, struct err *err)
 {
     JsonNode *node = object ? json_object_get_member(object, "spec") : NULL;
-    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
-        return err_set(err, ERR_CORRUPT, "agent-answer", "host %s answered without a specification", host);
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node)) {
+        (void)err_set(err, ERR_CORRUPT, "agent-answer", "host '%s' answered without a specification", host);
+        return err_arg(err, "host", "%s", host);
+    }
     if (move_spec_from_json(json_node_get_object(node), ret_spec, err))
         return err_prefix(err, "the answer of host %s", host);
     *ret_ram_bytes = (uint64_t)json_object_get_int_member_with_default(object, "ram_bytes", 0);

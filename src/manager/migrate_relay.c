@@ -34,6 +34,9 @@ static void end_in_doubt(struct task *task, const char *cause)
         "end neither QEMU; bring the agent on '%s' back with the state folder it had, see in 'godwit vm ls' "
         "and in the logs of both agents (lines with %s) which host has the VM, and start it on no other",
         task->destination_host, task->vm_uuid);
+    (void)err_arg(&err, "vm", "%s", task->vm_name);
+    (void)err_arg(&err, "source", "%s", task->source_host);
+    (void)err_arg(&err, "destination", "%s", task->destination_host);
     err_place(&err, move_phase_name(task->phase), "destination");
     log_error(&err, "task %s ends", task->id);
     task->is_ending = true;

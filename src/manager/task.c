@@ -270,12 +270,16 @@ void task_cancel(struct task *task, task_cancelled done, void *user)
         err_set(&err, ERR_REFUSED, "too-late-to-cancel", "it is too late to cancel task %s", task->id);
         err_cause(&err, "VM '%s' already runs on host '%s'", task->vm_name, task->destination_host);
         err_fix(&err, "move it back with another migration");
+        (void)err_arg(&err, "task", "%s", task->id);
+        (void)err_arg(&err, "vm", "%s", task->vm_name);
+        (void)err_arg(&err, "host", "%s", task->destination_host);
         done(&err, user);
         return;
     }
     struct err why = {0};
     err_set(&why, ERR_CANCELLED, "cancelled", "the migration of VM '%s' was cancelled", task->vm_name);
     err_cause(&why, "the operator asked for it");
+    (void)err_arg(&why, "vm", "%s", task->vm_name);
     if (rule == CANCEL_ASKS) {
         ask_source(task, &why, done, user);
         return;

@@ -161,6 +161,8 @@ static void end_in_doubt(struct task *task, void *user)
             task->vm_name);
     err_cause(&task->error, "it did not answer, so where the VM runs is not known to the manager");
     err_fix(&task->error, "look at the hosts themselves; the VM shows again when they are connected");
+    (void)err_arg(&task->error, "host", "%s", host);
+    (void)err_arg(&task->error, "vm", "%s", task->vm_name);
     err_place(&task->error, move_phase_name(task->phase), "manager");
     task->is_ending = true;
     task_finish_failed(task);
@@ -255,5 +257,6 @@ int tasks_document(struct manager *manager, const char *id, JsonObject **ret_doc
         return 0;
     }
     err_set(err, ERR_NOT_FOUND, "task-not-found", "there is no task '%s'", id);
+    (void)err_arg(err, "task", "%s", id);
     return err_fix(err, "list them with 'godwit task ls'");
 }

@@ -36,6 +36,7 @@ LIBRARIES = {
     r"gnutls": {"http", "job", "engine"},
     r"netlink": {"agent"},
     r"seccomp": {"job", "door"},
+    r"systemd": {"agent", "manager"},
     r"cap-ng": {"job", "door", "agent"},
 }
 
@@ -130,7 +131,7 @@ def check_format(paths):
 
 def main():
     sources = tracked("*.c", "*.h")
-    others = tracked("*.sh", "*.py", "*.S", "*.pml", "*.sql", "*meson.build", "Makefile", "scripts/*", ".ci/run", "tests/run-all")
+    others = tracked("*.sh", "*.py", "*.S", "*.pml", "*.sql", "*meson.build", "Makefile", "scripts/*", "packaging/*", ".ci/run", "tests/run-all")
     for path in sources + others:
         if path.endswith((".txt", ".md")):
             continue

@@ -58,6 +58,14 @@ static void assert_one(struct scene *scene, const char *id, const char *side)
     assert_true(scene->findings[0].fix[0]);
 }
 
+static void assert_argument(const struct err *err, const char *name, const char *value)
+{
+    const char *found = err_arg_find(err, name);
+    if (!found)
+        fail_msg("%s has no argument %s", err->id, name);
+    assert_string_equal(found, value);
+}
+
 static void good_hosts_have_no_findings(void **state)
 {
     (void)state;
@@ -107,6 +115,11 @@ static void short_memory_is_counted(void **state)
     scene.destination.memory_free_mib = 500;
     assert_one(&scene, "memory-short", "destination");
     assert_non_null(strstr(scene.findings[0].message, "12 MiB short"));
+    assert_argument(&scene.findings[0], "host", "h2");
+    assert_argument(&scene.findings[0], "vm", "web");
+    assert_argument(&scene.findings[0], "needed_mib", "512");
+    assert_argument(&scene.findings[0], "free_mib", "500");
+    assert_argument(&scene.findings[0], "short_mib", "12");
     scene.destination.memory_free_mib = 512;
     assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
 }
@@ -128,6 +141,55 @@ static void a_request_for_the_same_host_or_a_stopped_vm_is_refused(void **state)
     scene.vm.state = VM_PAUSED;
     assert_int_equal(check_request(&scene.input, &err), -1);
     assert_string_equal(err.id, "vm-not-running");
+}
+
+static void each_finding_carries_what_it_speaks_of(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct err err = {0};
+    good_scene(&scene);
+    scene.input.destination.is_connected = false;
+    assert_one(&scene, "host-disconnected", "destination");
+    assert_argument(&scene.findings[0], "host", "h2");
+    good_scene(&scene);
+    scene.destination.migration_enabled = false;
+    assert_one(&scene, "migration-disabled", "destination");
+    assert_argument(&scene.findings[0], "host", "h2");
+    good_scene(&scene);
+    scene.destination.protocol = 2;
+    (void)snprintf(scene.destination.agent_version, sizeof scene.destination.agent_version, "0.9");
+    assert_one(&scene, "protocol-mismatch", "destination");
+    assert_argument(&scene.findings[0], "host", "h2");
+    assert_argument(&scene.findings[0], "agent_protocol", "2");
+    assert_argument(&scene.findings[0], "manager_protocol", "1");
+    assert_argument(&scene.findings[0], "agent_version", "0.9");
+    good_scene(&scene);
+    (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
+    (void)snprintf(scene.source.dirty_detail, sizeof scene.source.dirty_detail, "no userfaultfd");
+    assert_one(&scene, "dirty-source-none", "source");
+    assert_argument(&scene.findings[0], "host", "h1");
+    assert_argument(&scene.findings[0], "detail", "no userfaultfd");
+    good_scene(&scene);
+    scene.destination.n_networks = 0;
+    assert_one(&scene, "network-missing", "destination");
+    assert_argument(&scene.findings[0], "network", "vmnet");
+    good_scene(&scene);
+    scene.destination.networks[0].mtu = 0;
+    assert_one(&scene, "bridge-missing", "destination");
+    assert_argument(&scene.findings[0], "network", "vmnet");
+    assert_argument(&scene.findings[0], "bridge", "br0");
+    assert_argument(&scene.findings[0], "host", "h2");
+    good_scene(&scene);
+    (void)snprintf(scene.destination.qemu_problem, sizeof scene.destination.qemu_problem, "not there");
+    assert_one(&scene, "qemu-missing", "destination");
+    assert_argument(&scene.findings[0], "problem", "not there");
+    good_scene(&scene);
+    scene.vm.state = VM_PAUSED;
+    assert_int_equal(check_request(&scene.input, &err), -1);
+    assert_argument(&err, "vm", "web");
+    assert_argument(&err, "host", "h1");
+    assert_argument(&err, "state", "paused");
 }
 
 static void addresses_are_paired_by_family(void **state)
@@ -156,6 +218,7 @@ int main(void)
         cmocka_unit_test(each_obstacle_is_named_with_its_side_and_cure),
         cmocka_unit_test(short_memory_is_counted),
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
+        cmocka_unit_test(each_finding_carries_what_it_speaks_of),
         cmocka_unit_test(addresses_are_paired_by_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

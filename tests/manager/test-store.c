@@ -77,7 +77,8 @@ static void an_upgrade_that_fails_changes_nothing(void **state)
     db_close(db);
     struct schema schema = later("DELETE FROM hosts; SELECT nothing FROM nowhere;");
     assert_int_equal(db_open_schema(path, &schema, &db, &err), -1);
-    assert_non_null(strstr(err.message, "schema step 2"));
+    g_autofree char *step = g_strdup_printf("schema step %d", schema.n_steps);
+    assert_non_null(strstr(err.message, step));
     err_clear(&err);
     assert_int_equal(db_open(path, &db, &err), 0);
     assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), -1);

@@ -36,6 +36,9 @@ static void check_refused(struct host *host, const struct vm_spec *spec, const c
     if (!strstr(err.message, words))
         fail_msg("'%s' is not in: %s", words, err.message);
     assert_true(err.fix[0]);
+    /* Each names its host; the tests that know more look at it too. */
+    assert_non_null(err_arg_find(&err, "host"));
+    assert_string_equal(err_arg_find(&err, "host"), host->agent.config.name);
 }
 
 static void what_fits_is_not_refused(void **state)
@@ -53,6 +56,10 @@ static void memory_short_by_so_much(void **state)
     struct vm_spec spec = checker_spec("large");
     spec.memory_mib = (uint32_t)(host->agent.facts.memory_mib - 64 + 1000);
     check_refused(host, &spec, "tcg", "memory-short", "1000 MiB short");
+    struct err err = {0};
+    assert_int_equal(vm_check_fits(&host->agent, &spec, "tcg", false, &err), -1);
+    assert_string_equal(err_arg_find(&err, "short_mib"), "1000");
+    assert_string_equal(err_arg_find(&err, "vm"), "large");
 }
 
 static void an_unknown_machine_network_or_file(void **state)

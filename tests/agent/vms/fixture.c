@@ -106,7 +106,7 @@ static void make_folders(struct host *host)
     link_program(host->folder, "TRACE", "godwit-trace.so");
 }
 
-struct host *host_up(const char *folder)
+static struct host *up(const char *folder, const char *qemu, const char *qemu_data)
 {
     struct host *host = g_new0(struct host, 1);
     struct agent_config *config = &host->agent.config;
@@ -123,8 +123,8 @@ struct host *host_up(const char *folder)
     (void)snprintf(config->state_dir, sizeof config->state_dir, "%s/state", host->folder);
     (void)snprintf(config->run_dir, sizeof config->run_dir, "%s/run", host->folder);
     (void)snprintf(config->libexec_dir, sizeof config->libexec_dir, "%s/libexec", host->folder);
-    g_strlcpy(config->qemu_path, getenv("QEMU") ? getenv("QEMU") : "/usr/bin/qemu-system-x86_64",
-              sizeof config->qemu_path);
+    g_strlcpy(config->qemu_path, qemu ? qemu : "/usr/bin/qemu-system-x86_64", sizeof config->qemu_path);
+    g_strlcpy(config->qemu_data_dir, qemu_data ? qemu_data : "", sizeof config->qemu_data_dir);
     config->qemu_user = (struct agent_user){HOST_UID, HOST_UID};
     config->accel = VM_ACCEL_TCG;
     config->memory_reserve_mib = 64;
@@ -139,6 +139,16 @@ struct host *host_up(const char *folder)
     vms_load(&host->agent, on_loaded);
     wait_until(&loaded, ANSWER_S, "load");
     return host;
+}
+
+struct host *host_up(const char *folder)
+{
+    return up(folder, getenv("QEMU"), getenv("QEMU_DATA"));
+}
+
+struct host *host_up_other(void)
+{
+    return getenv("QEMU_OTHER") ? up(NULL, getenv("QEMU_OTHER"), getenv("QEMU_OTHER_DATA")) : host_up(NULL);
 }
 
 void take_answer(struct vm *vm, const struct err *err, void *user)
@@ -180,16 +190,22 @@ struct vm_spec checker_spec(const char *name)
     g_strlcpy(spec.name, name, sizeof spec.name);
     g_strlcpy(spec.kernel, getenv("CHECKER"), sizeof spec.kernel);
     g_strlcpy(spec.append, "mb=64 rate=10", sizeof spec.append);
+    g_strlcpy(spec.machine, getenv("MACHINE") ? getenv("MACHINE") : "", sizeof spec.machine);
     return spec;
 }
 
 struct vm *start_checker(struct host *host, const char *name)
 {
-    struct vm_spec spec = checker_spec(name);
+    const struct vm_spec spec = checker_spec(name);
+    return start_vm(host, &spec);
+}
+
+struct vm *start_vm(struct host *host, const struct vm_spec *spec)
+{
     struct vm *vm;
     struct answer answer = {0};
     struct err err;
-    if (vm_create(&host->agent, &spec, &vm, &err) < 0) {
+    if (vm_create(&host->agent, spec, &vm, &err) < 0) {
         log_error(&err, "create");
         fail("create");
     }

@@ -13,13 +13,17 @@ struct host {
     char folder[64];
 };
 
-/* Facts probed, VMs of `folder` loaded (adopted); folder NULL: a new one. */
+/* Facts probed, VMs of `folder` loaded (adopted); folder NULL: a new one. QEMU and its firmware: $QEMU,
+ * $QEMU_DATA, else the machine's. */
 struct host *host_up(const char *folder);
+/* A new one with $QEMU_OTHER and $QEMU_OTHER_DATA, else as host_up. */
+struct host *host_up_other(void);
 /* Ends all VMs; the folder goes too. */
 void host_down(struct host *host);
 /* Group teardown: what failed tests left behind is ended and removed. */
 int hosts_sweep(void **state);
-/* The checker guest: 64 MiB working set in 128 MiB. */
+/* The checker guest: 64 MiB working set in 128 MiB; its machine type is $MACHINE, else what the first start
+ * gives it. */
 struct vm_spec checker_spec(const char *name);
 /* Iterates the main loop until *flag, or fails the test after `seconds`. */
 void wait_until(const bool *flag, unsigned seconds, const char *what);
@@ -38,6 +42,7 @@ struct answer {
 void take_answer(struct vm *vm, const struct err *err, void *user);
 /* Verbs that must succeed. */
 struct vm *start_checker(struct host *host, const char *name);
+struct vm *start_vm(struct host *host, const struct vm_spec *spec);
 void wait_ok(struct answer *answer, const char *what);
 
 #endif
