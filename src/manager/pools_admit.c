@@ -120,8 +120,10 @@ void pools_release(struct manager *manager, const char *uuid)
 
 int pools_admit(struct task *task, const struct vm_spec *vm, struct err *err)
 {
-    if (check_room(task->manager, vm, pools_target(&task->options, vm), err))
+    if (check_room(task->manager, vm, pools_target(&task->options, vm), err)) {
+        err_place(err, "", "manager");
         return -1;
+    }
     task->has_place = true;
     return 0;
 }

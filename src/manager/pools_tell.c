@@ -94,10 +94,11 @@ static void told(JsonObject *object, const struct err *err, void *user)
     telling->told = g_steal_pointer(&telling->sent);
     if (!err_is_set(err))
         return;
-    log_error(err, "host %s did not take the list of pools", question->host);
     /* One that refuses would refuse it again; the next change is another list. */
     if (err->code == ERR_PEER_LOST || err->code == ERR_RETRY || err->code == ERR_TIMEOUT)
         g_clear_pointer(&telling->told, g_free);
+    else
+        log_error(err, "host %s does not take the list of pools", question->host);
 }
 
 static void tell(struct host *host, void *user)

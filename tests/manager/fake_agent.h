@@ -24,7 +24,7 @@ struct fake_agent {
     uint16_t port;
     char *certificate_pem, *key_pem, *ca_pem;
     struct http_server *server; /* NULL while it is away */
-    struct vm_status vms[4];
+    struct vm_status vms[8];
     unsigned n_vms;
     struct fake_move moves[FAKE_MOVES_MAX];
     GPtrArray *calls;          /* "POST check", "PUT source", ...: the calls about moves, in order */
@@ -36,7 +36,9 @@ struct fake_agent {
     const char *verdict;       /* answer to POST commit; NULL: the session is not known */
     bool got_commit, got_verdict;
     struct fake_agent *peer;
-    struct move_spec spec; /* of the last PUT */
+    struct move_spec spec; /* of the last PUT of a move */
+    JsonObject *pools;     /* the last PUT of pools, or NULL */
+    unsigned n_pool_lists; /* how many came */
 };
 
 void fake_agent_start(struct fake_agent *agent);
@@ -47,7 +49,7 @@ struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, 
 void fake_agent_set(struct fake_agent *agent, enum move_state state);
 struct fake_move *fake_agent_move(struct fake_agent *agent); /* the first that exists, or NULL */
 bool fake_agent_was_called(const struct fake_agent *agent, const char *call);
-/* The source is done: its VM goes to the peer. */
+/* The source is done: the VM of its first move goes to the peer. */
 void fake_agent_finish_pair(struct fake_agent *source);
 
 #endif
