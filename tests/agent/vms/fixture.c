@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/facts.h"
 #include "agent/spawn.h"
 #include "agent/vm_process.h"
@@ -15,6 +16,7 @@
 
 #define ANSWER_S 60
 
+const char *host_cgroup;
 static GPtrArray *hosts; /* that are up */
 
 static void remove_folder(const char *folder)
@@ -136,6 +138,10 @@ static struct host *up(const char *folder, const char *qemu, const char *qemu_da
     probed = loaded = false;
     facts_probe(&host->agent, on_probed);
     wait_until(&probed, ANSWER_S, "facts");
+    if (host_cgroup) {
+        g_strlcpy(config->cgroup, host_cgroup, sizeof config->cgroup);
+        cgroup_open(&host->agent);
+    }
     vms_load(&host->agent, on_loaded);
     wait_until(&loaded, ANSWER_S, "load");
     return host;
@@ -176,6 +182,7 @@ void host_down(struct host *host)
         vm_end(at->data, take_answer, &answer);
         wait_ok(&answer, "end");
     }
+    cgroup_close(&host->agent);
     remove_folder(host->folder);
     (void)g_ptr_array_remove(hosts, host);
     g_hash_table_unref(host->agent.vms);
