@@ -98,7 +98,7 @@ checker_is_whole vm
 
 say "no room: neither for a start, nor for a move, nor for two at once"
 godwit pool set prod --memory-limit 768 >/dev/null
-godwit vm create third --host h1 --memory 300 --kernel "$checker" --append "mb=32" --accel tcg --pool prod >/dev/null
+godwit vm create third --host h1 --memory 300 --kernel "$checker" --append "mb=32 rate=1" --accel tcg --pool prod >/dev/null
 expect_error pool-memory-short godwit vm start third
 [ "$(vm_state third)" = off ] || fail "the VM is $(vm_state third)"
 godwit pool assign / third >/dev/null
@@ -119,7 +119,7 @@ expect_error pool-reservations-exceed godwit pool create all --memory-reservatio
 godwit pool rm test >/dev/null
 
 say "a host's memory is promised once: two VMs of 300 MiB come to a host that has 400"
-godwit vm create fourth --host h1 --memory 300 --kernel "$checker" --append "mb=32" --accel tcg --start >/dev/null
+godwit vm create fourth --host h1 --memory 300 --kernel "$checker" --append "mb=32 rate=1" --accel tcg --start >/dev/null
 hosts_use 600 512
 free=$(godwit host show h2 --json | jq .facts.memory_free_mib)
 sed -i "s/^memory_reserve_mib=.*/memory_reserve_mib=$((256 + free - 400))/" "$lab_dir/hosts/h2/agent.conf"
