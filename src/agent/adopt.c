@@ -156,6 +156,7 @@ static void load_vm(struct agent *agent, const char *path)
     if (journal_open(journal, &vm->journal, &err) < 0)
         log_error(&err, "VM %s cannot be started or moved", spec.name);
     vm_refresh(vm);
+    vm_lease_load(vm);
     err_clear(&err);
     if (adopt(vm, &err) == 0) {
         loading->n_open++;

@@ -25,7 +25,7 @@ struct agent_config {
     char name[MODEL_NAME_MAX];
     char listen[MODEL_ADDRESS_MAX];
     uint16_t port;
-    char state_dir[MODEL_PATH_MAX];   /* vms/UUID.json, vms/UUID.journal, tls/ */
+    char state_dir[MODEL_PATH_MAX];   /* vms/UUID.{json,lease,journal}, tls/ */
     char run_dir[MODEL_PATH_MAX];     /* vms/UUID/{qmp,trace}.sock, console.log, process.json */
     char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, godwit-door, godwit-launch, godwit-trace.so */
     char qemu_path[MODEL_PATH_MAX];
@@ -38,23 +38,32 @@ struct agent_config {
     char cgroup[MODEL_PATH_MAX]; /* control group of the VMs, below the hierarchy; "": none */
     bool migration_enabled;
     uint16_t migration_port;
+    uint32_t lease_s; /* term of the lease on the config file of a VM that is sent (agent/vm_lease.h) */
     uint32_t n_migration_addresses;
     char migration_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];
     uint32_t n_networks;
     struct host_network networks[HOST_NETWORKS_MAX];
 };
 
+/* Tells a file that was replaced or written from the one before. */
+struct agent_file {
+    uint64_t inode; /* 0: there was none */
+    uint64_t changed_ns;
+};
+
 struct agent {
     struct agent_config config;
     struct host_facts facts; /* refreshed by facts.c */
     struct qemu_caps
-        *qemu;             /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
-    gid_t kvm_group;       /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
-    bool kvm_works;        /* for QEMU's user; facts.accel_reason says why not */
-    GHashTable *vms;       /* uuid -> struct vm, owned (agent/vm.h) */
-    GHashTable *moves;     /* id -> struct move, owned (agent/moves.h) */
-    struct cgroup *cgroup; /* agent/cgroup.h; NULL until it is opened */
-    struct door *door;     /* NULL when migration is disabled (agent/door.h) */
+        *qemu; /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
+    struct agent_file qemu_file; /* config.qemu_path as it was when `qemu` was asked */
+    bool is_probing;             /* it changed and is being asked again */
+    gid_t kvm_group;             /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
+    bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
+    GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
+    GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
+    struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
+    struct door *door;           /* NULL when migration is disabled (agent/door.h) */
 };
 
 #endif

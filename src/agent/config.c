@@ -13,6 +13,8 @@
 #define DEFAULT_CGROUP "godwit-vms"
 /* A unix socket's path is at most 107 bytes: RUN/vms/UUID/trace.sock must fit. */
 #define RUN_DIR_MAX 55
+#define LEASE_S_DEFAULT 90
+#define LEASE_S_MAX 3600
 
 struct reader {
     const char *path;
@@ -166,11 +168,16 @@ static int read_agent(const struct reader *in, struct agent_config *config)
 
 static int read_migration(const struct reader *in, struct agent_config *config)
 {
-    static const char *const known[] = {"enabled", "addresses", "port", NULL};
+    static const char *const known[] = {"enabled", "addresses", "port", "lease_s", NULL};
     g_autoptr(GError) error = NULL;
+    uint64_t lease_s = LEASE_S_DEFAULT;
     if (check_keys(in, "migration", known) < 0 ||
-        read_port(in, "migration", 8000, &config->migration_port) < 0)
+        read_port(in, "migration", 8000, &config->migration_port) < 0 ||
+        read_number(in, "migration", "lease_s", LEASE_S_MAX, &lease_s) < 0)
         return -1;
+    if (!lease_s)
+        return bad(in, "migration", "lease_s", "must be at least 1");
+    config->lease_s = (uint32_t)lease_s;
     if (g_key_file_has_key(in->file, "migration", "enabled", NULL)) {
         config->migration_enabled = g_key_file_get_boolean(in->file, "migration", "enabled", &error);
         if (error)

@@ -315,6 +315,21 @@ static void release_commit(struct call *call)
     finish(call, &answer, NULL);
 }
 
+static void let_go(struct call *call)
+{
+    struct move *move = call->move;
+    struct err why;
+    (void)err_set(&why, ERR_CANCELLED, "settled-by-operator", "the operator settled which host owns the VM");
+    move->is_overruled = true;
+    if (!move->is_settled) {
+        move_set_error(move, &why);
+        move_settle(move, MOVE_FAILED);
+    }
+    if (move->status.state < MOVE_DONE)
+        move_close(move); /* its job has no more to say */
+    finish(call, NULL, NULL);
+}
+
 static void carry_out(struct call *call)
 {
     struct move *move = call->move;
@@ -342,6 +357,9 @@ static void carry_out(struct call *call)
         break;
     case ACT_CONT:
         run_guest(call);
+        break;
+    case ACT_LET_GO:
+        let_go(call);
         break;
     case ACT_END:
         end_guest(call);
@@ -407,6 +425,7 @@ static void decide(struct call *call)
         .is_authentic = call->has_secret && hash && handover_fits(call->secret, hash),
         .qemu_lives = move->vm && move->vm->pidfd >= 0,
         .is_stopped = move->is_stopped,
+        .is_overruled = move->is_overruled,
         .cont_tried = move->is_recovered,
     };
     view.can_go_on =

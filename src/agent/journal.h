@@ -51,6 +51,9 @@ struct journal;
  * so that there is one order of writes; each open has its close. A file with no valid slot is ERR_CORRUPT
  * "journal-corrupt": the VM must not be started (operator: settle). Main-loop thread. */
 int journal_open(const char *path, struct journal **ret_journal, struct err *err);
+/* For a file that is ERR_CORRUPT: kept aside as PATH.damaged-TIME, and a new one (step NONE) made in its
+ * place. What it said is lost: the caller must know the owner by other means. */
+int journal_replace(const char *path, struct journal **ret_journal, struct err *err);
 /* NULL ok. Writes under way are still finished and reported. */
 void journal_close(struct journal *journal);
 /* The last durable entry. */
@@ -66,7 +69,8 @@ int journal_write_sync(struct journal *journal, const struct journal_entry *entr
  * has a verdict, else the past one. An entry for anything new takes it along as its `past`. */
 void journal_last_session(const struct journal_entry *entry, struct journal_past *ret_past);
 const char *journal_step_name(enum journal_step step); /* "OWNED", ... as in the model */
-/* True if this host may run the VM's vCPUs according to the last durable entry: OWNED, SENDING or RESUMED. */
+/* True if this host may run the VM's vCPUs according to the last durable entry: OWNED, SENDING or RESUMED.
+ * NULL: false. */
 bool journal_may_run(const struct journal *journal);
 
 #endif

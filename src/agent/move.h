@@ -30,6 +30,7 @@ struct move {
     GQueue events;
     bool is_busy;
     bool is_tainted;         /* a write that failed may still be on the disk as GIVEN */
+    bool is_overruled;       /* the operator settled the VM: nothing of this move counts any more */
     bool is_settled;         /* nobody's vCPUs or journal depend on this move any more */
     bool is_stopped;         /* source: the guest stands, or was asked to; destination: it stands */
     bool is_stream_open;     /* device state was asked for in this attempt */
@@ -39,10 +40,13 @@ struct move {
     enum move_state outcome; /* when settled: MOVE_DONE or MOVE_FAILED */
 
     bool is_prepared;
-    GSList *preparers; /* struct preparer: who waits for prepare */
-    GSList *watchers;  /* struct watcher */
-    guint limit_timer; /* source: switch-over limit; prepared side: lease */
-    guint close_timer; /* settled: until the job has gone */
+    GSList *preparers;     /* struct preparer: who waits for prepare */
+    GSList *watchers;      /* struct watcher */
+    guint limit_timer;     /* source: switch-over limit */
+    guint lease_timer;     /* source: until the lease on the VM expires */
+    uint64_t lease_bytes;  /* source: what was on the wire, and */
+    uint32_t lease_rounds; /* how many rounds were over, when the lease was renewed last */
+    guint close_timer;     /* settled: until the job has gone */
 };
 
 static inline const char *move_side(const struct move *move)
@@ -70,8 +74,6 @@ void move_add_preparer(struct move *move, move_done done, void *user);
 void move_prepared(struct move *move, const struct err *err);
 /* A prepare that is repeated: the same answer, now or when it is known. */
 void move_prepare_again(struct move *move, bool is_source, move_done done, void *user);
-/* REFUSED "vm-is-moving": another move holds the VM here. */
-int move_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err);
 /* REFUSED if the journal has an entry of that session already: what it says of one is said for good. */
 int move_check_session(const struct journal_entry *entry, const char *session, struct err *err);
 /* Opens the journal of a VM; below state_dir/vms. */
@@ -104,6 +106,8 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
                       void *user);
 
 /* ---- move_source.c, move_dest.c ---- */
+/* Source: the job has reported: an advance of bytes or rounds renews the lease. */
+void source_progress(struct move *move);
 int source_check(struct agent *agent, const struct move_spec *spec, struct err *err);
 int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err);
 

@@ -24,7 +24,7 @@ static int check_moves(struct agent *agent, const struct move_spec *spec, struct
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct move *move = value;
         if (!move->is_settled && !strcmp(move->spec.vm.uuid, spec->vm.uuid))
-            return move_refuse_held(agent, spec->vm.name, move->status.id, err);
+            return vm_refuse_held(agent, spec->vm.name, move->status.id, err);
     }
     return 0;
 }
@@ -76,8 +76,8 @@ int destination_check(struct agent *agent, const struct move_spec *spec, struct 
         (void)err_arg(err, "host", "%s", agent->config.name);
         return err_fix(err, "set enabled=true and addresses in [migration] of the agent's configuration");
     }
-    if (vm && vm->status.move[0])
-        return move_refuse_held(agent, spec->vm.name, vm->status.move, err);
+    if (vm && vm_check_free(vm, err) < 0)
+        return -1;
     if (vm) {
         (void)err_set(err, ERR_REFUSED, "vm-exists", "host %s already has VM %s", agent->config.name,
                       spec->vm.name);

@@ -27,6 +27,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
         status->switch_start_ms = clock_wall_ms();
         move_set_state(move, MOVE_SWITCHING);
     }
+    source_progress(move);
     move_changed(move);
 }
 
@@ -42,6 +43,7 @@ void move_job_round(const struct ctl_round *round, void *user)
                                              .dirty_pages = round->dirty_pages,
                                              .stun_ns = round->stun_ns};
     status->n_rounds = at + 1;
+    source_progress(move);
     move_changed(move);
 }
 

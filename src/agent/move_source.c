@@ -10,8 +10,6 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 
-#define LEASE_S 90u
-
 static void source_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
 static void name(struct err *err, const struct agent *agent, const char *vm)
@@ -33,8 +31,15 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
     if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0)
         return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
                        spec->source, agent->config.name);
-    if (vm->status.move[0] && strcmp(vm->status.move, spec->id) != 0)
-        return move_refuse_held(agent, vm->status.spec.name, vm->status.move, err);
+    if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
+        return -1;
+    if (!vm->journal) {
+        (void)err_set(err, ERR_CORRUPT, "journal-corrupt",
+                      "the journal of VM %s cannot be read: it is not known who owns the VM", vm_name);
+        name(err, agent, vm_name);
+        return err_fix(err, "see with 'godwit vm settle %s' what the hosts know; it repairs the journal too",
+                       vm_name);
+    }
     if (!journal_may_run(vm->journal)) {
         (void)err_set(err, ERR_REFUSED, "vm-not-owned", "host %s does not own VM %s", agent->config.name,
                       vm_name);
@@ -67,17 +72,44 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
 
 /* ---- prepare ---- */
 
-static gboolean lease_is_over(gpointer user)
+static void watch_lease(struct move *move);
+
+static gboolean lease_may_be_over(gpointer user)
 {
     struct move *move = user;
     struct err err;
-    move->limit_timer = 0;
-    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the copy was not started within %u s", LEASE_S);
-    name(&err, move->agent, move->spec.vm.name);
-    (void)err_arg(&err, "waited_s", "%u", LEASE_S);
-    (void)err_fix(&err, "see that the manager runs and reaches both hosts, and start the migration again");
+    move->lease_timer = 0;
+    if (!move->vm || move->is_settled)
+        return G_SOURCE_REMOVE;
+    if (vm_lease_is_live(move->vm)) {
+        watch_lease(move);
+        return G_SOURCE_REMOVE;
+    }
+    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the lease on VM %s expired: the %s for %u s",
+                  move->vm->status.spec.name, move->job ? "copy did not advance" : "copy was not started",
+                  move->agent->config.lease_s);
+    (void)err_arg(&err, "vm", "%s", move->vm->status.spec.name);
+    (void)err_arg(&err, "lease_s", "%u", move->agent->config.lease_s);
+    (void)err_fix(&err, "look at the migration network and at the destination's host, then migrate again");
+    /* After GIVEN the rules make nothing of it. */
     handover_doubt(move, &err);
     return G_SOURCE_REMOVE;
+}
+
+static void watch_lease(struct move *move)
+{
+    move->lease_timer = g_timeout_add((guint)vm_lease_left_ms(move->vm), lease_may_be_over, move);
+}
+
+void source_progress(struct move *move)
+{
+    const struct move_status *status = &move->status;
+    if (!status->is_source || !move->vm || move->is_settled ||
+        (status->bytes_on_wire <= move->lease_bytes && status->n_rounds <= move->lease_rounds))
+        return;
+    move->lease_bytes = status->bytes_on_wire;
+    move->lease_rounds = status->n_rounds;
+    vm_lease_renew(move->vm);
 }
 
 static void sending(const struct err *err, void *user)
@@ -91,7 +123,7 @@ static void sending(const struct err *err, void *user)
         move->spec.vm = move->vm->status.spec;
         g_strlcpy(move->spec.accel, move->vm->status.accel, sizeof move->spec.accel);
         handover_hash(move->entry.commit, move->spec.commit_hash);
-        move->limit_timer = g_timeout_add_seconds(LEASE_S, lease_is_over, move);
+        watch_lease(move);
         move_prepared(move, NULL);
     }
     handover_open(move);
@@ -116,7 +148,9 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
     struct journal_entry old;
     struct journal_entry entry;
     journal_read(journal, &old);
-    if (move_check_session(&old, spec->id, &err) < 0) {
+    struct vm *vm = vm_find(agent, spec->vm.uuid);
+    if (move_check_session(&old, spec->id, &err) < 0 ||
+        vm_lease_take(vm, spec->id, old.epoch + 1, &err) < 0) {
         journal_close(journal);
         err_place(&err, move_phase_name(PHASE_SOURCE_CHECK), "source");
         done(agent, NULL, &err, user);
@@ -127,7 +161,7 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
     move = move_new(agent, spec, true);
     move->journal = journal;
     move->entry = entry;
-    move_take_vm(move, vm_find(agent, spec->vm.uuid));
+    move_take_vm(move, vm);
     move_add_preparer(move, done, user);
     handover_begin(move, &entry, sending);
 }
@@ -210,9 +244,7 @@ void moves_start_source(struct agent *agent, const struct move_spec *spec, move_
             done(agent, NULL, &err, user);
             return;
         }
-        if (move->limit_timer)
-            (void)g_source_remove(move->limit_timer);
-        move->limit_timer = 0;
+        vm_lease_renew(move->vm);
     }
     struct move_answer answer = {.spec = move->spec, .ram_bytes = move->status.ram_bytes};
     done(agent, &answer, &err, user);
@@ -321,6 +353,7 @@ static void source_job_request(enum ctl_type type, const uint8_t *body, void *us
         move_refuse_job(move, ERR_REFUSED, "move-is-over", "the attempt is over");
         return;
     }
+    vm_lease_renew(move->vm); /* the next step of the switch-over was reached */
     if (type == CTL_STOP)
         stop_guest(move);
     else if (type == CTL_SAVE)

@@ -84,17 +84,6 @@ int move_open_journal(struct agent *agent, const char *uuid, bool create, struct
     return journal_open(path, ret_journal, err);
 }
 
-int move_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err)
-{
-    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s on host %s", vm, task,
-                  agent->config.name);
-    (void)err_arg(err, "vm", "%s", vm);
-    (void)err_arg(err, "task", "%s", task);
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task,
-                   task);
-}
-
 int move_check_session(const struct journal_entry *entry, const char *session, struct err *err)
 {
     if (strcmp(entry->session, session) != 0 && strcmp(entry->past.session, session) != 0)
@@ -125,6 +114,24 @@ void move_take_vm(struct move *move, struct vm *vm)
 void moves_status(const struct move *move, struct move_status *ret_status)
 {
     *ret_status = move->status;
+}
+
+void moves_each(struct agent *agent, void (*call)(const struct move_summary *summary, void *user), void *user)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, table(agent));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct move *move = value;
+        struct move_summary summary = {
+            .id = move->status.id,
+            .vm_uuid = move->spec.vm.uuid,
+            .peer = move->status.is_source ? move->spec.destination : move->spec.source,
+            .is_source = move->status.is_source,
+            .state = move->status.state,
+        };
+        call(&summary, user);
+    }
 }
 
 static void watcher_fire(struct watcher *watcher)
@@ -290,10 +297,14 @@ void move_settle(struct move *move, enum move_state outcome)
     if (move->limit_timer)
         (void)g_source_remove(move->limit_timer);
     move->limit_timer = 0;
+    if (move->lease_timer)
+        (void)g_source_remove(move->lease_timer);
+    move->lease_timer = 0;
     if (!move->status.is_source && move->agent->door)
         door_forget(move->agent->door, move->spec.ticket);
     if (move->vm) {
         move->vm->status.move[0] = '\0';
+        vm_lease_release(move->vm);
         move->vm->ended = NULL;
         move->vm = NULL;
     }

@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "agent/facts.h"
+#include "agent/routes_moves.h"
 #include "agent/vm.h"
 #include "agent/vm_process.h"
 #include "base/cleanup.h"
@@ -75,6 +76,7 @@ void route_vm_list(struct http_request *request, void *user)
     }
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
+    json_object_set_array_member(object, "moves", route_moves_json(agent));
     http_reply(request, 200, object);
 }
 
@@ -106,6 +108,19 @@ void route_vm_get(struct http_request *request, void *user)
 {
     struct vm *vm;
     if (route_allowed(request) && (vm = find_vm(request, user)))
+        reply_vm(request, vm, 200);
+}
+
+void route_vm_patch(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    JsonObject *body;
+    struct err err = {0};
+    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+        return;
+    if (http_body(request, &body, &err) < 0 || vm_set(vm, body, &err) < 0)
+        http_fail(request, &err);
+    else
         reply_vm(request, vm, 200);
 }
 

@@ -13,6 +13,7 @@ void route_host(struct http_request *request, void *user);
 void route_vm_list(struct http_request *request, void *user);
 void route_vm_put(struct http_request *request, void *user);
 void route_vm_get(struct http_request *request, void *user);
+void route_vm_patch(struct http_request *request, void *user);
 void route_vm_delete(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);

@@ -11,6 +11,7 @@
 #include "agent/journal.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
+#include "model/ownership.h"
 #include "qemu/qmp.h"
 
 struct vm *vm_find(struct agent *agent, const char *uuid)
@@ -62,15 +63,8 @@ void vm_refresh(struct vm *vm)
     if (vm->journal)
         journal_read(vm->journal, &entry);
     vm->status.epoch = entry.epoch;
-}
-
-int vm_check_free(const struct vm *vm, struct err *err)
-{
-    if (!vm->status.move[0])
-        return 0;
-    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is being moved by task %s", vm->status.spec.name,
-                  vm->status.move);
-    return err_fix(err, "wait for the task, or cancel it");
+    g_strlcpy(vm->status.journal, vm->journal ? journal_step_name(entry.step) : OWNERSHIP_CORRUPT,
+              sizeof vm->status.journal);
 }
 
 void vm_explain(const struct vm *vm, struct err *err)
@@ -145,17 +139,49 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
         *ret_vm = vm;
         if (!strcmp(wanted_text, present_text))
             return 0;
+        if (vm_check_free(vm, err) < 0)
+            return -1;
         return err_set(err, ERR_REFUSED, "vm-exists", "VM %s exists here with another specification",
                        spec->uuid);
     }
     if (!model_uuid_is_valid(spec->uuid))
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid: a lower-case UUID is needed");
     vm = vm_new(agent, spec);
-    if (own(vm, err) < 0 || vm_config_write(vm, err) < 0) {
+    if (own(vm, err) < 0 || vm_config_write(vm, spec, "", err) < 0) {
         unregister(vm);
         return -1;
     }
     *ret_vm = vm;
+    return 0;
+}
+
+static int refuse_unless_off(const struct vm *vm, const char *member, struct err *err)
+{
+    const char *name = vm->status.spec.name;
+    if (vm->status.state == VM_OFF && !vm->process && !vm->n_conts)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "vm-not-off", "%s of VM %s cannot be changed while it is %s", member,
+                  name, vm_state_name(vm->status.state));
+    (void)err_arg(err, "vm", "%s", name);
+    (void)err_arg(err, "member", "%s", member);
+    return err_fix(err,
+                   "stop the VM (godwit vm stop %s), change it, and start it again; name and autostart "
+                   "may change at any time",
+                   name);
+}
+
+int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
+{
+    struct vm_spec changed = vm->status.spec;
+    if (vm_check_free(vm, err) < 0 || vm_spec_change(&changed, changes, err) < 0)
+        return -1;
+    const char *member = vm_spec_needs_restart(&vm->status.spec, &changed);
+    if (member && refuse_unless_off(vm, member, err) < 0)
+        return -1;
+    g_autofree char *text = model_print(changes, false);
+    if (vm_config_write(vm, &changed, "", err) < 0)
+        return -1;
+    log_info("VM %s (%s): changed: %s", changed.name, changed.uuid, text);
     return 0;
 }
 
@@ -169,6 +195,7 @@ void vm_forget(struct vm *vm)
 {
     g_autofree char *config = vm_config_path(vm->agent, vm->status.spec.uuid);
     remove_file(config);
+    vm_lease_release(vm);
     unregister(vm);
 }
 

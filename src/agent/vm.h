@@ -7,6 +7,7 @@
 #define AGENT_VM_H
 
 #include "agent/agent.h"
+#include "agent/vm_lease.h"
 #include "base/err.h"
 
 struct qmp;
@@ -17,6 +18,7 @@ struct vm {
     struct agent *agent;
     struct vm_status status;
     struct journal *journal;    /* agent/journal.h; open as long as the VM is registered */
+    struct vm_lease lease;      /* while it is sent */
     struct qmp *qmp;            /* NULL when off */
     int pidfd;                  /* of QEMU, or -1 */
     int ram_fd;                 /* memfd, or -1; the agent's own reference */
@@ -41,8 +43,11 @@ struct vm *vm_find(struct agent *agent, const char *uuid);
  * does not own the VM. */
 void vms_load(struct agent *agent, void (*done)(struct agent *agent));
 /* Registers a powered-off VM (config file written atomically) and its journal with OWNED. REFUSED if the uuid
- * exists with another spec; same spec: fine. */
+ * exists with another spec ("vm-is-moving" while a move holds it); same spec: fine. */
 int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_vm, struct err *err);
+/* Changes the config file and with it the VM (vm_spec_change): while it is not off only what takes effect
+ * without the guest, else REFUSED "vm-not-off". */
+int vm_set(struct vm *vm, JsonObject *changes, struct err *err);
 /* REFUSED unless off and not held by a move. The journal stays if a source may still ask it for a verdict. */
 int vm_remove(struct vm *vm, struct err *err);
 /* Memory promised to running VMs and shells, MiB. */

@@ -35,12 +35,17 @@ char *vm_journal_path(const struct agent *agent, const char *uuid)
     return g_strdup_printf("%s/vms/%s.journal", agent->config.state_dir, uuid);
 }
 
-int vm_config_write(const struct vm *vm, struct err *err)
+int vm_config_write(struct vm *vm, const struct vm_spec *spec, const char *task, struct err *err)
 {
+    if ((!task[0] || strcmp(task, vm->status.move) != 0) && vm_check_free(vm, err) < 0)
+        return -1;
     g_autofree char *path = vm_config_path(vm->agent, vm->status.spec.uuid);
-    g_autoptr(JsonObject) object = vm_spec_to_json(&vm->status.spec);
+    g_autoptr(JsonObject) object = vm_spec_to_json(spec);
     g_autofree char *text = model_print(object, true);
-    return fdio_replace_file(path, text, strlen(text), 0600, err);
+    if (fdio_replace_file(path, text, strlen(text), task[0] ? VM_CONFIG_MODE_HELD : VM_CONFIG_MODE, err) < 0)
+        return -1;
+    vm->status.spec = *spec;
+    return 0;
 }
 
 int vm_config_read(const char *path, struct vm_spec *ret_spec, struct err *err)

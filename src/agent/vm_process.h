@@ -40,7 +40,12 @@ struct vm_process {
 char *vm_path(const struct vm *vm, const char *file);               /* below run_dir; g_free */
 char *vm_config_path(const struct agent *agent, const char *uuid);  /* g_free */
 char *vm_journal_path(const struct agent *agent, const char *uuid); /* g_free */
-int vm_config_write(const struct vm *vm, struct err *err);
+#define VM_CONFIG_MODE 0600
+#define VM_CONFIG_MODE_HELD 0400
+/* The only function that writes a config file: checks that nobody else holds the VM, writes `spec`
+ * atomically, and only then makes it the VM's. `task`: on whose behalf, "" for an operator. REFUSED
+ * "vm-is-moving" if another one holds it. */
+int vm_config_write(struct vm *vm, const struct vm_spec *spec, const char *task, struct err *err);
 int vm_config_read(const char *path, struct vm_spec *ret_spec, struct err *err);
 int vm_run_folder(const struct vm *vm, struct err *err);
 /* A bound and listening unix socket; a stale one is replaced. */
@@ -66,11 +71,9 @@ void vm_exited(pid_t pid, int status, void *user);
 void vm_release(struct vm *vm);
 /* Puts QEMU's last words into an error that says that QEMU was lost. */
 void vm_explain(const struct vm *vm, struct err *err);
-/* REFUSED if a move holds it. */
-int vm_check_free(const struct vm *vm, struct err *err);
 /* Calls done(vm, no error) from the main loop. */
 void vm_done_later(struct vm *vm, vm_done done, void *user);
-/* status.epoch from the journal. */
+/* status.epoch and status.journal from the journal. */
 void vm_refresh(struct vm *vm);
 void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 
@@ -88,7 +91,7 @@ bool vm_runstate_is_stopped(const char *runstate);
 /* ---- vm_save.c ---- */
 /* The event MIGRATION with its new status. */
 void vm_save_event(struct vm *vm, const char *status);
-/* Capabilities and parameters of every QEMU, set once when it starts. */
+/* Version, capabilities and parameters of every QEMU, asked and set once when it starts. */
 void vm_save_prepare(struct vm *vm, vm_done done, void *user);
 
 /* ---- ram.c ---- */

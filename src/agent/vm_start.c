@@ -292,14 +292,14 @@ static int may_start(struct vm *vm, struct err *err)
 /* The first start pins what later hosts must offer too. */
 static int pin_machine(struct vm *vm, struct err *err)
 {
-    struct vm_spec *spec = &vm->status.spec;
-    if (spec->machine[0] && spec->cpu_model[0])
+    struct vm_spec spec = vm->status.spec;
+    if (spec.machine[0] && spec.cpu_model[0])
         return 0;
-    if (!spec->machine[0])
-        g_strlcpy(spec->machine, vm->agent->qemu->machine, sizeof spec->machine);
-    if (!spec->cpu_model[0])
-        g_strlcpy(spec->cpu_model, DEFAULT_CPU_MODEL, sizeof spec->cpu_model);
-    return vm_config_write(vm, err);
+    if (!spec.machine[0])
+        g_strlcpy(spec.machine, vm->agent->qemu->machine, sizeof spec.machine);
+    if (!spec.cpu_model[0])
+        g_strlcpy(spec.cpu_model, DEFAULT_CPU_MODEL, sizeof spec.cpu_model);
+    return vm_config_write(vm, &spec, "", err);
 }
 
 static void on_resumed(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user)
@@ -365,12 +365,16 @@ void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel
         return;
     }
     struct vm *vm = vm_new(agent, spec);
+    struct journal_entry entry;
     vm->journal = journal;
     vm->incoming = true;
+    journal_read(journal, &entry);
+    /* From the first moment: nobody else may change what the source has sent. */
+    g_strlcpy(vm->status.move, entry.session, sizeof vm->status.move);
     struct vm_wait *wait = g_new(struct vm_wait, 1);
     *wait = (struct vm_wait){.done = done, .user = user};
     const struct vm_wait ready = {.done = on_shell, .user = wait};
-    if (vm_config_write(vm, &err) < 0 || begin(vm, accel, &ready, &err) < 0) {
+    if (vm_config_write(vm, spec, entry.session, &err) < 0 || begin(vm, accel, &ready, &err) < 0) {
         on_shell(vm, &err, wait);
         return;
     }

@@ -10,6 +10,8 @@
 
 /* CLOCK_MONOTONIC in ns: durations and deadlines. */
 uint64_t clock_now_ns(void);
+/* CLOCK_BOOTTIME in ns: as above, and it goes on while the host sleeps; comparable within one boot. */
+uint64_t clock_boot_ns(void);
 /* CLOCK_REALTIME in ms since 1970 UTC: what is shown and stored. */
 int64_t clock_wall_ms(void);
 #define CLOCK_TEXT_SIZE 32

@@ -25,10 +25,11 @@ int cmd_vm_ls(struct cli *cli, int argc, char **argv)
     return cli_list(cli, &listing);
 }
 
-struct create_options {
+/* What of a specification was given; NULL and NOT_GIVEN: not. */
+struct spec_options {
+    char *name; /* a new one */
     int memory;
     int cpus;
-    char *host;
     char *pool;
     int cpu_reservation;
     char *kernel;
@@ -37,13 +38,42 @@ struct create_options {
     char **disks;
     char **networks;
     char *accel;
+    char *machine;
     char *cpu_model;
-    gboolean start;
+    char *autostart;
 };
 
-static void create_options_clear(struct create_options *options)
+#define NOT_GIVEN G_MININT
+#define SPEC_ROWS 12
+
+/* The rows of an option table that `create` and `set` share. */
+static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
 {
-    g_free(options->host);
+    const GOptionEntry all[SPEC_ROWS] = {
+        {"memory", 0, 0, G_OPTION_ARG_INT, &options->memory, "memory in MiB", "MIB"},
+        {"cpus", 0, 0, G_OPTION_ARG_INT, &options->cpus, "virtual CPUs (1)", "N"},
+        {"cpu-reservation", 0, 0, G_OPTION_ARG_INT, &options->cpu_reservation,
+         "CPU kept free for it while it is on, 100 is one core (0)", "PERCENT"},
+        {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &options->kernel, "kernel to boot directly", "PATH"},
+        {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options->initrd, "initial RAM disk", "PATH"},
+        {"append", 0, 0, G_OPTION_ARG_STRING, &options->append, "kernel command line", "TEXT"},
+        {"disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->disks,
+         "image, qcow2 unless it ends in .raw; may be repeated", "PATH"},
+        {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->networks,
+         "network of the host; may be repeated", "N"},
+        {"accel", 0, 0, G_OPTION_ARG_STRING, &options->accel, "auto, kvm or tcg", "A"},
+        {"machine", 0, 0, G_OPTION_ARG_STRING, &options->machine,
+         "machine type, for hosts with different QEMUs the oldest one's (the newest of its first host)", "M"},
+        {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options->cpu_model, "QEMU's name of a CPU model", "M"},
+        {"autostart", 0, 0, G_OPTION_ARG_STRING, &options->autostart,
+         "start it after a boot of its host: yes or no (no)", "yes|no"},
+    };
+    memcpy(rows, all, sizeof all);
+}
+
+static void spec_options_clear(struct spec_options *options)
+{
+    g_free(options->name);
     g_free(options->pool);
     g_free(options->kernel);
     g_free(options->initrd);
@@ -51,93 +81,136 @@ static void create_options_clear(struct create_options *options)
     g_strfreev(options->disks);
     g_strfreev(options->networks);
     g_free(options->accel);
+    g_free(options->machine);
     g_free(options->cpu_model);
+    g_free(options->autostart);
 }
 
+static void set_text(JsonObject *spec, const char *member, const char *text)
+{
+    if (text)
+        json_object_set_string_member(spec, member, text);
+}
+
+/* An empty path stays one: it takes the file away. */
 static void set_path(JsonObject *spec, const char *member, const char *path)
 {
-    if (!path)
-        return;
-    g_autofree char *absolute = g_canonicalize_filename(path, NULL);
-    json_object_set_string_member(spec, member, absolute);
+    g_autofree char *absolute = path && *path ? g_canonicalize_filename(path, NULL) : g_strdup(path);
+    set_text(spec, member, absolute);
 }
 
-static JsonObject *create_spec(const char *name, const struct create_options *options)
+static JsonArray *disks_of(char **paths)
 {
-    JsonObject *spec = json_object_new();
-    json_object_set_string_member(spec, "name", name);
-    json_object_set_int_member(spec, "memory_mib", options->memory);
-    json_object_set_int_member(spec, "cpus", options->cpus);
-    if (options->pool)
-        json_object_set_string_member(spec, "pool", options->pool);
-    if (options->cpu_reservation)
-        json_object_set_int_member(spec, "cpu_reservation_percent", options->cpu_reservation);
-    set_path(spec, "kernel", options->kernel);
-    set_path(spec, "initrd", options->initrd);
-    if (options->append)
-        json_object_set_string_member(spec, "append", options->append);
-    if (options->accel)
-        json_object_set_string_member(spec, "accel", options->accel);
-    if (options->cpu_model)
-        json_object_set_string_member(spec, "cpu_model", options->cpu_model);
     JsonArray *disks = json_array_new();
-    for (char **path = options->disks; path && *path; path++) {
+    for (char **path = paths; *path; path++) {
+        if (!**path)
+            continue;
         JsonObject *disk = json_object_new();
         set_path(disk, "path", *path);
         json_object_set_string_member(disk, "format", g_str_has_suffix(*path, ".raw") ? "raw" : "qcow2");
         json_array_add_object_element(disks, disk);
     }
-    json_object_set_array_member(spec, "disks", disks);
+    return disks;
+}
+
+static JsonArray *nics_of(char **networks)
+{
     JsonArray *nics = json_array_new();
-    for (char **network = options->networks; network && *network; network++) {
+    for (char **network = networks; *network; network++) {
+        if (!**network)
+            continue;
         JsonObject *nic = json_object_new();
         json_object_set_string_member(nic, "network", *network);
         json_array_add_object_element(nics, nic);
     }
-    json_object_set_array_member(spec, "nics", nics);
+    return nics;
+}
+
+/* -1: said why. */
+static int check_autostart(const struct spec_options *options)
+{
+    const char *value = options->autostart;
+    if (!value || !strcmp(value, "yes") || !strcmp(value, "no"))
+        return 0;
+    (void)cli_usage_error("--autostart must be yes or no, not '%s'", value);
+    return -1;
+}
+
+/* Only what was given. */
+static JsonObject *spec_of(const struct spec_options *options)
+{
+    JsonObject *spec = json_object_new();
+    set_text(spec, "name", options->name);
+    if (options->memory != NOT_GIVEN)
+        json_object_set_int_member(spec, "memory_mib", options->memory);
+    if (options->cpus != NOT_GIVEN)
+        json_object_set_int_member(spec, "cpus", options->cpus);
+    set_text(spec, "pool", options->pool);
+    if (options->cpu_reservation != NOT_GIVEN)
+        json_object_set_int_member(spec, "cpu_reservation_percent", options->cpu_reservation);
+    set_path(spec, "kernel", options->kernel);
+    set_path(spec, "initrd", options->initrd);
+    set_text(spec, "append", options->append);
+    set_text(spec, "accel", options->accel);
+    set_text(spec, "machine", options->machine);
+    set_text(spec, "cpu_model", options->cpu_model);
+    if (options->disks)
+        json_object_set_array_member(spec, "disks", disks_of(options->disks));
+    if (options->networks)
+        json_object_set_array_member(spec, "nics", nics_of(options->networks));
+    if (options->autostart)
+        json_object_set_boolean_member(spec, "autostart", !strcmp(options->autostart, "yes"));
     return spec;
 }
 
 int cmd_vm_create(struct cli *cli, int argc, char **argv)
 {
-    auto_call(create_options_clear) struct create_options options = {.cpus = 1};
-    const GOptionEntry entries[] = {
-        {"memory", 0, 0, G_OPTION_ARG_INT, &options.memory, "memory in MiB", "MIB"},
-        {"cpus", 0, 0, G_OPTION_ARG_INT, &options.cpus, "virtual CPUs (1)", "N"},
-        {"host", 0, 0, G_OPTION_ARG_STRING, &options.host, "the host it is registered on", "H"},
+    auto_call(spec_options_clear) struct spec_options options = {
+        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN};
+    g_autofree char *host = NULL;
+    gboolean start = FALSE;
+    GOptionEntry entries[SPEC_ROWS + 4] = {
+        {"host", 0, 0, G_OPTION_ARG_STRING, &host, "the host it is registered on", "H"},
         {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool, "its resource pool (none)", "P"},
-        {"cpu-reservation", 0, 0, G_OPTION_ARG_INT, &options.cpu_reservation,
-         "CPU kept free for it while it is on, 100 is one core (0)", "PERCENT"},
-        {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &options.kernel, "kernel to boot directly", "PATH"},
-        {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options.initrd, "initial RAM disk", "PATH"},
-        {"append", 0, 0, G_OPTION_ARG_STRING, &options.append, "kernel command line", "TEXT"},
-        {"disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.disks,
-         "image, qcow2 unless it ends in .raw; may be repeated", "PATH"},
-        {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.networks,
-         "network of the host; may be repeated", "N"},
-        {"accel", 0, 0, G_OPTION_ARG_STRING, &options.accel, "auto, kvm or tcg", "A"},
-        {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options.cpu_model, "QEMU's name of a CPU model", "M"},
-        {"start", 0, 0, G_OPTION_ARG_NONE, &options.start, "power on at once", NULL},
-        {NULL},
+        {"start", 0, 0, G_OPTION_ARG_NONE, &start, "power on at once", NULL},
     };
-    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+    fill_spec_rows(entries + 3, &options);
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_autostart(&options) < 0)
         return CLI_USAGE;
-    if (!options.memory)
+    if (options.memory == NOT_GIVEN)
         return cli_usage_error("--memory is needed, in MiB");
-    if (!options.host)
+    if (!host)
         return cli_usage_error("--host is needed; 'godwit host ls' lists them");
+    options.name = g_strdup(argv[1]);
     JsonObject *body = json_object_new();
-    json_object_set_string_member(body, "host", options.host);
-    json_object_set_object_member(body, "spec", create_spec(argv[1], &options));
-    if (!options.start)
-        return cli_call_and_say(cli, "POST", "/v1/vms", body, "VM %s is registered on %s.", argv[1],
-                                options.host);
+    json_object_set_string_member(body, "host", host);
+    json_object_set_object_member(body, "spec", spec_of(&options));
+    if (!start)
+        return cli_call_and_say(cli, "POST", "/v1/vms", body, "VM %s is registered on %s.", argv[1], host);
     g_autoptr(JsonObject) answer = NULL;
     int result = cli_call(cli, "POST", "/v1/vms", body, &answer);
     if (result)
         return result;
     g_autofree char *path = cli_path("/v1/vms/", argv[1], "/start");
-    return cli_call_and_say(cli, "POST", path, NULL, "VM %s runs on %s.", argv[1], options.host);
+    return cli_call_and_say(cli, "POST", path, NULL, "VM %s runs on %s.", argv[1], host);
+}
+
+int cmd_vm_set(struct cli *cli, int argc, char **argv)
+{
+    auto_call(spec_options_clear) struct spec_options options = {
+        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN};
+    GOptionEntry entries[SPEC_ROWS + 2] = {
+        {"name", 0, 0, G_OPTION_ARG_STRING, &options.name, "a new name", "N"},
+    };
+    fill_spec_rows(entries + 1, &options);
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_autostart(&options) < 0)
+        return CLI_USAGE;
+    g_autoptr(JsonObject) changes = spec_of(&options);
+    if (!json_object_get_size(changes))
+        return cli_usage_error("nothing to change was named: give at least one option");
+    g_autofree char *path = cli_path("/v1/vms/", argv[1], "");
+    return cli_call_and_say(cli, "PATCH", path, json_object_ref(changes), "VM %s is changed.",
+                            options.name ? options.name : argv[1]);
 }
 
 int cmd_vm_rm(struct cli *cli, int argc, char **argv)

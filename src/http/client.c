@@ -40,9 +40,17 @@ int http_client_new(const struct http_client_config *config, struct http_client 
     client->ca_fingerprint = config->ca_fingerprint ? g_ascii_strdown(config->ca_fingerprint, -1) : NULL;
     client->certificate = config->certificate ? g_object_ref(config->certificate) : NULL;
     client->expected_name = g_strdup(config->expected_name);
+    client->accepts = config->accepts;
+    client->accepts_user = config->accepts_user;
     g_queue_init(&client->calls);
     *ret_client = client;
     return 0;
+}
+
+void http_client_set_certificate(struct http_client *client, GTlsCertificate *certificate)
+{
+    g_set_object(&client->certificate, certificate);
+    g_clear_object(&client->session);
 }
 
 SoupSession *client_session_new(const struct http_client *client)

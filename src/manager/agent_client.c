@@ -5,7 +5,12 @@
 
 #include "manager/ca.h"
 
-int agent_client_new(const struct host *host, struct http_client **ret_client, struct err *err)
+static bool accepts(const char *fingerprint, void *user)
+{
+    return inventory_host_shows(user, fingerprint);
+}
+
+int agent_client_new(struct host *host, struct http_client **ret_client, struct err *err)
 {
     const struct authority *authority = host->manager->authority;
     bool is_ipv6 = strchr(host->address, ':') != NULL;
@@ -16,6 +21,8 @@ int agent_client_new(const struct host *host, struct http_client **ret_client, s
         .ca = authority->ca,
         .certificate = authority->own,
         .expected_name = host->name,
+        .accepts = accepts,
+        .accepts_user = host,
     };
     return http_client_new(&config, ret_client, err);
 }

@@ -9,8 +9,10 @@
 #define DEFAULT_STATE "/var/lib/godwit-manager"
 #define DEFAULT_SOCKET "/run/godwit-manager/godwitd.sock"
 #define DEFAULT_PORT 8400
+#define HOST_CERTIFICATE_HOURS_MAX (397 * 24)
 
-static const char *const known_keys[] = {"state", "listen", "port", "socket", "addresses", NULL};
+static const char *const known_keys[] = {
+    "state", "listen", "port", "socket", "addresses", "host_certificate_hours", NULL};
 
 static int refuse(const char *path, const char *key, const char *must, struct err *err)
 {
@@ -29,16 +31,38 @@ static int read_path(GKeyFile *file, const char *path, const char *key, const ch
     return 0;
 }
 
-static int read_port(GKeyFile *file, const char *path, uint16_t *ret_port, struct err *err)
+struct number_key {
+    const char *name;
+    unsigned lowest;
+    unsigned highest;
+};
+
+/* *value holds the default. */
+static int read_number(GKeyFile *file, const char *path, const struct number_key *key, unsigned *value,
+                       struct err *err)
 {
-    *ret_port = DEFAULT_PORT;
-    if (!g_key_file_has_key(file, GROUP, "port", NULL))
+    g_autofree char *text = g_key_file_get_string(file, GROUP, key->name, NULL);
+    guint64 number;
+    if (!text)
         return 0;
-    g_autoptr(GError) error = NULL;
-    int port = g_key_file_get_integer(file, GROUP, "port", &error);
-    if (error || port < 0 || port > 65535)
-        return refuse(path, "port", "must be a number from 0 to 65535", err);
-    *ret_port = (uint16_t)port;
+    if (!g_ascii_string_to_unsigned(text, 10, key->lowest, key->highest, &number, NULL)) {
+        g_autofree char *must =
+            g_strdup_printf("must be a whole number from %u to %u", key->lowest, key->highest);
+        return refuse(path, key->name, must, err);
+    }
+    *value = (unsigned)number;
+    return 0;
+}
+
+static int read_numbers(GKeyFile *file, const char *path, struct manager_config *config, struct err *err)
+{
+    unsigned port = DEFAULT_PORT;
+    config->host_certificate_hours = HOST_CERTIFICATE_HOURS_MAX;
+    if (read_number(file, path, &(struct number_key){"port", 0, 65535}, &port, err) ||
+        read_number(file, path, &(struct number_key){"host_certificate_hours", 1, HOST_CERTIFICATE_HOURS_MAX},
+                    &config->host_certificate_hours, err))
+        return -1;
+    config->port = (uint16_t)port;
     return 0;
 }
 
@@ -73,7 +97,9 @@ static int check_keys(GKeyFile *file, const char *path, struct err *err)
     g_auto(GStrv) keys = g_key_file_get_keys(file, GROUP, NULL, NULL);
     for (char **key = keys; key && *key; key++)
         if (!g_strv_contains(known_keys, *key))
-            return refuse(path, *key, "is not a key of this file: state, listen, port, socket, addresses are",
+            return refuse(path, *key,
+                          "is not a key of this file: state, listen, port, socket, addresses, "
+                          "host_certificate_hours are",
                           err);
     return 0;
 }
@@ -91,7 +117,7 @@ int config_read(const char *path, struct manager_config *ret_config, struct err 
     if (check_keys(file, path, err) ||
         read_path(file, path, "state", DEFAULT_STATE, ret_config->state_dir, err) ||
         read_path(file, path, "socket", DEFAULT_SOCKET, ret_config->socket_path, err) ||
-        read_port(file, path, &ret_config->port, err))
+        read_numbers(file, path, ret_config, err))
         return -1;
     return read_listen(file, path, ret_config, err);
 }

@@ -34,6 +34,12 @@ static gboolean stop(void *loop)
     return G_SOURCE_CONTINUE;
 }
 
+static void use_certificate(struct manager *manager)
+{
+    http_server_set_certificate(manager->server, manager->authority->own);
+    inventory_certificate_changed(manager);
+}
+
 static gboolean renew(void *user)
 {
     struct manager *manager = user;
@@ -41,7 +47,7 @@ static gboolean renew(void *user)
     if (authority_issue_own(manager->authority, &manager->config, &err))
         log_error(&err, "the manager's certificate was not renewed");
     else
-        http_server_set_certificate(manager->server, manager->authority->own);
+        use_certificate(manager);
     return G_SOURCE_CONTINUE;
 }
 
@@ -85,6 +91,7 @@ static int open_all(struct manager *manager, struct err *err)
         .user = manager,
         .authorize = authorize,
         .certificate = manager->authority->own,
+        .client_ca = manager->authority->ca,
     };
     if (http_server_new(&server, &manager->server, err))
         return -1;

@@ -24,6 +24,7 @@ struct tasks;
 struct manager_config {
     char state_dir[MODEL_PATH_MAX];   /* manager.db, ca.crt, ca.key, manager.crt, manager.key */
     char socket_path[MODEL_PATH_MAX]; /* "" = no unix socket */
+    unsigned host_certificate_hours;  /* life of what hosts get */
     uint16_t port;                    /* 0 = any free one; see the log */
     char **listen;                    /* numeric addresses, NULL-terminated */
     char **addresses;                 /* names and addresses in the certificate, NULL-terminated */

@@ -36,10 +36,11 @@ JsonArray *pools_list(struct manager *manager); /* transfer full */
 /* ---- admission ---- */
 /* Promises the VM's memory and CPU reservation in that pool and all above it, unless it counts there already;
  * REFUSED "pool-memory-short" or "pool-cpu-short". Each call that returns 0 needs one pools_release, after
- * the inventory shows what the agent made of it. RETRY "vm-busy" while another call wants the VM in another
- * pool. */
+ * the inventory shows what the agent made of it. RETRY "vm-busy" while another call changes the VM, or wants
+ * it in another pool. */
 int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err);
-/* As above for a VM that is off and only changes its pool: takes nothing, and holds others up. */
+/* As above for a call that changes a VM which is off, its pool or what it needs: takes nothing, and holds a
+ * start up, which would be admitted by what the VM was. `pool`: where it will be. */
 int pools_hold(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err);
 void pools_release(struct manager *manager, const char *uuid);
 /* The same for a migration: kept in task->has_place, and given back by the task's end. */

@@ -57,10 +57,10 @@ static int refuse(const struct pool_tree *tree, int index, enum pool_resource r,
 
 static int check_room(struct manager *manager, const struct vm_spec *vm, const char *path, struct err *err)
 {
-    if (pools_check_exists(manager, path, err))
-        return -1;
     if (pools_counts(manager, vm->uuid, path))
         return 0;
+    if (pools_check_exists(manager, path, err))
+        return -1;
     uint64_t amounts[POOL_RESOURCES];
     struct pool_tree *tree = pools_tree(manager);
     int index = pool_tree_find(tree, path);
@@ -74,13 +74,13 @@ static int check_room(struct manager *manager, const struct vm_spec *vm, const c
 }
 
 /* The claim of the VM in that pool, with one more call. */
-static int claim(struct manager *manager, const struct vm_spec *vm, const char *pool,
+static int claim(struct manager *manager, const struct vm_spec *vm, const char *pool, bool is_change,
                  struct pool_claim **ret_claim, struct err *err)
 {
     struct pool_claim *claim = g_hash_table_lookup(manager->pools->claims, vm->uuid);
-    if (claim && strcmp(claim->pool, pool) != 0) {
-        err_set(err, ERR_RETRY, "vm-busy", "VM '%s' is being started, or put into pool '%s'", vm->name,
-                claim->pool);
+    if (claim && (claim->is_change != is_change || strcmp(claim->pool, pool) != 0)) {
+        err_set(err, ERR_RETRY, "vm-busy", "VM '%s' is being %s", vm->name,
+                claim->is_change ? "changed" : "started, or put into another pool");
         err_arg(err, "vm", "%s", vm->name);
         return err_fix(err, "try again when that is done");
     }
@@ -88,6 +88,7 @@ static int claim(struct manager *manager, const struct vm_spec *vm, const char *
         claim = g_new0(struct pool_claim, 1);
         (void)g_strlcpy(claim->uuid, vm->uuid, sizeof claim->uuid);
         (void)g_strlcpy(claim->pool, pool, sizeof claim->pool);
+        claim->is_change = is_change;
         g_hash_table_insert(manager->pools->claims, g_strdup(vm->uuid), claim);
     }
     claim->n_calls++;
@@ -98,7 +99,7 @@ static int claim(struct manager *manager, const struct vm_spec *vm, const char *
 int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
 {
     struct pool_claim *promise;
-    if (check_room(manager, vm, pool, err) || claim(manager, vm, pool, &promise, err))
+    if (check_room(manager, vm, pool, err) || claim(manager, vm, pool, false, &promise, err))
         return -1;
     pools_amounts(vm, promise->amounts);
     return 0;
@@ -107,7 +108,7 @@ int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char 
 int pools_hold(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
 {
     struct pool_claim *promise;
-    return pools_check_exists(manager, pool, err) || claim(manager, vm, pool, &promise, err) ? -1 : 0;
+    return claim(manager, vm, pool, true, &promise, err);
 }
 
 void pools_release(struct manager *manager, const char *uuid)

@@ -9,6 +9,7 @@
 struct pool_claim {
     char uuid[MODEL_UUID_SIZE];
     char pool[POOL_PATH_MAX];
+    bool is_change; /* takes nothing: `amounts` are 0 */
     uint64_t amounts[POOL_RESOURCES];
     unsigned n_calls;
 };

@@ -3,14 +3,17 @@
 
 const struct http_route routes_table[] = {
     {"POST", "/v1/enroll", HTTP_OPEN, route_enroll},
+    {"POST", "/v1/renew", HTTP_CLIENT, route_renew},
     {"GET", "/v1/about", HTTP_TOKEN, route_about},
     {"GET", "/v1/hosts", HTTP_TOKEN, route_hosts_list},
     {"POST", "/v1/hosts", HTTP_TOKEN, route_host_add},
     {"GET", "/v1/hosts/{host}", HTTP_TOKEN, route_host_show},
+    {"POST", "/v1/hosts/{host}/enroll", HTTP_TOKEN, route_host_enroll},
     {"DELETE", "/v1/hosts/{host}", HTTP_TOKEN, route_host_remove},
     {"GET", "/v1/vms", HTTP_TOKEN, route_vms_list},
     {"POST", "/v1/vms", HTTP_TOKEN, route_vm_create},
     {"GET", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_show},
+    {"PATCH", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_set},
     {"DELETE", "/v1/vms/{vm}", HTTP_TOKEN, route_vm_remove},
     {"POST", "/v1/vms/{vm}/start", HTTP_TOKEN, route_vm_start},
     {"POST", "/v1/vms/{vm}/stop", HTTP_TOKEN, route_vm_stop},

@@ -9,8 +9,11 @@
 
 extern const struct http_route routes_table[];
 
-/* routes_hosts.c */
+/* routes_enroll.c */
 void route_enroll(struct http_request *request, void *user);
+void route_renew(struct http_request *request, void *user);
+void route_host_enroll(struct http_request *request, void *user);
+/* routes_hosts.c */
 void route_hosts_list(struct http_request *request, void *user);
 void route_host_add(struct http_request *request, void *user);
 void route_host_show(struct http_request *request, void *user);
@@ -19,6 +22,7 @@ void route_host_remove(struct http_request *request, void *user);
 void route_vms_list(struct http_request *request, void *user);
 void route_vm_create(struct http_request *request, void *user);
 void route_vm_show(struct http_request *request, void *user);
+void route_vm_set(struct http_request *request, void *user);
 void route_vm_remove(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);

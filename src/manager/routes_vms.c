@@ -125,7 +125,7 @@ void route_vm_remove(struct http_request *request, void *user)
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
-/* ---- calls that take room in a pool ---- */
+/* ---- calls that take room in a pool, or change what is taken ---- */
 
 /* The inventory shows what came of it, or goes on counting the VM while its host does not answer. */
 static void looked_again(const struct err *err, void *user)
@@ -208,7 +208,8 @@ void route_vm_pool(struct http_request *request, void *user)
         return;
     const struct vm_status *known = g_hash_table_lookup(host->vms, vm.spec.uuid);
     bool is_off = known && known->state == VM_OFF;
-    if (is_off ? pools_hold(manager, &vm.spec, pool, &err) : pools_reserve(manager, &vm.spec, pool, &err)) {
+    if (pools_check_exists(manager, pool, &err) ||
+        (is_off ? pools_hold(manager, &vm.spec, pool, &err) : pools_reserve(manager, &vm.spec, pool, &err))) {
         http_fail(request, &err);
         return;
     }
@@ -279,25 +280,57 @@ void route_vm_console(struct http_request *request, void *user)
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
-/* ---- creation ---- */
+/* ---- creation and change ---- */
 
-static void fill_macs(struct inventory *inventory, struct vm_spec *spec)
+static bool has_mac(const struct vm_spec *spec, const char *mac)
+{
+    for (uint32_t i = 0; spec && i < spec->n_nics; i++)
+        if (!strcmp(spec->nics[i].mac, mac))
+            return true;
+    return false;
+}
+
+/* `own`: what the VM is now, whose addresses it may keep; NULL for a new one. A network port that comes
+ * without an address keeps the one of its place. */
+static void fill_macs(struct inventory *inventory, struct vm_spec *spec, const struct vm_spec *own)
 {
     for (uint32_t i = 0; i < spec->n_nics; i++) {
         char *mac = spec->nics[i].mac;
-        while (!mac[0] || inventory_has_mac(inventory, mac))
-            model_mac_new(mac);
+        if (mac[0])
+            continue;
+        if (own && i < own->n_nics && !has_mac(spec, own->nics[i].mac)) {
+            g_strlcpy(mac, own->nics[i].mac, MODEL_MAC_SIZE);
+            continue;
+        }
+        char fresh[MODEL_MAC_SIZE];
+        do
+            model_mac_new(fresh);
+        while (has_mac(spec, fresh) || inventory_has_mac(inventory, fresh));
+        g_strlcpy(mac, fresh, MODEL_MAC_SIZE);
     }
 }
 
-static int check_macs(struct inventory *inventory, const struct vm_spec *spec, struct err *err)
+static int check_macs(struct inventory *inventory, const struct vm_spec *spec, const struct vm_spec *own,
+                      struct err *err)
 {
-    for (uint32_t i = 0; i < spec->n_nics; i++)
-        if (spec->nics[i].mac[0] && inventory_has_mac(inventory, spec->nics[i].mac)) {
-            err_set(err, ERR_REFUSED, "mac-in-use", "another VM has the MAC address %s", spec->nics[i].mac);
+    for (uint32_t i = 0; i < spec->n_nics; i++) {
+        const char *mac = spec->nics[i].mac;
+        if (mac[0] && !has_mac(own, mac) && inventory_has_mac(inventory, mac)) {
+            (void)err_set(err, ERR_REFUSED, "mac-in-use", "another VM has the MAC address %s", mac);
+            (void)err_arg(err, "mac", "%s", mac);
             return err_fix(err, "leave mac out to get a free one");
         }
+    }
     return 0;
+}
+
+static int check_name(struct inventory *inventory, const char *name, struct err *err)
+{
+    if (!inventory_has_vm_named(inventory, name))
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "vm-exists", "there is a VM with the name '%s' already", name);
+    (void)err_arg(err, "vm", "%s", name);
+    return err_fix(err, "choose another name");
 }
 
 static int read_create(struct manager *manager, struct http_request *request, struct vm_spec *ret_spec,
@@ -317,11 +350,9 @@ static int read_create(struct manager *manager, struct http_request *request, st
     if (ret_spec->uuid[0])
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid",
                        "spec: the uuid is made by the manager: leave it out");
-    if (inventory_has_vm_named(manager->inventory, ret_spec->name)) {
-        err_set(err, ERR_REFUSED, "vm-exists", "there is a VM with the name '%s' already", ret_spec->name);
-        return err_fix(err, "choose another name");
-    }
-    if (check_macs(manager->inventory, ret_spec, err) || pools_check_exists(manager, ret_spec->pool, err))
+    if (check_name(manager->inventory, ret_spec->name, err) ||
+        check_macs(manager->inventory, ret_spec, NULL, err) ||
+        pools_check_exists(manager, ret_spec->pool, err))
         return -1;
     return inventory_get_host(manager->inventory, host, ret_host, err);
 }
@@ -337,10 +368,58 @@ void route_vm_create(struct http_request *request, void *user)
         return;
     }
     model_uuid_new(spec.uuid);
-    fill_macs(manager->inventory, &spec);
+    fill_macs(manager->inventory, &spec, NULL);
     struct forward *forward = forward_new(manager, request, host->name, spec.uuid);
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
     agent_call(host, &(struct http_call){"PUT", path, vm_spec_to_json(&spec), CALL_TIMEOUT_S},
                status_answered, forward);
+}
+
+/* What the agent is asked for: the same members, and addresses for network ports that came without. */
+static int read_change(struct manager *manager, struct http_request *request, const struct vm_spec *own,
+                       JsonObject **ret_changes, struct err *err)
+{
+    JsonObject *body;
+    struct vm_spec changed = *own;
+    if (http_body(request, &body, err))
+        return -1;
+    if (json_object_has_member(body, "pool")) {
+        err_set(err, ERR_BAD_REQUEST, "unknown-member",
+                "pool has a call of its own, which asks for room there");
+        return err_fix(err, "POST /v1/vms/%s/pool, or: godwit pool assign POOL %s", own->name, own->name);
+    }
+    if (vm_spec_change(&changed, body, err) ||
+        (strcmp(changed.name, own->name) != 0 && check_name(manager->inventory, changed.name, err)) ||
+        check_macs(manager->inventory, &changed, own, err))
+        return -1;
+    fill_macs(manager->inventory, &changed, own);
+    g_autoptr(JsonObject) whole = vm_spec_to_json(&changed);
+    g_autoptr(GList) members = json_object_get_members(body);
+    *ret_changes = json_object_new();
+    for (GList *at = members; at; at = at->next)
+        json_object_set_member(*ret_changes, at->data, json_object_dup_member(whole, at->data));
+    return 0;
+}
+
+void route_vm_set(struct http_request *request, void *user)
+{
+    struct vm_status vm;
+    struct host *host;
+    JsonObject *changes = NULL;
+    struct err err = {0};
+    if (find(user, request, true, &vm, &host))
+        return;
+    if (read_change(user, request, &vm.spec, &changes, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    if (pools_hold(user, &vm.spec, vm.spec.pool, &err)) {
+        json_object_unref(changes);
+        http_fail(request, &err);
+        return;
+    }
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
+    agent_call(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, placed,
+               forward_new(user, request, host->name, vm.spec.uuid));
 }

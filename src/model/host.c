@@ -24,6 +24,7 @@ static const struct field facts_fields[] = {
     TEXT(struct host_facts, qemu_problem, NULL),
     TEXT(struct host_facts, cgroups, NULL),
     TEXT(struct host_facts, cgroups_reason, NULL),
+    TEXTS(struct host_facts, machines, NULL),
     COUNT(struct host_facts, cpus),
     COUNT(struct host_facts, memory_mib),
     COUNT(struct host_facts, memory_used_mib),
@@ -36,6 +37,7 @@ static const struct field facts_fields[] = {
     COUNT(struct host_facts, n_vms),
     COUNT(struct host_facts, n_foreign_vms),
     COUNT(struct host_facts, strangers),
+    SIGNED(struct host_facts, certificate_until_ms),
     SIGNED(struct host_facts, wall_ms),
     FIELDS_END,
 };

@@ -43,6 +43,7 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, append, &rule_line),
     LIST(struct vm_spec, disks, disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
+    BOOL(struct vm_spec, autostart),
     FIELDS_END,
 };
 
@@ -54,6 +55,7 @@ static const struct field status_fields[] = {
     TEXT(struct vm_status, qemu_version, NULL),
     SIGNED(struct vm_status, pid),
     COUNT(struct vm_status, epoch),
+    TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
     FIELDS_END,
 };
@@ -113,6 +115,47 @@ int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *
         return -1;
     vm_spec_normalize(ret_spec);
     return vm_spec_check(ret_spec, err);
+}
+
+/* What a shorter list left behind its end is not part of the spec. */
+static void clear_list_tails(struct vm_spec *spec)
+{
+    for (uint32_t i = spec->n_disks; i < VM_DISKS_MAX; i++)
+        spec->disks[i] = (struct vm_disk){0};
+    for (uint32_t i = spec->n_nics; i < VM_NICS_MAX; i++)
+        spec->nics[i] = (struct vm_nic){0};
+}
+
+int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
+{
+    struct vm_spec changed = *spec;
+    if (!json_object_get_size(changes)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "nothing-to-change", "the request names nothing to change");
+        return err_fix(err, "give the members of the specification that change, for example "
+                            "{\"memory_mib\":2048}");
+    }
+    if (fields_read(changes, vm_fields, &changed, FIELDS_STRICT, err))
+        return -1;
+    if (strcmp(changed.uuid, spec->uuid) != 0)
+        return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid cannot be changed: leave it out");
+    clear_list_tails(&changed);
+    vm_spec_normalize(&changed);
+    if (vm_spec_check(&changed, err))
+        return -1;
+    *spec = changed;
+    return 0;
+}
+
+const char *vm_spec_needs_restart(const struct vm_spec *before, const struct vm_spec *after)
+{
+    g_autoptr(JsonObject) old = vm_spec_to_json(before);
+    g_autoptr(JsonObject) new = vm_spec_to_json(after);
+    for (const struct field *field = vm_fields; field->name; field++)
+        if (strcmp(field->name, "name") != 0 && strcmp(field->name, "autostart") != 0 &&
+            !json_node_equal(json_object_get_member(old, field->name),
+                             json_object_get_member(new, field->name)))
+            return field->name;
+    return NULL;
 }
 
 JsonObject *vm_status_to_json(const struct vm_status *status)

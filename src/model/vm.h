@@ -52,6 +52,7 @@ struct vm_spec {
     struct vm_disk disks[VM_DISKS_MAX];
     uint32_t n_nics;
     struct vm_nic nics[VM_NICS_MAX];
+    bool autostart; /* started by the agent after a boot of its host */
 };
 
 /* What an agent says of one of its VMs, and what the manager caches. */
@@ -63,6 +64,7 @@ struct vm_status {
     char qemu_version[32];      /* "" when off */
     int pid;                    /* of QEMU, 0 when off */
     uint64_t epoch;             /* of ownership, from the journal */
+    char journal[16];           /* its step, as in struct ownership; "" from an agent that does not say */
     char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
 };
 
@@ -74,6 +76,13 @@ int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *
 /* All limits of the fields above in one place; called by vm_spec_from_json. uuid, machine, cpu_model and a
  * nic's mac may still be empty. Paths may hold commas: QEMU option strings need them doubled. */
 int vm_spec_check(const struct vm_spec *spec, struct err *err);
+/* Changes *spec to what `changes` has, a part of the JSON form, and leaves the rest; a list is replaced as a
+ * whole. ERR_BAD_REQUEST as from_json, also for an empty object ("nothing-to-change") and for the uuid; *spec
+ * is untouched then. */
+int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err);
+/* The name of the first field that differs and takes effect only in a new QEMU (all but name and autostart),
+ * or NULL. */
+const char *vm_spec_needs_restart(const struct vm_spec *before, const struct vm_spec *after);
 JsonObject *vm_status_to_json(const struct vm_status *status);
 int vm_status_from_json(JsonObject *object, struct vm_status *ret_status, struct err *err);
 

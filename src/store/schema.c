@@ -12,7 +12,11 @@ static const char pools[] =
 #include "0002-pools.inc"
     ;
 
-static const char *const steps[] = {first, pools};
+static const char certificates[] =
+#include "0003-certificates.inc"
+    ;
+
+static const char *const steps[] = {first, pools, certificates};
 const struct schema schema_current = {steps, sizeof steps / sizeof steps[0]};
 
 static int read_version(sqlite3 *connection, int *ret_version, struct err *err)

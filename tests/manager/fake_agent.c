@@ -215,6 +215,26 @@ static void put_pools(struct http_request *request, void *user)
     http_reply(request, 200, NULL);
 }
 
+static void patch_vm(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct err err = {0};
+    JsonObject *body;
+    if (intercept(agent, request, "PATCH vm"))
+        return;
+    for (unsigned i = 0; i < agent->n_vms; i++) {
+        struct vm_status *vm = &agent->vms[i];
+        if (strcmp(vm->spec.uuid, http_param(request, "uuid")) != 0)
+            continue;
+        if (http_body(request, &body, &err) || vm_spec_change(&vm->spec, body, &err))
+            http_fail(request, &err);
+        else
+            http_reply(request, 200, vm_status_to_json(vm));
+        return;
+    }
+    fail(request, ERR_NOT_FOUND, "vm-not-found", "no such VM");
+}
+
 static void post_check(struct http_request *request, void *user)
 {
     if (!intercept(user, request, "POST check"))
@@ -414,6 +434,7 @@ static const struct http_route routes[] = {
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, post_vm_stop},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, put_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, put_pools},
+    {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, post_check},
     {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, put_source},
     {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, put_destination},

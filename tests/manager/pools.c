@@ -321,6 +321,39 @@ static void a_vm_that_is_on_needs_room_in_its_new_pool(void **state)
     assert_int_equal(used_mib(harness, "large"), VM_MIB);
 }
 
+static void a_change_under_way_holds_a_start_up(void **state)
+{
+    struct harness *harness = *state;
+    make_pool(harness, "prod", VM_MIB);
+    (void)add_vm(harness, "one", "prod", VM_OFF);
+    (void)refused(harness, "PATCH", "/v1/vms/one", "{\"pool\":\"\"}", "unknown-member");
+    harness->source.hold = "PATCH vm";
+    struct answer change = {0};
+    JsonObject *body = json_object_new();
+    json_object_set_int_member(body, "memory_mib", 4096);
+    http_client_call(harness->client, &(struct http_call){"PATCH", "/v1/vms/one", body, 60, NULL}, answered,
+                     &change);
+    harness_wait(is_held, &harness->source, "the change to reach the agent");
+    (void)refused(harness, "POST", "/v1/vms/one/start", NULL, "vm-busy");
+    refuse_held(&harness->source);
+    harness_wait(answer_is_done, &change, "the change to be answered");
+    answer_clear(&change);
+    do_must(harness, "POST", "/v1/vms/one/start", NULL);
+}
+
+static void a_running_vm_of_a_forgotten_pool_can_still_move(void **state)
+{
+    struct harness *harness = *state;
+    (void)add_vm(harness, "dark", "gone", VM_OFF);
+    (void)g_strlcpy(harness->source.vms[0].spec.pool, "gone", POOL_PATH_MAX);
+    wait_vm(harness, "web", "pool", "gone");
+    (void)refused(harness, "POST", "/v1/vms/dark/start", NULL, "pool-not-found");
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(text_of(document, "state"), "success");
+    wait_vm(harness, "web", "pool", "gone");
+}
+
 /* ---- moves ---- */
 
 static char *move_to_pool(struct harness *harness, const char *vm, const char *pool)
@@ -478,6 +511,8 @@ int main(void)
         TEST(two_starts_at_once_cannot_share_the_last_room),
         TEST(a_start_under_way_counts_for_the_next_manager),
         TEST(a_vm_that_is_on_needs_room_in_its_new_pool),
+        TEST(a_change_under_way_holds_a_start_up),
+        TEST(a_running_vm_of_a_forgotten_pool_can_still_move),
         TEST(a_move_in_its_pool_takes_nothing_more),
         TEST(a_move_to_another_pool_takes_from_both_until_it_is_over),
         TEST(a_move_counts_for_the_next_manager),

@@ -45,6 +45,11 @@ static void bad_input_names_the_field_and_the_cure(void **state)
         {"POST", "/v1/vms/web/stop", "{\"timeout_s\":3601}", "bad-timeout", ERR_BAD_REQUEST},
         {"POST", "/v1/vms/web/stop", "{\"timeout_s\":\"9\"}", "bad-timeout", ERR_BAD_REQUEST},
         {"POST", "/v1/vms/web/stop", "{\"time\":9}", "unknown-member", ERR_BAD_REQUEST},
+        {"PATCH", "/v1/vms/nope", "{\"cpus\":2}", "vm-not-found", ERR_NOT_FOUND},
+        {"PATCH", "/v1/vms/web", "{}", "nothing-to-change", ERR_BAD_REQUEST},
+        {"PATCH", "/v1/vms/web", "{\"memory_mib\":65}", "field-out-of-range", ERR_BAD_REQUEST},
+        {"PATCH", "/v1/vms/web", "{\"memroy\":64}", "field-unknown", ERR_BAD_REQUEST},
+        {"PATCH", "/v1/vms/web", "{\"name\":\"dark\"}", "vm-exists", ERR_REFUSED},
         {"POST", "/v1/enroll", "{\"token\":\"t\",\"csr\":\"c\",\"port\":1}", "unknown-member",
          ERR_BAD_REQUEST},
         {"POST", "/v1/vms",
@@ -248,6 +253,61 @@ static void a_new_vm_gets_a_uuid_and_its_own_mac(void **state)
     answer_clear(&answer);
 }
 
+static struct vm_status set(struct harness *harness, const char *vm, const char *body)
+{
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm);
+    struct answer answer = harness_call(harness, "PATCH", path, body);
+    struct vm_status changed;
+    assert_string_equal(answer.err.message, "");
+    assert_int_equal(vm_status_from_json(answer.object, &changed, &answer.err), 0);
+    answer_clear(&answer);
+    return changed;
+}
+
+static void a_changed_vm_keeps_what_was_not_named(void **state)
+{
+    struct harness *harness = *state;
+    struct vm_status first = set(harness, "web", "{\"nics\":[{\"network\":\"a\"},{\"network\":\"b\"}]}");
+    assert_true(g_str_has_prefix(first.spec.nics[0].mac, "52:54:00:"));
+    assert_string_not_equal(first.spec.nics[0].mac, first.spec.nics[1].mac);
+    struct vm_status second = set(harness, "web", "{\"name\":\"shop\",\"memory_mib\":128}");
+    assert_string_equal(second.spec.name, "shop");
+    assert_int_equal(second.spec.memory_mib, 128);
+    assert_memory_equal(second.spec.nics, first.spec.nics, sizeof first.spec.nics);
+    /* The port keeps its address on another network; the same body again changes nothing. */
+    struct vm_status third = {0};
+    for (unsigned i = 0; i < 2; i++)
+        third = set(harness, "shop", "{\"nics\":[{\"network\":\"c\"}],\"autostart\":true}");
+    assert_int_equal(third.spec.n_nics, 1);
+    assert_string_equal(third.spec.nics[0].network, "c");
+    assert_string_equal(third.spec.nics[0].mac, first.spec.nics[0].mac);
+    assert_true(third.spec.autostart);
+    /* Addresses are one VM's; its own it may name. */
+    g_autofree char *own =
+        g_strdup_printf("{\"nics\":[{\"network\":\"c\",\"mac\":\"%s\"}]}", third.spec.nics[0].mac);
+    (void)set(harness, "shop", own);
+    struct answer taken = harness_call(harness, "PATCH", "/v1/vms/dark", own);
+    assert_string_equal(taken.err.id, "mac-in-use");
+    answer_clear(&taken);
+}
+
+static void a_change_is_refused_with_the_task_that_moves_the_vm(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    struct answer answer = harness_call(harness, "PATCH", "/v1/vms/web", "{\"autostart\":true}");
+    assert_int_equal(answer.err.code, ERR_REFUSED);
+    assert_string_equal(answer.err.id, "task-running");
+    assert_string_equal(err_arg_find(&answer.err, "task"), task);
+    answer_clear(&answer);
+    struct answer shown = harness_call(harness, "GET", "/v1/vms/web", NULL);
+    struct vm_status vm;
+    assert_int_equal(vm_status_from_json(shown.object, &vm, &shown.err), 0);
+    assert_false(vm.spec.autostart);
+    answer_clear(&shown);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
@@ -265,6 +325,9 @@ int main(void)
         TEST(the_same_client_key_gives_the_same_task),
         TEST(moves_over_the_limit_wait_in_order),
         TEST(a_new_vm_gets_a_uuid_and_its_own_mac),
+        TEST(a_change_is_refused_with_the_task_that_moves_the_vm),
+        cmocka_unit_test_setup_teardown(a_changed_vm_keeps_what_was_not_named, setup_with_dark_vm,
+                                        harness_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,12 +211,37 @@ static void addresses_are_paired_by_family(void **state)
     assert_string_equal(err.id, "migration-addresses");
 }
 
+static void a_machine_type_that_is_too_new_names_both_versions_and_the_cure(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    (void)snprintf(scene.vm.qemu_version, sizeof scene.vm.qemu_version, "10.0.2");
+    (void)snprintf(scene.vm.spec.machine, sizeof scene.vm.spec.machine, "pc-q35-10.0");
+    (void)snprintf(scene.destination.qemu_version, sizeof scene.destination.qemu_version, "7.2.22");
+    /* An agent that tells no machine types looks itself. */
+    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+    scene.destination.n_machines = 2;
+    (void)snprintf(scene.destination.machines[0], sizeof scene.destination.machines[0], "pc-q35-7.2");
+    (void)snprintf(scene.destination.machines[1], sizeof scene.destination.machines[1], "pc-q35-7.1");
+    assert_one(&scene, "machine-unknown", "destination");
+    assert_string_equal(scene.findings[0].message,
+                        "QEMU 7.2.22 on host 'h2' has no machine type pc-q35-10.0, with which VM 'web' "
+                        "runs under QEMU 10.0.2 on host 'h1'");
+    assert_non_null(strstr(scene.findings[0].fix, "install QEMU 10.0 or later on 'h2'"));
+    assert_non_null(strstr(scene.findings[0].fix, "--machine pc-q35-7.2"));
+    assert_string_equal(err_arg_find(&scene.findings[0], "machine"), "pc-q35-10.0");
+    (void)snprintf(scene.vm.spec.machine, sizeof scene.vm.spec.machine, "pc-q35-7.1");
+    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_hosts_have_no_findings),
         cmocka_unit_test(each_obstacle_is_named_with_its_side_and_cure),
         cmocka_unit_test(short_memory_is_counted),
+        cmocka_unit_test(a_machine_type_that_is_too_new_names_both_versions_and_the_cure),
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
         cmocka_unit_test(each_finding_carries_what_it_speaks_of),
         cmocka_unit_test(addresses_are_paired_by_family),

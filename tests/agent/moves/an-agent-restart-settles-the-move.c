@@ -86,6 +86,9 @@ static void die_in(char **argv)
         (void)g_main_context_iteration(NULL, TRUE);
     g_autofree char *path = g_strdup_printf("%s/move", argv[2]);
     CHECK(g_file_set_contents(path, spec.id, -1, NULL));
+    CHECK(scene->source_step == JOURNAL_GONE || config_mode(&lab, lab.source) == 0400);
+    g_autoptr(JsonObject) lease = lease_file(&lab, lab.source);
+    CHECK(lease && !strcmp(json_object_get_string_member(lease, "task"), spec.id));
     (void)raise(SIGKILL);
 }
 
@@ -114,6 +117,8 @@ static void settle(struct lab *lab, const struct scene *scene, const char *id)
 {
     if (scene->is_given) {
         CHECK(status_of(agent_of(lab, true), id).state == MOVE_GIVEN);
+        g_autoptr(JsonObject) lease = lease_file(lab, lab->source);
+        CHECK(lease && config_mode(lab, lab->source) == 0400);
         relay(lab, id);
     }
     wait_for_state(agent_of(lab, true), id, MOVE_DONE);

@@ -119,6 +119,18 @@ static void progress(enum ctl_step step)
     report(CTL_PROGRESS, &now, sizeof now);
 }
 
+/* Advances by a byte at a time until the agent ends it. */
+static void crawl(void)
+{
+    struct ctl_progress now = {.step = CTL_STEP_COPY};
+    struct pollfd agent = {.fd = control, .events = POLLIN};
+    while (poll(&agent, 1, 20) == 0) {
+        now.bytes_on_wire++;
+        report(CTL_PROGRESS, &now, sizeof now);
+    }
+    exit(1);
+}
+
 static void succeed(void)
 {
     struct ctl_result result = {.ok = 1, .dirty = CTL_DIRTY_ASYNC, .copy_ns = 2, .downtime_ns = 1};
@@ -187,6 +199,8 @@ static void source(const struct ctl_job_spec *spec, const int *fds)
     struct ctl_round round = {.n = 0, .pages = 1};
     report(CTL_ROUND, &round, sizeof round);
     point("copying");
+    if (is_fault("crawl"))
+        crawl();
     if (is_fault("save-first"))
         ask(CTL_SAVE, NULL, 0, &stream);
     ask(CTL_STOP, NULL, 0, NULL);

@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/door.h"
 #include "agent/journal.h"
@@ -171,6 +172,29 @@ static unsigned proofs_failed(struct lab *lab, unsigned host)
     return n;
 }
 
+static char *state_file(struct lab *lab, unsigned host, const char *suffix)
+{
+    return g_strdup_printf("%s/vms/%s%s", lab->host[host]->agent.config.state_dir, lab->uuid, suffix);
+}
+
+unsigned config_mode(struct lab *lab, unsigned host)
+{
+    struct stat facts;
+    g_autofree char *path = state_file(lab, host, ".json");
+    return stat(path, &facts) < 0 ? 0 : facts.st_mode & 07777;
+}
+
+JsonObject *lease_file(struct lab *lab, unsigned host)
+{
+    g_autofree char *path = state_file(lab, host, ".lease");
+    g_autofree char *text = NULL;
+    JsonObject *object;
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return NULL;
+    CHECK(model_parse(text, -1, &object, NULL) == 0);
+    return object;
+}
+
 /* Exactly one host runs it, and says so; the other has nothing of it; the guest makes progress. */
 void check_one_runner(struct lab *lab)
 {
@@ -178,6 +202,8 @@ void check_one_runner(struct lab *lab)
     CHECK(here && here->status.state == VM_RUNNING && !here->status.move[0]);
     CHECK(journal_may_run(here->journal));
     CHECK(!vm_on(lab, 1 - lab->source));
+    CHECK(config_mode(lab, lab->source) == 0600 && config_mode(lab, 1 - lab->source) == 0);
+    CHECK(!lease_file(lab, 0) && !lease_file(lab, 1));
     (void)wait_for_console(here, "CHK t_ms=", console_size(here));
     CHECK(!proofs_failed(lab, 0) && !proofs_failed(lab, 1));
 }

@@ -58,8 +58,12 @@ void start_move(struct lab *lab, struct move_spec *spec);
 /* The manager's relay: COMMIT to the destination, its verdict to the source. */
 void relay(struct lab *lab, const char *id);
 void wait_for_state(struct agent *agent, const char *id, enum move_state state);
-/* Exactly one host runs it, and says so; the other has nothing of it; the guest makes progress and its proofs
- * hold. */
+/* What lies in state/vms of a host: mode of UUID.json (0: none), UUID.lease (NULL: none; json_object_unref).
+ */
+unsigned config_mode(struct lab *lab, unsigned host);
+JsonObject *lease_file(struct lab *lab, unsigned host);
+/* Exactly one host runs it, and says so, and nobody holds it; the other has nothing of it; the guest makes
+ * progress and its proofs hold. */
 void check_one_runner(struct lab *lab);
 /* One move with a fault to its end; afterwards lab->source is where the guest is. */
 enum move_state attempt(struct lab *lab, const char *fault, bool relays);

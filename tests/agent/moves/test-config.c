@@ -34,8 +34,19 @@ static void an_unknown_group_or_key_is_named(void **state)
     refused("[network a]\nbrigde=b\n", "[network a] brigde");
 }
 
+#define AGENT "[agent]\nname=a\nqemu_user=1:1\njob_user=1:1\ndoor_user=1:1\n"
+
+static void a_lease_has_a_term_within_its_limits(void **state)
+{
+    (void)state;
+    refused(AGENT "[migration]\nlease_s=0\n", "[migration] lease_s: must be at least 1");
+    refused(AGENT "[migration]\nlease_s=3601\n", "[migration] lease_s: must be a whole number");
+    refused(AGENT "[migration]\nlease_s=a minute\n", "[migration] lease_s");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(an_unknown_group_or_key_is_named)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_unknown_group_or_key_is_named),
+                                       cmocka_unit_test(a_lease_has_a_term_within_its_limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,7 @@ static struct host *up(const char *folder, const char *qemu, const char *qemu_da
     config->qemu_user = (struct agent_user){HOST_UID, HOST_UID};
     config->accel = VM_ACCEL_TCG;
     config->memory_reserve_mib = 64;
+    config->lease_s = 90;
     host->agent.vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (!hosts)
         hosts = g_ptr_array_new();

@@ -196,6 +196,8 @@ static void host_facts_survive_their_json_form(void **state)
                                .migration_port = 65535,
                                .n_migration_addresses = 1,
                                .migration_addresses = {"198.18.2.1"},
+                               .n_machines = 2,
+                               .machines = {"pc-q35-10.0", "pc-q35-7.2"},
                                .n_networks = 1,
                                .networks = {{"lan", "br0", 1500}},
                                .wall_ms = -1};

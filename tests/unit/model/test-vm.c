@@ -28,7 +28,8 @@ static void a_spec_survives_its_json_form(void **state)
                 "1048576,\"cpus\":64,\"accel\":\"tcg\",\"machine\":\"pc-q35-7.2\",\"cpu_model\":"
                 "\"max\",\"kernel\":\"/k,1\",\"initrd\":\"/i\",\"append\":\"console=ttyS0,115200\","
                 "\"disks\":[{\"path\":\"/d/a.qcow2\",\"format\":\"qcow2\"},{\"path\":\"/d/b\","
-                "\"format\":\"raw\"}],\"nics\":[{\"network\":\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}]}",
+                "\"format\":\"raw\"}],\"nics\":[{\"network\":\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}],"
+                "\"autostart\":true}",
                 &spec, &err),
         0);
     assert_int_equal(spec.n_disks, 2);
@@ -113,6 +114,69 @@ static void bad_input_is_refused_by_field_and_cure(void **state)
     }
 }
 
+static int change(struct vm_spec *spec, const char *text, struct err *err)
+{
+    g_autoptr(JsonObject) changes = NULL;
+    assert_int_equal(model_parse(text, -1, &changes, NULL), 0);
+    err_clear(err);
+    return vm_spec_change(spec, changes, err);
+}
+
+static void a_change_leaves_the_rest_as_it_was(void **state)
+{
+    (void)state;
+    struct vm_spec spec, before;
+    struct err err;
+    assert_int_equal(read_vm(VM("\"uuid\":\"3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e\",\"kernel\":\"/k\","
+                                "\"append\":\"quiet\",\"disks\":[{\"path\":\"/a\",\"format\":\"raw\"},"
+                                "{\"path\":\"/b\",\"format\":\"raw\"}]"),
+                             &spec, &err),
+                     0);
+    before = spec;
+    assert_false(spec.autostart);
+    assert_int_equal(change(&spec, "{\"name\":\"w\",\"autostart\":true}", &err), 0);
+    assert_null(vm_spec_needs_restart(&before, &spec));
+    assert_int_equal(change(&spec, "{\"memory_mib\":128}", &err), 0);
+    assert_string_equal(vm_spec_needs_restart(&before, &spec), "memory_mib");
+    struct vm_spec expected = before;
+    g_strlcpy(expected.name, "w", sizeof expected.name);
+    expected.autostart = true;
+    expected.memory_mib = 128;
+    assert_memory_equal(&spec, &expected, sizeof spec);
+    assert_int_equal(change(&spec, "{\"disks\":[]}", &err), 0);
+    assert_int_equal(spec.n_disks, 0);
+    assert_string_equal(spec.disks[0].path, "");
+}
+
+static void a_wrong_change_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *id, *message;
+    } cases[] = {
+        {"{}", "nothing-to-change", "nothing to change"},
+        {"{\"uuid\":\"3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1f\"}", "uuid-invalid", "uuid cannot be changed"},
+        {"{\"cpus\":2,\"memory_mib\":7}", "field-out-of-range", "memory_mib must be"},
+        {"{\"cpus\":2,\"kernel\":\"\"}", "kernel-missing", "append must be empty"},
+        {"{\"cpus\":2,\"autostart\":\"yes\"}", "field-wrong-type", "autostart must be true or false"},
+        {"{\"cpus\":2,\"memroy\":1}", "field-unknown", "memroy"},
+    };
+    struct vm_spec spec, before;
+    struct err err;
+    assert_int_equal(read_vm(VM("\"uuid\":\"3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e\",\"kernel\":\"/k\","
+                                "\"append\":\"quiet\""),
+                             &spec, &err),
+                     0);
+    before = spec;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        assert_int_equal(change(&spec, cases[i].text, &err), -1);
+        assert_int_equal(err.code, ERR_BAD_REQUEST);
+        assert_string_equal(err.id, cases[i].id);
+        assert_non_null(strstr(err.message, cases[i].message));
+        assert_memory_equal(&spec, &before, sizeof spec);
+    }
+}
+
 static void a_status_from_a_newer_program_is_understood(void **state)
 {
     (void)state;
@@ -150,6 +214,8 @@ int main(void)
         cmocka_unit_test(a_spec_survives_its_json_form),
         cmocka_unit_test(what_may_be_left_out_has_its_default),
         cmocka_unit_test(bad_input_is_refused_by_field_and_cure),
+        cmocka_unit_test(a_change_leaves_the_rest_as_it_was),
+        cmocka_unit_test(a_wrong_change_changes_nothing),
         cmocka_unit_test(a_status_from_a_newer_program_is_understood),
         cmocka_unit_test(an_unknown_state_is_never_taken_for_off),
     };
