@@ -232,6 +232,15 @@ static int take_message(struct job_control *job)
     }
 }
 
+/* The socket of our child has ended: how the child ends says more. One that lives on without it is ended. */
+static void await_exit(struct job_control *job)
+{
+    if (job->watch)
+        (void)g_source_remove(job->watch);
+    job->watch = 0;
+    kill_process(job);
+}
+
 /* Reads what is there; at most a bounded number, so that a job that floods cannot keep the main loop. */
 static void read_messages(struct job_control *job)
 {
@@ -242,6 +251,8 @@ static void read_messages(struct job_control *job)
                 return;
             if (err.code == ERR_CORRUPT)
                 violation(job, err.message);
+            else if (job->pidfd >= 0)
+                await_exit(job);
             else
                 end(job, &err);
             return;
@@ -273,7 +284,8 @@ static void exited(pid_t pid, int status, void *user)
     job->is_child = false;
     if (job->socket >= 0) {
         job->dispatching = true;
-        read_messages(job); /* its last words */
+        if (job->watch)
+            read_messages(job); /* its last words */
         struct err err;
         if (WIFSIGNALED(status))
             (void)err_set(&err, ERR_INTERNAL, "job-died", "the migration job %d was ended by signal %d",
@@ -281,6 +293,7 @@ static void exited(pid_t pid, int status, void *user)
         else
             (void)err_set(&err, ERR_INTERNAL, "job-died", "the migration job %d ended with status %d",
                           (int)pid, WEXITSTATUS(status));
+        (void)err_fix(&err, "start the migration again; the log of this host's agent may say more");
         end(job, &err);
         job->dispatching = false;
     }

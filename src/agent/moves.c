@@ -2,6 +2,7 @@
 #include "agent/moves.h"
 
 #include <glib.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -175,6 +176,18 @@ void move_changed(struct move *move)
             due = g_slist_prepend(due, at->data);
     g_slist_free_full(due, (GDestroyNotify)watcher_fire);
     move_unref(move);
+}
+
+void move_note(struct move *move, const char *event, const char *format, ...)
+{
+    char detail[MOVE_EVENT_DETAIL] = "";
+    if (format) {
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(detail, sizeof detail, format, args);
+        va_end(args);
+    }
+    move_timeline_add(&move->status.timeline, clock_wall_ms(), event, detail);
 }
 
 void move_set_state(struct move *move, enum move_state state)

@@ -40,7 +40,7 @@ int vm_config_write(struct vm *vm, const struct vm_spec *spec, const char *task,
     if ((!task[0] || strcmp(task, vm->status.move) != 0) && vm_check_free(vm, err) < 0)
         return -1;
     g_autofree char *path = vm_config_path(vm->agent, vm->status.spec.uuid);
-    g_autoptr(JsonObject) object = vm_spec_to_json(spec);
+    g_autoptr(JsonObject) object = vm_spec_to_lean_json(spec);
     g_autofree char *text = model_print(object, true);
     if (fdio_replace_file(path, text, strlen(text), task[0] ? VM_CONFIG_MODE_HELD : VM_CONFIG_MODE, err) < 0)
         return -1;

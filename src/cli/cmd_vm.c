@@ -168,13 +168,16 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
     auto_call(spec_options_clear) struct spec_options options = {
         .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN};
     g_autofree char *host = NULL;
+    g_autofree char *client_key = NULL;
     gboolean start = FALSE;
-    GOptionEntry entries[SPEC_ROWS + 4] = {
+    GOptionEntry entries[SPEC_ROWS + 5] = {
         {"host", 0, 0, G_OPTION_ARG_STRING, &host, "the host it is registered on", "H"},
         {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool, "its resource pool (none)", "P"},
+        {"client-key", 0, 0, G_OPTION_ARG_STRING, &client_key,
+         "the same key always means the VM that was made with it", "KEY"},
         {"start", 0, 0, G_OPTION_ARG_NONE, &start, "power on at once", NULL},
     };
-    fill_spec_rows(entries + 3, &options);
+    fill_spec_rows(entries + 4, &options);
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_autostart(&options) < 0)
         return CLI_USAGE;
     if (options.memory == NOT_GIVEN)
@@ -184,6 +187,7 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
     options.name = g_strdup(argv[1]);
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "host", host);
+    set_text(body, "client_key", client_key);
     json_object_set_object_member(body, "spec", spec_of(&options));
     if (!start)
         return cli_call_and_say(cli, "POST", "/v1/vms", body, "VM %s is registered on %s.", argv[1], host);

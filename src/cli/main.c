@@ -22,7 +22,7 @@ static const struct cli_command commands[] = {
      "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
      "--append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--machine M] [--cpu-model M] [--autostart yes|no] [--start]",
+     "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "set",
      "V [--name N] [--memory MIB] [--cpus N] [--accel A] [--machine M] [--cpu-model M] [--kernel K] "
@@ -37,7 +37,7 @@ static const struct cli_command commands[] = {
     {"vm", "migrate",
      "V --to H [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] "
      "[--channels N] "
-     "[--verify] [--dirty-source auto|async|sync]",
+     "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"pool", "ls", "", "resource pools: what they reserve, may use, use and have left", cmd_pool_ls},
     {"pool", "show", "P", "one resource pool", cmd_pool_show},

@@ -10,14 +10,31 @@
 #define DEFAULT_SOCKET "/run/godwit-manager/godwitd.sock"
 #define DEFAULT_PORT 8400
 #define HOST_CERTIFICATE_HOURS_MAX (397 * 24)
+#define DEADLINES "deadlines"
+#define DEADLINE_MAX_S 3600
 
 static const char *const known_keys[] = {
     "state", "listen", "port", "socket", "addresses", "host_certificate_hours", NULL};
 
+/* The phases that wait for a host. */
+static const char *const deadline_keys[MOVE_PHASES] = {
+    [PHASE_DESTINATION_CHECK] = "destination_check_s", [PHASE_SOURCE_CHECK] = "source_check_s",
+    [PHASE_DESTINATION_SHELL] = "destination_shell_s", [PHASE_COPY] = "copy_stalled_s",
+    [PHASE_SWITCH_OVER] = "switch_over_extra_s",       [PHASE_INVENTORY] = "inventory_s",
+};
+
+static int refuse_in(const char *path, const char *group, const char *key, const char *must, struct err *err)
+{
+    err_set(err, ERR_BAD_REQUEST, "bad-configuration", "%s: [%s] %s %s", path, group, key, must);
+    (void)err_arg(err, "file", "%s", path);
+    (void)err_arg(err, "group", "%s", group);
+    (void)err_arg(err, "key", "%s", key);
+    return err_fix(err, "correct the file and start the manager again");
+}
+
 static int refuse(const char *path, const char *key, const char *must, struct err *err)
 {
-    err_set(err, ERR_BAD_REQUEST, "bad-configuration", "%s: [" GROUP "] %s %s", path, key, must);
-    return err_fix(err, "correct the file and start the manager again");
+    return refuse_in(path, GROUP, key, must, err);
 }
 
 static int read_path(GKeyFile *file, const char *path, const char *key, const char *fallback,
@@ -82,15 +99,50 @@ static int read_listen(GKeyFile *file, const char *path, struct manager_config *
     return 0;
 }
 
+static int read_deadlines(GKeyFile *file, const char *path, struct manager_config *config, struct err *err)
+{
+    for (unsigned phase = 0; phase < MOVE_PHASES; phase++) {
+        const char *key = deadline_keys[phase];
+        g_autoptr(GError) error = NULL;
+        if (!key || !g_key_file_has_key(file, DEADLINES, key, NULL))
+            continue;
+        int seconds = g_key_file_get_integer(file, DEADLINES, key, &error);
+        if (error || seconds < 1 || seconds > DEADLINE_MAX_S)
+            return refuse_in(path, DEADLINES, key, "must be a number of seconds from 1 to 3600", err);
+        config->deadline_s[phase] = (unsigned)seconds;
+    }
+    return 0;
+}
+
+static bool is_deadline_key(const char *key)
+{
+    for (unsigned phase = 0; phase < MOVE_PHASES; phase++)
+        if (deadline_keys[phase] && !strcmp(deadline_keys[phase], key))
+            return true;
+    return false;
+}
+
+static int check_deadline_keys(GKeyFile *file, const char *path, struct err *err)
+{
+    g_auto(GStrv) keys = g_key_file_get_keys(file, DEADLINES, NULL, NULL);
+    for (char **key = keys; key && *key; key++)
+        if (!is_deadline_key(*key))
+            return refuse_in(path, DEADLINES, *key,
+                             "is not a key of this file: destination_check_s, source_check_s, "
+                             "destination_shell_s, copy_stalled_s, switch_over_extra_s, inventory_s are",
+                             err);
+    return 0;
+}
+
 static int check_keys(GKeyFile *file, const char *path, struct err *err)
 {
     g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
     for (char **group = groups; *group; group++) {
-        if (!strcmp(*group, GROUP))
+        if (!strcmp(*group, GROUP) || !strcmp(*group, DEADLINES))
             continue;
         g_auto(GStrv) stray = g_key_file_get_keys(file, *group, NULL, NULL);
         err_set(err, ERR_BAD_REQUEST, "bad-configuration",
-                "%s: [%s]%s%s: unknown group, only [" GROUP "] is known", path, *group,
+                "%s: [%s]%s%s: unknown group, only [" GROUP "] and [" DEADLINES "] are known", path, *group,
                 stray && *stray ? " " : "", stray && *stray ? *stray : "");
         return err_fix(err, "correct the file and start the manager again");
     }
@@ -101,7 +153,7 @@ static int check_keys(GKeyFile *file, const char *path, struct err *err)
                           "is not a key of this file: state, listen, port, socket, addresses, "
                           "host_certificate_hours are",
                           err);
-    return 0;
+    return check_deadline_keys(file, path, err);
 }
 
 int config_read(const char *path, struct manager_config *ret_config, struct err *err)
@@ -117,7 +169,7 @@ int config_read(const char *path, struct manager_config *ret_config, struct err 
     if (check_keys(file, path, err) ||
         read_path(file, path, "state", DEFAULT_STATE, ret_config->state_dir, err) ||
         read_path(file, path, "socket", DEFAULT_SOCKET, ret_config->socket_path, err) ||
-        read_numbers(file, path, ret_config, err))
+        read_numbers(file, path, ret_config, err) || read_deadlines(file, path, ret_config, err))
         return -1;
     return read_listen(file, path, ret_config, err);
 }

@@ -259,6 +259,10 @@ JsonObject *inventory_host_json(const struct host *host)
         json_object_set_object_member(object, "facts", host_facts_to_json(&host->facts));
     else
         json_object_set_null_member(object, "facts");
+    if (host->clock.is_known)
+        json_object_set_int_member(object, "clock_offset_ms", clock_offset_ms(&host->clock));
+    else
+        json_object_set_null_member(object, "clock_offset_ms");
     char time_text[CLOCK_TEXT_SIZE];
     if (host->last_seen_ms)
         json_object_set_string_member(object, "last_seen", clock_format(host->last_seen_ms, time_text));

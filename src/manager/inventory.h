@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "http/http.h"
+#include "manager/clock_offset.h"
 #include "manager/manager.h"
 #include "model/host.h"
 
@@ -26,7 +27,8 @@ struct host {
     int64_t saved_ms; /* when facts were last stored */
     unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
-    GHashTable *vms; /* uuid -> struct vm_status, owned: what this host said last */
+    struct clock_offset clock; /* measured with each answer */
+    GHashTable *vms;           /* uuid -> struct vm_status, owned: what this host said last */
     struct http_client *client;
     char certificate[65];          /* hex SHA-256 of what it may show; "": whatever the CA signed */
     char previous_certificate[65]; /* may be shown too; "": none */

@@ -5,7 +5,7 @@
 
 #include <glib.h>
 
-#include "model/vm.h"
+#include "model/move.h"
 #include "store/db.h"
 
 struct authority;
@@ -28,6 +28,7 @@ struct manager_config {
     uint16_t port;                    /* 0 = any free one; see the log */
     char **listen;                    /* numeric addresses, NULL-terminated */
     char **addresses;                 /* names and addresses in the certificate, NULL-terminated */
+    unsigned deadline_s[MOVE_PHASES]; /* group [deadlines]; 0 = as in task.c's table */
 };
 
 struct manager {

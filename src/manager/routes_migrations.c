@@ -64,12 +64,8 @@ static int create(struct manager *manager, struct http_request *request, char re
     static const char *const members[] = {"vm", "destination", "options", "client_key", NULL};
     JsonObject *body;
     struct wish wish;
-    if (routes_body(request, members, &body, err) ||
-        routes_text(body, "client_key", "", &wish.client_key, err))
+    if (routes_body(request, members, &body, err) || routes_client_key(body, &wish.client_key, err))
         return -1;
-    if (strlen(wish.client_key) >= TASK_CLIENT_KEY_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "client-key", "client_key must be shorter than %d bytes",
-                       TASK_CLIENT_KEY_MAX);
     if (wish.client_key[0]) {
         int found = db_task_get_by_key(manager->db, wish.client_key, take_id, ret_id, err);
         if (found)

@@ -3,11 +3,16 @@
 # All programs are replaced while VMs run, as a package does it (by rename), then the manager and one agent after the other is restarted: no guest stops, no VM,
 # task or connection is lost, VMs that an old agent started move and stop under the new one. Between two restarts, a move between a new and an old agent works or
 # is refused because of the protocol, and the VM stays.
-# The programs before are those of `make upgrade` (BUILD/old, the commit in tests/upgrade-from), or without them the same ones in other files.
+# The programs before are those that `make upgrade` builds (BUILD/old, the commit in tests/upgrade-from), or without them the same ones in other files.
 . "$(dirname "$0")/../functions.sh" "$1"
 before=$build/stage after=$build/stage
-[ -f "$build/old/stamp" ] && before=$build/old/stage
-say "upgrading from $before$([ -f "$build/old/stamp" ] && echo " ($(cat "$build/old/stamp"))")"
+version=$(sed '/^#/d' "$tests/upgrade-from")
+if [ "$(cat "$build/old/stamp" 2>/dev/null)" = "$version" ]; then
+    before=$build/old/stage
+    say "upgrading from $version"
+else
+    say "upgrading to the same programs; make upgrade does it from $version"
+fi
 tree=/run/gwt-$$-programs
 on_exit "rm -rf $tree"
 mkdir -p "$tree"
@@ -60,6 +65,9 @@ tasks=$(godwit task ls --json | jq -c '[.tasks[] | [.task, .state, .downtime_ms]
 known=$(running_vms)
 
 upgrade_files
+if is_new mgr godwitd || is_new h1 godwit-agent || is_new h2 godwit-agent; then
+    fail "a new program runs already"
+fi
 check_same "the files' replacement"
 restart manager mgr godwitd
 check_same "the manager's restart"
