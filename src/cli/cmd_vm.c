@@ -12,15 +12,15 @@ static void add_vm_row(struct table *table, JsonObject *vm)
     g_autofree char *memory = g_strdup_printf("%d", (int)cli_number(spec, "memory_mib"));
     g_autofree char *cpus = g_strdup_printf("%d", (int)cli_number(spec, "cpus"));
     table_row(table, cli_string(spec, "name"), cli_string(vm, "state"), cli_string(vm, "host"), memory, cpus,
-              cli_string(vm, "accel"), cli_string(vm, "move"), NULL);
+              cli_string(vm, "accel"), cli_string(spec, "pool"), cli_string(vm, "move"), NULL);
 }
 
 int cmd_vm_ls(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
         return CLI_USAGE;
-    static const char *const headings[] = {"NAME", "STATE", "HOST", "MEMORY MIB",
-                                           "CPUS", "ACCEL", "TASK", NULL};
+    static const char *const headings[] = {"NAME",  "STATE", "HOST", "MEMORY MIB", "CPUS",
+                                           "ACCEL", "POOL",  "TASK", NULL};
     const struct cli_listing listing = {"/v1/vms", "vms", headings, add_vm_row};
     return cli_list(cli, &listing);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/cgroup.h"
@@ -35,8 +36,12 @@ int hosts_sweep(void **state)
         gpointer value;
         g_hash_table_iter_init(&iter, host->agent.vms);
         while (g_hash_table_iter_next(&iter, NULL, &value))
-            if (((struct vm *)value)->status.pid)
+            if (((struct vm *)value)->status.pid) {
                 (void)kill(((struct vm *)value)->status.pid, SIGKILL);
+                /* Its control group goes only after it; one that was adopted is not our child. */
+                (void)waitpid(((struct vm *)value)->status.pid, NULL, 0);
+            }
+        cgroup_close(&host->agent);
         remove_folder(host->folder);
     }
     return 0;
