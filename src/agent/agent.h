@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/task_log.h"
 #include "model/host.h"
 
 struct door;
@@ -33,6 +34,7 @@ struct agent_config {
     struct agent_user qemu_user;
     struct agent_user job_user;
     struct agent_user door_user;
+    struct task_log_config log;
     enum vm_accel accel;         /* host default for VMs with "auto" */
     uint64_t memory_reserve_mib; /* kept for the host */
     char cgroup[MODEL_PATH_MAX]; /* control group of the VMs, below the hierarchy; "": none */

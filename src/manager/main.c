@@ -12,8 +12,10 @@
 #include "manager/ca.h"
 #include "manager/events.h"
 #include "manager/inventory.h"
+#include "manager/orphans.h"
 #include "manager/pools.h"
 #include "manager/routes.h"
+#include "manager/settlements.h"
 #include "manager/task.h"
 
 #define DEFAULT_CONFIG "/etc/godwit/manager.conf"
@@ -81,10 +83,13 @@ static int listen_all(struct manager *manager, struct err *err)
 
 static int open_all(struct manager *manager, struct err *err)
 {
+    task_logs_init(&manager->config.log);
     if (open_store(manager, err) || authority_open(&manager->config, &manager->authority, err))
         return -1;
     manager->events = events_new(manager->db);
-    if (tasks_open(manager, err) || pools_open(manager, err) || inventory_open(manager, err))
+    manager->orphans = orphans_new(manager);
+    if (settlements_open(manager, err) || tasks_open(manager, err) || pools_open(manager, err) ||
+        inventory_open(manager, err))
         return -1;
     struct http_server_config server = {
         .routes = routes_table,
@@ -107,6 +112,8 @@ static void close_all(struct manager *manager)
     struct pools *pools = g_steal_pointer(&manager->pools);
     pools_free(pools);
     inventory_free(manager->inventory);
+    orphans_free(manager->orphans);
+    settlements_free(manager->settlements);
     events_free(manager->events);
     http_server_free(manager->server);
     authority_free(manager->authority);

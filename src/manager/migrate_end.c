@@ -3,7 +3,7 @@
  * The ending of a task that failed or is cancelled. Each side goes through its steps by itself: look, cancel,
  * wait, forget, clear. The source decides: the task is final only when it has the VM again, and a source that
  * has given the VM away turns the ending into a success. A destination without COMMIT never runs, so one that
- * is silent does not hold the task up; it is told later (tasks_reap).
+ * is silent does not hold the task up; it is told later (orphans.c).
  */
 #include <string.h>
 
@@ -211,9 +211,34 @@ static bool destination_is_done(const struct task *task)
     return waited_ns > (destination->has_answered ? patience_ns : SILENCE_NS);
 }
 
+/*
+ * The source is silent, and yet it is certain who has the VM: the destination runs it; or the destination has
+ * journaled that it never will; or no start has ever been asked for (a database may be old and not know of
+ * it), and a source that was not started never gives its VM away. The source comes to its end by itself, and
+ * is told when it is back (orphans.c).
+ */
+static void settle_without_source(struct task *task)
+{
+    const struct task_side *destination = &task->destination;
+    bool is_silent =
+        task->source.silent_since_ns && clock_now_ns() - task->source.silent_since_ns > PATIENCE_NS;
+    bool is_known = destination->is_known && !destination->is_preparing;
+    if (!is_silent || task->source.is_preparing)
+        return;
+    if (is_known && destination->status.state == MOVE_DONE)
+        task_rescue(task);
+    else if ((is_known && destination->status.state == MOVE_FAILED) ||
+             (task->phase < PHASE_COPY && !task->is_loaded))
+        task_finish_failed(task);
+}
+
 static void settle(struct task *task)
 {
     const struct task_side *source = &task->source;
+    if (source->end != END_CLEAR && !source->is_preparing) {
+        settle_without_source(task);
+        return;
+    }
     if (source->end != END_CLEAR || source->is_preparing || !destination_is_done(task))
         return;
     if (source->is_missing && task->phase >= PHASE_COPY)

@@ -47,7 +47,7 @@ int pools_open(struct manager *manager, struct err *err)
     struct loading loading = {.pools = pools};
     manager->pools = pools;
     pools->manager = manager;
-    pools->claims = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    pools->promises = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (db_pool_list(manager->db, load, &loading, err))
         return -1;
     if (err_is_set(&loading.err)) {
@@ -63,7 +63,7 @@ void pools_free(struct pools *pools)
     if (!pools)
         return;
     pools_tell_stop(pools);
-    g_hash_table_unref(pools->claims);
+    g_hash_table_unref(pools->promises);
     g_free(pools->tree.pools);
     g_free(pools);
 }
@@ -200,10 +200,10 @@ int pools_remove(struct manager *manager, const char *path, struct err *err)
         return in_use(path, "the place of migration", usage.by, err);
     GHashTableIter iter;
     void *value;
-    g_hash_table_iter_init(&iter, manager->pools->claims);
+    g_hash_table_iter_init(&iter, manager->pools->promises);
     while (g_hash_table_iter_next(&iter, NULL, &value))
-        if (!strcmp(((struct pool_claim *)value)->pool, path))
-            return in_use(path, "the place of VM", ((struct pool_claim *)value)->uuid, err);
+        if (!strcmp(((struct pool_promise *)value)->pool, path))
+            return in_use(path, "the place of VM", ((struct pool_promise *)value)->uuid, err);
     if (db_pool_remove(manager->db, path, err))
         return -1;
     g_autoptr(JsonObject) document = json_object_new();

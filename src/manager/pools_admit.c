@@ -73,33 +73,33 @@ static int check_room(struct manager *manager, const struct vm_spec *vm, const c
     return result;
 }
 
-/* The claim of the VM in that pool, with one more call. */
-static int claim(struct manager *manager, const struct vm_spec *vm, const char *pool, bool is_change,
-                 struct pool_claim **ret_claim, struct err *err)
+/* The promise to the VM in that pool, with one more call. */
+static int take_promise(struct manager *manager, const struct vm_spec *vm, const char *pool, bool is_change,
+                        struct pool_promise **ret_promise, struct err *err)
 {
-    struct pool_claim *claim = g_hash_table_lookup(manager->pools->claims, vm->uuid);
-    if (claim && (claim->is_change != is_change || strcmp(claim->pool, pool) != 0)) {
+    struct pool_promise *promise = g_hash_table_lookup(manager->pools->promises, vm->uuid);
+    if (promise && (promise->is_change != is_change || strcmp(promise->pool, pool) != 0)) {
         err_set(err, ERR_RETRY, "vm-busy", "VM '%s' is being %s", vm->name,
-                claim->is_change ? "changed" : "started, or put into another pool");
+                promise->is_change ? "changed" : "started, or put into another pool");
         err_arg(err, "vm", "%s", vm->name);
         return err_fix(err, "try again when that is done");
     }
-    if (!claim) {
-        claim = g_new0(struct pool_claim, 1);
-        (void)g_strlcpy(claim->uuid, vm->uuid, sizeof claim->uuid);
-        (void)g_strlcpy(claim->pool, pool, sizeof claim->pool);
-        claim->is_change = is_change;
-        g_hash_table_insert(manager->pools->claims, g_strdup(vm->uuid), claim);
+    if (!promise) {
+        promise = g_new0(struct pool_promise, 1);
+        (void)g_strlcpy(promise->uuid, vm->uuid, sizeof promise->uuid);
+        (void)g_strlcpy(promise->pool, pool, sizeof promise->pool);
+        promise->is_change = is_change;
+        g_hash_table_insert(manager->pools->promises, g_strdup(vm->uuid), promise);
     }
-    claim->n_calls++;
-    *ret_claim = claim;
+    promise->n_calls++;
+    *ret_promise = promise;
     return 0;
 }
 
 int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
 {
-    struct pool_claim *promise;
-    if (check_room(manager, vm, pool, err) || claim(manager, vm, pool, false, &promise, err))
+    struct pool_promise *promise;
+    if (check_room(manager, vm, pool, err) || take_promise(manager, vm, pool, false, &promise, err))
         return -1;
     pools_amounts(vm, promise->amounts);
     return 0;
@@ -107,16 +107,17 @@ int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char 
 
 int pools_hold(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
 {
-    struct pool_claim *promise;
-    return claim(manager, vm, pool, true, &promise, err);
+    struct pool_promise *promise;
+    return take_promise(manager, vm, pool, true, &promise, err);
 }
 
 void pools_release(struct manager *manager, const char *uuid)
 {
     /* None: the manager ends, and with it its calls. */
-    struct pool_claim *claim = manager->pools ? g_hash_table_lookup(manager->pools->claims, uuid) : NULL;
-    if (claim && !--claim->n_calls)
-        (void)g_hash_table_remove(manager->pools->claims, uuid);
+    struct pool_promise *promise =
+        manager->pools ? g_hash_table_lookup(manager->pools->promises, uuid) : NULL;
+    if (promise && !--promise->n_calls)
+        (void)g_hash_table_remove(manager->pools->promises, uuid);
 }
 
 int pools_admit(struct task *task, const struct vm_spec *vm, struct err *err)

@@ -6,7 +6,7 @@
 #include "manager/pools.h"
 
 /* A promise to a call that is under way. */
-struct pool_claim {
+struct pool_promise {
     char uuid[MODEL_UUID_SIZE];
     char pool[POOL_PATH_MAX];
     bool is_change; /* takes nothing: `amounts` are 0 */
@@ -17,7 +17,7 @@ struct pool_claim {
 struct pools {
     struct manager *manager;
     struct pool_tree tree; /* only the specs count here */
-    GHashTable *claims;    /* uuid -> struct pool_claim, owned */
+    GHashTable *promises;  /* uuid -> struct pool_promise, owned */
     GHashTable *told;      /* host -> struct telling (pools_tell.c), owned */
     guint timer;
 };

@@ -114,10 +114,10 @@ struct pool_tree *pools_tree(struct manager *manager)
     walk_all(manager, add_vm, &summing);
     GHashTableIter iter;
     void *value;
-    g_hash_table_iter_init(&iter, pools->claims);
+    g_hash_table_iter_init(&iter, pools->promises);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct pool_claim *claim = value;
-        add(&summing, claim->uuid, claim->pool, claim->amounts);
+        const struct pool_promise *promise = value;
+        add(&summing, promise->uuid, promise->pool, promise->amounts);
     }
     pools_capacity(manager, capacity);
     pool_tree_sum(tree, capacity);
@@ -144,8 +144,9 @@ static void look(const struct vm_spec *vm, const char *pool, void *user)
 
 bool pools_counts(struct manager *manager, const char *uuid, const char *pool)
 {
-    const struct pool_claim *claim = g_hash_table_lookup(manager->pools->claims, uuid);
-    struct search search = {uuid, pool, claim && claim->amounts[POOL_MEMORY] && !strcmp(claim->pool, pool)};
+    const struct pool_promise *promise = g_hash_table_lookup(manager->pools->promises, uuid);
+    struct search search = {uuid, pool,
+                            promise && promise->amounts[POOL_MEMORY] && !strcmp(promise->pool, pool)};
     walk_all(manager, look, &search);
     return search.is_found;
 }

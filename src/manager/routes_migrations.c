@@ -6,7 +6,9 @@
 #include "manager/inventory.h"
 #include "manager/pools.h"
 #include "manager/routes.h"
+#include "manager/settlements.h"
 #include "manager/task.h"
+#include "model/protocol.h"
 
 #define TASKS_LIMIT_DEFAULT 100
 #define TASKS_LIMIT_MAX 1000
@@ -46,14 +48,15 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
         read_options(body, &ret_wish->options, err) ||
         pools_check_exists(manager, pool_path_or_root(ret_wish->options.pool), err) ||
         inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
-        inventory_get_host(manager->inventory, destination, &ret_wish->destination, err))
+        inventory_get_host(manager->inventory, destination, &ret_wish->destination, err) ||
+        settlements_check(manager, &ret_wish->vm.spec, err))
         return -1;
     struct check_input input = {
         .vm = &ret_wish->vm,
         .source.name = ret_wish->vm.host,
         .destination.name = ret_wish->destination->name,
         .options = &ret_wish->options,
-        .protocol = MANAGER_PROTOCOL,
+        .protocol = PROTOCOL,
     };
     return check_request(&input, err);
 }
