@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/cgroup.h"
 #include "agent/config.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
@@ -134,6 +135,7 @@ static void on_loaded(struct agent *agent)
 
 static void on_probed(struct agent *agent)
 {
+    cgroup_open(agent);
     vms_load(agent, on_loaded);
 }
 
@@ -203,6 +205,7 @@ static int run(const struct agent_config *config, const struct arguments *argume
     renewal_free(program.renewal);
     identity_clear(&program.identity);
     door_free(program.agent.door);
+    cgroup_close(&program.agent);
     g_main_loop_unref(program.loop);
     if (!err_is_set(&program.err))
         return 0;

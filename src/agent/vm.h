@@ -56,6 +56,11 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err);
 int vm_remove(struct vm *vm, struct err *err);
 /* Memory promised to running VMs and shells, MiB. */
 uint64_t vms_memory_mib(struct agent *agent);
+/* CPU promised to the same, percent of one core. */
+uint64_t vms_cpu_percent(struct agent *agent);
+/* Puts the VM into another pool, which is durable when it returns 0; a running QEMU changes its control
+ * group. REFUSED while a move holds it. */
+int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 
 /* ---- life ---- */
 /* A VM that stands (its QEMU is there, paused) is continued. */
