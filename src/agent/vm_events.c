@@ -78,7 +78,9 @@ static void on_event(const char *name, JsonObject *data, void *user)
 
 static void reconnected(struct vm *vm, const struct err *err)
 {
-    if (!err_is_set(err))
+    /* On a slow host QEMU's process may outlive its control connection for so long that this was tried: its
+     * end is reported by vm_exited. */
+    if (!err_is_set(err) || vm->process->dead)
         return;
     log_error(err, "VM %s: QEMU %d runs and does not answer", vm->status.spec.name, vm->status.pid);
     vm_set_state(vm, VM_UNKNOWN);
