@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/task_log.h"
 #include "model/host.h"
 
 struct door;
@@ -26,12 +27,13 @@ struct agent_config {
     uint16_t port;
     char state_dir[MODEL_PATH_MAX];   /* vms/UUID.{json,lease,journal}, tls/ */
     char run_dir[MODEL_PATH_MAX];     /* vms/UUID/{qmp,trace}.sock, console.log, process.json */
-    char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, godwit-door, godwit-launch, godwit-trace.so */
+    char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, -guard, -door, -launch, -trace.so */
     char qemu_path[MODEL_PATH_MAX];
     char qemu_data_dir[MODEL_PATH_MAX]; /* -L, or "" */
     struct agent_user qemu_user;
     struct agent_user job_user;
     struct agent_user door_user;
+    struct task_log_config log;
     enum vm_accel accel;         /* host default for VMs with "auto" */
     uint64_t memory_reserve_mib; /* kept for the host */
     bool migration_enabled;

@@ -19,9 +19,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/protocol.h"
 #include "qemu/caps.h"
 
-#define PROTOCOL_VERSION 1
 #define CPUINFO_LINE_MAX 8192
 
 static bool cpu_has_virtualization(void)
@@ -86,7 +86,7 @@ static void probe_host(struct agent *agent)
     struct utsname kernel;
     g_strlcpy(facts->name, config->name, sizeof facts->name);
     g_strlcpy(facts->agent_version, AGENT_VERSION, sizeof facts->agent_version);
-    facts->protocol = PROTOCOL_VERSION;
+    facts->protocol = PROTOCOL;
     if (uname(&kernel) == 0)
         g_strlcpy(facts->kernel, kernel.release, sizeof facts->kernel);
     g_strlcpy(facts->qemu_path, config->qemu_path, sizeof facts->qemu_path);

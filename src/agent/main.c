@@ -177,6 +177,7 @@ static int prepare(struct program *program, int *ret_lock, struct err *err)
         return -1;
     (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN);
+    task_logs_init(&agent->config.log);
     spawn_init(agent->config.libexec_dir);
     agent->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     agent->moves = g_hash_table_new(g_str_hash, g_str_equal);

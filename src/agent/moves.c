@@ -11,6 +11,7 @@
 #include "agent/move.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/task_log.h"
 
 #define LAST_WORDS_MS 3000u
 #define DEFAULT_CHANNELS 2u
@@ -40,6 +41,7 @@ void move_unref(struct move *move)
 {
     if (--move->n_refs)
         return;
+    task_log_close(move->status.id);
     journal_close(move->journal);
     explicit_bzero(&move->entry, sizeof move->entry);
     explicit_bzero(&move->spec, sizeof move->spec);
@@ -68,6 +70,7 @@ struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is
     g_strlcpy(move->status.encryption, "none", sizeof move->status.encryption);
     g_queue_init(&move->events);
     (void)g_hash_table_insert(table(agent), move->status.id, move);
+    task_log_open(move->status.id, spec->vm.uuid, move_side(move));
     return move;
 }
 

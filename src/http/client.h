@@ -21,6 +21,7 @@ struct http_client {
     char *ca_fingerprint;
     GTlsCertificate *certificate;
     char *expected_name;
+    uint32_t protocol;
     bool (*accepts)(const char *fingerprint, void *user);
     void *accepts_user;
     SoupSession *session; /* of the main loop */

@@ -72,6 +72,8 @@ const char *http_query(struct http_request *request, const char *name);  /* NULL
 const char *http_header(struct http_request *request, const char *name); /* NULL if absent */
 const char *
 http_user(struct http_request *request); /* from authorize, or the certificate's common name; NULL if open */
+/* The `user` of the server; not after http_server_free. */
+void *http_server_user(const struct http_request *request);
 /* Hex SHA-256 of the client's certificate; false if it showed none. */
 bool http_client_fingerprint(struct http_request *request, char ret_hex[65]);
 /* The JSON object in the body (owned by the request); ERR_BAD_REQUEST if it is none. An empty body gives an
@@ -109,6 +111,7 @@ struct http_client_config {
     GTlsCertificate *certificate; /* client certificate with key, or NULL */
     const char *expected_name;    /* the server's certificate must carry this as common name; NULL: any name
                                      below the CA */
+    uint32_t protocol;            /* of the caller, sent in PROTOCOL_HEADER (model/protocol.h); 0: not sent */
     /* Asked about a server that is trusted otherwise, with the hex SHA-256 of its certificate; NULL: any.
      * Called on the thread that calls. */
     bool (*accepts)(const char *fingerprint, void *user);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "manager/ca.h"
+#include "model/protocol.h"
 
 static bool accepts(const char *fingerprint, void *user)
 {
@@ -23,12 +24,19 @@ int agent_client_new(struct host *host, struct http_client **ret_client, struct 
         .expected_name = host->name,
         .accepts = accepts,
         .accepts_user = host,
+        .protocol = PROTOCOL,
     };
     return http_client_new(&config, ret_client, err);
 }
 
+bool agent_call_may_repeat(const struct err *err)
+{
+    bool is_lost = err->code == ERR_PEER_LOST || err->code == ERR_TIMEOUT;
+    return err->code == ERR_RETRY || (is_lost && !err->side[0]);
+}
+
 struct refusal {
-    char host[MODEL_NAME_MAX];
+    struct err err;
     http_done done;
     void *user;
 };
@@ -36,24 +44,34 @@ struct refusal {
 static gboolean refuse(void *data)
 {
     struct refusal *refusal = data;
-    struct err err = {0};
-    err_set(&err, ERR_PEER_LOST, "host-not-enrolled", "host '%s' has not enrolled yet", refusal->host);
-    err_fix(&err, "run 'godwit-agent enroll' on it with the token that 'godwit host add' printed");
-    refusal->done(NULL, &err, refusal->user);
+    refusal->done(NULL, &refusal->err, refusal->user);
     g_free(refusal);
     return G_SOURCE_REMOVE;
 }
 
+static int check_call(const struct host *host, const struct http_call *call, struct err *err)
+{
+    if (!host->client) {
+        (void)err_set(err, ERR_PEER_LOST, "host-not-enrolled", "host '%s' has not enrolled yet", host->name);
+        return err_fix(err, "run 'godwit-agent enroll' on it with the token that 'godwit host add' printed");
+    }
+    /* Asking for the facts is how an upgrade is noticed. */
+    if (!host->has_facts || !strcmp(call->path, AGENT_FACTS_PATH))
+        return 0;
+    return protocol_check(PROTOCOL, host->facts.protocol, host->name, err);
+}
+
 void agent_call(struct host *host, const struct http_call *call, http_done done, void *user)
 {
-    if (host->client) {
+    struct err err = {0};
+    if (!check_call(host, call, &err)) {
         http_client_call(host->client, call, done, user);
         return;
     }
     if (call->body)
         json_object_unref(call->body);
     struct refusal *refusal = g_new0(struct refusal, 1);
-    (void)g_strlcpy(refusal->host, host->name, sizeof refusal->host);
+    refusal->err = err;
     refusal->done = done;
     refusal->user = user;
     (void)g_idle_add(refuse, refusal);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/protocol.h"
+
 static void name_vm(struct err *err, const char *vm, const char *host)
 {
     (void)err_arg(err, "vm", "%s", vm);
@@ -72,20 +74,19 @@ static void one_side(const struct check_input *input, const struct check_host *h
 {
     const struct host_facts *facts = host->facts;
     unsigned before = findings->n;
+    struct err mismatch = {0};
+    /* Such a host counts as disconnected; this is why. */
+    if (facts && protocol_check(input->protocol, facts->protocol, host->name, &mismatch)) {
+        (void)err_arg(&mismatch, "agent_version", "%s", facts->agent_version);
+        err_place(&mismatch, "", side);
+        struct err *err = next(findings);
+        if (err)
+            *err = mismatch;
+        return;
+    }
     connected(host, side, findings);
     if (findings->n > before)
         return;
-    if (facts->protocol != input->protocol) {
-        struct err *err = next(findings);
-        err_set(err, ERR_REFUSED, "protocol-mismatch",
-                "the agent on host '%s' speaks version %u of the protocol, this manager version %u",
-                host->name, facts->protocol, input->protocol);
-        err_cause(err, "agent version %s", facts->agent_version);
-        (void)err_arg(err, "agent_protocol", "%u", facts->protocol);
-        (void)err_arg(err, "manager_protocol", "%u", input->protocol);
-        (void)err_arg(err, "agent_version", "%s", facts->agent_version);
-        err_fix(err, "install the same version of the product on the manager and on '%s'", host->name);
-    }
     if (!facts->migration_enabled) {
         struct err *err = next(findings);
         err_set(err, ERR_REFUSED, "migration-disabled", "migration is disabled on host '%s'", host->name);

@@ -9,12 +9,14 @@
 #define DEFAULT_STATE "/var/lib/godwit-manager"
 #define DEFAULT_SOCKET "/run/godwit-manager/godwitd.sock"
 #define DEFAULT_PORT 8400
+#define LOG_KEEP_MAX 100000
 #define HOST_CERTIFICATE_HOURS_MAX (397 * 24)
 #define DEADLINES "deadlines"
 #define DEADLINE_MAX_S 3600
 
 static const char *const known_keys[] = {
-    "state", "listen", "port", "socket", "addresses", "host_certificate_hours", NULL};
+    "state",      "listen",         "port",          "socket", "addresses", "host_certificate_hours",
+    "log_folder", "log_keep_files", "log_keep_days", NULL};
 
 /* The phases that wait for a host. */
 static const char *const deadline_keys[MOVE_PHASES] = {
@@ -77,9 +79,23 @@ static int read_numbers(GKeyFile *file, const char *path, struct manager_config 
     config->host_certificate_hours = HOST_CERTIFICATE_HOURS_MAX;
     if (read_number(file, path, &(struct number_key){"port", 0, 65535}, &port, err) ||
         read_number(file, path, &(struct number_key){"host_certificate_hours", 1, HOST_CERTIFICATE_HOURS_MAX},
-                    &config->host_certificate_hours, err))
+                    &config->host_certificate_hours, err) ||
+        read_number(file, path, &(struct number_key){"log_keep_files", 0, LOG_KEEP_MAX},
+                    &config->log.keep_files, err) ||
+        read_number(file, path, &(struct number_key){"log_keep_days", 0, LOG_KEEP_MAX},
+                    &config->log.keep_days, err))
         return -1;
     config->port = (uint16_t)port;
+    return 0;
+}
+
+static int read_log_folder(GKeyFile *file, const char *path, struct task_log_config *log, struct err *err)
+{
+    char folder[MODEL_PATH_MAX];
+    if (read_path(file, path, "log_folder", log->folder, folder, err))
+        return -1;
+    if (g_strlcpy(log->folder, folder, sizeof log->folder) >= sizeof log->folder)
+        return refuse(path, "log_folder", "is too long", err);
     return 0;
 }
 
@@ -147,12 +163,13 @@ static int check_keys(GKeyFile *file, const char *path, struct err *err)
         return err_fix(err, "correct the file and start the manager again");
     }
     g_auto(GStrv) keys = g_key_file_get_keys(file, GROUP, NULL, NULL);
-    for (char **key = keys; key && *key; key++)
-        if (!g_strv_contains(known_keys, *key))
-            return refuse(path, *key,
-                          "is not a key of this file: state, listen, port, socket, addresses, "
-                          "host_certificate_hours are",
-                          err);
+    for (char **key = keys; key && *key; key++) {
+        if (g_strv_contains(known_keys, *key))
+            continue;
+        g_autofree char *names = g_strjoinv(", ", (char **)known_keys);
+        g_autofree char *must = g_strdup_printf("is not a key of this file: %s are", names);
+        return refuse(path, *key, must, err);
+    }
     return check_deadline_keys(file, path, err);
 }
 
@@ -166,7 +183,8 @@ int config_read(const char *path, struct manager_config *ret_config, struct err 
         err_cause(err, "%s", error->message);
         return err_fix(err, "name the file with --config FILE");
     }
-    if (check_keys(file, path, err) ||
+    task_log_config_init(&ret_config->log);
+    if (check_keys(file, path, err) || read_log_folder(file, path, &ret_config->log, err) ||
         read_path(file, path, "state", DEFAULT_STATE, ret_config->state_dir, err) ||
         read_path(file, path, "socket", DEFAULT_SOCKET, ret_config->socket_path, err) ||
         read_numbers(file, path, ret_config, err) || read_deadlines(file, path, ret_config, err))

@@ -190,7 +190,6 @@ int inventory_adopt_host(struct manager *manager, const char *name, const char *
 {
     if (db_host_adopt(manager->db, name, address, port, err))
         return -1;
-    /* Whatever the CA signed for that name: what it had before is not known. */
     inventory_host_enrolled(host_new(manager, name, address, port), "");
     return 0;
 }

@@ -48,7 +48,8 @@ int inventory_add_host(struct manager *manager, const char *name, const char *ad
 /* As inventory_add_host, for a host that holds a certificate of ours already; it is asked at once. */
 int inventory_adopt_host(struct manager *manager, const char *name, const char *address, uint16_t port,
                          struct err *err);
-/* After the enrolment was stored: only this certificate is accepted from now on. Starts to poll it. */
+/* After the enrolment was stored: only this certificate is accepted from now on, "" = whatever the CA signed
+ * for the host. Starts to poll it. */
 void inventory_host_enrolled(struct host *host, const char *certificate);
 /* True if the host may show the certificate with this fingerprint. Once it shows the newest, the one before
  * is refused. */

@@ -10,6 +10,7 @@
 #include "manager/orphans.h"
 #include "manager/settlements.h"
 #include "model/move.h"
+#include "model/protocol.h"
 
 #define ANSWER_TIMEOUT_S 3
 #define MISSES_UNTIL_DISCONNECTED 2
@@ -20,8 +21,8 @@ struct question {
     struct manager *manager;
     char host[MODEL_NAME_MAX];
     bool is_poll;
+    int64_t sent_ms;   /* the call for the facts */
     uint64_t asked_ns; /* when the VMs were asked for */
-    int64_t sent_ms;   /* the call under way */
     void (*done)(const struct err *err, void *user);
     void *user;
 };
@@ -153,6 +154,10 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
     clock_offset_take(&host->clock, question->sent_ms, host->last_seen_ms, facts.wall_ms);
     if (host->last_seen_ms - host->saved_ms > SAVE_INTERVAL_MS)
         save_facts(host);
+    if (protocol_check(PROTOCOL, facts.protocol, host->name, &err)) {
+        finish(question, host, &err);
+        return;
+    }
     question->asked_ns = clock_now_ns();
     agent_call(host, &(struct http_call){"GET", "/v1/vms", NULL, ANSWER_TIMEOUT_S}, got_vms, question);
 }
@@ -166,7 +171,8 @@ static void ask(struct host *host, bool is_poll, void (*done)(const struct err *
     question->done = done;
     question->user = user;
     question->sent_ms = clock_wall_ms();
-    agent_call(host, &(struct http_call){"GET", "/v1/host", NULL, ANSWER_TIMEOUT_S}, got_facts, question);
+    agent_call(host, &(struct http_call){"GET", AGENT_FACTS_PATH, NULL, ANSWER_TIMEOUT_S}, got_facts,
+               question);
 }
 
 void host_poll(struct host *host)

@@ -5,6 +5,7 @@
 
 #include <glib.h>
 
+#include "base/task_log.h"
 #include "model/move.h"
 #include "store/db.h"
 
@@ -16,8 +17,6 @@ struct orphans;
 struct settlements;
 struct tasks;
 
-/* The version of the agents' API that this manager speaks. */
-#define MANAGER_PROTOCOL 1
 /* The common name of the manager's certificate; agents accept no other caller. */
 #define MANAGER_NAME "godwitd"
 
@@ -25,6 +24,7 @@ struct tasks;
 struct manager_config {
     char state_dir[MODEL_PATH_MAX];   /* manager.db, ca.crt, ca.key, manager.crt, manager.key */
     char socket_path[MODEL_PATH_MAX]; /* "" = no unix socket */
+    struct task_log_config log;
     unsigned host_certificate_hours;  /* life of what hosts get */
     uint16_t port;                    /* 0 = any free one; see the log */
     char **listen;                    /* numeric addresses, NULL-terminated */

@@ -7,6 +7,7 @@
 #include "manager/admit.h"
 #include "manager/check.h"
 #include "manager/migrate.h"
+#include "model/protocol.h"
 
 #define CHECK_TIMEOUT_S 10
 #define RETRY_MS 500
@@ -48,7 +49,7 @@ static int check_epoch(const struct task *task, const struct vm_status *vm, stru
 static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
 {
     struct inventory *inventory = task->manager->inventory;
-    struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = MANAGER_PROTOCOL};
+    struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = PROTOCOL};
     if (inventory_get_vm(inventory, task->vm_uuid, ret_vm, err))
         return -1;
     if (strcmp(ret_vm->host, task->source_host) != 0) {

@@ -51,10 +51,10 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
 /* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err);
-/* The members `address` and `port` of a host; what is wrong is named. The address is borrowed. */
-int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_port, struct err *err);
 /* The member `client_key`, "" if there is none; BAD_REQUEST "client-key" if it is too long. Borrowed. */
 int routes_client_key(JsonObject *body, const char **ret_key, struct err *err);
+/* The members `address` and `port` of a host; what is wrong is named. The address is borrowed. */
+int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_port, struct err *err);
 /* A whole number in the query, `fallback` if absent. */
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err);

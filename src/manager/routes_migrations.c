@@ -7,6 +7,7 @@
 #include "manager/routes.h"
 #include "manager/settlements.h"
 #include "manager/task.h"
+#include "model/protocol.h"
 
 #define TASKS_LIMIT_DEFAULT 100
 #define TASKS_LIMIT_MAX 1000
@@ -53,7 +54,7 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
         .source.name = ret_wish->vm.host,
         .destination.name = ret_wish->destination->name,
         .options = &ret_wish->options,
-        .protocol = MANAGER_PROTOCOL,
+        .protocol = PROTOCOL,
     };
     return check_request(&input, err);
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/task_log.h"
 #include "manager/admit.h"
 #include "manager/agent_client.h"
 #include "manager/events.h"
@@ -124,6 +125,7 @@ static void enter(struct task *task)
 static void leave(struct task *task)
 {
     struct manager *manager = task->manager;
+    task_log_close(task->id);
     (void)g_hash_table_remove(manager->tasks->open, task->id);
     admit_run(manager);
 }

@@ -43,7 +43,8 @@ struct task_side {
     bool is_missing;   /* the agent said that it does not know the move */
     struct move_status status;
     struct move_timeline timeline;                              /* of all its reports; stored */
-    int64_t silent_since_ms;                                    /* wall clock; 0 = it answers */
+    int64_t silent_since_ms;                                    /* wall clock, to be shown; 0 = it answers */
+    uint64_t silent_since_ns;                                   /* the same, to be counted from */
     bool is_watched;                                            /* a long poll is under way */
     void (*changed)(struct task *task, struct task_side *side); /* of the watch */
     unsigned serial;   /* of the watch or the ending; calls of an earlier one are dropped */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/protocol.h"
 
 #define RAM_BYTES (64ull << 20)
 
@@ -53,6 +54,25 @@ void fake_agent_set(struct fake_agent *agent, enum move_state state)
     set_state(fake_agent_move(agent), state);
 }
 
+/* The VM that a destination lists while a move comes in. */
+static void add_shell(struct fake_agent *agent)
+{
+    g_assert(agent->n_vms < G_N_ELEMENTS(agent->vms));
+    struct vm_status *shell = &agent->vms[agent->n_vms++];
+    *shell = (struct vm_status){.state = VM_INCOMING, .spec = agent->spec.vm, .epoch = 1};
+    (void)g_strlcpy(shell->host, agent->name, sizeof shell->host);
+    (void)g_strlcpy(shell->move, agent->spec.id, sizeof shell->move);
+}
+
+static void remove_shell(struct fake_agent *agent, const char *move)
+{
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (agent->vms[i].state == VM_INCOMING && !strcmp(agent->vms[i].move, move)) {
+            agent->vms[i] = agent->vms[--agent->n_vms];
+            return;
+        }
+}
+
 void fake_agent_note(struct fake_agent *agent, const char *event)
 {
     move_timeline_add(&fake_agent_move(agent)->status.timeline, clock_wall_ms() + agent->clock_ahead_ms,
@@ -63,6 +83,7 @@ void fake_agent_finish_pair(struct fake_agent *source)
 {
     struct fake_agent *destination = source->peer;
     struct fake_move *move = fake_agent_move(source);
+    remove_shell(destination, move->status.id);
     struct vm_status *moved = &destination->vms[destination->n_vms++];
     *moved = source->vms[0];
     (void)g_strlcpy(moved->host, destination->name, sizeof moved->host);
@@ -142,7 +163,7 @@ static void get_host(struct http_request *request, void *user)
     if (freeze(user, request, get_host))
         return;
     struct fake_agent *agent = user;
-    struct host_facts facts = {.protocol = 1,
+    struct host_facts facts = {.protocol = agent->protocol ? agent->protocol : PROTOCOL,
                                .cpus = 2,
                                .memory_mib = 4096,
                                .memory_free_mib = 2048,
@@ -303,8 +324,27 @@ static void post_check(struct http_request *request, void *user)
 {
     if (freeze(user, request, post_check))
         return;
-    if (!intercept(user, request, "POST check"))
-        http_reply(request, 200, NULL);
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "POST check"))
+        return;
+    struct move_spec spec;
+    struct err err = {0};
+    JsonObject *body;
+    if (http_body(request, &body, &err) ||
+        move_spec_from_json(json_object_get_object_member(body, "spec"), &spec, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    for (unsigned i = 0; i < agent->n_vms; i++) {
+        const struct vm_status *vm = &agent->vms[i];
+        if (strcmp(vm->spec.uuid, spec.vm.uuid) != 0 || !vm->move[0] || !strcmp(vm->move, spec.id))
+            continue;
+        err_set(&err, ERR_REFUSED, "vm-is-moving", "the VM is held by task %s", vm->move);
+        (void)err_arg(&err, "task", "%s", vm->move);
+        http_fail(request, &err);
+        return;
+    }
+    http_reply(request, 200, NULL);
 }
 
 static void hold_vm(struct fake_agent *agent, const char *uuid, const char *move)
@@ -337,6 +377,7 @@ static void prepare(struct fake_agent *agent, struct http_request *request, bool
         return;
     }
     struct fake_move *move = find_move(agent, agent->spec.id);
+    remove_shell(agent, agent->spec.id);
     for (unsigned i = 0; !move && i < FAKE_MOVES_MAX; i++)
         if (!agent->moves[i].exists)
             move = &agent->moves[i];
@@ -348,6 +389,8 @@ static void prepare(struct fake_agent *agent, struct http_request *request, bool
     answer.epoch = 1;
     if (is_source)
         hold_vm(agent, agent->spec.vm.uuid, agent->spec.id);
+    else
+        add_shell(agent);
     memset(is_source ? answer.commit_hash : answer.ticket, 7, MOVE_SECRET_SIZE);
     JsonObject *object = json_object_new();
     json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
@@ -440,6 +483,7 @@ static void delete_move(struct http_request *request, void *user)
     }
     answer_poll(move);
     move->exists = false;
+    remove_shell(agent, move->status.id);
     free_vm(agent, move->status.id);
     http_reply(request, 200, NULL);
 }
@@ -462,6 +506,7 @@ static void post_cancel(struct http_request *request, void *user)
     }
     if (move->status.state != MOVE_FAILED) {
         err_set(&move->status.error, ERR_CANCELLED, "cancelled", "cancelled");
+        remove_shell(agent, move->status.id);
         set_state(move, MOVE_FAILED);
     }
     http_reply(request, 200, NULL);
@@ -518,9 +563,9 @@ static const struct http_route routes[] = {
     {"GET", "/v1/vms", HTTP_CLIENT, get_vms},
     {"GET", "/v1/vms/{uuid}", HTTP_CLIENT, get_vm},
     {"PUT", "/v1/vms/{uuid}", HTTP_CLIENT, put_vm},
+    {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},
     {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, post_settle},
-    {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, post_check},
     {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, put_source},
     {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, put_destination},

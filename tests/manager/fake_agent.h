@@ -23,6 +23,7 @@ struct fake_move {
 #define FAKE_MOVES_MAX 8
 struct fake_agent {
     const char *name;
+    uint32_t protocol; /* that it claims to speak; 0: the manager's */
     uint16_t port;
     char *certificate_pem, *key_pem, *ca_pem;
     struct http_server *server; /* NULL while it is away */

@@ -25,12 +25,12 @@ int harness_setup_bare(void **state);
 void harness_kill(struct harness *harness); /* SIGKILL */
 void harness_start(struct harness *harness);
 
+/* Adds groups to the configuration and restarts the manager; both hosts are connected again. */
+void harness_configure(struct harness *harness, const char *groups);
 /* The database of a manager that does not run: kept beside it, put back, or thrown away. */
 void harness_keep_database(struct harness *harness);
 void harness_restore_database(struct harness *harness);
 void harness_lose_database(struct harness *harness);
-/* Adds groups to the configuration and restarts the manager; both hosts are connected again. */
-void harness_configure(struct harness *harness, const char *groups);
 
 struct answer {
     bool is_done;

@@ -21,7 +21,7 @@ struct scene {
 
 static void good_facts(struct host_facts *facts, const char *name)
 {
-    *facts = (struct host_facts){.protocol = 1,
+    *facts = (struct host_facts){.protocol = 5,
                                  .migration_enabled = true,
                                  .migration_port = 8000,
                                  .memory_free_mib = 1024,
@@ -47,7 +47,7 @@ static void good_scene(struct scene *scene)
                                         .source = {"h1", true, &scene->source},
                                         .destination = {"h2", true, &scene->destination},
                                         .options = &scene->options,
-                                        .protocol = 1};
+                                        .protocol = 5};
 }
 
 static void assert_one(struct scene *scene, const char *id, const char *side)
@@ -89,7 +89,7 @@ static void each_obstacle_is_named_with_its_side_and_cure(void **state)
     scene.source.migration_enabled = false;
     assert_one(&scene, "migration-disabled", "source");
     good_scene(&scene);
-    scene.destination.protocol = 2;
+    scene.destination.protocol = 7;
     assert_one(&scene, "protocol-mismatch", "destination");
     good_scene(&scene);
     (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
@@ -157,12 +157,12 @@ static void each_finding_carries_what_it_speaks_of(void **state)
     assert_one(&scene, "migration-disabled", "destination");
     assert_argument(&scene.findings[0], "host", "h2");
     good_scene(&scene);
-    scene.destination.protocol = 2;
+    scene.destination.protocol = 7;
     (void)snprintf(scene.destination.agent_version, sizeof scene.destination.agent_version, "0.9");
     assert_one(&scene, "protocol-mismatch", "destination");
     assert_argument(&scene.findings[0], "host", "h2");
-    assert_argument(&scene.findings[0], "agent_protocol", "2");
-    assert_argument(&scene.findings[0], "manager_protocol", "1");
+    assert_argument(&scene.findings[0], "agent_protocol", "7");
+    assert_argument(&scene.findings[0], "manager_protocol", "5");
     assert_argument(&scene.findings[0], "agent_version", "0.9");
     good_scene(&scene);
     (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
