@@ -164,6 +164,20 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     ask_destination(task);
 }
 
+/* Whether it answered shows in the state of the host. */
+static void source_is_fresh(const struct err *err, void *user)
+{
+    struct refreshed *refreshed = user;
+    struct task *task = tasks_find(refreshed->manager, refreshed->task);
+    struct host *destination =
+        task ? inventory_find_host(task->manager->inventory, task->destination_host) : NULL;
+    (void)err;
+    if (destination)
+        inventory_refresh(destination, facts_are_fresh, refreshed);
+    else
+        g_free(refreshed); /* the task ends with its host */
+}
+
 static void facts_are_slow(struct task *task)
 {
     if (task->is_asking_facts)
@@ -185,7 +199,12 @@ void migrate_enter_destination_check(struct task *task)
     refreshed->serial = task->serial;
     task->is_asking_facts = true;
     task_after(task, SLOW_MS, facts_are_slow);
-    inventory_refresh(destination, facts_are_fresh, refreshed);
+    struct host *source = inventory_find_host(inventory, task->source_host);
+    /* After a start of the manager nothing has been heard of the source yet. */
+    if (task->is_loaded && source)
+        inventory_refresh(source, source_is_fresh, refreshed);
+    else
+        inventory_refresh(destination, facts_are_fresh, refreshed);
 }
 
 /* ---- 3: specification ---- */
