@@ -236,8 +236,7 @@ static void name_the_silent(struct task *task)
 static void settle_without_source(struct task *task)
 {
     const struct task_side *destination = &task->destination;
-    bool is_silent =
-        task->source.silent_since_ns && clock_now_ns() - task->source.silent_since_ns > PATIENCE_NS;
+    bool is_silent = task->source.silent_since_ms && clock_now_ns() - task->end_start_ns > PATIENCE_NS;
     bool is_known = destination->is_known && !destination->is_preparing;
     if (!is_silent || task->source.is_preparing)
         return;
