@@ -62,6 +62,7 @@ struct agent {
     bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
     GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
     GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
+    bool is_shutting_down;       /* no VM starts or arrives (agent/host_power.h) */
     struct door *door;           /* NULL when migration is disabled (agent/door.h) */
 };
 
