@@ -13,7 +13,9 @@
 #include "manager/ca.h"
 #include "manager/events.h"
 #include "manager/inventory.h"
+#include "manager/orphans.h"
 #include "manager/routes.h"
+#include "manager/settlements.h"
 #include "manager/task.h"
 
 #define DEFAULT_CONFIG "/etc/godwit/manager.conf"
@@ -92,7 +94,8 @@ static int open_all(struct manager *manager, struct err *err)
     if (open_store(manager, err) || authority_open(&manager->config, &manager->authority, err))
         return -1;
     manager->events = events_new(manager->db);
-    if (tasks_open(manager, err) || inventory_open(manager, err))
+    manager->orphans = orphans_new(manager);
+    if (settlements_open(manager, err) || tasks_open(manager, err) || inventory_open(manager, err))
         return -1;
     struct http_server_config server = {
         .routes = routes_table,
@@ -112,6 +115,8 @@ static void close_all(struct manager *manager)
     struct tasks *tasks = g_steal_pointer(&manager->tasks);
     tasks_free(tasks);
     inventory_free(manager->inventory);
+    orphans_free(manager->orphans);
+    settlements_free(manager->settlements);
     events_free(manager->events);
     http_server_free(manager->server);
     authority_free(manager->authority);

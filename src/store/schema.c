@@ -12,7 +12,11 @@ static const char certificates[] =
 #include "0003-certificates.inc"
     ;
 
-static const char *const steps[] = {first, certificates};
+static const char settlements[] =
+#include "0004-settlements.inc"
+    ;
+
+static const char *const steps[] = {first, certificates, settlements};
 const struct schema schema_current = {steps, sizeof steps / sizeof steps[0]};
 
 static int read_version(sqlite3 *connection, int *ret_version, struct err *err)
