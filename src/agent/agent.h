@@ -65,6 +65,7 @@ struct agent {
     GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
     GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
     struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
+    bool is_shutting_down;       /* no VM starts or arrives (agent/host_power.h) */
     struct door *door;           /* NULL when migration is disabled (agent/door.h) */
 };
 
