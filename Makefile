@@ -6,12 +6,13 @@ BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFI
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
 
-.PHONY: help all stage deps configure install uninstall guests demo check soak compare sanitize lint format clean
+.PHONY: help all stage deps configure install uninstall guests demo check soak upgrade compare sanitize lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
 	@echo "make check      all tests"
 	@echo "make soak N=50  many moves of self-checking and Linux guests"
+	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make compare    one move of a busy guest beside QEMU's own migration on the same link"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
 	@echo "make install [PREFIX=/usr/local] [DESTDIR=…]   build without tests and install; make uninstall takes back what it installed"
@@ -52,6 +53,10 @@ check: stage guests
 
 soak: stage guests
 	@tests/soak.sh $(BUILD) $(N)
+
+upgrade: stage guests
+	@tests/tools/build-old-version $(BUILD)
+	@tests/e2e/an-upgrade-with-running-vms-loses-nothing.sh $(BUILD)
 
 compare: stage guests
 	@tests/compare.sh $(BUILD)

@@ -109,6 +109,19 @@ migrate() {
     shift 2
     godwit vm migrate "$name" --to "$to" "$@" --json 2>/dev/null
 }
+# need_qemu10: sets qemu10 and qemu10_data (program and firmware, which QEMU's user can read wherever the build folder is), or skips the test.
+need_qemu10() {
+    local said status=0
+    said=$("$tests/tools/get-qemu10" "$build" 2>&1) || status=$?
+    echo "$said"
+    [ $status != 3 ] || skip "$(tail -n 1 <<<"$said")"
+    [ $status = 0 ] || fail "get-qemu10 failed with status $status"
+    qemu10=$build/qemu10/qemu-system-x86_64
+    qemu10_data=/run/gwt-$$-qemu10
+    on_exit "rm -rf $qemu10_data"
+    cp -r "$build/qemu10/data" "$qemu10_data"
+    chmod 755 "$qemu10_data"
+}
 disk_image() {
     local path=$lab_dir/datastore/$1.qcow2
     qemu-img create -q -f qcow2 "$path" "$2"

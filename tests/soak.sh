@@ -1,10 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # soak.sh BUILD N: the self-checking guest N times each under TCG and KVM, at several dirty rates and with 1, 2 and 4 vCPUs, and the Linux guest N times with
-# 1 and 2 vCPUs and its disk in use. Fails on any failed move or lost write.
+# 1 and 2 vCPUs and its disk in use. Fails on any failed move or lost write. With QEMU=10 in the environment h2 has QEMU 10.0, so that every move is one between
+# versions.
 . "$(dirname "$0")/functions.sh" "$1"
 moves=${2:-50}
-lab_up --hosts 2
+if [ "${QEMU:-}" = 10 ]; then
+    need_qemu10
+    lab_up --hosts 2 --qemu "h2=$qemu10" --qemu-data "h2=$qemu10_data"
+else
+    lab_up --hosts 2
+fi
 failed=0 done_moves=0 lost=0
 
 other_host() { [ "$(vm_host "$1")" = h1 ] && echo h2 || echo h1; }

@@ -8,10 +8,12 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/task_log.h"
 #include "model/host.h"
 
 struct door;
 struct qemu_caps;
+struct shutdown;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -32,6 +34,7 @@ struct agent_config {
     struct agent_user qemu_user;
     struct agent_user job_user;
     struct agent_user door_user;
+    struct task_log_config log;
     enum vm_accel accel;         /* host default for VMs with "auto" */
     uint64_t memory_reserve_mib; /* kept for the host */
     bool migration_enabled;
@@ -43,16 +46,25 @@ struct agent_config {
     struct host_network networks[HOST_NETWORKS_MAX];
 };
 
+/* Tells a file that was replaced or written from the one before. */
+struct agent_file {
+    uint64_t inode; /* 0: there was none */
+    uint64_t changed_ns;
+};
+
 struct agent {
     struct agent_config config;
     struct host_facts facts; /* refreshed by facts.c */
     struct qemu_caps
-        *qemu;         /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
-    gid_t kvm_group;   /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
-    bool kvm_works;    /* for QEMU's user; facts.accel_reason says why not */
-    GHashTable *vms;   /* uuid -> struct vm, owned (agent/vm.h) */
-    GHashTable *moves; /* id -> struct move, owned (agent/moves.h) */
-    struct door *door; /* NULL when migration is disabled (agent/door.h) */
+        *qemu; /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
+    struct agent_file qemu_file; /* config.qemu_path as it was when `qemu` was asked */
+    bool is_probing;             /* it changed and is being asked again */
+    gid_t kvm_group;             /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
+    bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
+    GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
+    GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
+    struct door *door;           /* NULL when migration is disabled (agent/door.h) */
+    struct shutdown *shutdown;   /* not NULL: vms_shutdown was called, no VM starts or moves any more */
 };
 
 #endif

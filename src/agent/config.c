@@ -10,6 +10,7 @@
 
 /* A unix socket's path is at most 107 bytes: RUN/vms/UUID/trace.sock must fit. */
 #define RUN_DIR_MAX 55
+#define LOG_KEEP_MAX 100000
 #define LEASE_S_DEFAULT 90
 #define LEASE_S_MAX 3600
 
@@ -114,6 +115,25 @@ static int read_users(const struct reader *in, struct agent_config *config)
     return 0;
 }
 
+static int read_log(const struct reader *in, struct task_log_config *log)
+{
+    uint64_t keep_files;
+    uint64_t keep_days;
+    char folder[MODEL_PATH_MAX];
+    task_log_config_init(log);
+    keep_files = log->keep_files;
+    keep_days = log->keep_days;
+    if (read_path(in, "log_folder", log->folder, folder) < 0 ||
+        read_number(in, "agent", "log_keep_files", LOG_KEEP_MAX, &keep_files) < 0 ||
+        read_number(in, "agent", "log_keep_days", LOG_KEEP_MAX, &keep_days) < 0)
+        return -1;
+    if (g_strlcpy(log->folder, folder, sizeof log->folder) >= sizeof log->folder)
+        return bad(in, "agent", "log_folder", "too long");
+    log->keep_files = (unsigned)keep_files;
+    log->keep_days = (unsigned)keep_days;
+    return 0;
+}
+
 static int read_agent(const struct reader *in, struct agent_config *config)
 {
     static const char *const known[] = {"name",
@@ -129,6 +149,9 @@ static int read_agent(const struct reader *in, struct agent_config *config)
                                         "door_user",
                                         "accel",
                                         "memory_reserve_mib",
+                                        "log_folder",
+                                        "log_keep_files",
+                                        "log_keep_days",
                                         NULL};
     char accel[8];
     char host[MODEL_NAME_MAX] = "";
@@ -144,6 +167,7 @@ static int read_agent(const struct reader *in, struct agent_config *config)
         read_path(in, "qemu", "/usr/bin/qemu-system-x86_64", config->qemu_path) < 0 ||
         read_path(in, "qemu_data", "", config->qemu_data_dir) < 0 ||
         read_path(in, "libexec", LIBEXEC_DIR, config->libexec_dir) < 0 || read_users(in, config) < 0 ||
+        read_log(in, &config->log) < 0 ||
         read_number(in, "agent", "memory_reserve_mib", 1u << 30, &config->memory_reserve_mib) < 0 ||
         read_text(in, &(struct text_key){"agent", "accel", "auto"}, accel, sizeof accel) < 0)
         return -1;

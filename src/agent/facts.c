@@ -19,9 +19,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/protocol.h"
 #include "qemu/caps.h"
 
-#define PROTOCOL_VERSION 1
 #define CPUINFO_LINE_MAX 8192
 
 static bool cpu_has_virtualization(void)
@@ -86,7 +86,7 @@ static void probe_host(struct agent *agent)
     struct utsname kernel;
     g_strlcpy(facts->name, config->name, sizeof facts->name);
     g_strlcpy(facts->agent_version, AGENT_VERSION, sizeof facts->agent_version);
-    facts->protocol = PROTOCOL_VERSION;
+    facts->protocol = PROTOCOL;
     if (uname(&kernel) == 0)
         g_strlcpy(facts->kernel, kernel.release, sizeof facts->kernel);
     g_strlcpy(facts->qemu_path, config->qemu_path, sizeof facts->qemu_path);
@@ -123,18 +123,70 @@ static void on_dirty(const char *source, const char *detail, void *user)
     g_free(probing);
 }
 
+static int newer_first(const void *one, const void *other)
+{
+    return strverscmp(other, one);
+}
+
+static void take_qemu(struct agent *agent, const struct qemu_caps *caps, const struct err *err)
+{
+    struct host_facts *facts = &agent->facts;
+    g_clear_pointer(&agent->qemu, g_free);
+    facts->qemu_version[0] = facts->qemu_problem[0] = '\0';
+    facts->n_machines = 0;
+    if (err_is_set(err)) {
+        (void)snprintf(facts->qemu_problem, sizeof facts->qemu_problem, "%.70s%s%.80s", err->message,
+                       err->cause[0] ? ": " : "", err->cause);
+        return;
+    }
+    agent->qemu = g_memdup2(caps, sizeof *caps);
+    g_strlcpy(facts->qemu_version, caps->version, sizeof facts->qemu_version);
+    for (unsigned i = 0; i < caps->n_machines && facts->n_machines < HOST_MACHINES_MAX; i++)
+        if (g_str_has_prefix(caps->machines[i], "pc-q35-"))
+            g_strlcpy(facts->machines[facts->n_machines++], caps->machines[i], sizeof facts->machines[0]);
+    qsort(facts->machines, facts->n_machines, sizeof facts->machines[0], newer_first);
+}
+
 static void on_qemu(const struct err *err, void *user)
 {
     struct probing *probing = user;
+    take_qemu(probing->agent, &probing->caps, err);
+    probe_dirty_source(probing->agent, on_dirty, probing);
+}
+
+/* ---- QEMU was replaced while the agent runs: by a package's upgrade, or because it was missing ---- */
+static void note_qemu_file(struct agent *agent)
+{
+    struct stat its;
+    bool is_there = stat(agent->config.qemu_path, &its) == 0;
+    agent->qemu_file = (struct agent_file){
+        .inode = is_there ? its.st_ino : 0,
+        .changed_ns = is_there ? (uint64_t)its.st_ctim.tv_sec * NS_PER_S + (uint64_t)its.st_ctim.tv_nsec : 0};
+}
+
+static void on_qemu_again(const struct err *err, void *user)
+{
+    struct probing *probing = user;
     struct agent *agent = probing->agent;
-    if (err_is_set(err)) {
-        (void)snprintf(agent->facts.qemu_problem, sizeof agent->facts.qemu_problem, "%.70s%s%.80s",
-                       err->message, err->cause[0] ? ": " : "", err->cause);
-    } else {
-        agent->qemu = g_memdup2(&probing->caps, sizeof probing->caps);
-        g_strlcpy(agent->facts.qemu_version, agent->qemu->version, sizeof agent->facts.qemu_version);
-    }
-    probe_dirty_source(agent, on_dirty, probing);
+    take_qemu(agent, &probing->caps, err);
+    agent->is_probing = false;
+    log_info("host %s: the program %s changed: %s%s", agent->facts.name, agent->config.qemu_path,
+             agent->qemu ? "QEMU " : "", agent->qemu ? agent->qemu->version : agent->facts.qemu_problem);
+    g_free(probing);
+}
+
+static void look_at_qemu(struct agent *agent)
+{
+    const struct agent_file before = agent->qemu_file;
+    if (agent->is_probing)
+        return;
+    note_qemu_file(agent);
+    if (before.inode == agent->qemu_file.inode && before.changed_ns == agent->qemu_file.changed_ns)
+        return;
+    struct probing *probing = g_new0(struct probing, 1);
+    probing->agent = agent;
+    agent->is_probing = true;
+    probe_qemu(agent, &probing->caps, on_qemu_again, probing);
 }
 
 void facts_probe(struct agent *agent, void (*done)(struct agent *agent))
@@ -144,6 +196,7 @@ void facts_probe(struct agent *agent, void (*done)(struct agent *agent))
     probing->done = done;
     probe_host(agent);
     probe_accel(agent);
+    note_qemu_file(agent);
     probe_qemu(agent, &probing->caps, on_qemu, probing);
 }
 
@@ -177,6 +230,7 @@ static uint32_t count_foreign(struct agent *agent)
 void facts_now(struct agent *agent, struct host_facts *ret_facts)
 {
     struct host_facts *facts = ret_facts;
+    look_at_qemu(agent);
     *facts = agent->facts;
     facts->memory_used_mib = vms_memory_mib(agent);
     uint64_t taken = facts->memory_used_mib + agent->config.memory_reserve_mib;

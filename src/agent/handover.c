@@ -236,6 +236,8 @@ static void source_runs_again(struct vm *vm, enum vm_cont_result result, const s
         (void)err_prefix(&shown, "the VM is back on the source, but paused");
         (void)err_fix(&shown, "start the VM again once the cause is gone");
         call->move->status.error = shown;
+    } else {
+        move_note(call->move, "VM resumed", NULL);
     }
     finish(call, NULL, NULL);
 }
@@ -246,11 +248,14 @@ static void destination_ran(struct vm *vm, enum vm_cont_result result, const str
     (void)vm;
     if (result == VM_CONT_FAILED) {
         log_error(err, "the guest could not be started on the destination");
+        move_note(call->move, "guest not started", "%s", err->message);
         move_set_error(call->move, err);
     } else {
         call->move->is_stopped = result == VM_CONT_UNKNOWN;
         call->move->is_recovered |= result == VM_CONT_UNKNOWN;
     }
+    if (result == VM_CONT_RUNS)
+        move_note(call->move, "guest runs", NULL);
     call->event = result == VM_CONT_RUNS     ? HANDOVER_CONT_RAN
                   : result == VM_CONT_FAILED ? HANDOVER_CONT_FAILED
                                              : HANDOVER_CONT_UNKNOWN;
@@ -280,6 +285,7 @@ static void qemu_is_gone(struct vm *vm, const struct err *err, void *user)
     struct call *call = user;
     if (err_is_set(err))
         log_error(err, "ending QEMU of VM %s", call->move->spec.vm.uuid);
+    move_note(call->move, call->move->entry.is_destination ? "shell ended" : "QEMU ended", NULL);
     call->move->vm = NULL;
     vm->status.move[0] = '\0';
     vm_forget(vm);
@@ -311,8 +317,24 @@ static void release_commit(struct call *call)
     struct handover_answer answer = {0};
     memcpy(answer.secret, move->entry.commit, MOVE_SECRET_SIZE);
     memcpy(move->status.commit, move->entry.commit, MOVE_SECRET_SIZE);
+    move_note(move, "COMMIT released", NULL);
     move_set_state(move, MOVE_GIVEN);
     finish(call, &answer, NULL);
+}
+
+static void let_go(struct call *call)
+{
+    struct move *move = call->move;
+    struct err why;
+    (void)err_set(&why, ERR_CANCELLED, "settled-by-operator", "the operator settled which host owns the VM");
+    move->is_overruled = true;
+    if (!move->is_settled) {
+        move_set_error(move, &why);
+        move_settle(move, MOVE_FAILED);
+    }
+    if (move->status.state < MOVE_DONE)
+        move_close(move); /* its job has no more to say */
+    finish(call, NULL, NULL);
 }
 
 static void carry_out(struct call *call)
@@ -332,6 +354,7 @@ static void carry_out(struct call *call)
         break;
     case ACT_RELEASE_READY:
         memcpy(answer.secret, move->entry.ready, MOVE_SECRET_SIZE);
+        move_note(move, "READY released", NULL);
         finish(call, &answer, NULL);
         break;
     case ACT_RELEASE_COMMIT:
@@ -342,6 +365,9 @@ static void carry_out(struct call *call)
         break;
     case ACT_CONT:
         run_guest(call);
+        break;
+    case ACT_LET_GO:
+        let_go(call);
         break;
     case ACT_END:
         end_guest(call);
@@ -390,8 +416,11 @@ static void written(const struct err *err, void *user)
         write_failed(call, err);
         return;
     }
-    log_info("journal of VM %s: %s, epoch %llu", call->move->spec.vm.uuid,
-             journal_step_name(call->move->entry.step), (unsigned long long)call->move->entry.epoch);
+    const struct journal_entry *entry = &call->move->entry;
+    log_info("journal of VM %s: %s, epoch %llu", call->move->spec.vm.uuid, journal_step_name(entry->step),
+             (unsigned long long)entry->epoch);
+    g_autofree char *event = g_strdup_printf("%s durable", journal_step_name(entry->step));
+    move_note(call->move, event, "epoch %llu", (unsigned long long)entry->epoch);
     if (call->move->vm)
         call->move->vm->status.epoch = call->move->entry.epoch;
     carry_out(call);
@@ -407,6 +436,7 @@ static void decide(struct call *call)
         .is_authentic = call->has_secret && hash && handover_fits(call->secret, hash),
         .qemu_lives = move->vm && move->vm->pidfd >= 0,
         .is_stopped = move->is_stopped,
+        .is_overruled = move->is_overruled,
         .cont_tried = move->is_recovered,
     };
     view.can_go_on =
@@ -414,6 +444,7 @@ static void decide(struct call *call)
     call->plan = handover_decide(&view, call->event);
     if (call->event == HANDOVER_DOUBT && call->plan.write != JOURNAL_NONE) {
         move_set_error(move, &call->why);
+        move_note(move, "failed", "%s: %s", call->why.id, call->why.message);
         job_control_cancel(move->job, &call->why, 500);
     }
     if (call->plan.write == JOURNAL_NONE) {

@@ -15,6 +15,7 @@ const char *handover_event_name(enum handover_event event)
         [HANDOVER_CONT_RAN] = "CONT_RAN",
         [HANDOVER_CONT_FAILED] = "CONT_FAILED",
         [HANDOVER_CONT_UNKNOWN] = "CONT_UNKNOWN",
+        [HANDOVER_OVERRULED] = "OVERRULED",
     };
     return (unsigned)event < sizeof names / sizeof *names ? names[event] : "?";
 }
@@ -152,5 +153,9 @@ static struct handover_plan decide_destination(const struct handover_view *view,
 
 struct handover_plan handover_decide(const struct handover_view *view, enum handover_event event)
 {
+    if (event == HANDOVER_OVERRULED)
+        return (struct handover_plan){JOURNAL_NONE, ACT_LET_GO};
+    if (view->is_overruled)
+        return refuse;
     return view->is_destination ? decide_destination(view, event) : decide_source(view, event);
 }

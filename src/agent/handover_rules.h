@@ -24,6 +24,7 @@ enum handover_event {
     HANDOVER_CONT_RAN, /* destination: what became of `cont` */
     HANDOVER_CONT_FAILED,
     HANDOVER_CONT_UNKNOWN,
+    HANDOVER_OVERRULED, /* the operator settles the VM by hand: the attempt is over as it stands */
 };
 
 struct handover_view {
@@ -32,8 +33,9 @@ struct handover_view {
     bool is_authentic; /* the secret that came with the event fits its hash */
     bool can_go_on;    /* source: guest stopped and saved; destination: device state loaded; QEMU lives */
     bool qemu_lives;
-    bool is_stopped; /* source: the guest stands, or was asked to */
-    bool cont_tried; /* destination: an earlier `cont`, whose outcome was lost, may have worked */
+    bool is_stopped;   /* source: the guest stands, or was asked to */
+    bool is_overruled; /* the journal is not this move's any more: it may do nothing */
+    bool cont_tried;   /* destination: an earlier `cont`, whose outcome was lost, may have worked */
 };
 
 enum handover_act {
@@ -44,6 +46,7 @@ enum handover_act {
     ACT_RELEASE_COMMIT,  /* source */
     ACT_RELEASE_VERDICT, /* destination: the one that the journal holds */
     ACT_CONT,            /* run the guest here */
+    ACT_LET_GO,          /* the move ends without an act or an entry of its own */
     ACT_END,             /* end QEMU and forget the VM; a destination then releases its verdict */
 };
 

@@ -15,6 +15,7 @@
 #include "agent/spawn.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/task_log.h"
 #include "model/move.h"
 
 struct job_control {
@@ -232,6 +233,15 @@ static int take_message(struct job_control *job)
     }
 }
 
+/* The socket of our child has ended: how the child ends says more. One that lives on without it is ended. */
+static void await_exit(struct job_control *job)
+{
+    if (job->watch)
+        (void)g_source_remove(job->watch);
+    job->watch = 0;
+    kill_process(job);
+}
+
 /* Reads what is there; at most a bounded number, so that a job that floods cannot keep the main loop. */
 static void read_messages(struct job_control *job)
 {
@@ -242,6 +252,8 @@ static void read_messages(struct job_control *job)
                 return;
             if (err.code == ERR_CORRUPT)
                 violation(job, err.message);
+            else if (job->pidfd >= 0)
+                await_exit(job);
             else
                 end(job, &err);
             return;
@@ -273,7 +285,8 @@ static void exited(pid_t pid, int status, void *user)
     job->is_child = false;
     if (job->socket >= 0) {
         job->dispatching = true;
-        read_messages(job); /* its last words */
+        if (job->watch)
+            read_messages(job); /* its last words */
         struct err err;
         if (WIFSIGNALED(status))
             (void)err_set(&err, ERR_INTERNAL, "job-died", "the migration job %d was ended by signal %d",
@@ -281,6 +294,7 @@ static void exited(pid_t pid, int status, void *user)
         else
             (void)err_set(&err, ERR_INTERNAL, "job-died", "the migration job %d ended with status %d",
                           (int)pid, WEXITSTATUS(status));
+        (void)err_fix(&err, "start the migration again; the log of this host's agent may say more");
         end(job, &err);
         job->dispatching = false;
     }
@@ -323,8 +337,8 @@ int job_control_attach(int socket, const struct ctl_job_spec *spec, const int *f
     return 0;
 }
 
-static int start_process(struct job_control *job, const struct agent_config *config, int child_end,
-                         struct err *err)
+static int start_process(struct job_control *job, const struct agent_config *config, const char *move,
+                         int child_end, struct err *err)
 {
     char program[MODEL_PATH_MAX + 16];
     char control[16];
@@ -334,6 +348,14 @@ static int start_process(struct job_control *job, const struct agent_config *con
     const char *argv[] = {"godwit-job", "--control", control, NULL};
     struct spawn_request request = {
         .program = program, .argv = argv, .user = config->job_user, .n_fds = 1, .fds = {child_end}};
+    char log_variable[32];
+    const char *const env[] = {log_variable, NULL};
+    int log_fd = task_log_fd(move);
+    if (log_fd >= 0) {
+        (void)snprintf(log_variable, sizeof log_variable, TASK_LOG_FD_VARIABLE "=%d", SPAWN_CHILD_FD(1));
+        request.fds[request.n_fds++] = log_fd;
+        request.env = env;
+    }
     if (spawn(&request, &pid, &job->pidfd, exited, job, err) < 0)
         return -1;
     job->is_child = true;
@@ -350,7 +372,7 @@ int job_control_start(const struct agent_config *config, const struct ctl_job_sp
     auto_fd child_end = ends[1];
     struct job_control *job = new_job(ends[0], spec, handlers, user);
     if (!g_unix_set_fd_nonblocking(ends[0], TRUE, NULL) || send_spec(job, spec, fds, err) < 0 ||
-        start_process(job, config, child_end, err) < 0) {
+        start_process(job, config, spec->move_id, child_end, err) < 0) {
         job_control_free(job);
         return -1;
     }

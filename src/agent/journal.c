@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fdio.h"
+#include "base/log.h"
 
 #define N_SLOTS 2
 #define SLOT_STRIDE 4096u /* the slots never share a block of the disk */
@@ -183,9 +186,9 @@ static int load_slots(struct journal *journal, struct err *err)
     (void)err_set(err, ERR_CORRUPT, "journal-corrupt", "the ownership journal %s has no valid entry",
                   journal->path);
     (void)err_cause(err, "it is not known whether this host owns the VM");
-    return err_fix(
-        err, "leave the VM's QEMU processes as they are and look in 'godwit vm ls' which host has the VM; if "
-             "another one has it, nothing is lost here");
+    return err_fix(err,
+                   "leave the VM's QEMU processes as they are; 'godwit vm settle' with the VM's UUID shows "
+                   "what the other hosts know, and repairs it");
 }
 
 static void journal_unref(struct journal *journal)
@@ -232,6 +235,15 @@ int journal_open(const char *path, struct journal **ret_journal, struct err *err
     }
     *ret_journal = journal;
     return 0;
+}
+
+int journal_replace(const char *path, struct journal **ret_journal, struct err *err)
+{
+    g_autofree char *aside = g_strdup_printf("%s.damaged-%lld", path, (long long)clock_wall_ms());
+    if (rename(path, aside) < 0)
+        return err_sys(err, errno, "rename-failed", "cannot keep the damaged journal %s aside", path);
+    log_warn("the damaged journal %s is kept as %s", path, aside);
+    return journal_open(path, ret_journal, err);
 }
 
 void journal_close(struct journal *journal)

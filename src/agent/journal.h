@@ -51,6 +51,9 @@ struct journal;
  * so that there is one order of writes; each open has its close. A file with no valid slot is ERR_CORRUPT
  * "journal-corrupt": the VM must not be started (operator: settle). Main-loop thread. */
 int journal_open(const char *path, struct journal **ret_journal, struct err *err);
+/* For a file that is ERR_CORRUPT: kept aside as PATH.damaged-TIME, and a new one (step NONE) made in its
+ * place. What it said is lost: the caller must know the owner by other means. */
+int journal_replace(const char *path, struct journal **ret_journal, struct err *err);
 /* NULL ok. Writes under way are still finished and reported. */
 void journal_close(struct journal *journal);
 /* The last durable entry. */

@@ -11,12 +11,17 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/autostart.h"
 #include "agent/config.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
 #include "agent/facts.h"
+#include "agent/identity.h"
+#include "agent/local.h"
 #include "agent/moves.h"
+#include "agent/renew.h"
 #include "agent/routes.h"
+#include "agent/settle.h"
 #include "agent/spawn.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
@@ -24,6 +29,7 @@
 #include "qemu/caps.h"
 
 #define DEFAULT_CONFIG "/etc/godwit/agent.conf"
+#define LOCAL_ANSWER_S 60
 
 /* The unit's RestartPreventExitStatus= knows them. */
 enum exit_status { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIGURATION };
@@ -39,7 +45,11 @@ struct arguments {
 /* What `run` holds; one per process. */
 struct program {
     struct agent agent;
+    struct identity identity;
+    struct renewal *renewal;
+    struct local local;
     struct http_server *server;
+    struct http_server *local_server;
     GMainLoop *loop;
     struct err err; /* why it ended, if not by a signal */
 };
@@ -50,17 +60,56 @@ static void fail(struct program *program, const struct err *err)
     g_main_loop_quit(program->loop);
 }
 
+/* The identity as its file says, also for the server that runs already. */
+static int use_identity(struct program *program, struct err *err)
+{
+    struct identity identity;
+    if (identity_load(&program->agent.config, &identity, err) < 0) {
+        identity_clear(&identity);
+        return -1;
+    }
+    identity_clear(&program->identity);
+    program->identity = identity;
+    program->agent.facts.certificate_until_ms = identity.until_s * 1000;
+    if (program->server) {
+        http_server_set_certificate(program->server, identity.own);
+        http_server_set_client_ca(program->server, identity.ca);
+    }
+    return 0;
+}
+
+static int reload_identity(void *user, struct err *err)
+{
+    struct program *program = user;
+    if (use_identity(program, err) < 0)
+        return -1;
+    renewal_look(program->renewal);
+    return 0;
+}
+
+static void on_renewed(void *user)
+{
+    struct err err = {0};
+    if (use_identity(user, &err) < 0)
+        log_error(&err, "the new certificate cannot be used");
+}
+
 /* ---- start: facts, VMs, moves, and only then the API ---- */
 static int serve(struct program *program, struct err *err)
 {
     const struct agent_config *config = &program->agent.config;
-    g_autoptr(GTlsCertificate) own = NULL;
-    g_autoptr(GTlsCertificate) ca = NULL;
-    if (enroll_load(config, &own, &ca, err) < 0)
+    if (use_identity(program, err) < 0)
         return -1;
-    const struct http_server_config server_config = {
-        .routes = agent_routes, .user = &program->agent, .certificate = own, .client_ca = ca};
+    const struct http_server_config server_config = {.routes = agent_routes,
+                                                     .user = &program->agent,
+                                                     .certificate = program->identity.own,
+                                                     .client_ca = program->identity.ca};
     if (http_server_new(&server_config, &program->server, err) < 0)
+        return -1;
+    program->renewal = renewal_start(&program->agent, &program->identity, on_renewed, program);
+    program->local =
+        (struct local){&program->agent, &program->identity, program->renewal, reload_identity, program};
+    if (local_listen(&program->local, &program->local_server, err) < 0)
         return -1;
     return http_server_listen(program->server, config->listen, config->port, NULL, err);
 }
@@ -74,6 +123,7 @@ static void on_loaded(struct agent *agent)
         return;
     }
     moves_recover(agent);
+    settle_recover(agent);
     if (serve(program, &err) < 0) {
         fail(program, &err);
         return;
@@ -81,6 +131,7 @@ static void on_loaded(struct agent *agent)
     log_info("host %s serves on %s port %u: %u VMs", agent->config.name, agent->config.listen,
              agent->config.port, g_hash_table_size(agent->vms));
     (void)sd_notify(0, "READY=1");
+    autostart_run(agent, NULL);
 }
 
 static void on_probed(struct agent *agent)
@@ -128,14 +179,16 @@ static int prepare(struct program *program, int *ret_lock, struct err *err)
         return -1;
     (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN);
+    task_logs_init(&agent->config.log);
     spawn_init(agent->config.libexec_dir);
     agent->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     agent->moves = g_hash_table_new(g_str_hash, g_str_equal);
     return 0;
 }
 
-static int run(const struct agent_config *config, struct err *err)
+static int run(const struct agent_config *config, const struct arguments *arguments, struct err *err)
 {
+    (void)arguments;
     /* Not on the stack: calls that are under way when the loop ends still point to it. */
     static struct program program;
     auto_fd lock = -1;
@@ -147,7 +200,10 @@ static int run(const struct agent_config *config, struct err *err)
     (void)g_unix_signal_add(SIGINT, on_signal, &program);
     facts_probe(&program.agent, on_probed);
     g_main_loop_run(program.loop);
+    http_server_free(program.local_server);
     http_server_free(program.server);
+    renewal_free(program.renewal);
+    identity_clear(&program.identity);
     door_free(program.agent.door);
     g_main_loop_unref(program.loop);
     if (!err_is_set(&program.err))
@@ -163,7 +219,64 @@ static int enroll_here(const struct agent_config *config, const struct arguments
         return -1;
     (void)printf("host %s is enrolled at %s; certificate and key are in %s/tls\n", config->name,
                  arguments->manager_url, config->state_dir);
+    /* One that runs takes the new identity over; one that does not reads it when it starts. */
+    g_autoptr(JsonObject) answer = NULL;
+    struct err why = {0};
+    if (local_call(config, "/identity", NULL, LOCAL_ANSWER_S, &answer, &why) == 0)
+        (void)printf("the running agent uses it from now on\n");
+    else if (strcmp(why.id, "agent-not-running") != 0)
+        log_error(&why, "restart the agent to let it use its new certificate");
     return 0;
+}
+
+static void print_member(JsonObject *object, const gchar *name, JsonNode *node, gpointer user)
+{
+    (void)object;
+    (void)user;
+    g_autofree char *text = json_node_get_value_type(node) == G_TYPE_STRING
+                                ? json_node_dup_string(node)
+                                : g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node));
+    (void)printf("%-18s %s\n", name, text);
+}
+
+static int show_status(const struct agent_config *config, const struct arguments *arguments, struct err *err)
+{
+    (void)arguments;
+    g_autoptr(JsonObject) answer = NULL;
+    if (local_call(config, "/status", NULL, LOCAL_ANSWER_S, &answer, err) < 0)
+        return -1;
+    json_object_foreach_member(answer, print_member, NULL);
+    return 0;
+}
+
+static int renew_now(const struct agent_config *config, const struct arguments *arguments, struct err *err)
+{
+    (void)arguments;
+    g_autoptr(JsonObject) answer = NULL;
+    if (local_call(config, "/renew", NULL, LOCAL_ANSWER_S, &answer, err) < 0)
+        return -1;
+    (void)printf("host %s has a new certificate\n", config->name);
+    return 0;
+}
+
+struct verb {
+    const char *name;
+    int (*call)(const struct agent_config *config, const struct arguments *arguments, struct err *err);
+    const char *failed;
+};
+static const struct verb verbs[] = {
+    {"run", run, "the agent cannot go on"},
+    {"enroll", enroll_here, "not enrolled"},
+    {"renew", renew_now, "not renewed"},
+    {"status", show_status, "no answer"},
+};
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+        if (!strcmp(verbs[i].name, name))
+            return &verbs[i];
+    return NULL;
 }
 
 static int usage(const char *why)
@@ -171,7 +284,8 @@ static int usage(const char *why)
     (void)fprintf(stderr,
                   "godwit-agent: %s\n"
                   "usage: godwit-agent [run] [--config FILE]\n"
-                  "       godwit-agent enroll [--config FILE] --manager https://ADDRESS:PORT --token TOKEN\n",
+                  "       godwit-agent enroll [--config FILE] --manager https://ADDRESS:PORT --token TOKEN\n"
+                  "       godwit-agent renew|status [--config FILE]\n",
                   why);
     return EXIT_USAGE;
 }
@@ -185,7 +299,7 @@ static int parse(int argc, char **argv, struct arguments *arguments, GError **er
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->wants_version, "print the version", NULL},
         {0},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new("[run|enroll]");
+    g_autoptr(GOptionContext) context = g_option_context_new("[run|enroll|renew|status]");
     g_option_context_add_main_entries(context, options, NULL);
     if (!g_option_context_parse(context, &argc, &argv, error))
         return -1;
@@ -214,14 +328,14 @@ int main(int argc, char **argv)
         return usage(error->message);
     if (arguments.wants_version)
         return printf("godwit-agent %s\n", AGENT_VERSION) < 0 ? EXIT_FAILED : EXIT_DONE;
-    bool enrolls = !strcmp(arguments.verb, "enroll");
-    if (!enrolls && strcmp(arguments.verb, "run") != 0)
+    const struct verb *verb = find_verb(arguments.verb);
+    if (!verb)
         return usage("unknown verb");
-    if (enrolls && (!arguments.manager_url || !arguments.token))
+    if (verb->call == enroll_here && (!arguments.manager_url || !arguments.token))
         return usage("enroll needs --manager and --token");
     if (config_read(arguments.config_path ? arguments.config_path : DEFAULT_CONFIG, &config, &err) < 0 ||
-        (enrolls ? enroll_here(&config, &arguments, &err) : run(&config, &err)) < 0) {
-        log_error(&err, "%s", enrolls ? "not enrolled" : "the agent cannot go on");
+        verb->call(&config, &arguments, &err) < 0) {
+        log_error(&err, "%s", verb->failed);
         return exit_status(&err);
     }
     return EXIT_DONE;

@@ -30,6 +30,7 @@ struct move {
     GQueue events;
     bool is_busy;
     bool is_tainted;         /* a write that failed may still be on the disk as GIVEN */
+    bool is_overruled;       /* the operator settled the VM: nothing of this move counts any more */
     bool is_settled;         /* nobody's vCPUs or journal depend on this move any more */
     bool is_stopped;         /* source: the guest stands, or was asked to; destination: it stands */
     bool is_stream_open;     /* device state was asked for in this attempt */
@@ -60,6 +61,9 @@ struct move *move_ref(struct move *move);
 void move_unref(struct move *move);
 /* Something visible has changed. */
 void move_changed(struct move *move);
+/* A line of this side's timeline; it is reported with the next change. `format` NULL: no detail. */
+void move_note(struct move *move, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The vm is held by this move from now on; its end is a doubt. */
 void move_take_vm(struct move *move, struct vm *vm);
 /* The phase that an error of this moment belongs to. */

@@ -101,10 +101,13 @@ static int start_job(struct move *move, struct err *err)
     if (door_expect(move->agent->door, move->spec.ticket, &socket, err) < 0)
         return -1;
     auto_fd door_socket = socket;
+    move_note(move, "ticket at the door", NULL);
     int fds[CTL_DESTINATION_FDS] = {[CTL_FD_RAM] = move->vm->ram_fd, [CTL_FD_DOOR] = door_socket};
     move_fill_job_spec(move, &spec);
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);
+    if (result == 0)
+        move_note(move, "job started", NULL);
     return result;
 }
 
@@ -123,6 +126,8 @@ static void shell_stands(struct vm *vm, const struct err *err, void *user)
     if (vm) {
         move_take_vm(move, vm);
         move->spec.port = move->agent->config.migration_port;
+        if (!err_is_set(err))
+            move_note(move, "shell started", "QEMU is process %d", vm->status.pid);
     } else {
         journal_close(move->journal); /* the one meant for the VM */
     }
@@ -202,6 +207,7 @@ static void loaded(struct vm *vm, const struct err *err, void *user)
         move_job_failed(move, err);
     } else {
         move->is_loaded = true;
+        move_note(move, "device state loaded", NULL);
         job_control_answer(move->job, NULL, 0, -1, false);
     }
     move_unref(move);
@@ -235,9 +241,10 @@ static void committed(struct move *move, const struct handover_answer *answer, c
 static void destination_job_request(enum ctl_type type, const uint8_t *body, void *user)
 {
     struct move *move = user;
-    if (type == CTL_CONT)
+    if (type == CTL_CONT) {
+        move_note(move, "COMMIT received", NULL);
         handover_submit(move, HANDOVER_COMMIT, body, NULL, committed, NULL);
-    else if (move->is_settled || move->entry.step != JOURNAL_INCOMING || !move->vm)
+    } else if (move->is_settled || move->entry.step != JOURNAL_INCOMING || !move->vm)
         move_refuse_job(move, ERR_REFUSED, "move-is-over", "the attempt is over");
     else if (type == CTL_LOAD)
         load_guest(move);

@@ -21,10 +21,12 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     status->stun_ns = progress->stun_ns;
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
+        move_note(move, status->is_source ? "connected" : "source connected", NULL);
         move_set_state(move, MOVE_COPYING);
     }
     if (progress->step == CTL_STEP_SWITCH && !status->is_source && !status->switch_start_ms) {
         status->switch_start_ms = clock_wall_ms();
+        move_note(move, "memory complete", NULL);
         move_set_state(move, MOVE_SWITCHING);
     }
     source_progress(move);

@@ -41,6 +41,7 @@ static void recover(struct agent *agent, const char *uuid, struct journal *journ
         memcpy(move->status.commit, entry->commit, MOVE_SECRET_SIZE);
         move_set_state(move, MOVE_GIVEN);
     }
+    move_note(move, "agent restarted", "the journal says %s", journal_step_name(entry->step));
     log_info("VM %s: %s in session %s, epoch %llu%s", uuid, journal_step_name(entry->step), entry->session,
              (unsigned long long)entry->epoch, is_over(entry->step) ? "" : ": settling");
     handover_submit(move, HANDOVER_RECOVERED, NULL, NULL, NULL, NULL);

@@ -69,6 +69,8 @@ void moves_commit(struct agent *agent, const char *id, const char *vm_uuid,
         struct commit_call *call = g_new0(struct commit_call, 1);
         call->done = done;
         call->user = user;
+        if (move->entry.step == JOURNAL_INCOMING)
+            move_note(move, "COMMIT received", "through the manager");
         handover_submit(move, HANDOVER_COMMIT, commit, NULL, committed, call);
     } else if (!model_uuid_is_valid(vm_uuid)) {
         (void)err_set(&err, ERR_BAD_REQUEST, "uuid-invalid", "vm must be a UUID in lower case");
@@ -112,6 +114,7 @@ void moves_verdict(struct agent *agent, const char *id, enum move_verdict verdic
         struct verdict_call *call = g_new0(struct verdict_call, 1);
         call->done = done;
         call->user = user;
+        move_note(move, "verdict received", "%s, through the manager", move_verdict_name(verdict));
         handover_submit(move, events[verdict], secret, NULL, taken, call);
         return;
     }

@@ -33,6 +33,13 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
                        spec->source, agent->config.name);
     if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
         return -1;
+    if (!vm->journal) {
+        (void)err_set(err, ERR_CORRUPT, "journal-corrupt",
+                      "the journal of VM %s cannot be read: it is not known who owns the VM", vm_name);
+        name(err, agent, vm_name);
+        return err_fix(err, "see with 'godwit vm settle %s' what the hosts know; it repairs the journal too",
+                       vm_name);
+    }
     if (!journal_may_run(vm->journal)) {
         (void)err_set(err, ERR_REFUSED, "vm-not-owned", "host %s does not own VM %s", agent->config.name,
                       vm_name);
@@ -119,6 +126,7 @@ static void sending(const struct err *err, void *user)
         g_strlcpy(move->spec.accel, move->vm->status.accel, sizeof move->spec.accel);
         handover_hash(move->entry.commit, move->spec.commit_hash);
         watch_lease(move);
+        move_note(move, "vm held", "epoch %llu", (unsigned long long)move->entry.epoch);
         move_prepared(move, NULL);
     }
     handover_open(move);
@@ -196,6 +204,8 @@ static int start_job(struct move *move, struct err *err)
     explicit_bzero(&spec, sizeof spec);
     for (unsigned i = 0; i < CTL_SOURCE_FDS; i++)
         (void)close(fds[i]);
+    if (result == 0)
+        move_note(move, "job started", NULL);
     return result;
 }
 
@@ -265,10 +275,12 @@ static void stopped(struct vm *vm, const struct err *err, void *user)
 {
     struct move *move = user;
     (void)vm;
-    if (err_is_set(err))
+    if (err_is_set(err)) {
         move_job_failed(move, err);
-    else
+    } else {
+        move_note(move, "guest stopped", NULL);
         job_control_answer(move->job, NULL, 0, -1, false);
+    }
     move_unref(move);
 }
 
@@ -294,6 +306,7 @@ static void saved(struct vm *vm, const struct err *err, void *user)
         move_job_failed(move, err);
     } else {
         move->is_saved = true;
+        move_note(move, "device state saved", NULL);
         job_control_answer(move->job, NULL, 0, -1, false);
     }
     move_unref(move);
@@ -332,8 +345,10 @@ static void take_verdict(struct move *move, const uint8_t *body)
     if (verdict.kind < VERDICT_RUNNING || verdict.kind > VERDICT_RETURNED)
         move_refuse_job(move, ERR_CORRUPT, "verdict-unknown",
                         "the job brought a verdict that does not exist");
-    else
+    else {
+        move_note(move, "verdict received", "%s", move_verdict_name((enum move_verdict)verdict.kind));
         handover_submit(move, events[verdict.kind], verdict.secret, NULL, settled, NULL);
+    }
 }
 
 static void source_job_request(enum ctl_type type, const uint8_t *body, void *user)
@@ -353,6 +368,8 @@ static void source_job_request(enum ctl_type type, const uint8_t *body, void *us
         stop_guest(move);
     else if (type == CTL_SAVE)
         save_guest(move);
-    else
+    else {
+        move_note(move, "READY received", NULL);
         handover_submit(move, HANDOVER_GIVE, body, NULL, move_pass_secret, NULL);
+    }
 }

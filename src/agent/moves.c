@@ -2,6 +2,7 @@
 #include "agent/moves.h"
 
 #include <glib.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "agent/move.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/task_log.h"
 
 #define LAST_WORDS_MS 3000u
 #define DEFAULT_CHANNELS 2u
@@ -39,6 +41,7 @@ void move_unref(struct move *move)
 {
     if (--move->n_refs)
         return;
+    task_log_close(move->status.id);
     journal_close(move->journal);
     explicit_bzero(&move->entry, sizeof move->entry);
     explicit_bzero(&move->spec, sizeof move->spec);
@@ -67,6 +70,7 @@ struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is
     g_strlcpy(move->status.encryption, "none", sizeof move->status.encryption);
     g_queue_init(&move->events);
     (void)g_hash_table_insert(table(agent), move->status.id, move);
+    task_log_open(move->status.id, spec->vm.uuid, move_side(move));
     return move;
 }
 
@@ -116,6 +120,24 @@ void moves_status(const struct move *move, struct move_status *ret_status)
     *ret_status = move->status;
 }
 
+void moves_each(struct agent *agent, void (*call)(const struct move_summary *summary, void *user), void *user)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, table(agent));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct move *move = value;
+        struct move_summary summary = {
+            .id = move->status.id,
+            .vm_uuid = move->spec.vm.uuid,
+            .peer = move->status.is_source ? move->spec.destination : move->spec.source,
+            .is_source = move->status.is_source,
+            .state = move->status.state,
+        };
+        call(&summary, user);
+    }
+}
+
 static void watcher_fire(struct watcher *watcher)
 {
     struct move *move = watcher->move;
@@ -157,6 +179,18 @@ void move_changed(struct move *move)
             due = g_slist_prepend(due, at->data);
     g_slist_free_full(due, (GDestroyNotify)watcher_fire);
     move_unref(move);
+}
+
+void move_note(struct move *move, const char *event, const char *format, ...)
+{
+    char detail[MOVE_EVENT_DETAIL] = "";
+    if (format) {
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(detail, sizeof detail, format, args);
+        va_end(args);
+    }
+    move_timeline_add(&move->status.timeline, clock_wall_ms(), event, detail);
 }
 
 void move_set_state(struct move *move, enum move_state state)
@@ -237,7 +271,9 @@ void move_prepare_again(struct move *move, bool is_source, move_done done, void 
 
 int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err)
 {
-    int result = as_source ? source_check(agent, spec, err) : destination_check(agent, spec, err);
+    int result = vms_check_up(agent, err) < 0 ? -1
+                 : as_source                  ? source_check(agent, spec, err)
+                                              : destination_check(agent, spec, err);
     if (result < 0)
         err_place(err, move_phase_name(as_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
                   as_source ? "source" : "destination");

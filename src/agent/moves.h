@@ -32,6 +32,14 @@ void moves_prepare_destination(struct agent *agent, const struct move_spec *spec
 void moves_start_source(struct agent *agent, const struct move_spec *spec, move_done done, void *user);
 struct move *moves_find(struct agent *agent, const char *id);
 void moves_status(const struct move *move, struct move_status *ret_status);
+/* What a manager must know of a move that it has no record of. */
+struct move_summary {
+    const char *id, *vm_uuid, *peer; /* peer: name of the other host, "" after a restart of the agent */
+    bool is_source;
+    enum move_state state;
+};
+void moves_each(struct agent *agent, void (*call)(const struct move_summary *summary, void *user),
+                void *user);
 /* Calls `changed` once, when the status' version is above `version` or after wait_ms; NULL-safe against the
  * move's end. */
 void moves_watch(struct move *move, uint64_t version, unsigned wait_ms,

@@ -2,6 +2,7 @@
 #include "agent/routes.h"
 
 #include "agent/routes_moves.h"
+#include "agent/routes_settle.h"
 #include "agent/routes_vms.h"
 
 const struct http_route agent_routes[] = {
@@ -14,6 +15,8 @@ const struct http_route agent_routes[] = {
     {"POST", "/v1/vms/{uuid}/start", HTTP_CLIENT, route_vm_start},
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, route_vm_stop},
     {"GET", "/v1/vms/{uuid}/console", HTTP_CLIENT, route_vm_console},
+    {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, route_ownership},
+    {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, route_settle},
     {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, route_move_check},
     {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, route_move_source},
     {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, route_move_destination},

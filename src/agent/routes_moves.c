@@ -271,6 +271,24 @@ void route_move_verdict(struct http_request *request, void *user)
     http_fail(request, &err);
 }
 
+static void add_move(const struct move_summary *summary, void *user)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "id", summary->id);
+    json_object_set_string_member(object, "vm", summary->vm_uuid);
+    json_object_set_string_member(object, "peer", summary->peer);
+    json_object_set_boolean_member(object, "is_source", summary->is_source);
+    json_object_set_string_member(object, "state", move_state_name(summary->state));
+    json_array_add_object_element(user, object);
+}
+
+JsonArray *route_moves_json(struct agent *agent)
+{
+    JsonArray *list = json_array_new();
+    moves_each(agent, add_move, list);
+    return list;
+}
+
 void route_move_delete(struct http_request *request, void *user)
 {
     struct err err = {0};

@@ -5,6 +5,8 @@
 
 #include "http/http.h"
 
+struct agent;
+
 void route_move_check(struct http_request *request, void *user);
 void route_move_source(struct http_request *request, void *user);
 void route_move_destination(struct http_request *request, void *user);
@@ -14,5 +16,7 @@ void route_move_cancel(struct http_request *request, void *user);
 void route_move_commit(struct http_request *request, void *user);
 void route_move_verdict(struct http_request *request, void *user);
 void route_move_delete(struct http_request *request, void *user);
+/* Every move of this host, for GET /v1/vms; transfer full. */
+JsonArray *route_moves_json(struct agent *agent);
 
 #endif

@@ -9,9 +9,11 @@
 
 #include "agent/agent.h"
 #include "agent/facts.h"
+#include "agent/routes_moves.h"
 #include "agent/vm.h"
 #include "agent/vm_process.h"
 #include "base/cleanup.h"
+#include "model/protocol.h"
 
 #define CONSOLE_BYTES_MAX 65536
 #define STOP_DEFAULT_S 60
@@ -20,13 +22,31 @@
 /* "godwitd" and nobody else with a certificate of the same CA: agents hold such certificates too. */
 #define MANAGER_NAME "godwitd"
 
-bool route_allowed(struct http_request *request)
+/* Whatever version it speaks. */
+static bool is_from_manager(struct http_request *request)
 {
     const char *name = http_user(request);
     if (name && !strcmp(name, MANAGER_NAME))
         return true;
     struct err err;
     (void)err_set(&err, ERR_UNAUTHORIZED, "not-the-manager", "only the manager may call this agent");
+    http_fail(request, &err);
+    return false;
+}
+
+bool route_allowed(struct http_request *request)
+{
+    const struct agent *agent = http_server_user(request);
+    const char *version = http_header(request, PROTOCOL_HEADER);
+    guint64 theirs = 1;
+    struct err err = {0};
+    if (!is_from_manager(request))
+        return false;
+    if (version && !g_ascii_string_to_unsigned(version, 10, 1, UINT32_MAX, &theirs, NULL))
+        (void)err_set(&err, ERR_BAD_REQUEST, "protocol-version",
+                      PROTOCOL_HEADER ": must be a number from 1 on");
+    else if (protocol_check((uint32_t)theirs, PROTOCOL, agent->config.name, &err) == 0)
+        return true;
     http_fail(request, &err);
     return false;
 }
@@ -53,7 +73,7 @@ static struct vm *find_vm(struct http_request *request, struct agent *agent)
 void route_host(struct http_request *request, void *user)
 {
     struct host_facts facts;
-    if (!route_allowed(request))
+    if (!is_from_manager(request))
         return;
     facts_now(user, &facts);
     http_reply(request, 200, host_facts_to_json(&facts));
@@ -75,6 +95,7 @@ void route_vm_list(struct http_request *request, void *user)
     }
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
+    json_object_set_array_member(object, "moves", route_moves_json(agent));
     http_reply(request, 200, object);
 }
 

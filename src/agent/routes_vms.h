@@ -7,7 +7,8 @@
 
 #include "http/http.h"
 
-/* False: the caller is not the manager, and the request is answered. */
+/* False: the caller is not the manager, or one of a version that does not fit, and the request is answered.
+ */
 bool route_allowed(struct http_request *request);
 void route_host(struct http_request *request, void *user);
 void route_vm_list(struct http_request *request, void *user);

@@ -86,6 +86,9 @@ static char **child_env(const struct spawn_request *request)
     const char *level = g_getenv("LOG_LEVEL");
     if (level)
         g_ptr_array_add(env, g_strdup_printf("LOG_LEVEL=%s", level));
+    const char *journal = g_getenv("JOURNAL_STREAM");
+    if (journal)
+        g_ptr_array_add(env, g_strdup_printf("JOURNAL_STREAM=%s", journal));
     for (unsigned i = 0; request->env && request->env[i]; i++)
         g_ptr_array_add(env, g_strdup(request->env[i]));
     g_ptr_array_add(env, NULL);

@@ -10,6 +10,7 @@
 #include "agent/journal.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
+#include "model/ownership.h"
 #include "qemu/qmp.h"
 
 struct vm *vm_find(struct agent *agent, const char *uuid)
@@ -75,6 +76,8 @@ void vm_refresh(struct vm *vm)
     if (vm->journal)
         journal_read(vm->journal, &entry);
     vm->status.epoch = entry.epoch;
+    g_strlcpy(vm->status.journal, vm->journal ? journal_step_name(entry.step) : OWNERSHIP_CORRUPT,
+              sizeof vm->status.journal);
 }
 
 void vm_explain(const struct vm *vm, struct err *err)
@@ -165,6 +168,16 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
     }
     *ret_vm = vm;
     return 0;
+}
+
+int vms_check_up(const struct agent *agent, struct err *err)
+{
+    if (!agent->shutdown)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "host-shutting-down",
+                  "host %s is shutting down: no VM starts, arrives or leaves", agent->config.name);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    return err_fix(err, "use another host, or wait until it is up again");
 }
 
 static int refuse_unless_off(const struct vm *vm, const char *member, struct err *err)

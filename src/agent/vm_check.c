@@ -85,6 +85,7 @@ static int check_qemu(struct agent *agent, const struct vm_spec *spec, const cha
     if (spec->machine[0] && !caps_has_machine(agent->qemu, spec->machine)) {
         (void)err_set(err, ERR_REFUSED, "machine-unknown", "QEMU %s on host %s has no machine type %s",
                       agent->qemu->version, agent->config.name, spec->machine);
+        (void)err_cause(err, "the newest it has is %s", agent->qemu->machine);
         name(err, agent, spec);
         (void)err_arg(err, "machine", "%s", spec->machine);
         (void)err_arg(err, "qemu_version", "%s", agent->qemu->version);

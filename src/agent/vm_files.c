@@ -46,7 +46,7 @@ int vm_config_write(struct vm *vm, const struct vm_spec *spec, const char *task,
     if (strcmp(task, vm_holder(vm)) != 0 && vm_check_free(vm, err) < 0)
         return -1;
     g_autofree char *path = vm_config_path(vm->agent, vm->status.spec.uuid);
-    g_autoptr(JsonObject) object = vm_spec_to_json(spec);
+    g_autoptr(JsonObject) object = vm_spec_to_lean_json(spec);
     g_autofree char *text = model_print(object, true);
     if (fdio_replace_file(path, text, strlen(text), task[0] ? VM_CONFIG_MODE_HELD : VM_CONFIG_MODE, err) < 0)
         return -1;
@@ -103,7 +103,7 @@ int vm_process_write(const struct vm *vm, struct err *err)
     json_object_set_int_member(object, "ram_device", (gint64)process->ram_device);
     json_object_set_int_member(object, "ram_inode", (gint64)process->ram_inode);
     json_object_set_int_member(object, "log_start", (gint64)process->log_start);
-    json_object_set_object_member(object, "spec", vm_spec_to_json(&vm->status.spec));
+    json_object_set_object_member(object, "spec", vm_spec_to_lean_json(&vm->status.spec));
     JsonArray *taps = json_array_new();
     for (unsigned i = 0; i < process->n_taps; i++)
         json_array_add_string_element(taps, process->taps[i]);

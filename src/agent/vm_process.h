@@ -87,7 +87,7 @@ void vm_done_later(struct vm *vm, vm_done done, void *user);
 bool vm_is_half_removed(const struct vm *vm);
 /* Listed with `what` is wrong and *why (its fix is the operator's), and not used: "vm-damaged". */
 void vm_set_problem(struct vm *vm, const char *what, const struct err *why);
-/* status.epoch from the journal. */
+/* status.epoch and status.journal from the journal. */
 void vm_refresh(struct vm *vm);
 void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 
@@ -110,7 +110,7 @@ bool vm_runstate_is_stopped(const char *runstate);
 /* ---- vm_save.c ---- */
 /* The event MIGRATION with its new status. */
 void vm_save_event(struct vm *vm, const char *status);
-/* Capabilities and parameters of every QEMU, set once when it starts. */
+/* Version, capabilities and parameters of every QEMU, asked and set once when it starts. */
 void vm_save_prepare(struct vm *vm, vm_done done, void *user);
 
 /* ---- orphan.c ---- */

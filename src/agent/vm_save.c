@@ -10,6 +10,7 @@
 #include "agent/vm_process.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "qemu/caps.h"
 #include "qemu/qmp.h"
 
 #define STREAM_NAME "state"
@@ -60,10 +61,22 @@ static void add_capability(JsonArray *list, const char *name)
     json_array_add_object_element(list, object);
 }
 
-void vm_save_prepare(struct vm *vm, vm_done done, void *user)
+/* Asked of this process: the program may have been replaced since the agent looked at it. */
+static void on_version(JsonNode *result, const struct err *failed, void *user)
 {
-    struct prepare *prepare = g_new(struct prepare, 1);
-    *prepare = (struct prepare){.vm = vm, .wait = {.done = done, .user = user}};
+    struct prepare *prepare = user;
+    struct vm *vm = prepare->vm;
+    struct err err = *failed;
+    struct qemu_caps caps;
+    if (err_is_set(&err) || caps_take_version(&caps, result, &err) < 0) {
+        prepare_end(prepare, &err);
+        return;
+    }
+    vm->process->qemu_major = caps.major;
+    g_strlcpy(vm->status.qemu_version, caps.version, sizeof vm->status.qemu_version);
+    if (vm_process_write(vm, &err) < 0)
+        log_error(&err, "VM %s: an agent started later may not know its QEMU's version",
+                  vm->status.spec.name);
     JsonArray *list = json_array_new();
     add_capability(list, "x-ignore-shared");
     add_capability(list, "events");
@@ -72,6 +85,13 @@ void vm_save_prepare(struct vm *vm, vm_done done, void *user)
     JsonObject *arguments = json_object_new();
     json_object_set_array_member(arguments, "capabilities", list);
     vm_qmp(vm, "migrate-set-capabilities", arguments, -1, on_capabilities, prepare);
+}
+
+void vm_save_prepare(struct vm *vm, vm_done done, void *user)
+{
+    struct prepare *prepare = g_new(struct prepare, 1);
+    *prepare = (struct prepare){.vm = vm, .wait = {.done = done, .user = user}};
+    vm_qmp(vm, "query-version", NULL, -1, on_version, prepare);
 }
 
 /* ---- one stream ---- */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/task_log.h"
 
 #define LINE_MAX_BYTES 1600
 
@@ -17,10 +18,16 @@ static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 static const char *program_name = "";
 static enum log_level threshold = LOG_INFO_LEVEL;
 static _Thread_local char current_move[48];
+static bool to_journal;
+static int task_fd = -1; /* of this process' only task, from its parent */
 
 void log_init(const char *program)
 {
     program_name = program;
+    to_journal = log_is_journal(STDERR_FILENO);
+    const char *fd_text = getenv(TASK_LOG_FD_VARIABLE);
+    if (fd_text)
+        task_fd = (int)strtol(fd_text, NULL, 10);
     const char *wanted = getenv("LOG_LEVEL");
     if (!wanted)
         return;
@@ -45,21 +52,47 @@ void log_set_move(const char *move_id)
     (void)snprintf(current_move, sizeof current_move, "%s", move_id);
 }
 
+struct line {
+    enum log_level level;
+    char time_text[CLOCK_TEXT_SIZE];
+    const char *text;
+    char move[48]; /* "": of none */
+};
+
+/* One write, so that lines of several threads do not mix. A log that cannot be written must not stop a move.
+ */
+static void write_line(int fd, const char *prefix, const struct line *line)
+{
+    char bytes[LINE_MAX_BYTES + 128];
+    int length = snprintf(bytes, sizeof bytes, "%s%s %s %s[%d]%s%s %s\n", prefix, line->time_text,
+                          level_names[line->level], program_name, (int)getpid(),
+                          line->move[0] ? " move=" : "", line->move, line->text);
+    if (length >= (int)sizeof bytes) {
+        length = sizeof bytes - 1;
+        bytes[length - 1] = '\n';
+    }
+    ssize_t ignored = write(fd, bytes, (size_t)length);
+    (void)ignored;
+}
+
+static void write_to_task(const char *task, int fd, void *user)
+{
+    struct line *line = user;
+    (void)snprintf(line->move, sizeof line->move, "%s", task);
+    write_line(fd, "", line);
+}
+
 static void emit(enum log_level level, const char *text)
 {
-    char time_text[CLOCK_TEXT_SIZE];
-    char line[LINE_MAX_BYTES + 128];
-    int length = snprintf(line, sizeof line, "%s %s %s[%d]%s%s %s\n",
-                          clock_format(clock_wall_ms(), time_text), level_names[level], program_name,
-                          (int)getpid(), current_move[0] ? " move=" : "", current_move, text);
-    if (length >= (int)sizeof line) {
-        length = sizeof line - 1;
-        line[length - 1] = '\n';
-    }
-    /* One write, so that lines of several threads do not mix. A log that cannot be written must not stop a
-     * move. */
-    ssize_t ignored = write(STDERR_FILENO, line, (size_t)length);
-    (void)ignored;
+    /* The journal takes the level from here, as sd-daemon(3) says. */
+    static const char *const priorities[] = {"<7>", "<6>", "<4>", "<3>"};
+    struct line line = {.level = level, .text = text};
+    (void)clock_format(clock_wall_ms(), line.time_text);
+    (void)snprintf(line.move, sizeof line.move, "%s", current_move);
+    task_logs_each(text, current_move, write_to_task, &line);
+    if (task_fd >= 0)
+        write_line(task_fd, "", &line);
+    write_line(STDERR_FILENO, to_journal ? priorities[level] : "", &line);
 }
 
 void log_write(enum log_level level, const char *format, ...)

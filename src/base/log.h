@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structured log lines on standard error (the service manager or the parent puts them where they belong):
+ * Structured log lines on standard error (the service manager or the parent puts them where they belong),
+ * with the journal's priorities where that is the journal, and in the files of base/task_log.h:
  *   2026-11-23T00:16:30.123Z INFO godwit-agent[412] move=4f.. text
  * INFO: one line per phase change; DEBUG: per round; nothing per page. Thread: any.
  */

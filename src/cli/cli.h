@@ -79,6 +79,7 @@ int cli_list(struct cli *cli, const struct cli_listing *listing);
 int cmd_host_ls(struct cli *cli, int argc, char **argv);
 int cmd_host_show(struct cli *cli, int argc, char **argv);
 int cmd_host_add(struct cli *cli, int argc, char **argv);
+int cmd_host_enroll(struct cli *cli, int argc, char **argv);
 int cmd_host_rm(struct cli *cli, int argc, char **argv);
 int cmd_vm_ls(struct cli *cli, int argc, char **argv);
 int cmd_vm_show(struct cli *cli, int argc, char **argv);

@@ -105,6 +105,24 @@ int cmd_host_add(struct cli *cli, int argc, char **argv)
     return CLI_DONE;
 }
 
+int cmd_host_enroll(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/hosts/", argv[1], "/enroll");
+    g_autoptr(JsonObject) answer = NULL;
+    int result = cli_call(cli, "POST", path, NULL, &answer);
+    if (result)
+        return result;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        printf("On host %s, run:\n  godwit-agent enroll --manager https://MANAGER:8400 --token %s\n"
+               "Its present certificate ends with that.\n",
+               argv[1], cli_string(answer, "token"));
+    return CLI_DONE;
+}
+
 int cmd_host_rm(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)

@@ -17,12 +17,14 @@ struct migrate_options {
     int switchover_limit;
     int channels;
     char *dirty_source;
+    char *client_key;
 };
 
 static void migrate_options_clear(struct migrate_options *options)
 {
     g_free(options->to);
     g_free(options->dirty_source);
+    g_free(options->client_key);
 }
 
 /* Only what the operator gave: the manager knows the defaults and the limits. */
@@ -45,6 +47,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
     json_object_set_string_member(body, "vm", vm);
     json_object_set_string_member(body, "destination", options->to);
     json_object_set_object_member(body, "options", wishes);
+    if (options->client_key)
+        json_object_set_string_member(body, "client_key", options->client_key);
     return body;
 }
 
@@ -65,6 +69,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},
         {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},
+        {"client-key", 0, 0, G_OPTION_ARG_STRING, &options.client_key,
+         "the same key always means the first task that was made with it", "KEY"},
         {NULL},
     };
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)

@@ -31,6 +31,20 @@ int cmd_task_ls(struct cli *cli, int argc, char **argv)
 
 static void print_timeline(JsonObject *task)
 {
+    static const char *const headings[] = {"TIME", "SIDE", "HOST", "EVENT", "DETAIL", NULL};
+    struct table *table = table_new(headings);
+    JsonArray *lines = cli_array(task, "timeline");
+    for (guint i = 0; lines && i < json_array_get_length(lines); i++) {
+        JsonObject *line = json_array_get_object_element(lines, i);
+        table_row(table, cli_string(line, "time"), cli_string(line, "side"), cli_string(line, "host"),
+                  cli_string(line, "event"), cli_string(line, "detail"), NULL);
+    }
+    table_print(table);
+    putchar('\n');
+}
+
+static void print_phases(JsonObject *task)
+{
     static const char *const headings[] = {"PHASE", "START", "MS", NULL};
     struct table *table = table_new(headings);
     JsonArray *phases = cli_array(task, "phases");
@@ -66,8 +80,8 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
 {
     gboolean timeline = FALSE;
     const GOptionEntry entries[] = {
-        {"timeline", 0, 0, G_OPTION_ARG_NONE, &timeline, "each phase with start and duration, each round",
-         NULL},
+        {"timeline", 0, 0, G_OPTION_ARG_NONE, &timeline,
+         "what both hosts and the manager saw; each phase, each round", NULL},
         {NULL},
     };
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
@@ -84,6 +98,9 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
     printf("task %s  %s  %s: %s -> %s  created %s\n", cli_string(task, "task"), cli_string(task, "state"),
            cli_string(task, "vm"), cli_string(task, "source"), cli_string(task, "destination"),
            cli_string(task, "created"));
+    if (*cli_string(task, "waiting_for"))
+        printf("%s: waiting for %s since %s\n", cli_string(task, "phase"), cli_string(task, "waiting_for"),
+               cli_string(task, "waiting_since"));
     JsonObject *error = cli_object(task, "error");
     if (error)
         printf("error: %s\n  phase: %s (%s)\n  cause: %s\n  fix:   %s\n", cli_string(error, "message"),
@@ -91,6 +108,7 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
                cli_string(error, "fix"));
     if (timeline) {
         print_timeline(task);
+        print_phases(task);
         print_rounds(task);
     }
     return CLI_DONE;

@@ -36,12 +36,13 @@ struct spec_options {
     char **disks;
     char **networks;
     char *accel;
+    char *machine;
     char *cpu_model;
     char *autostart;
 };
 
 #define NOT_GIVEN G_MININT
-#define SPEC_ROWS 10
+#define SPEC_ROWS 11
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -57,6 +58,8 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->networks,
          "network of the host; may be repeated", "N"},
         {"accel", 0, 0, G_OPTION_ARG_STRING, &options->accel, "auto, kvm or tcg", "A"},
+        {"machine", 0, 0, G_OPTION_ARG_STRING, &options->machine,
+         "machine type, for hosts with different QEMUs the oldest one's (the newest of its first host)", "M"},
         {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options->cpu_model, "QEMU's name of a CPU model", "M"},
         {"autostart", 0, 0, G_OPTION_ARG_STRING, &options->autostart,
          "start it after a boot of its host: yes or no (no)", "yes|no"},
@@ -73,6 +76,7 @@ static void spec_options_clear(struct spec_options *options)
     g_strfreev(options->disks);
     g_strfreev(options->networks);
     g_free(options->accel);
+    g_free(options->machine);
     g_free(options->cpu_model);
     g_free(options->autostart);
 }
@@ -140,6 +144,7 @@ static JsonObject *spec_of(const struct spec_options *options)
     set_path(spec, "initrd", options->initrd);
     set_text(spec, "append", options->append);
     set_text(spec, "accel", options->accel);
+    set_text(spec, "machine", options->machine);
     set_text(spec, "cpu_model", options->cpu_model);
     if (options->disks)
         json_object_set_array_member(spec, "disks", disks_of(options->disks));
@@ -154,12 +159,15 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
 {
     auto_call(spec_options_clear) struct spec_options options = {.memory = NOT_GIVEN, .cpus = NOT_GIVEN};
     g_autofree char *host = NULL;
+    g_autofree char *client_key = NULL;
     gboolean start = FALSE;
-    GOptionEntry entries[SPEC_ROWS + 3] = {
+    GOptionEntry entries[SPEC_ROWS + 4] = {
         {"host", 0, 0, G_OPTION_ARG_STRING, &host, "the host it is registered on", "H"},
+        {"client-key", 0, 0, G_OPTION_ARG_STRING, &client_key,
+         "the same key always means the VM that was made with it", "KEY"},
         {"start", 0, 0, G_OPTION_ARG_NONE, &start, "power on at once", NULL},
     };
-    fill_spec_rows(entries + 2, &options);
+    fill_spec_rows(entries + 3, &options);
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_autostart(&options) < 0)
         return CLI_USAGE;
     if (options.memory == NOT_GIVEN)
@@ -169,6 +177,7 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
     options.name = g_strdup(argv[1]);
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "host", host);
+    set_text(body, "client_key", client_key);
     json_object_set_object_member(body, "spec", spec_of(&options));
     if (!start)
         return cli_call_and_say(cli, "POST", "/v1/vms", body, "VM %s is registered on %s.", argv[1], host);

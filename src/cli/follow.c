@@ -16,6 +16,7 @@ struct follow {
     const char *id;
     bool terminal;
     char last_phase[32];
+    char last_wait[192];
     JsonObject *task; /* the newest; owned */
 };
 
@@ -25,14 +26,27 @@ static bool is_final(JsonObject *task)
     return !strcmp(state, "success") || !strcmp(state, "error") || !strcmp(state, "cancelled");
 }
 
+/* ", waiting for WHAT for N s" or "". The manager sends the task once a second while it waits. */
+static char *wait_text(JsonObject *task)
+{
+    const char *what = cli_string(task, "waiting_for");
+    g_autoptr(GDateTime) since = g_date_time_new_from_iso8601(cli_string(task, "waiting_since"), NULL);
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    if (!*what)
+        return g_strdup("");
+    GTimeSpan waited = since ? g_date_time_difference(now, since) : 0;
+    return g_strdup_printf(", waiting for %s for %d s", what, (int)(MAX(waited, 0) / G_TIME_SPAN_SECOND));
+}
+
 static void show_bar(JsonObject *task)
 {
+    g_autofree char *wait = wait_text(task);
     int percent = (int)CLAMP(cli_number(task, "progress"), 0, 100);
     char bar[BAR_WIDTH + 1];
     for (int i = 0; i < BAR_WIDTH; i++)
         bar[i] = i < percent * BAR_WIDTH / 100 ? '=' : ' ';
     bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] %3d %%  %s", bar, percent, cli_string(task, "phase"));
+    fprintf(stderr, "\r\033[K[%s] %3d %%  %s%s", bar, percent, cli_string(task, "phase"), wait);
     double rate = cli_real(task, "rate_bytes_s") / 1e6;
     if (rate > 0)
         fprintf(stderr, "  %.0f of %.0f MB  %.0f MB/s  dirty %.0f MB/s",
@@ -52,14 +66,15 @@ static bool on_event(const char *name, JsonObject *object, void *user)
         json_object_unref(follow->task);
     follow->task = json_object_ref(object);
     const char *phase = cli_string(object, "phase");
+    const char *waiting = cli_string(object, "waiting_for");
     if (follow->terminal) {
         show_bar(object);
-    } else if (strcmp(phase, follow->last_phase)) {
-        const char *waiting = cli_string(object, "waiting_for");
-        fprintf(stderr, "%3d %%  %s%s%s\n", (int)cli_number(object, "progress"), phase,
-                *waiting ? ", waiting for " : "", waiting);
+    } else if (strcmp(phase, follow->last_phase) || (*waiting && strcmp(waiting, follow->last_wait))) {
+        g_autofree char *wait = wait_text(object);
+        fprintf(stderr, "%3d %%  %s%s\n", (int)cli_number(object, "progress"), phase, wait);
         (void)snprintf(follow->last_phase, sizeof follow->last_phase, "%s", phase);
     }
+    (void)snprintf(follow->last_wait, sizeof follow->last_wait, "%s", waiting);
     return !is_final(object);
 }
 

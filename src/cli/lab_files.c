@@ -143,10 +143,11 @@ static int write_agent_config(const struct lab *lab, int host, struct err *err)
     return write_text(
         path, 0644, err,
         "[agent]\nname=h%d\nlisten=198.18.1.1%d\nport=8443\nstate=%s/%s/state\nrun=%s/%s/run\nlibexec=%s\n%s"
-        "qemu_user=%d:%d\njob_user=%d:%d\ndoor_user=%d:%d\nmemory_reserve_mib=256\n\n"
+        "qemu_user=%d:%d\njob_user=%d:%d\ndoor_user=%d:%d\nmemory_reserve_mib=256\nlog_folder=%s/%s/"
+        "tasks\n\n"
         "[migration]\nenabled=true\naddresses=198.18.2.1%d\nport=8000\n\n[network vmnet]\nbridge=br0\n",
         host, host, lab->dir, dir, lab->dir, dir, lab->libexec_dir, qemu->str, LAB_QEMU_UID, LAB_QEMU_UID,
-        LAB_JOB_UID, LAB_JOB_UID, LAB_DOOR_UID, LAB_DOOR_UID, host);
+        LAB_JOB_UID, LAB_JOB_UID, LAB_DOOR_UID, LAB_DOOR_UID, lab->dir, dir, host);
 }
 
 int lab_write_configs(const struct lab *lab, struct err *err)
@@ -161,8 +162,8 @@ int lab_write_configs(const struct lab *lab, struct err *err)
     if (write_text(path, 0600, err,
                    "[manager]\nstate=%s/manager/state\nlisten=198.18.1.1\nport=8400\nsocket=%s/manager/"
                    "godwitd.sock\n"
-                   "addresses=198.18.1.1\n",
-                   lab->dir, lab->dir) < 0)
+                   "addresses=198.18.1.1\nlog_folder=%s/log/tasks\n",
+                   lab->dir, lab->dir, lab->dir) < 0)
         return -1;
     for (int host = 1; host <= lab->hosts; host++)
         if (write_agent_config(lab, host, err) < 0)

@@ -14,16 +14,18 @@ static const struct cli_command commands[] = {
     {"host", "show", "H", "what a host has and can do", cmd_host_show},
     {"host", "add", "H --address A [--port 8443]", "register a host; prints its one-time enrolment token",
      cmd_host_add},
+    {"host", "enroll", "H", "a new certificate for a known host: a one-time token", cmd_host_enroll},
     {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--cpu-model M] [--autostart yes|no] [--start]",
+     "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "set",
-     "V [--name N] [--memory MIB] [--cpus N] [--accel A] [--cpu-model M] [--kernel K] [--initrd I] "
+     "V [--name N] [--memory MIB] [--cpus N] [--accel A] [--machine M] [--cpu-model M] [--kernel K] "
+     "[--initrd I] "
      "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no]",
      "change a VM that is off; name and autostart at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
@@ -33,7 +35,7 @@ static const struct cli_command commands[] = {
      cmd_vm_console},
     {"vm", "migrate",
      "V --to H [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] [--channels N] "
-     "[--verify] [--dirty-source auto|async|sync]",
+     "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"task", "ls", "[--limit N]", "newest tasks", cmd_task_ls},
     {"task", "show", "T [--timeline]", "one task", cmd_task_show},

@@ -23,6 +23,17 @@ static int check_token(struct http_request *request, struct err *err)
                    "it from GODWIT_TOKEN");
 }
 
+static int check_root(struct http_request *request, struct err *err)
+{
+    GSocket *socket = soup_server_message_get_socket(request->msg);
+    g_autoptr(GCredentials) peer =
+        g_socket_get_family(socket) == G_SOCKET_FAMILY_UNIX ? g_socket_get_credentials(socket, NULL) : NULL;
+    if (peer && g_credentials_get_unix_user(peer, NULL) == 0)
+        return 0;
+    (void)err_set(err, ERR_UNAUTHORIZED, "not-root", "only root of this machine may ask for this");
+    return err_fix(err, "run the command as root");
+}
+
 /* The handshake lets every certificate in: it only proves that the client holds its key. Who it is, is
  * decided here, for each request, so that a certificate that expires on an open connection is noticed, and a
  * host whose certificate expired can still enrol and is told why. */
@@ -41,10 +52,19 @@ static int check_certificate(struct http_request *request, struct err *err)
         why = "it has no common name";
     if (why) {
         (void)err_set(err, ERR_UNAUTHORIZED, "unauthorized", "the client certificate is refused: %s", why);
-        return err_fix(err, "enrol the host again");
+        return err_fix(err, "enrol the host again: 'godwit host enroll HOST' at the manager prints how");
     }
     request->user = g_strdup(name);
     return 0;
+}
+
+bool http_client_fingerprint(struct http_request *request, char ret_hex[65])
+{
+    GTlsCertificate *certificate =
+        g_object_get_data(G_OBJECT(soup_server_message_get_socket(request->msg)), CLIENT_CERTIFICATE);
+    if (certificate)
+        cert_fingerprint(certificate, ret_hex);
+    return certificate != NULL;
 }
 
 int access_check(struct http_request *request, enum http_access access, struct err *err)
@@ -56,6 +76,8 @@ int access_check(struct http_request *request, enum http_access access, struct e
         return check_token(request, err);
     case HTTP_CLIENT:
         return check_certificate(request, err);
+    case HTTP_ROOT:
+        return check_root(request, err);
     }
     g_assert_not_reached();
 }

@@ -10,8 +10,8 @@
 #include "http/cert.h"
 #include "http/http.h"
 
-#define DAY_S (24 * 60 * 60)
-#define CA_DAYS 3653
+#define HOUR_S (60 * 60)
+#define CA_HOURS (3653 * 24)
 #define SERIAL_SIZE 16
 
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC(gnutls_x509_crt_t, gnutls_x509_crt_deinit, NULL)
@@ -48,8 +48,8 @@ static int key_new(gnutls_x509_privkey_t *ret_key, char **ret_pem, struct err *e
     return 0;
 }
 
-/* What every certificate of ours has: version, random serial number, life from yesterday (clocks of hosts
- * differ) to `until`, common name. */
+/* What every certificate of ours has: version, random serial number, life from yesterday to
+ * `until`, common name. */
 static int crt_begin(gnutls_x509_crt_t *ret_crt, const char *common_name, time_t until)
 {
     uint8_t serial[SERIAL_SIZE];
@@ -61,7 +61,7 @@ static int crt_begin(gnutls_x509_crt_t *ret_crt, const char *common_name, time_t
     if (code >= 0)
         code = gnutls_x509_crt_set_serial(*ret_crt, serial, sizeof serial);
     if (code >= 0)
-        code = gnutls_x509_crt_set_activation_time(*ret_crt, time(NULL) - DAY_S);
+        code = gnutls_x509_crt_set_activation_time(*ret_crt, time(NULL) - HTTP_CERT_EARLY_S);
     if (code >= 0)
         code = gnutls_x509_crt_set_expiration_time(*ret_crt, until);
     if (code >= 0)
@@ -105,7 +105,7 @@ int http_ca_new(const char *name, char **ret_cert_pem, char **ret_key_pem, struc
     g_autofree char *key_pem = NULL;
     if (check_common_name(name, err) || key_new(&key, &key_pem, err))
         return -1;
-    int code = crt_begin(&crt, name, time(NULL) + (time_t)CA_DAYS * DAY_S);
+    int code = crt_begin(&crt, name, time(NULL) + (time_t)CA_HOURS * HOUR_S);
     if (code >= 0)
         code = gnutls_x509_crt_set_key(crt, key);
     if (code >= 0)
@@ -243,7 +243,8 @@ int http_csr_sign(const char *csr_pem, const struct http_identity *identity,
     int code = issuer_load(authority->cert_pem, authority->key_pem, &ca, &ca_key);
     if (code < 0)
         return tls_failed(err, "read the certificate authority", code);
-    time_t until = MIN(time(NULL) + (time_t)identity->days * DAY_S, gnutls_x509_crt_get_expiration_time(ca));
+    time_t until =
+        MIN(time(NULL) + (time_t)identity->hours * HOUR_S, gnutls_x509_crt_get_expiration_time(ca));
     code = crt_begin(&crt, identity->common_name, until);
     /* Only the key is taken from the request; names and rights are ours to give. */
     if (code >= 0)

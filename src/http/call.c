@@ -6,6 +6,7 @@
 
 struct call {
     struct http_client *client; /* NULL once http_client_free has answered for it */
+    SoupSession *session;       /* a reference: the client may have gone on to another one */
     SoupMessage *msg;
     struct distrust distrust;
     GCancellable *cancel; /* ours: caller's wish or deadline */
@@ -30,6 +31,7 @@ static void call_free(struct call *call)
     g_clear_pointer(&call->deadline, g_source_unref);
     g_clear_object(&call->msg);
     g_clear_object(&call->input);
+    g_object_unref(call->session);
     g_byte_array_unref(call->received);
     g_object_unref(call->cancel);
     g_free(call);
@@ -155,6 +157,7 @@ static struct call *call_start(struct http_client *client, SoupSession *session,
 {
     struct call *call = g_new0(struct call, 1);
     call->client = client;
+    call->session = g_object_ref(session);
     call->done = done;
     call->user = user;
     call->timeout_s = request->timeout_s;

@@ -62,7 +62,25 @@ int http_cert_load(const char *cert_pem, const char *key_pem, GTlsCertificate **
                       "cannot read the certificate%s from its PEM text", key_pem ? " and its key" : "");
         return err_cause(err, "%s", error->message);
     }
+    g_autofree char *key = NULL;
+    g_object_get(certificate, "private-key-pem", &key, NULL);
+    if (key_pem && !key) {
+        g_object_unref(certificate);
+        return err_set(err, ERR_BAD_REQUEST, "certificate-unreadable",
+                       "there is no key in the key's PEM text");
+    }
     *ret_certificate = certificate;
+    return 0;
+}
+
+int http_cert_life(GTlsCertificate *certificate, int64_t *ret_from_s, int64_t *ret_until_s, struct err *err)
+{
+    g_autoptr(GDateTime) from = g_tls_certificate_get_not_valid_before(certificate);
+    g_autoptr(GDateTime) until = g_tls_certificate_get_not_valid_after(certificate);
+    if (!from || !until)
+        return err_set(err, ERR_CORRUPT, "certificate-unreadable", "a certificate has no dates");
+    *ret_from_s = g_date_time_to_unix(from);
+    *ret_until_s = g_date_time_to_unix(until);
     return 0;
 }
 

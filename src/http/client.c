@@ -6,6 +6,7 @@
 
 #include "http/tls.h"
 #include "model/move.h"
+#include "model/protocol.h"
 
 #define CONNECTIONS_MAX 32
 #define IDLE_S 60
@@ -40,9 +41,18 @@ int http_client_new(const struct http_client_config *config, struct http_client 
     client->ca_fingerprint = config->ca_fingerprint ? g_ascii_strdown(config->ca_fingerprint, -1) : NULL;
     client->certificate = config->certificate ? g_object_ref(config->certificate) : NULL;
     client->expected_name = g_strdup(config->expected_name);
+    client->protocol = config->protocol;
+    client->accepts = config->accepts;
+    client->accepts_user = config->accepts_user;
     g_queue_init(&client->calls);
     *ret_client = client;
     return 0;
+}
+
+void http_client_set_certificate(struct http_client *client, GTlsCertificate *certificate)
+{
+    g_set_object(&client->certificate, certificate);
+    g_clear_object(&client->session);
 }
 
 SoupSession *client_session_new(const struct http_client *client)
@@ -69,6 +79,10 @@ SoupMessage *client_message_new(const struct http_client *client, const char *me
     soup_message_add_flags(msg, SOUP_MESSAGE_NO_REDIRECT);
     SoupMessageHeaders *headers = soup_message_get_request_headers(msg);
     soup_message_headers_replace(headers, "Accept", "application/json");
+    if (client->protocol) {
+        g_autofree char *version = g_strdup_printf("%u", client->protocol);
+        soup_message_headers_replace(headers, PROTOCOL_HEADER, version);
+    }
     if (client->token) {
         g_autofree char *value = g_strconcat("Bearer ", client->token, NULL);
         soup_message_headers_replace(headers, "Authorization", value);

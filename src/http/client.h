@@ -10,7 +10,8 @@
 /* A longer answer is not one of ours. */
 #define CLIENT_ANSWER_MAX (16 * 1024 * 1024)
 
-/* Everything but `session` and `calls` is fixed after http_client_new and may be read by any thread. */
+/* Everything but `certificate`, `session` and `calls` is fixed after http_client_new and may be read by any
+ * thread. */
 struct http_client {
     char *peer; /* as the user gave it, for messages */
     char *url;  /* in front of a path: "https://198.18.1.1:8443", "http://localhost" for a unix socket */
@@ -20,6 +21,9 @@ struct http_client {
     char *ca_fingerprint;
     GTlsCertificate *certificate;
     char *expected_name;
+    uint32_t protocol;
+    bool (*accepts)(const char *fingerprint, void *user);
+    void *accepts_user;
     SoupSession *session; /* of the main loop */
     GQueue calls;         /* of struct call: running on the main loop */
 };

@@ -28,6 +28,7 @@ enum http_access {
     HTTP_OPEN,   /* no credentials asked for here (enrolment) */
     HTTP_TOKEN,  /* bearer token accepted by `authorize` */
     HTTP_CLIENT, /* TLS client certificate signed by the CA */
+    HTTP_ROOT,   /* a process of root on this machine, through a unix socket */
 };
 
 struct http_route {
@@ -60,6 +61,8 @@ int http_server_listen(struct http_server *server, const char *address, uint16_t
 int http_server_listen_unix(struct http_server *server, const char *path, struct err *err);
 /* Replaces the certificate for new connections. */
 void http_server_set_certificate(struct http_server *server, GTlsCertificate *certificate);
+/* Replaces the authority that clients are judged by, also on open connections. */
+void http_server_set_client_ca(struct http_server *server, GTlsCertificate *ca);
 /* Closes listeners and streams; unlinks unix sockets. NULL ok. */
 void http_server_free(struct http_server *server);
 
@@ -69,6 +72,10 @@ const char *http_query(struct http_request *request, const char *name);  /* NULL
 const char *http_header(struct http_request *request, const char *name); /* NULL if absent */
 const char *
 http_user(struct http_request *request); /* from authorize, or the certificate's common name; NULL if open */
+/* The `user` of the server; not after http_server_free. */
+void *http_server_user(const struct http_request *request);
+/* Hex SHA-256 of the client's certificate; false if it showed none. */
+bool http_client_fingerprint(struct http_request *request, char ret_hex[65]);
 /* The JSON object in the body (owned by the request); ERR_BAD_REQUEST if it is none. An empty body gives an
  * empty object. */
 int http_body(struct http_request *request, JsonObject **ret_object, struct err *err);
@@ -104,9 +111,16 @@ struct http_client_config {
     GTlsCertificate *certificate; /* client certificate with key, or NULL */
     const char *expected_name;    /* the server's certificate must carry this as common name; NULL: any name
                                      below the CA */
+    uint32_t protocol;            /* of the caller, sent in PROTOCOL_HEADER (model/protocol.h); 0: not sent */
+    /* Asked about a server that is trusted otherwise, with the hex SHA-256 of its certificate; NULL: any.
+     * Called on the thread that calls. */
+    bool (*accepts)(const char *fingerprint, void *user);
+    void *accepts_user;
 };
 int http_client_new(const struct http_client_config *config, struct http_client **ret_client,
                     struct err *err);
+/* Later calls show this certificate, on new connections; running ones end as they began. Main-loop thread. */
+void http_client_set_certificate(struct http_client *client, GTlsCertificate *certificate);
 void http_client_free(
     struct http_client *client); /* running calls end with ERR_CANCELLED before this returns */
 
@@ -139,11 +153,13 @@ int http_client_events_sync(struct http_client *client, const char *path,
 int http_ca_new(const char *name, char **ret_cert_pem, char **ret_key_pem, struct err *err);
 /* A key pair and its signing request. */
 int http_csr_new(const char *common_name, char **ret_csr_pem, char **ret_key_pem, struct err *err);
+/* A certificate's life begins this long before it is signed: clocks of hosts differ. */
+#define HTTP_CERT_EARLY_S (24 * 60 * 60)
 /* Who a certificate is for. */
 struct http_identity {
     const char *common_name;      /* whatever the request says */
     const char *const *addresses; /* NULL-terminated, numeric or names: alternative names; may be NULL */
-    unsigned days;                /* of validity */
+    unsigned hours;               /* of validity from now */
 };
 struct http_authority {
     const char *cert_pem;
@@ -154,6 +170,8 @@ int http_csr_sign(const char *csr_pem, const struct http_identity *identity,
                   const struct http_authority *authority, char **ret_cert_pem, struct err *err);
 /* Hex SHA-256 of the DER form of a PEM certificate. */
 int http_cert_fingerprint(const char *cert_pem, char ret_hex[65], struct err *err);
+/* Its life, in seconds since 1970 UTC. */
+int http_cert_life(GTlsCertificate *certificate, int64_t *ret_from_s, int64_t *ret_until_s, struct err *err);
 /* Certificate with key (key_pem may be NULL) for the calls above; transfer full. */
 int http_cert_load(const char *cert_pem, const char *key_pem, GTlsCertificate **ret_certificate,
                    struct err *err);

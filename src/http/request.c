@@ -56,6 +56,11 @@ const char *http_user(struct http_request *request)
     return request->user;
 }
 
+void *http_server_user(const struct http_request *request)
+{
+    return request->server->config.user;
+}
+
 int http_body(struct http_request *request, JsonObject **ret_object, struct err *err)
 {
     if (!request->body) {

@@ -35,6 +35,11 @@ void http_server_set_certificate(struct http_server *server, GTlsCertificate *ce
     g_set_object(&server->config.certificate, certificate);
 }
 
+void http_server_set_client_ca(struct http_server *server, GTlsCertificate *ca)
+{
+    g_set_object(&server->config.client_ca, ca);
+}
+
 void http_server_free(struct http_server *server)
 {
     if (!server)

@@ -9,6 +9,8 @@ struct watch {
     GTlsCertificate *ca;
     char *ca_fingerprint;
     char *expected_name;
+    bool (*accepts)(const char *fingerprint, void *user);
+    void *accepts_user;
     struct distrust *distrust;
 };
 
@@ -43,11 +45,15 @@ static const char *judge(const struct watch *watch, GTlsCertificate *certificate
         if (!ca)
             return "its certificate authority does not have the fingerprint that was given";
     }
+    char fingerprint[65];
     const char *why = ca ? cert_distrust(certificate, ca) : "no certificate authority is known";
-    if (why || !watch->expected_name)
+    if (why)
         return why;
-    if (!cert_common_name(certificate, name) || strcmp(name, watch->expected_name))
+    if (watch->expected_name && (!cert_common_name(certificate, name) || strcmp(name, watch->expected_name)))
         return "its certificate carries another name";
+    cert_fingerprint(certificate, fingerprint);
+    if (watch->accepts && !watch->accepts(fingerprint, watch->accepts_user))
+        return "its certificate was replaced by a later one";
     return NULL;
 }
 
@@ -67,6 +73,8 @@ void trust_watch(const struct http_client *client, SoupMessage *msg, struct dist
     watch->ca = client->ca ? g_object_ref(client->ca) : NULL;
     watch->ca_fingerprint = g_strdup(client->ca_fingerprint);
     watch->expected_name = g_strdup(client->expected_name);
+    watch->accepts = client->accepts;
+    watch->accepts_user = client->accepts_user;
     watch->distrust = distrust;
     (void)g_signal_connect_data(msg, "accept-certificate", G_CALLBACK(on_certificate), watch, free_watch, 0);
 }

@@ -44,7 +44,7 @@ static struct task *next_to_start(struct manager *manager)
                                                                       : NULL;
         if (!full)
             return task;
-        task_wait_for(task, "a place on host '%s': %d moves run there", full, ADMIT_MOVES_PER_HOST);
+        task_wait_since(task, 0, "a place on host '%s': %d moves run there", full, ADMIT_MOVES_PER_HOST);
         /* Those behind it keep their order: it counts on both hosts. */
         add_move(running, task->source_host);
         add_move(running, task->destination_host);

@@ -4,8 +4,14 @@
 #include <string.h>
 
 #include "manager/ca.h"
+#include "model/protocol.h"
 
-int agent_client_new(const struct host *host, struct http_client **ret_client, struct err *err)
+static bool accepts(const char *fingerprint, void *user)
+{
+    return inventory_host_shows(user, fingerprint);
+}
+
+int agent_client_new(struct host *host, struct http_client **ret_client, struct err *err)
 {
     const struct authority *authority = host->manager->authority;
     bool is_ipv6 = strchr(host->address, ':') != NULL;
@@ -16,12 +22,15 @@ int agent_client_new(const struct host *host, struct http_client **ret_client, s
         .ca = authority->ca,
         .certificate = authority->own,
         .expected_name = host->name,
+        .accepts = accepts,
+        .accepts_user = host,
+        .protocol = PROTOCOL,
     };
     return http_client_new(&config, ret_client, err);
 }
 
 struct refusal {
-    char host[MODEL_NAME_MAX];
+    struct err err;
     http_done done;
     void *user;
 };
@@ -29,24 +38,36 @@ struct refusal {
 static gboolean refuse(void *data)
 {
     struct refusal *refusal = data;
-    struct err err = {0};
-    err_set(&err, ERR_PEER_LOST, "host-not-enrolled", "host '%s' has not enrolled yet", refusal->host);
-    err_fix(&err, "run 'godwit-agent enroll' on it with the token that 'godwit host add' printed");
-    refusal->done(NULL, &err, refusal->user);
+    refusal->done(NULL, &refusal->err, refusal->user);
     g_free(refusal);
     return G_SOURCE_REMOVE;
 }
 
+static int check_call(const struct host *host, const struct http_call *call, struct err *err)
+{
+    if (!host->client) {
+        (void)err_set(err, ERR_PEER_LOST, "host-not-enrolled", "host '%s' has not enrolled yet", host->name);
+        return err_fix(err, "run 'godwit-agent enroll' on it with the token that 'godwit host add' printed");
+    }
+    /* Asking for the facts is how an upgrade is noticed. */
+    if (!host->has_facts || !strcmp(call->path, AGENT_FACTS_PATH))
+        return 0;
+    return protocol_check(PROTOCOL, host->facts.protocol, host->name, err);
+}
+
 void agent_call(struct host *host, const struct http_call *call, http_done done, void *user)
 {
-    if (host->client) {
+    struct err err = {0};
+    if (!check_call(host, call, &err)) {
+        if (call->body && host->has_facts)
+            protocol_downgrade(call->body, host->facts.protocol);
         http_client_call(host->client, call, done, user);
         return;
     }
     if (call->body)
         json_object_unref(call->body);
     struct refusal *refusal = g_new0(struct refusal, 1);
-    (void)g_strlcpy(refusal->host, host->name, sizeof refusal->host);
+    refusal->err = err;
     refusal->done = done;
     refusal->user = user;
     (void)g_idle_add(refuse, refusal);

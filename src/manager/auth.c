@@ -109,7 +109,7 @@ static int refuse(struct err *err)
 {
     err_set(err, ERR_UNAUTHORIZED, "enrolment-token", "this enrolment token is not valid");
     err_cause(err, "it was used already, a newer one was made, or it belongs to another manager");
-    return err_fix(err, "remove the host and add it again to get a new token");
+    return err_fix(err, "get a new token for the host with 'godwit host enroll HOST'");
 }
 
 int auth_enrolment_host(const char *token, char ret_host[MODEL_NAME_MAX], struct err *err)
@@ -117,14 +117,13 @@ int auth_enrolment_host(const char *token, char ret_host[MODEL_NAME_MAX], struct
     return token_host(token, ret_host) ? 0 : refuse(err);
 }
 
-int auth_enrolment_use(struct manager *manager, const char *token, char ret_host[MODEL_NAME_MAX],
+int auth_enrolment_use(struct manager *manager, const char *token, const char *host, const char *certificate,
                        struct err *err)
 {
     char hash[HASH_SIZE];
     hash_token(token, hash);
-    if (!token_host(token, ret_host))
-        return refuse(err);
-    int found = db_enrolment_use(manager->db, ret_host, hash, clock_wall_ms(), err);
+    int found =
+        db_enrolment_use(manager->db, &(struct db_enrolment){host, hash, certificate}, clock_wall_ms(), err);
     if (found < 0)
         return -1;
     return found ? 0 : refuse(err);

@@ -10,8 +10,7 @@
 #include "http/http.h"
 
 #define PEM_MAX 65536
-#define OWN_DAYS 397
-#define HOST_DAYS 397
+#define OWN_HOURS (397 * 24)
 
 static int read_pem(const char *path, char **ret_text, struct err *err)
 {
@@ -53,9 +52,9 @@ int authority_issue_own(struct authority *authority, const struct manager_config
     g_autofree char *cert_path = g_build_filename(config->state_dir, "manager.crt", NULL);
     g_autofree char *key_path = g_build_filename(config->state_dir, "manager.key", NULL);
     if (http_csr_new(MANAGER_NAME, &csr, &key, err) ||
-        http_csr_sign(csr,
-                      &(struct http_identity){MANAGER_NAME, (const char *const *)config->addresses, OWN_DAYS},
-                      &(struct http_authority){authority->ca_cert, authority->ca_key}, &leaf, err))
+        http_csr_sign(
+            csr, &(struct http_identity){MANAGER_NAME, (const char *const *)config->addresses, OWN_HOURS},
+            &(struct http_authority){authority->ca_cert, authority->ca_key}, &leaf, err))
         return err_prefix(err, "making the manager's certificate");
     /* With the CA behind it, so that enrolling hosts can compare the CA's fingerprint. */
     g_autofree char *chain = g_strconcat(leaf, authority->ca_cert, NULL);
@@ -79,13 +78,12 @@ int authority_open(const struct manager_config *config, struct authority **ret_a
     return 0;
 }
 
-int authority_sign_host(const struct authority *authority, const char *csr, const char *host,
-                        const char *address, char **ret_cert, struct err *err)
+int authority_sign_host(const struct authority *authority, const char *csr,
+                        const struct http_identity *identity, char **ret_cert, struct err *err)
 {
-    const char *addresses[] = {address, NULL};
     g_autofree char *leaf = NULL;
-    if (http_csr_sign(csr, &(struct http_identity){host, addresses, HOST_DAYS},
-                      &(struct http_authority){authority->ca_cert, authority->ca_key}, &leaf, err))
+    if (http_csr_sign(csr, identity, &(struct http_authority){authority->ca_cert, authority->ca_key}, &leaf,
+                      err))
         return -1;
     *ret_cert = g_strconcat(leaf, authority->ca_cert, NULL);
     return 0;

@@ -6,6 +6,7 @@
 
 #include <gio/gio.h>
 
+#include "http/http.h"
 #include "manager/manager.h"
 
 struct authority {
@@ -21,8 +22,8 @@ int authority_open(const struct manager_config *config, struct authority **ret_a
 /* A new certificate for the manager itself in authority->own. */
 int authority_issue_own(struct authority *authority, const struct manager_config *config, struct err *err);
 /* Signs a host's request; *ret_cert is the leaf, then the CA (PEM, g_free). */
-int authority_sign_host(const struct authority *authority, const char *csr, const char *host,
-                        const char *address, char **ret_cert, struct err *err);
+int authority_sign_host(const struct authority *authority, const char *csr,
+                        const struct http_identity *identity, char **ret_cert, struct err *err);
 void authority_free(struct authority *authority);
 
 #endif

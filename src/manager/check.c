@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/protocol.h"
+
 static void name_vm(struct err *err, const char *vm, const char *host)
 {
     (void)err_arg(err, "vm", "%s", vm);
@@ -72,20 +74,19 @@ static void one_side(const struct check_input *input, const struct check_host *h
 {
     const struct host_facts *facts = host->facts;
     unsigned before = findings->n;
+    struct err mismatch = {0};
+    /* Such a host counts as disconnected; this is why. */
+    if (facts && protocol_check(input->protocol, facts->protocol, host->name, &mismatch)) {
+        (void)err_arg(&mismatch, "agent_version", "%s", facts->agent_version);
+        err_place(&mismatch, "", side);
+        struct err *err = next(findings);
+        if (err)
+            *err = mismatch;
+        return;
+    }
     connected(host, side, findings);
     if (findings->n > before)
         return;
-    if (facts->protocol != input->protocol) {
-        struct err *err = next(findings);
-        err_set(err, ERR_REFUSED, "protocol-mismatch",
-                "the agent on host '%s' speaks version %u of the protocol, this manager version %u",
-                host->name, facts->protocol, input->protocol);
-        err_cause(err, "agent version %s", facts->agent_version);
-        (void)err_arg(err, "agent_protocol", "%u", facts->protocol);
-        (void)err_arg(err, "manager_protocol", "%u", input->protocol);
-        (void)err_arg(err, "agent_version", "%s", facts->agent_version);
-        err_fix(err, "install the same version of the product on the manager and on '%s'", host->name);
-    }
     if (!facts->migration_enabled) {
         struct err *err = next(findings);
         err_set(err, ERR_REFUSED, "migration-disabled", "migration is disabled on host '%s'", host->name);
@@ -125,6 +126,44 @@ static void memory(const struct check_input *input, struct findings *findings)
     (void)err_arg(err, "needed_mib", "%" PRIu64, wanted);
     (void)err_arg(err, "free_mib", "%" PRIu64, facts->memory_free_mib);
     (void)err_arg(err, "short_mib", "%" PRIu64, wanted - facts->memory_free_mib);
+    err_place(err, "", "destination");
+}
+
+static bool has_machine(const struct host_facts *facts, const char *machine)
+{
+    for (uint32_t i = 0; i < facts->n_machines; i++)
+        if (!strcmp(facts->machines[i], machine))
+            return true;
+    return false;
+}
+
+/* A running guest cannot change its machine type. The agent looks too, and must where it did not tell. */
+static void machine(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *facts = input->destination.facts;
+    const struct vm_spec *spec = &input->vm->spec;
+    const char *host = input->destination.name;
+    const char *version = strrchr(spec->machine, '-');
+    if (!facts || !facts->n_machines || !spec->machine[0] || has_machine(facts, spec->machine))
+        return;
+    struct err *err = next(findings);
+    err_set(err, ERR_REFUSED, "machine-unknown",
+            "QEMU %s on host '%s' has no machine type %s, with which VM '%s' runs under QEMU %s on host '%s'",
+            facts->qemu_version, host, spec->machine, spec->name, input->vm->qemu_version,
+            input->source.name);
+    err_cause(err, "the newest machine type on '%s' is %s, and a VM keeps the one of its first start", host,
+              facts->machines[0]);
+    err_fix(
+        err,
+        "install QEMU %s or later on '%s', or choose another host; a VM that shall run on both is created "
+        "with --machine %s",
+        version ? version + 1 : input->vm->qemu_version, host, facts->machines[0]);
+    (void)err_arg(err, "vm", "%s", spec->name);
+    (void)err_arg(err, "host", "%s", host);
+    (void)err_arg(err, "machine", "%s", spec->machine);
+    (void)err_arg(err, "qemu_version", "%s", facts->qemu_version);
+    (void)err_arg(err, "source_qemu_version", "%s", input->vm->qemu_version);
+    (void)err_arg(err, "newest_machine", "%s", facts->machines[0]);
     err_place(err, "", "destination");
 }
 
@@ -186,6 +225,7 @@ unsigned check_hosts(const struct check_input *input, struct err findings[CHECK_
     struct findings found = {findings, 0};
     one_side(input, &input->destination, "destination", &found);
     memory(input, &found);
+    machine(input, &found);
     network(input, &found);
     one_side(input, &input->source, "source", &found);
     dirty_source(input, &found);

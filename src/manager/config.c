@@ -9,13 +9,34 @@
 #define DEFAULT_STATE "/var/lib/godwit-manager"
 #define DEFAULT_SOCKET "/run/godwit-manager/godwitd.sock"
 #define DEFAULT_PORT 8400
+#define LOG_KEEP_MAX 100000
+#define HOST_CERTIFICATE_HOURS_MAX (397 * 24)
+#define DEADLINES "deadlines"
+#define DEADLINE_MAX_S 3600
 
-static const char *const known_keys[] = {"state", "listen", "port", "socket", "addresses", NULL};
+static const char *const known_keys[] = {
+    "state",      "listen",         "port",          "socket", "addresses", "host_certificate_hours",
+    "log_folder", "log_keep_files", "log_keep_days", NULL};
+
+/* The phases that wait for a host. */
+static const char *const deadline_keys[MOVE_PHASES] = {
+    [PHASE_DESTINATION_CHECK] = "destination_check_s", [PHASE_SOURCE_CHECK] = "source_check_s",
+    [PHASE_DESTINATION_SHELL] = "destination_shell_s", [PHASE_COPY] = "copy_stalled_s",
+    [PHASE_SWITCH_OVER] = "switch_over_extra_s",       [PHASE_INVENTORY] = "inventory_s",
+};
+
+static int refuse_in(const char *path, const char *group, const char *key, const char *must, struct err *err)
+{
+    err_set(err, ERR_BAD_REQUEST, "bad-configuration", "%s: [%s] %s %s", path, group, key, must);
+    (void)err_arg(err, "file", "%s", path);
+    (void)err_arg(err, "group", "%s", group);
+    (void)err_arg(err, "key", "%s", key);
+    return err_fix(err, "correct the file and start the manager again");
+}
 
 static int refuse(const char *path, const char *key, const char *must, struct err *err)
 {
-    err_set(err, ERR_BAD_REQUEST, "bad-configuration", "%s: [" GROUP "] %s %s", path, key, must);
-    return err_fix(err, "correct the file and start the manager again");
+    return refuse_in(path, GROUP, key, must, err);
 }
 
 static int read_path(GKeyFile *file, const char *path, const char *key, const char *fallback,
@@ -29,16 +50,52 @@ static int read_path(GKeyFile *file, const char *path, const char *key, const ch
     return 0;
 }
 
-static int read_port(GKeyFile *file, const char *path, uint16_t *ret_port, struct err *err)
+struct number_key {
+    const char *name;
+    unsigned lowest;
+    unsigned highest;
+};
+
+/* *value holds the default. */
+static int read_number(GKeyFile *file, const char *path, const struct number_key *key, unsigned *value,
+                       struct err *err)
 {
-    *ret_port = DEFAULT_PORT;
-    if (!g_key_file_has_key(file, GROUP, "port", NULL))
+    g_autofree char *text = g_key_file_get_string(file, GROUP, key->name, NULL);
+    guint64 number;
+    if (!text)
         return 0;
-    g_autoptr(GError) error = NULL;
-    int port = g_key_file_get_integer(file, GROUP, "port", &error);
-    if (error || port < 0 || port > 65535)
-        return refuse(path, "port", "must be a number from 0 to 65535", err);
-    *ret_port = (uint16_t)port;
+    if (!g_ascii_string_to_unsigned(text, 10, key->lowest, key->highest, &number, NULL)) {
+        g_autofree char *must =
+            g_strdup_printf("must be a whole number from %u to %u", key->lowest, key->highest);
+        return refuse(path, key->name, must, err);
+    }
+    *value = (unsigned)number;
+    return 0;
+}
+
+static int read_numbers(GKeyFile *file, const char *path, struct manager_config *config, struct err *err)
+{
+    unsigned port = DEFAULT_PORT;
+    config->host_certificate_hours = HOST_CERTIFICATE_HOURS_MAX;
+    if (read_number(file, path, &(struct number_key){"port", 0, 65535}, &port, err) ||
+        read_number(file, path, &(struct number_key){"host_certificate_hours", 1, HOST_CERTIFICATE_HOURS_MAX},
+                    &config->host_certificate_hours, err) ||
+        read_number(file, path, &(struct number_key){"log_keep_files", 0, LOG_KEEP_MAX},
+                    &config->log.keep_files, err) ||
+        read_number(file, path, &(struct number_key){"log_keep_days", 0, LOG_KEEP_MAX},
+                    &config->log.keep_days, err))
+        return -1;
+    config->port = (uint16_t)port;
+    return 0;
+}
+
+static int read_log_folder(GKeyFile *file, const char *path, struct task_log_config *log, struct err *err)
+{
+    char folder[MODEL_PATH_MAX];
+    if (read_path(file, path, "log_folder", log->folder, folder, err))
+        return -1;
+    if (g_strlcpy(log->folder, folder, sizeof log->folder) >= sizeof log->folder)
+        return refuse(path, "log_folder", "is too long", err);
     return 0;
 }
 
@@ -58,24 +115,62 @@ static int read_listen(GKeyFile *file, const char *path, struct manager_config *
     return 0;
 }
 
+static int read_deadlines(GKeyFile *file, const char *path, struct manager_config *config, struct err *err)
+{
+    for (unsigned phase = 0; phase < MOVE_PHASES; phase++) {
+        const char *key = deadline_keys[phase];
+        g_autoptr(GError) error = NULL;
+        if (!key || !g_key_file_has_key(file, DEADLINES, key, NULL))
+            continue;
+        int seconds = g_key_file_get_integer(file, DEADLINES, key, &error);
+        if (error || seconds < 1 || seconds > DEADLINE_MAX_S)
+            return refuse_in(path, DEADLINES, key, "must be a number of seconds from 1 to 3600", err);
+        config->deadline_s[phase] = (unsigned)seconds;
+    }
+    return 0;
+}
+
+static bool is_deadline_key(const char *key)
+{
+    for (unsigned phase = 0; phase < MOVE_PHASES; phase++)
+        if (deadline_keys[phase] && !strcmp(deadline_keys[phase], key))
+            return true;
+    return false;
+}
+
+static int check_deadline_keys(GKeyFile *file, const char *path, struct err *err)
+{
+    g_auto(GStrv) keys = g_key_file_get_keys(file, DEADLINES, NULL, NULL);
+    for (char **key = keys; key && *key; key++)
+        if (!is_deadline_key(*key))
+            return refuse_in(path, DEADLINES, *key,
+                             "is not a key of this file: destination_check_s, source_check_s, "
+                             "destination_shell_s, copy_stalled_s, switch_over_extra_s, inventory_s are",
+                             err);
+    return 0;
+}
+
 static int check_keys(GKeyFile *file, const char *path, struct err *err)
 {
     g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
     for (char **group = groups; *group; group++) {
-        if (!strcmp(*group, GROUP))
+        if (!strcmp(*group, GROUP) || !strcmp(*group, DEADLINES))
             continue;
         g_auto(GStrv) stray = g_key_file_get_keys(file, *group, NULL, NULL);
         err_set(err, ERR_BAD_REQUEST, "bad-configuration",
-                "%s: [%s]%s%s: unknown group, only [" GROUP "] is known", path, *group,
+                "%s: [%s]%s%s: unknown group, only [" GROUP "] and [" DEADLINES "] are known", path, *group,
                 stray && *stray ? " " : "", stray && *stray ? *stray : "");
         return err_fix(err, "correct the file and start the manager again");
     }
     g_auto(GStrv) keys = g_key_file_get_keys(file, GROUP, NULL, NULL);
-    for (char **key = keys; key && *key; key++)
-        if (!g_strv_contains(known_keys, *key))
-            return refuse(path, *key, "is not a key of this file: state, listen, port, socket, addresses are",
-                          err);
-    return 0;
+    for (char **key = keys; key && *key; key++) {
+        if (g_strv_contains(known_keys, *key))
+            continue;
+        g_autofree char *names = g_strjoinv(", ", (char **)known_keys);
+        g_autofree char *must = g_strdup_printf("is not a key of this file: %s are", names);
+        return refuse(path, *key, must, err);
+    }
+    return check_deadline_keys(file, path, err);
 }
 
 int config_read(const char *path, struct manager_config *ret_config, struct err *err)
@@ -88,10 +183,11 @@ int config_read(const char *path, struct manager_config *ret_config, struct err 
         err_cause(err, "%s", error->message);
         return err_fix(err, "name the file with --config FILE");
     }
-    if (check_keys(file, path, err) ||
+    task_log_config_init(&ret_config->log);
+    if (check_keys(file, path, err) || read_log_folder(file, path, &ret_config->log, err) ||
         read_path(file, path, "state", DEFAULT_STATE, ret_config->state_dir, err) ||
         read_path(file, path, "socket", DEFAULT_SOCKET, ret_config->socket_path, err) ||
-        read_port(file, path, &ret_config->port, err))
+        read_numbers(file, path, ret_config, err) || read_deadlines(file, path, ret_config, err))
         return -1;
     return read_listen(file, path, ret_config, err);
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "manager/agent_client.h"
+#include "manager/ca.h"
 #include "manager/events.h"
 #include "manager/inventory_private.h"
 #include "model/move.h"
@@ -55,6 +56,9 @@ static void load_host(const struct db_host *row, void *user)
     struct loading *loading = user;
     struct host *host = host_new(loading->manager, row->name, row->address, row->port);
     host->last_seen_ms = row->last_seen_ms;
+    (void)g_strlcpy(host->certificate, row->certificate ? row->certificate : "", sizeof host->certificate);
+    (void)g_strlcpy(host->previous_certificate, row->previous_certificate ? row->previous_certificate : "",
+                    sizeof host->previous_certificate);
     g_autoptr(JsonObject) facts = NULL;
     struct err err = {0};
     if (row->facts && !model_parse(row->facts, -1, &facts, &err))
@@ -179,15 +183,56 @@ int inventory_add_host(struct manager *manager, const char *name, const char *ad
     return 0;
 }
 
-void inventory_host_enrolled(struct host *host)
+void inventory_host_enrolled(struct host *host, const char *certificate)
 {
     struct err err = {0};
-    if (host->client)
-        return;
-    if (host_start(host, &err))
-        log_error(&err, "host %s cannot be asked", host->name);
-    host_emit(host);
+    (void)g_strlcpy(host->certificate, certificate, sizeof host->certificate);
+    host->previous_certificate[0] = '\0';
+    if (host->client) {
+        /* What is open was opened to the old one. */
+        http_client_set_certificate(host->client, host->manager->authority->own);
+    } else {
+        if (host_start(host, &err))
+            log_error(&err, "host %s cannot be asked", host->name);
+        host_emit(host);
+    }
     host_poll(host);
+}
+
+bool inventory_host_shows(struct host *host, const char *fingerprint)
+{
+    struct err err = {0};
+    if (!host->certificate[0] || !strcmp(host->previous_certificate, fingerprint))
+        return true;
+    if (strcmp(host->certificate, fingerprint) != 0)
+        return false;
+    if (!host->previous_certificate[0])
+        return true;
+    if (db_host_set_certificates(host->manager->db, host->name, host->certificate, NULL, &err))
+        log_error(&err, "host %s: the certificate before the newest stays good", host->name);
+    else
+        host->previous_certificate[0] = '\0';
+    return true;
+}
+
+int inventory_host_renewed(struct host *host, const char *certificate, const char *shown, struct err *err)
+{
+    if (db_host_set_certificates(host->manager->db, host->name, certificate, shown, err))
+        return -1;
+    (void)g_strlcpy(host->certificate, certificate, sizeof host->certificate);
+    (void)g_strlcpy(host->previous_certificate, shown, sizeof host->previous_certificate);
+    return 0;
+}
+
+static void set_certificate(struct host *host, void *user)
+{
+    if (host->client)
+        http_client_set_certificate(host->client, user);
+}
+
+void inventory_certificate_changed(struct manager *manager)
+{
+    inventory_each_host(manager->inventory, set_certificate, manager->authority->own);
 }
 
 int inventory_remove_host(struct manager *manager, struct host *host, struct err *err)
@@ -214,6 +259,10 @@ JsonObject *inventory_host_json(const struct host *host)
         json_object_set_object_member(object, "facts", host_facts_to_json(&host->facts));
     else
         json_object_set_null_member(object, "facts");
+    if (host->clock.is_known)
+        json_object_set_int_member(object, "clock_offset_ms", clock_offset_ms(&host->clock));
+    else
+        json_object_set_null_member(object, "clock_offset_ms");
     char time_text[CLOCK_TEXT_SIZE];
     if (host->last_seen_ms)
         json_object_set_string_member(object, "last_seen", clock_format(host->last_seen_ms, time_text));

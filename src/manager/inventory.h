@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "http/http.h"
+#include "manager/clock_offset.h"
 #include "manager/manager.h"
 #include "model/host.h"
 
@@ -26,8 +27,11 @@ struct host {
     int64_t saved_ms; /* when facts were last stored */
     unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
-    GHashTable *vms; /* uuid -> struct vm_status, owned: what this host said last */
+    struct clock_offset clock; /* measured with each answer */
+    GHashTable *vms;           /* uuid -> struct vm_status, owned: what this host said last */
     struct http_client *client;
+    char certificate[65];          /* hex SHA-256 of what it may show; "": whatever the CA signed */
+    char previous_certificate[65]; /* may be shown too; "": none */
 };
 
 int inventory_open(struct manager *manager, struct err *err);
@@ -40,8 +44,15 @@ int inventory_get_host(struct inventory *inventory, const char *name, struct hos
                        struct err *err);
 int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
                        struct err *err);
-/* After the enrolment was stored: starts to poll it. */
-void inventory_host_enrolled(struct host *host);
+/* After the enrolment was stored: only this certificate is accepted from now on. Starts to poll it. */
+void inventory_host_enrolled(struct host *host, const char *certificate);
+/* True if the host may show the certificate with this fingerprint. Once it shows the newest, the one before
+ * is refused. */
+bool inventory_host_shows(struct host *host, const char *fingerprint);
+/* The host gets `certificate`; the one that it shows now stays good until it shows the new one. */
+int inventory_host_renewed(struct host *host, const char *certificate, const char *shown, struct err *err);
+/* The manager has a new certificate of its own. */
+void inventory_certificate_changed(struct manager *manager);
 int inventory_remove_host(struct manager *manager, struct host *host, struct err *err);
 void inventory_each_host(struct inventory *inventory, void (*call)(struct host *host, void *user),
                          void *user);

@@ -8,6 +8,7 @@
 #include "manager/inventory_private.h"
 #include "manager/task.h"
 #include "model/move.h"
+#include "model/protocol.h"
 
 #define ANSWER_TIMEOUT_S 3
 #define MISSES_UNTIL_DISCONNECTED 2
@@ -18,6 +19,7 @@ struct question {
     struct manager *manager;
     char host[MODEL_NAME_MAX];
     bool is_poll;
+    int64_t sent_ms; /* the call under way */
     void (*done)(const struct err *err, void *user);
     void *user;
 };
@@ -119,8 +121,13 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
     host->facts = facts;
     host->has_facts = true;
     host->last_seen_ms = clock_wall_ms();
+    clock_offset_take(&host->clock, question->sent_ms, host->last_seen_ms, facts.wall_ms);
     if (host->last_seen_ms - host->saved_ms > SAVE_INTERVAL_MS)
         save_facts(host);
+    if (protocol_check(PROTOCOL, facts.protocol, host->name, &err)) {
+        finish(question, host, &err);
+        return;
+    }
     agent_call(host, &(struct http_call){"GET", "/v1/vms", NULL, ANSWER_TIMEOUT_S}, got_vms, question);
 }
 
@@ -132,7 +139,9 @@ static void ask(struct host *host, bool is_poll, void (*done)(const struct err *
     question->is_poll = is_poll;
     question->done = done;
     question->user = user;
-    agent_call(host, &(struct http_call){"GET", "/v1/host", NULL, ANSWER_TIMEOUT_S}, got_facts, question);
+    question->sent_ms = clock_wall_ms();
+    agent_call(host, &(struct http_call){"GET", AGENT_FACTS_PATH, NULL, ANSWER_TIMEOUT_S}, got_facts,
+               question);
 }
 
 void host_poll(struct host *host)

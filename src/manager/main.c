@@ -33,6 +33,12 @@ static gboolean stop(void *loop)
     return G_SOURCE_CONTINUE;
 }
 
+static void use_certificate(struct manager *manager)
+{
+    http_server_set_certificate(manager->server, manager->authority->own);
+    inventory_certificate_changed(manager);
+}
+
 static gboolean renew(void *user)
 {
     struct manager *manager = user;
@@ -40,7 +46,7 @@ static gboolean renew(void *user)
     if (authority_issue_own(manager->authority, &manager->config, &err))
         log_error(&err, "the manager's certificate was not renewed");
     else
-        http_server_set_certificate(manager->server, manager->authority->own);
+        use_certificate(manager);
     return G_SOURCE_CONTINUE;
 }
 
@@ -74,6 +80,7 @@ static int listen_all(struct manager *manager, struct err *err)
 
 static int open_all(struct manager *manager, struct err *err)
 {
+    task_logs_init(&manager->config.log);
     if (open_store(manager, err) || authority_open(&manager->config, &manager->authority, err))
         return -1;
     manager->events = events_new(manager->db);
@@ -84,6 +91,7 @@ static int open_all(struct manager *manager, struct err *err)
         .user = manager,
         .authorize = authorize,
         .certificate = manager->authority->own,
+        .client_ca = manager->authority->ca,
     };
     if (http_server_new(&server, &manager->server, err))
         return -1;

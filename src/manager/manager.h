@@ -5,7 +5,8 @@
 
 #include <glib.h>
 
-#include "model/vm.h"
+#include "base/task_log.h"
+#include "model/move.h"
 #include "store/db.h"
 
 struct authority;
@@ -14,8 +15,6 @@ struct http_server;
 struct inventory;
 struct tasks;
 
-/* The version of the agents' API that this manager speaks. */
-#define MANAGER_PROTOCOL 1
 /* The common name of the manager's certificate; agents accept no other caller. */
 #define MANAGER_NAME "godwitd"
 
@@ -23,9 +22,12 @@ struct tasks;
 struct manager_config {
     char state_dir[MODEL_PATH_MAX];   /* manager.db, ca.crt, ca.key, manager.crt, manager.key */
     char socket_path[MODEL_PATH_MAX]; /* "" = no unix socket */
+    struct task_log_config log;
+    unsigned host_certificate_hours;  /* life of what hosts get */
     uint16_t port;                    /* 0 = any free one; see the log */
     char **listen;                    /* numeric addresses, NULL-terminated */
     char **addresses;                 /* names and addresses in the certificate, NULL-terminated */
+    unsigned deadline_s[MOVE_PHASES]; /* group [deadlines]; 0 = as in task.c's table */
 };
 
 struct manager {

@@ -30,6 +30,9 @@ void migrate_watch(struct task *task, struct task_side *side,
 bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *object,
                          const struct err *err);
 
+/* The side has not answered a call since then (wall clock); those who follow it learn of it. */
+void migrate_note_silence(struct task *task, struct task_side *side, int64_t since_ms);
+
 /* migrate_relay.c: called while the source is GIVEN; passes COMMIT and the verdict between the sides when
  * they do not find each other. */
 void migrate_relay(struct task *task);

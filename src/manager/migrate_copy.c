@@ -5,7 +5,10 @@
 #include "manager/migrate.h"
 
 #define START_TIMEOUT_S 20
-#define START_RETRY_MS 500
+#define TO_START "start to send the memory"
+#define TO_REPORT "say how the move stands"
+/* Both jobs move bytes, or change state, more often than this. */
+#define STALL_NS NS_PER_S
 
 static void look(struct task *task, struct task_side *side);
 
@@ -54,6 +57,27 @@ static bool is_late(const struct task *task, uint64_t since_ns)
     return clock_now_ns() - since_ns > task_deadline_s(task) * NS_PER_S;
 }
 
+/* Nothing has moved for a while: who is waited for, and for what? */
+static void say_wait(struct task *task)
+{
+    const struct task_side *destination = &task->destination;
+    uint64_t idle_ns = clock_now_ns() - task->progress_ns;
+    int64_t since_ms = clock_wall_ms() - (int64_t)(idle_ns / NS_PER_MS);
+    if (idle_ns < STALL_NS)
+        task_wait_over(task);
+    else if (destination->silent_since_ms)
+        task_wait_since(task, destination->silent_since_ms, "host '%s' to " TO_REPORT,
+                        task->destination_host);
+    else if (task->source.status.state == MOVE_PREPARED)
+        task_wait_since(task, since_ms, "host '%s' to reach host '%s' over the migration network",
+                        task->source_host, task->destination_host);
+    else if (task->phase == PHASE_COPY)
+        task_wait_since(task, since_ms, "memory to cross the migration network from host '%s' to host '%s'",
+                        task->source_host, task->destination_host);
+    else
+        task_wait_since(task, since_ms, "host '%s' to take the VM over", task->destination_host);
+}
+
 static void look_at_copy(struct task *task)
 {
     const struct move_status *status = &task->source.status;
@@ -64,7 +88,8 @@ static void look_at_copy(struct task *task)
         err_fix(&err, "start the migration again");
         task_fail(task, &err, "manager");
     } else if (is_late(task, task->progress_ns)) {
-        err_set(&err, ERR_TIMEOUT, "copy-stalled", "no memory was copied for %u s", task_deadline_s(task));
+        err_set(&err, ERR_TIMEOUT, "copy-stalled", "no memory crossed from host '%s' to host '%s' for %u s",
+                task->source_host, task->destination_host, task_deadline_s(task));
         err_fix(&err, "look at the migration network between '%s' and '%s'", task->source_host,
                 task->destination_host);
         (void)err_arg(&err, "waited_s", "%u", task_deadline_s(task));
@@ -72,6 +97,7 @@ static void look_at_copy(struct task *task)
         (void)err_arg(&err, "destination", "%s", task->destination_host);
         task_fail(task, &err, "manager");
     } else {
+        say_wait(task);
         task_publish(task, copied_share(status));
     }
 }
@@ -79,19 +105,23 @@ static void look_at_copy(struct task *task)
 static void look_at_switch_over(struct task *task)
 {
     if (task->source.status.state == MOVE_GIVEN) {
-        if (is_late(task, task->phase_start_ns))
-            task_wait_for(task, "host '%s' to say whether it runs the VM", task->destination_host);
         migrate_relay(task);
+        uint64_t given_ns = clock_now_ns() - task->given_ns;
+        if (given_ns > STALL_NS)
+            task_wait_since(task, clock_wall_ms() - (int64_t)(given_ns / NS_PER_MS),
+                            "host '%s' to say whether it runs the VM", task->destination_host);
         task_publish(task, 0.5);
         return;
     }
     if (!is_late(task, task->phase_start_ns)) {
+        say_wait(task);
         task_publish(task, 0.2);
         return;
     }
     struct err err = {0};
-    err_set(&err, ERR_TIMEOUT, "switchover-limit", "the switch-over took more than %u s",
-            task_deadline_s(task));
+    err_set(&err, ERR_TIMEOUT, "switchover-limit",
+            "host '%s' waited for more than %u s for host '%s' to take VM '%s' over", task->source_host,
+            task_deadline_s(task), task->destination_host, task->vm_name);
     err_fix(&err, "try again in a calmer moment, or with a higher --switchover-limit");
     (void)err_arg(&err, "limit_s", "%u", task_deadline_s(task));
     (void)err_arg(&err, "host", "%s", task->destination_host);
@@ -115,20 +145,18 @@ static void look(struct task *task, struct task_side *side)
         source_forgot(task);
         return;
     }
-    if (source->silent_since_ns) {
-        task_wait_for(task, "host '%s' to answer", task->source_host);
+    if (source->silent_since_ms) {
+        task_wait_since(task, source->silent_since_ms, "host '%s' to " TO_REPORT, task->source_host);
         return;
     }
     if (!source->is_known)
         return;
-    if (task->waiting_for[0] && source->status.state != MOVE_GIVEN)
-        task_wait_for(task, "%s", "");
     note_progress(task, side);
     enum move_state state = source->status.state;
     bool destination_failed = destination->is_known && destination->status.state == MOVE_FAILED;
     if (state == MOVE_FAILED)
         fail_side(task, source);
-    else if (destination_failed && state < MOVE_SWITCHING)
+    else if (destination_failed && state < MOVE_GIVEN)
         fail_side(task, destination);
     else if (task->phase == PHASE_COPY && state >= MOVE_SWITCHING)
         task_set_state(task, TASK_RUNNING, PHASE_SWITCH_OVER);
@@ -140,18 +168,14 @@ static void look(struct task *task, struct task_side *side)
         look_at_switch_over(task);
 }
 
-static void started(struct task *task, JsonObject *object, const struct err *err)
+static void started(struct task *task, JsonObject *object, const struct err *call_err)
 {
     (void)object;
-    bool is_transient = err->code == ERR_PEER_LOST || err->code == ERR_RETRY || err->code == ERR_TIMEOUT;
-    if (!err_is_set(err)) {
+    struct err err = *call_err;
+    if (!err_is_set(&err))
         watch_both(task);
-    } else if (is_transient && !is_late(task, task->phase_start_ns)) {
-        task_wait_for(task, "%s", err->message);
-        task_after(task, START_RETRY_MS, migrate_enter_copy);
-    } else {
-        task_fail(task, err, "source");
-    }
+    else if (!task_try_again(task, &task->source, TO_START, migrate_enter_copy, &err))
+        task_fail(task, &err, "source");
 }
 
 void migrate_enter_copy(struct task *task)
@@ -161,8 +185,9 @@ void migrate_enter_copy(struct task *task)
         return;
     }
     g_autofree char *path = task_move_path(task, "/start");
-    struct task_call_spec call = {&task->source, "POST", path, move_spec_to_json(&task->spec),
-                                  START_TIMEOUT_S};
+    struct task_call_spec call = {
+        &task->source, "POST", path, move_spec_to_json(&task->spec), MIN(START_TIMEOUT_S, task_left_s(task)),
+        .to = TO_START};
     task_prepare_call(task, &call, started);
 }
 

@@ -13,29 +13,37 @@
 
 #define CALL_TIMEOUT_S 3
 #define RETRY_MS 300
-#define TICK_MS 250
-/* How long a settled source waits for a destination that says nothing, and for one that does not come to an
- * end. */
-#define SILENCE_NS NS_PER_S
+#define TICK_MS 50
+/* How long a settled source waits for a destination that says nothing; for one that answers and does not come
+ * to an end; and for that one when an operator waits: he wants to know that his VM stays, and what is left
+ * there is cleared afterwards (tasks_reap). */
+#define SILENCE_NS (400 * NS_PER_MS)
 #define PATIENCE_NS (10 * NS_PER_S)
+#define CANCEL_PATIENCE_NS (600 * NS_PER_MS)
+/* How long a side may take to come up with its own reason when all we know is that it was lost. */
+#define REASON_NS (500 * NS_PER_MS)
+#define REASON_RETRY_MS 50
 
 static void step(struct task *task, struct task_side *side);
 static void settle(struct task *task);
 
+/* That the other side was lost; why, that side knows. */
+static bool is_symptom(const struct err *err)
+{
+    static const char *const ids[] = {"peer-lost",         "connection-lost", "stream-ended",
+                                      "control-peer-lost", "move-taken-back", NULL};
+    return g_strv_contains(ids, err->id);
+}
+
 /* The side that knows the reason often is not the one that told us first. */
 static int weight(const struct err *err)
 {
-    switch (err->code) {
-    case ERR_NONE:
+    static const char *const vague[] = {"agent-restarted", "connect-failed", "ticket-refused", NULL};
+    if (!err_is_set(err))
         return 0;
-    case ERR_PEER_LOST:
-        /* Why the peer was lost says more than that it was. */
-        return strcmp(err->id, "agent-restarted") != 0 ? 1 : 2;
-    case ERR_TIMEOUT:
-        return 2;
-    default:
-        return 3;
-    }
+    if (is_symptom(err))
+        return 1;
+    return err->code == ERR_TIMEOUT || g_strv_contains(vague, err->id) ? 2 : 3;
 }
 
 static void consider_error(struct task *task, const struct task_side *side)
@@ -88,10 +96,13 @@ static void judge(struct task *task, struct task_side *side, enum end_step other
 
 static void looked(struct task *task, struct task_side *side, JsonObject *object, const struct err *err)
 {
-    if (migrate_note_status(task, side, object, err))
-        judge(task, side, END_CANCEL);
-    else
+    if (!migrate_note_status(task, side, object, err))
         task_side_after(task, side, RETRY_MS, step);
+    else if (!side->is_missing && side->status.state < MOVE_GIVEN && is_symptom(&task->error) &&
+             clock_now_ns() - task->end_start_ns < REASON_NS)
+        task_side_after(task, side, REASON_RETRY_MS, step);
+    else
+        judge(task, side, END_CANCEL);
 }
 
 static void told(struct task *task, struct task_side *side, JsonObject *object, const struct err *err)
@@ -108,9 +119,7 @@ static void told(struct task *task, struct task_side *side, JsonObject *object, 
 
 static void waited(struct task *task, struct task_side *side)
 {
-    if (side->silent_since_ns)
-        task_wait_for(task, "host '%s' to answer", task_side_host(task, side));
-    else
+    if (!side->silent_since_ms)
         judge(task, side, END_WAIT);
 }
 
@@ -196,9 +205,10 @@ static bool destination_is_done(const struct task *task)
 {
     const struct task_side *destination = &task->destination;
     uint64_t waited_ns = clock_now_ns() - task->end_start_ns;
+    uint64_t patience_ns = task->error.code == ERR_CANCELLED ? CANCEL_PATIENCE_NS : PATIENCE_NS;
     if (destination->end == END_CLEAR && !destination->is_preparing)
         return true;
-    return waited_ns > (destination->has_answered ? PATIENCE_NS : SILENCE_NS);
+    return waited_ns > (destination->has_answered ? patience_ns : SILENCE_NS);
 }
 
 static void settle(struct task *task)
@@ -212,11 +222,28 @@ static void settle(struct task *task)
         task_finish_failed(task);
 }
 
+/* Both sides are asked at once; the source matters more. */
+static void say_wait(struct task *task)
+{
+    const struct task_side *source = &task->source;
+    const struct task_side *destination = &task->destination;
+    if (source->end != END_CLEAR && source->silent_since_ms)
+        task_wait_since(task, source->silent_since_ms,
+                        "host '%s' to answer: it alone knows whether it keeps VM '%s'", task->source_host,
+                        task->vm_name);
+    else if (source->end != END_CLEAR && source->status.state == MOVE_GIVEN)
+        task_wait_since(task, 0, "host '%s' to say whether it runs the VM", task->destination_host);
+    else if (destination->end != END_CLEAR && destination->silent_since_ms)
+        task_wait_since(task, destination->silent_since_ms, "host '%s' to end its part of the move",
+                        task->destination_host);
+    else
+        task_wait_over(task);
+}
+
 static void tick(struct task *task)
 {
     task_after(task, TICK_MS, tick);
-    if (task->source.end != END_CLEAR && task->source.silent_since_ns)
-        task_wait_for(task, "host '%s' to answer", task->source_host);
+    say_wait(task);
     settle(task);
 }
 
@@ -227,6 +254,8 @@ void migrate_enter_end(struct task *task)
     task->is_relaying = false;
     task->source.has_answered = task->destination.has_answered = false;
     task_after(task, TICK_MS, tick);
+    /* Before its phase the destination was asked for nothing that it would keep. */
+    bool has_shell = task->phase >= PHASE_DESTINATION_SHELL;
     go_to(task, &task->source, END_LOOK);
-    go_to(task, &task->destination, END_LOOK);
+    go_to(task, &task->destination, has_shell ? END_LOOK : END_CLEAR);
 }

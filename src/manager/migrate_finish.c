@@ -20,6 +20,21 @@ static void complete(struct task *task)
 
 static void forget_destination(struct task *task);
 
+/* What it saw at the end; the source told us of the success first. */
+static void destination_told(struct task *task, JsonObject *object, const struct err *err)
+{
+    (void)migrate_note_status(task, &task->destination, object, err);
+    forget_destination(task);
+}
+
+static void ask_destination(struct task *task)
+{
+    g_autofree char *path = task_move_path(task, "");
+    struct task_call_spec call = {
+        &task->destination, "GET", path, NULL, CALL_TIMEOUT_S, .to = "say how the move ended"};
+    task_call(task, &call, destination_told);
+}
+
 static void destination_forgot(struct task *task, JsonObject *object, const struct err *err)
 {
     (void)object;
@@ -40,7 +55,8 @@ static void destination_forgot(struct task *task, JsonObject *object, const stru
 static void forget_destination(struct task *task)
 {
     g_autofree char *path = task_move_path(task, "");
-    struct task_call_spec call = {&task->destination, "DELETE", path, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec call = {&task->destination,     "DELETE", path, NULL, CALL_TIMEOUT_S,
+                                  .to = "forget the move"};
     task_call(task, &call, destination_forgot);
 }
 
@@ -56,13 +72,14 @@ static void source_forgot(struct task *task, JsonObject *object, const struct er
     }
     if (!is_done)
         log_error(err, "task %s: host %s keeps its part of the move for now", task->id, task->source_host);
-    forget_destination(task);
+    ask_destination(task);
 }
 
 static void forget_source(struct task *task)
 {
     g_autofree char *path = task_move_path(task, "");
-    struct task_call_spec call = {&task->source, "DELETE", path, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec call = {&task->source, "DELETE",       path,
+                                  NULL,          CALL_TIMEOUT_S, .to = "forget the move"};
     task_call(task, &call, source_forgot);
 }
 
@@ -95,7 +112,7 @@ static void confirmed(struct task *task, JsonObject *object, const struct err *c
 static void confirm(struct task *task)
 {
     g_autofree char *path = g_strdup_printf("vms/%s", task->vm_uuid);
-    struct task_call_spec call = {&task->destination, "GET", path, NULL, CALL_TIMEOUT_S};
+    struct task_call_spec call = {&task->destination, "GET", path, NULL, CALL_TIMEOUT_S, .to = "list the VM"};
     task_call(task, &call, confirmed);
 }
 

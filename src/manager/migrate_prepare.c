@@ -7,27 +7,21 @@
 #include "manager/admit.h"
 #include "manager/check.h"
 #include "manager/migrate.h"
+#include "model/protocol.h"
 
 #define CHECK_TIMEOUT_S 10
 #define RETRY_MS 500
+/* As for other calls: what needs no work is answered in milliseconds. */
+#define SLOW_MS 700
+#define TO_CHECK "check whether the VM can come"
+#define TO_LOCK "check and hold the VM"
+#define TO_SHELL "start the shell of the VM"
 /* Two connections fill a link that one cannot, and cost one core each. */
 #define CHANNELS_DEFAULT 2
 
 void migrate_enter_request(struct task *task)
 {
     admit_run(task->manager);
-}
-
-/* A call that an agent's restart may have cost is tried again until the phase's deadline. */
-static bool try_again(struct task *task, const struct err *err, void (*again)(struct task *task))
-{
-    bool is_transient = err->code == ERR_PEER_LOST || err->code == ERR_RETRY;
-    uint64_t limit_ns = task_deadline_s(task) * NS_PER_S;
-    if (!is_transient || clock_now_ns() - task->phase_start_ns > limit_ns)
-        return false;
-    task_wait_for(task, "%s", err->message);
-    task_after(task, RETRY_MS, again);
-    return true;
 }
 
 /* ---- 2: destination check ---- */
@@ -42,7 +36,7 @@ static void fill_check(const struct host *host, const char *name, struct check_h
 static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
 {
     struct inventory *inventory = task->manager->inventory;
-    struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = MANAGER_PROTOCOL};
+    struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = PROTOCOL};
     if (inventory_get_vm(inventory, task->vm_uuid, ret_vm, err))
         return -1;
     if (strcmp(ret_vm->host, task->source_host) != 0) {
@@ -78,13 +72,27 @@ static void fill_spec(struct task *task, const struct vm_status *vm, const struc
 
 static void ask_destination(struct task *task);
 
-static void destination_agreed(struct task *task, JsonObject *object, const struct err *err)
+/* A task that was cancelled does not wait for its shell to go away; the next one does. */
+static bool wait_for_remains(struct task *task, const struct err *err)
+{
+    const char *holder = err_arg_find(err, "task");
+    if (strcmp(err->id, "vm-is-moving") != 0 || !holder || tasks_find(task->manager, holder) ||
+        clock_now_ns() - task->phase_start_ns > task_deadline_s(task) * NS_PER_S)
+        return false;
+    task_wait_since(task, 0, "host '%s' to clear what task %s left there", task->destination_host, holder);
+    task_after(task, RETRY_MS, ask_destination);
+    return true;
+}
+
+static void destination_agreed(struct task *task, JsonObject *object, const struct err *call_err)
 {
     (void)object;
-    if (!err_is_set(err))
+    struct err err = *call_err;
+    if (!err_is_set(&err))
         task_set_state(task, TASK_RUNNING, PHASE_SPECIFICATION);
-    else if (!try_again(task, err, ask_destination))
-        task_fail(task, err, "destination");
+    else if (!wait_for_remains(task, &err) &&
+             !task_try_again(task, &task->destination, TO_CHECK, ask_destination, &err))
+        task_fail(task, &err, "destination");
 }
 
 static void ask_destination(struct task *task)
@@ -93,7 +101,8 @@ static void ask_destination(struct task *task)
     json_object_set_string_member(body, "side", "destination");
     json_object_set_object_member(body, "spec", move_spec_to_json(&task->spec));
     g_autofree char *path = task_move_path(task, "/check");
-    struct task_call_spec call = {&task->destination, "POST", path, body, CHECK_TIMEOUT_S};
+    struct task_call_spec call = {
+        &task->destination, "POST", path, body, MIN(CHECK_TIMEOUT_S, task_left_s(task)), .to = TO_CHECK};
     task_call(task, &call, destination_agreed);
 }
 
@@ -111,11 +120,15 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     struct task *task = tasks_find(refreshed->manager, refreshed->task);
     if (!task || task->serial != refreshed->serial)
         return;
+    task->is_asking_facts = false;
     struct host *destination = inventory_find_host(task->manager->inventory, task->destination_host);
     struct err err = *call_err;
     bool is_away = destination && destination->state == HOST_DISCONNECTED;
-    if (err_is_set(&err) && !is_away && try_again(task, &err, migrate_enter_destination_check))
+    if (err_is_set(&err) && !is_away &&
+        task_try_again(task, &task->destination, TO_CHECK, migrate_enter_destination_check, &err))
         return;
+    if (!err_is_set(&err))
+        task_wait_over(task);
     struct vm_status vm;
     if ((err_is_set(&err) && !is_away) || check_facts(task, &vm, &err)) {
         task_fail(task, &err, "destination");
@@ -123,6 +136,12 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     }
     fill_spec(task, &vm, &destination->facts);
     ask_destination(task);
+}
+
+static void facts_are_slow(struct task *task)
+{
+    if (task->is_asking_facts)
+        task_wait_since(task, clock_wall_ms() - SLOW_MS, "host '%s' to " TO_CHECK, task->destination_host);
 }
 
 void migrate_enter_destination_check(struct task *task)
@@ -138,6 +157,8 @@ void migrate_enter_destination_check(struct task *task)
     refreshed->manager = task->manager;
     (void)g_strlcpy(refreshed->task, task->id, sizeof refreshed->task);
     refreshed->serial = task->serial;
+    task->is_asking_facts = true;
+    task_after(task, SLOW_MS, facts_are_slow);
     inventory_refresh(destination, facts_are_fresh, refreshed);
 }
 
@@ -197,7 +218,7 @@ static void source_prepared(struct task *task, JsonObject *object, const struct 
 {
     struct err err = *call_err;
     struct move_spec answer;
-    if (err_is_set(&err) && try_again(task, &err, migrate_enter_source_check))
+    if (err_is_set(&err) && task_try_again(task, &task->source, TO_LOCK, migrate_enter_source_check, &err))
         return;
     if (err_is_set(&err) || take_answer(object, task->source_host, &answer, &task->ram_bytes, &err)) {
         task_fail(task, &err, "source");
@@ -215,8 +236,8 @@ void migrate_enter_source_check(struct task *task)
     if (key_is_lost(task))
         return;
     g_autofree char *path = task_move_path(task, "/source");
-    struct task_call_spec call = {&task->source, "PUT", path, move_spec_to_json(&task->spec),
-                                  task_deadline_s(task)};
+    struct task_call_spec call = {&task->source,     "PUT",        path, move_spec_to_json(&task->spec),
+                                  task_left_s(task), .to = TO_LOCK};
     task_prepare_call(task, &call, source_prepared);
 }
 
@@ -225,7 +246,8 @@ static void shell_stands(struct task *task, JsonObject *object, const struct err
     struct err err = *call_err;
     struct move_spec answer;
     uint64_t ram_bytes;
-    if (err_is_set(&err) && try_again(task, &err, migrate_enter_destination_shell))
+    if (err_is_set(&err) &&
+        task_try_again(task, &task->destination, TO_SHELL, migrate_enter_destination_shell, &err))
         return;
     if (err_is_set(&err) || take_answer(object, task->destination_host, &answer, &ram_bytes, &err)) {
         task_fail(task, &err, "destination");
@@ -246,7 +268,7 @@ void migrate_enter_destination_shell(struct task *task)
     if (key_is_lost(task))
         return;
     g_autofree char *path = task_move_path(task, "/destination");
-    struct task_call_spec call = {&task->destination, "PUT", path, move_spec_to_json(&task->spec),
-                                  task_deadline_s(task)};
+    struct task_call_spec call = {&task->destination, "PUT",         path, move_spec_to_json(&task->spec),
+                                  task_left_s(task),  .to = TO_SHELL};
     task_prepare_call(task, &call, shell_stands);
 }

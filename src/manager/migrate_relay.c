@@ -69,7 +69,9 @@ static void destination_told(struct task *task, JsonObject *object, const struct
     if (!err_is_set(err) && is_verdict(verdict)) {
         log_info("task %s: relays verdict %s to host %s", task->id, verdict, task->source_host);
         g_autofree char *path = task_move_path(task, "/verdict");
-        struct task_call_spec call = {&task->source, "POST", path, json_object_ref(object), CALL_TIMEOUT_S};
+        struct task_call_spec call = {&task->source,  "POST",
+                                      path,           json_object_ref(object),
+                                      CALL_TIMEOUT_S, .to = "take the verdict of the destination"};
         task_call(task, &call, source_told);
         return;
     }
@@ -80,7 +82,7 @@ static void destination_told(struct task *task, JsonObject *object, const struct
         end_in_doubt(task, "the destination's record of this migration is gone");
         return;
     }
-    task_wait_for(task, "host '%s' to say whether it runs the VM", task->destination_host);
+    task_wait_since(task, 0, "host '%s' to say whether it runs the VM", task->destination_host);
     repeat(task);
 }
 
@@ -101,7 +103,8 @@ static void relay(struct task *task)
     json_object_set_string_member(body, "commit", commit);
     log_info("task %s: relays COMMIT to host %s", task->id, task->destination_host);
     g_autofree char *path = task_move_path(task, "/commit");
-    struct task_call_spec call = {&task->destination, "POST", path, body, CALL_TIMEOUT_S};
+    struct task_call_spec call = {
+        &task->destination, "POST", path, body, CALL_TIMEOUT_S, .to = "say whether it runs the VM"};
     task_call(task, &call, destination_told);
 }
 

@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "manager/migrate.h"
 
-#define WAIT_MS 2000
+/* Short, so that a side that says nothing is soon known not to live. */
+#define WAIT_MS 500
+#define PATIENCE_MS (WAIT_MS + 400)
 #define ANSWER_TIMEOUT_S 6
 /* Between two answers, so that a side that changes all the time does not fill the manager's loop. */
 #define PAUSE_MS 10
@@ -21,17 +23,26 @@ bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *
     if (!err_is_set(&err) && !move_status_from_json(object, &status, &err)) {
         side->status = status;
         side->is_known = true;
+        move_timeline_take(&side->timeline, &status.timeline);
     }
     bool is_answer = side->is_missing || !err_is_set(&err);
     if (is_answer) {
-        side->silent_since_ns = 0;
+        side->silent_since_ms = 0;
         side->has_answered = true;
-    } else if (!side->silent_since_ns) {
-        side->silent_since_ns = clock_now_ns();
+    } else if (!side->silent_since_ms) {
+        side->silent_since_ms = clock_wall_ms();
         log_error(&err, "task %s: host %s does not say how the move stands", task->id,
                   task_side_host(task, side));
     }
     return is_answer;
+}
+
+void migrate_note_silence(struct task *task, struct task_side *side, int64_t since_ms)
+{
+    if (!side->silent_since_ms)
+        side->silent_since_ms = since_ms;
+    if (side->is_watched)
+        side->changed(task, side);
 }
 
 static void ask(struct task *task, struct task_side *side);
@@ -50,7 +61,7 @@ static void ask(struct task *task, struct task_side *side)
                                              side->is_known ? (unsigned long long)side->status.version : 0ull,
                                              side->is_known ? WAIT_MS : 0);
     g_autofree char *path = task_move_path(task, query);
-    struct task_call_spec call = {side, "GET", path, NULL, ANSWER_TIMEOUT_S};
+    struct task_call_spec call = {side, "GET", path, NULL, ANSWER_TIMEOUT_S, .patience_ms = PATIENCE_MS};
     task_side_call(task, &call, answered);
 }
 

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/routes.h"
 
+#include <string.h>
+
+#include "manager/task.h"
+
 const struct http_route routes_table[] = {
     {"POST", "/v1/enroll", HTTP_OPEN, route_enroll},
+    {"POST", "/v1/renew", HTTP_CLIENT, route_renew},
     {"GET", "/v1/about", HTTP_TOKEN, route_about},
     {"GET", "/v1/hosts", HTTP_TOKEN, route_hosts_list},
     {"POST", "/v1/hosts", HTTP_TOKEN, route_host_add},
     {"GET", "/v1/hosts/{host}", HTTP_TOKEN, route_host_show},
+    {"POST", "/v1/hosts/{host}/enroll", HTTP_TOKEN, route_host_enroll},
     {"DELETE", "/v1/hosts/{host}", HTTP_TOKEN, route_host_remove},
     {"GET", "/v1/vms", HTTP_TOKEN, route_vms_list},
     {"POST", "/v1/vms", HTTP_TOKEN, route_vm_create},
@@ -58,6 +64,17 @@ int routes_text(JsonObject *body, const char *name, const char *fallback, const 
         return err_set(err, ERR_BAD_REQUEST, "member-type", "the member '%s' must be a text", name);
     *ret_text = json_node_get_string(node);
     return 0;
+}
+
+int routes_client_key(JsonObject *body, const char **ret_key, struct err *err)
+{
+    if (routes_text(body, "client_key", "", ret_key, err))
+        return -1;
+    if (strlen(*ret_key) < TASK_CLIENT_KEY_MAX)
+        return 0;
+    err_set(err, ERR_BAD_REQUEST, "client-key", "client_key must be shorter than %d bytes",
+            TASK_CLIENT_KEY_MAX);
+    return err_fix(err, "use a UUID, or a hash of what makes the request unique");
 }
 
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,

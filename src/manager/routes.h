@@ -9,8 +9,11 @@
 
 extern const struct http_route routes_table[];
 
-/* routes_hosts.c */
+/* routes_enroll.c */
 void route_enroll(struct http_request *request, void *user);
+void route_renew(struct http_request *request, void *user);
+void route_host_enroll(struct http_request *request, void *user);
+/* routes_hosts.c */
 void route_hosts_list(struct http_request *request, void *user);
 void route_host_add(struct http_request *request, void *user);
 void route_host_show(struct http_request *request, void *user);
@@ -44,6 +47,8 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
 /* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err);
+/* The member `client_key`, "" if there is none; BAD_REQUEST "client-key" if it is too long. Borrowed. */
+int routes_client_key(JsonObject *body, const char **ret_key, struct err *err);
 /* A whole number in the query, `fallback` if absent. */
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err);

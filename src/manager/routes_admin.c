@@ -6,6 +6,7 @@
 #include "manager/ca.h"
 #include "manager/events.h"
 #include "manager/routes.h"
+#include "model/protocol.h"
 
 #define EVENTS_LIMIT 1000
 
@@ -14,7 +15,7 @@ void route_about(struct http_request *request, void *user)
     struct manager *manager = user;
     JsonObject *object = json_object_new();
     json_object_set_string_member(object, "version", MANAGER_VERSION);
-    json_object_set_int_member(object, "protocol", MANAGER_PROTOCOL);
+    json_object_set_int_member(object, "protocol", PROTOCOL);
     json_object_set_string_member(object, "name", MANAGER_NAME);
     json_object_set_string_member(object, "ca_fingerprint", manager->authority->fingerprint);
     http_reply(request, 200, object);

@@ -1,58 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "base/log.h"
 #include "manager/auth.h"
-#include "manager/ca.h"
 #include "manager/inventory.h"
 #include "manager/routes.h"
 #include "manager/task.h"
 
 #define DEFAULT_AGENT_PORT 8443
-
-/* ---- enrolment ---- */
-
-static int enroll(struct manager *manager, struct http_request *request, JsonObject **ret_object,
-                  struct err *err)
-{
-    static const char *const members[] = {"token", "csr", NULL};
-    JsonObject *body;
-    const char *token;
-    const char *csr;
-    char name[MODEL_NAME_MAX];
-    if (routes_body(request, members, &body, err) || routes_text(body, "token", NULL, &token, err) ||
-        routes_text(body, "csr", NULL, &csr, err))
-        return -1;
-    g_autofree char *certificate = NULL;
-    /* A request that cannot be signed must not use the token up: try it with the token's host first. */
-    if (auth_enrolment_host(token, name, err))
-        return -1;
-    struct host *host = inventory_find_host(manager->inventory, name);
-    if (!host)
-        return err_set(err, ERR_NOT_FOUND, "host-not-found", "host '%s' was removed", name);
-    if (authority_sign_host(manager->authority, csr, name, host->address, &certificate, err) ||
-        auth_enrolment_use(manager, token, name, err))
-        return -1;
-    inventory_host_enrolled(host);
-    log_info("host %s enrolled", name);
-    *ret_object = json_object_new();
-    json_object_set_string_member(*ret_object, "name", name);
-    json_object_set_string_member(*ret_object, "certificate", certificate);
-    json_object_set_string_member(*ret_object, "ca", manager->authority->ca_cert);
-    return 0;
-}
-
-void route_enroll(struct http_request *request, void *user)
-{
-    struct err err = {0};
-    JsonObject *object = NULL;
-    if (enroll(user, request, &object, &err))
-        http_fail(request, &err);
-    else
-        http_reply(request, 200, object);
-}
-
-/* ---- hosts ---- */
 
 static void add_host_json(struct host *host, void *user)
 {
@@ -105,6 +59,9 @@ static int add_host(struct manager *manager, struct http_request *request, JsonO
     if (!model_name_is_valid(name))
         return err_set(err, ERR_BAD_REQUEST, "name",
                        "name must have 1 to %d letters, digits, '-', '_' or '.'", MODEL_NAME_MAX - 1);
+    /* Agents obey whoever has the manager's name. */
+    if (!strcmp(name, MANAGER_NAME))
+        return err_set(err, ERR_BAD_REQUEST, "name", "'%s' is the manager's own name", name);
     if (!is_address(address))
         return err_set(err, ERR_BAD_REQUEST, "address", "address must be a host name or a numeric address");
     if (inventory_add_host(manager, name, address, port, err) ||

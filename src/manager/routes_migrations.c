@@ -6,6 +6,7 @@
 #include "manager/inventory.h"
 #include "manager/routes.h"
 #include "manager/task.h"
+#include "model/protocol.h"
 
 #define TASKS_LIMIT_DEFAULT 100
 #define TASKS_LIMIT_MAX 1000
@@ -51,7 +52,7 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
         .source.name = ret_wish->vm.host,
         .destination.name = ret_wish->destination->name,
         .options = &ret_wish->options,
-        .protocol = MANAGER_PROTOCOL,
+        .protocol = PROTOCOL,
     };
     return check_request(&input, err);
 }
@@ -62,12 +63,8 @@ static int create(struct manager *manager, struct http_request *request, char re
     static const char *const members[] = {"vm", "destination", "options", "client_key", NULL};
     JsonObject *body;
     struct wish wish;
-    if (routes_body(request, members, &body, err) ||
-        routes_text(body, "client_key", "", &wish.client_key, err))
+    if (routes_body(request, members, &body, err) || routes_client_key(body, &wish.client_key, err))
         return -1;
-    if (strlen(wish.client_key) >= TASK_CLIENT_KEY_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "client-key", "client_key must be shorter than %d bytes",
-                       TASK_CLIENT_KEY_MAX);
     if (wish.client_key[0]) {
         int found = db_task_get_by_key(manager->db, wish.client_key, take_id, ret_id, err);
         if (found)

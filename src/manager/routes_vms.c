@@ -204,9 +204,21 @@ static bool has_mac(const struct vm_spec *spec, const char *mac)
     return false;
 }
 
+/* With a client key everything that is made here follows from it: a call that is repeated because its answer
+ * was lost asks the agent for the same VM again. */
+static void new_mac(const char *key, uint32_t nic, unsigned attempt, char mac[MODEL_MAC_SIZE])
+{
+    g_autofree char *seed = g_strdup_printf("mac/%s/%u/%u", key, nic, attempt);
+    if (key[0])
+        model_mac_from(seed, mac);
+    else
+        model_mac_new(mac);
+}
+
 /* `own`: what the VM is now, whose addresses it may keep; NULL for a new one. A network port that comes
  * without an address keeps the one of its place. */
-static void fill_macs(struct inventory *inventory, struct vm_spec *spec, const struct vm_spec *own)
+static void fill_macs(struct inventory *inventory, const char *key, struct vm_spec *spec,
+                      const struct vm_spec *own)
 {
     for (uint32_t i = 0; i < spec->n_nics; i++) {
         char *mac = spec->nics[i].mac;
@@ -217,11 +229,21 @@ static void fill_macs(struct inventory *inventory, struct vm_spec *spec, const s
             continue;
         }
         char fresh[MODEL_MAC_SIZE];
+        unsigned attempt = 0;
         do
-            model_mac_new(fresh);
+            new_mac(key, i, attempt++, fresh);
         while (has_mac(spec, fresh) || inventory_has_mac(inventory, fresh));
         g_strlcpy(mac, fresh, MODEL_MAC_SIZE);
     }
+}
+
+static void fill_uuid(const char *key, struct vm_spec *spec)
+{
+    g_autofree char *seed = g_strdup_printf("vm/%s", key);
+    if (key[0])
+        model_uuid_from(seed, spec->uuid);
+    else
+        model_uuid_new(spec->uuid);
 }
 
 static int check_macs(struct inventory *inventory, const struct vm_spec *spec, const struct vm_spec *own,
@@ -247,13 +269,19 @@ static int check_name(struct inventory *inventory, const char *name, struct err 
     return err_fix(err, "choose another name");
 }
 
-static int read_create(struct manager *manager, struct http_request *request, struct vm_spec *ret_spec,
+/* The VM that this client made before under the same key, as it is now. */
+static bool is_made(struct manager *manager, const char *key, struct vm_status *ret_vm)
+{
+    struct vm_spec spec;
+    fill_uuid(key, &spec);
+    return key[0] && !inventory_get_vm(manager->inventory, spec.uuid, ret_vm, NULL);
+}
+
+static int read_create(struct manager *manager, JsonObject *body, struct vm_spec *ret_spec,
                        struct host **ret_host, struct err *err)
 {
-    static const char *const members[] = {"host", "spec", NULL};
-    JsonObject *body;
     const char *host;
-    if (routes_body(request, members, &body, err) || routes_text(body, "host", NULL, &host, err))
+    if (routes_text(body, "host", NULL, &host, err))
         return -1;
     JsonNode *spec = json_object_get_member(body, "spec");
     if (!spec || !JSON_NODE_HOLDS_OBJECT(spec))
@@ -272,20 +300,32 @@ static int read_create(struct manager *manager, struct http_request *request, st
 
 void route_vm_create(struct http_request *request, void *user)
 {
+    static const char *const members[] = {"host", "spec", "client_key", NULL};
     struct manager *manager = user;
     struct vm_spec spec;
+    struct vm_status made;
     struct host *host;
+    JsonObject *body;
+    const char *key;
     struct err err = {0};
-    if (read_create(manager, request, &spec, &host, &err)) {
+    if (routes_body(request, members, &body, &err) || routes_client_key(body, &key, &err)) {
         http_fail(request, &err);
         return;
     }
-    model_uuid_new(spec.uuid);
-    fill_macs(manager->inventory, &spec, NULL);
+    if (is_made(manager, key, &made)) {
+        http_reply(request, 200, vm_status_to_json(&made));
+        return;
+    }
+    if (read_create(manager, body, &spec, &host, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    fill_uuid(key, &spec);
+    fill_macs(manager->inventory, key, &spec, NULL);
     struct forward *forward = forward_new(manager, request, host->name, spec.uuid);
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
-    agent_call(host, &(struct http_call){"PUT", path, vm_spec_to_json(&spec), CALL_TIMEOUT_S},
+    agent_call(host, &(struct http_call){"PUT", path, vm_spec_to_lean_json(&spec), CALL_TIMEOUT_S},
                status_answered, forward);
 }
 
@@ -299,7 +339,7 @@ static int read_change(struct manager *manager, struct http_request *request, co
         (strcmp(changed.name, own->name) != 0 && check_name(manager->inventory, changed.name, err)) ||
         check_macs(manager->inventory, &changed, own, err))
         return -1;
-    fill_macs(manager->inventory, &changed, own);
+    fill_macs(manager->inventory, "", &changed, own);
     g_autoptr(JsonObject) whole = vm_spec_to_json(&changed);
     g_autoptr(GList) members = json_object_get_members(body);
     *ret_changes = json_object_new();

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/task_log.h"
 #include "manager/admit.h"
 #include "manager/agent_client.h"
 #include "manager/events.h"
@@ -15,6 +16,9 @@
 
 #define SAVE_RETRY_MS 1000
 #define CANCEL_TIMEOUT_S 5
+/* A source that has not said by then whether it is too late: the ending finds out. */
+#define CANCEL_PATIENCE_MS 400
+#define WAIT_SHOWN_MS 1000
 
 enum cancel_rule {
     CANCEL_HERE,  /* no agent knows of the move yet */
@@ -24,8 +28,8 @@ enum cancel_rule {
 };
 
 /* The whole life of a migration on one screen. Deadline in seconds: of the phase; of the copy: without any
- * progress; switch-over: added to the operator's limit. Progress in percent at the beginning; ends where the
- * next begins. */
+ * progress; switch-over: added to the operator's limit; 0: it waits for no host. The configuration may say
+ * another one. Progress in percent at the beginning; ends where the next begins. */
 static const struct phase_row {
     enum move_phase phase;
     void (*enter)(struct task *task);
@@ -63,7 +67,15 @@ bool task_is_final(enum task_state state)
 unsigned task_deadline_s(const struct task *task)
 {
     unsigned extra = task->phase == PHASE_SWITCH_OVER ? task->options.switchover_limit_s : 0;
-    return table[task->phase].deadline_s + extra;
+    unsigned configured = task->manager->config.deadline_s[task->phase];
+    return (configured ? configured : table[task->phase].deadline_s) + extra;
+}
+
+unsigned task_left_s(const struct task *task)
+{
+    uint64_t waited_s = (clock_now_ns() - task->phase_start_ns) / NS_PER_S;
+    unsigned limit_s = task_deadline_s(task);
+    return waited_s < limit_s ? limit_s - (unsigned)waited_s : 1;
 }
 
 /* ---- state ---- */
@@ -85,11 +97,20 @@ int task_save(const struct task *task, struct err *err)
     return db_task_put(task->manager->db, &row, err);
 }
 
+struct showing {
+    struct manager *manager;
+    char task[MODEL_UUID_SIZE];
+};
+
 static void publish(struct task *task, bool is_stored)
 {
     g_autoptr(JsonObject) document = task_to_json(task);
-    if (is_stored)
-        events_emit(task->manager->events, "task", task->id, document);
+    if (is_stored) {
+        /* Thousands of events are kept; the timeline is with the task. */
+        g_autoptr(JsonObject) event = task_to_json(task);
+        json_object_remove_member(event, "timeline");
+        events_emit(task->manager->events, "task", task->id, event);
+    }
     events_publish_task(task->manager->events, task->id, document, task_is_final(task->state));
 }
 
@@ -104,6 +125,7 @@ static void enter(struct task *task)
 static void leave(struct task *task)
 {
     struct manager *manager = task->manager;
+    task_log_close(task->id);
     (void)g_hash_table_remove(manager->tasks->open, task->id);
     admit_run(manager);
 }
@@ -113,7 +135,8 @@ static void save_and_enter(struct task *task)
 {
     struct err err = {0};
     if (task_save(task, &err)) {
-        log_error(&err, "task %s waits for the database", task->id);
+        log_error(&err, "task %s cannot be saved", task->id);
+        task_wait_since(task, 0, "the manager's database: %s", err.message);
         task_after(task, SAVE_RETRY_MS, save_and_enter);
         return;
     }
@@ -126,7 +149,8 @@ static void save_and_enter(struct task *task)
         enter(task);
 }
 
-static void open_phase(struct task *task, enum move_phase phase)
+/* True if it is a new one. */
+static bool open_phase(struct task *task, enum move_phase phase)
 {
     int64_t now = clock_wall_ms();
     for (unsigned i = 0; i < task->n_phases; i++)
@@ -134,11 +158,12 @@ static void open_phase(struct task *task, enum move_phase phase)
             /* It lasts, or a restarted manager begins it again. */
             task->n_phases = i + 1;
             task->phases[i].end_ms = 0;
-            return;
+            return false;
         }
     if (task->n_phases)
         task->phases[task->n_phases - 1].end_ms = now;
     task->phases[task->n_phases++] = (struct task_phase){.phase = phase, .start_ms = now};
+    return true;
 }
 
 void task_set_state(struct task *task, enum task_state state, enum move_phase phase)
@@ -149,13 +174,16 @@ void task_set_state(struct task *task, enum task_state state, enum move_phase ph
     task->phase = phase;
     task->phase_start_ns = task->progress_ns = clock_now_ns();
     task->waiting_for[0] = '\0';
-    open_phase(task, phase);
+    task->waiting_since_ms = 0;
+    if (open_phase(task, phase))
+        task_note(task, "phase", "%s", move_phase_name(phase));
     if (state == TASK_RUNNING && !task->started_ms)
         task->started_ms = now;
     if (table[phase].progress > task->progress)
         task->progress = table[phase].progress;
     if (task_is_final(state)) {
         task->ended_ms = now;
+        task_note(task, "over", "%s", task_state_name(state));
         task->phases[task->n_phases - 1].end_ms = now;
         task->progress = state == TASK_SUCCESS ? 100 : task->progress;
     }
@@ -167,12 +195,46 @@ void task_publish(struct task *task, double share)
     double from = table[task->phase].progress;
     double to = table[task->phase + 1].progress;
     double progress = from + (to - from) * CLAMP(share, 0.0, 1.0);
-    if (progress > task->progress)
+    double before = task->progress;
+    struct err err = {0};
+    if (progress > before)
         task->progress = progress;
+    /* What was shown never goes back, also when the manager is killed: saved before it is shown. */
+    if ((int64_t)task->progress > (int64_t)before && task_save(task, &err)) {
+        log_error(&err, "task %s: its progress cannot be saved", task->id);
+        task->progress = before;
+    }
     publish(task, false);
 }
 
-void task_wait_for(struct task *task, const char *format, ...)
+static gboolean show_wait(void *user)
+{
+    g_autofree struct showing *showing = user;
+    struct task *task = tasks_find(showing->manager, showing->task);
+    if (!task)
+        return G_SOURCE_REMOVE;
+    if (!task->waiting_for[0]) {
+        task->is_wait_shown = false;
+        return G_SOURCE_REMOVE;
+    }
+    publish(task, false);
+    (void)g_steal_pointer(&showing);
+    return G_SOURCE_CONTINUE;
+}
+
+/* Those who follow the task see how long it has been waiting. */
+static void keep_showing(struct task *task)
+{
+    if (task->is_wait_shown)
+        return;
+    struct showing *showing = g_new0(struct showing, 1);
+    showing->manager = task->manager;
+    (void)g_strlcpy(showing->task, task->id, sizeof showing->task);
+    task->is_wait_shown = true;
+    (void)g_timeout_add(WAIT_SHOWN_MS, show_wait, showing);
+}
+
+void task_wait_since(struct task *task, int64_t since_ms, const char *format, ...)
 {
     char text[sizeof task->waiting_for];
     va_list args;
@@ -182,8 +244,19 @@ void task_wait_for(struct task *task, const char *format, ...)
     if (!strcmp(text, task->waiting_for))
         return;
     memcpy(task->waiting_for, text, sizeof text);
-    if (task->waiting_for[0])
-        log_info("task %s waits for %s", task->id, task->waiting_for);
+    task->waiting_since_ms = since_ms ? since_ms : clock_wall_ms();
+    log_info("task %s waits for %s", task->id, task->waiting_for);
+    task_note(task, "waits", "for %s", task->waiting_for);
+    publish(task, false);
+    keep_showing(task);
+}
+
+void task_wait_over(struct task *task)
+{
+    if (!task->waiting_for[0])
+        return;
+    task->waiting_for[0] = '\0';
+    task->waiting_since_ms = 0;
     publish(task, false);
 }
 
@@ -197,6 +270,7 @@ void task_fail(struct task *task, const struct err *why, const char *side)
     task->error = *why;
     err_place(&task->error, move_phase_name(task->phase), side);
     log_error(&task->error, "task %s ends", task->id);
+    task_note(task, "ending", "%s: %s", why->id, why->message);
     if (table[task->phase].cancel == CANCEL_HERE)
         task_finish_failed(task);
     else
@@ -215,7 +289,7 @@ void task_rescue(struct task *task)
     task->is_ending = false;
     err_clear(&task->error);
     if (task->phase < PHASE_SWITCH_OVER)
-        open_phase(task, PHASE_SWITCH_OVER);
+        (void)open_phase(task, PHASE_SWITCH_OVER);
     task_set_state(task, TASK_RUNNING, PHASE_INVENTORY);
 }
 
@@ -223,14 +297,33 @@ struct cancelling {
     struct manager *manager;
     char task[MODEL_UUID_SIZE];
     struct err why;
-    task_cancelled done;
+    guint timer;         /* of its patience; 0: over */
+    task_cancelled done; /* NULL once it was called */
     void *user;
 };
+
+/* The ending tells the source again; a source that has given the VM away turns it into a success. */
+static gboolean source_is_slow(void *user)
+{
+    struct cancelling *cancelling = user;
+    struct task *task = tasks_find(cancelling->manager, cancelling->task);
+    struct err none = {0};
+    cancelling->timer = 0;
+    if (task)
+        task_fail(task, &cancelling->why, "");
+    g_steal_pointer (&cancelling->done)(&none, cancelling->user);
+    return G_SOURCE_REMOVE;
+}
 
 static void source_asked(JsonObject *object, const struct err *err, void *user)
 {
     (void)object;
     struct cancelling *cancelling = user;
+    if (!cancelling->timer) {
+        g_free(cancelling);
+        return;
+    }
+    g_source_remove(cancelling->timer);
     struct task *task = tasks_find(cancelling->manager, cancelling->task);
     bool is_refused = err_is_set(err) && err->code == ERR_REFUSED;
     /* A source that does not answer, or does not know the move, cannot refuse: the ending finds out. */
@@ -249,6 +342,7 @@ static void ask_source(struct task *task, const struct err *why, task_cancelled 
     cancelling->why = *why;
     cancelling->done = done;
     cancelling->user = user;
+    cancelling->timer = g_timeout_add(CANCEL_PATIENCE_MS, source_is_slow, cancelling);
     struct host *host = inventory_find_host(task->manager->inventory, task->source_host);
     g_autofree char *path = g_strdup_printf("/v1/moves/%s/cancel", task->id);
     if (host)
@@ -279,6 +373,7 @@ void task_cancel(struct task *task, task_cancelled done, void *user)
     struct err why = {0};
     err_set(&why, ERR_CANCELLED, "cancelled", "the migration of VM '%s' was cancelled", task->vm_name);
     err_cause(&why, "the operator asked for it");
+    task_note(task, "cancel asked", "in phase %s", move_phase_name(task->phase));
     (void)err_arg(&why, "vm", "%s", task->vm_name);
     if (rule == CANCEL_ASKS) {
         ask_source(task, &why, done, user);

@@ -35,14 +35,15 @@ enum end_step {
     END_CLEAR,  /* nothing of the move is left there */
 };
 
-/* What the manager knows of one side. Not stored: asked again after a restart. */
+/* What the manager knows of one side. Asked again after a restart, and but for the timeline not stored. */
 struct task;
 struct task_side {
     const char *label; /* "source" or "destination" */
     bool is_known;     /* status is valid */
     bool is_missing;   /* the agent said that it does not know the move */
     struct move_status status;
-    uint64_t silent_since_ns;                                   /* 0 = it answers */
+    struct move_timeline timeline;                              /* of all its reports; stored */
+    int64_t silent_since_ms;                                    /* wall clock; 0 = it answers */
     bool is_watched;                                            /* a long poll is under way */
     void (*changed)(struct task *task, struct task_side *side); /* of the watch */
     unsigned serial;   /* of the watch or the ending; calls of an earlier one are dropped */
@@ -69,8 +70,10 @@ struct task {
     int64_t created_ms, started_ms, ended_ms; /* 0 = not yet */
     unsigned n_phases;
     struct task_phase phases[MOVE_PHASES];
-    double progress; /* percent, never goes back */
+    double progress;            /* percent, never goes back */
+    struct move_timeline story; /* what the manager itself did and saw */
     char waiting_for[160];
+    int64_t waiting_since_ms; /* wall clock; 0 = it waits for nothing */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
     bool has_key;    /* the specification with its one-time key is here; it is never stored */
@@ -82,6 +85,8 @@ struct task {
     uint64_t progress_ns; /* when that was */
     uint64_t given_ns;    /* when the source was first seen as given, 0 = not */
     bool is_relaying;
+    bool is_asking_facts;      /* destination check: the host itself is being asked */
+    bool is_wait_shown;        /* a timer publishes it once a second */
     uint64_t end_start_ns;     /* when the ending began */
     unsigned unknown_verdicts; /* answers of a destination that does not know the session */
 };
@@ -128,8 +133,14 @@ typedef void (*task_cancelled)(const struct err *err, void *user);
 void task_cancel(struct task *task, task_cancelled done, void *user);
 /* Progress inside the phase, 0 .. 1, and a new document for those who follow. */
 void task_publish(struct task *task, double share);
-void task_wait_for(struct task *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Names who is waited for and for what: "host 'h2' to start the shell". It stands until the state changes or
+ * task_wait_over. The same text keeps its beginning; since_ms is wall clock, 0 = now. */
+void task_wait_since(struct task *task, int64_t since_ms, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void task_wait_over(struct task *task);
 unsigned task_deadline_s(const struct task *task);
+/* Whole seconds until the phase's deadline, at least 1. */
+unsigned task_left_s(const struct task *task);
 bool task_is_final(enum task_state state);
 const char *task_state_name(enum task_state state);
 
@@ -138,15 +149,25 @@ JsonObject *task_to_json(const struct task *task); /* the public document; trans
 JsonObject *task_internals_to_json(const struct task *task);
 int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret_task, struct err *err);
 
+/* ---- task_timeline.c ---- */
+/* A line of the manager's own in the task's timeline; saved with the next state. */
+void task_note(struct task *task, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* [{time, side, host, event, detail}], both hosts and the manager, by the manager's clock; transfer full. */
+JsonArray *task_timeline_to_json(const struct task *task);
+
 /* ---- task_call.c: calls and timers that are dropped when the task has moved on ---- */
 typedef void (*task_done)(struct task *task, JsonObject *object, const struct err *err);
-/* Calls the agent of `side`; `path` follows "/v1/". `body` is consumed. */
+/* Calls the agent of `side`; `path` follows "/v1/". `body` is consumed. A call without an answer is not kept
+ * secret: the task then waits for "host 'H' to TO"; a side's call makes the side silent instead. */
 struct task_call_spec {
     struct task_side *side;
     const char *method;
     const char *path;
     JsonObject *body;
     unsigned timeout_s;
+    const char *to;       /* a literal: "start the shell"; for a side's calls NULL */
+    unsigned patience_ms; /* before that; 0 = the usual one */
 };
 /* Dropped when the task's state changes. */
 void task_call(struct task *task, const struct task_call_spec *call, task_done done);
@@ -157,6 +178,11 @@ void task_prepare_call(struct task *task, const struct task_call_spec *call, tas
 typedef void (*task_side_done)(struct task *task, struct task_side *side, JsonObject *object,
                                const struct err *err);
 void task_side_call(struct task *task, const struct task_call_spec *call, task_side_done done);
+/* A call that an agent's restart may have cost, or that it does not answer, is made again (`again`, later)
+ * until the phase's deadline: true. Else false, and where that is the reason, *err says who was waited for,
+ * for what and how long. `to` as in the call. */
+bool task_try_again(struct task *task, struct task_side *side, const char *to,
+                    void (*again)(struct task *task), struct err *err);
 void task_after(struct task *task, unsigned ms, void (*call)(struct task *task));
 void task_side_after(struct task *task, struct task_side *side, unsigned ms,
                      void (*call)(struct task *task, struct task_side *side));

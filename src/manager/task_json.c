@@ -137,6 +137,7 @@ JsonObject *task_to_json(const struct task *task)
     json_object_set_string_member(object, "phase", move_phase_name(task->phase));
     set_time(object, "phase_since", task->n_phases ? task->phases[task->n_phases - 1].start_ms : 0);
     json_object_set_string_member(object, "waiting_for", task->waiting_for);
+    set_time(object, "waiting_since", task->waiting_since_ms);
     json_object_set_string_member(object, "vm", task->vm_name);
     json_object_set_string_member(object, "vm_uuid", task->vm_uuid);
     json_object_set_string_member(object, "source", task->source_host);
@@ -150,6 +151,7 @@ JsonObject *task_to_json(const struct task *task)
     add_times(object, task);
     add_measurements(object, task);
     json_object_set_array_member(object, "phases", phases_json(task));
+    json_object_set_array_member(object, "timeline", task_timeline_to_json(task));
     add_error(object, &task->error);
     return object;
 }
@@ -171,11 +173,16 @@ JsonObject *task_internals_to_json(const struct task *task)
         json_array_add_int_element(phases, task->phases[i].end_ms);
     }
     json_object_set_array_member(object, "phases", phases);
+    json_object_set_object_member(object, "story", move_timeline_to_json(&task->story));
+    json_object_set_object_member(object, "source_timeline", move_timeline_to_json(&task->source.timeline));
+    json_object_set_object_member(object, "destination_timeline",
+                                  move_timeline_to_json(&task->destination.timeline));
     if (task->source.is_known) {
         /* The measurements; never the secret of the handover. */
         struct move_status status = task->source.status;
         memset(status.commit, 0, sizeof status.commit);
         memset(status.verdict_secret, 0, sizeof status.verdict_secret);
+        status.timeline.n_events = 0;
         json_object_set_object_member(object, "source_status", move_status_to_json(&status));
     }
     return object;
@@ -220,6 +227,16 @@ static void take_phases(JsonObject *internals, struct task *task)
         };
 }
 
+static int take_timeline(JsonObject *internals, const char *name, struct move_timeline *ret_timeline,
+                         struct err *err)
+{
+    JsonNode *node = json_object_get_member(internals, name);
+    /* An earlier version stored none. */
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
+        return 0;
+    return move_timeline_from_json(json_node_get_object(node), ret_timeline, err);
+}
+
 int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret_task, struct err *err)
 {
     if (take_names(document, ret_task, err))
@@ -237,6 +254,10 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
     ret_task->progress = json_object_get_double_member_with_default(internals, "progress", 0);
     ret_task->ram_bytes = (uint64_t)json_object_get_int_member_with_default(internals, "ram_bytes", 0);
     take_phases(internals, ret_task);
+    if (take_timeline(internals, "story", &ret_task->story, err) ||
+        take_timeline(internals, "source_timeline", &ret_task->source.timeline, err) ||
+        take_timeline(internals, "destination_timeline", &ret_task->destination.timeline, err))
+        return -1;
     if (json_object_has_member(internals, "source_status")) {
         JsonObject *status = json_object_get_object_member(internals, "source_status");
         if (move_status_from_json(status, &ret_task->source.status, err))

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/task_log.h"
 #include "manager/admit.h"
 #include "manager/agent_client.h"
 #include "manager/tasks_private.h"
@@ -88,12 +89,15 @@ int tasks_create(struct manager *manager, const struct task_request *request, ch
                     sizeof task->client_key);
     (void)g_strlcpy(task->user, request->user ? request->user : "", sizeof task->user);
     (void)g_strlcpy(ret_id, task->id, MODEL_UUID_SIZE);
+    task_note(task, "asked", "by %s: %s from %s to %s", task->user, task->vm_name, task->source_host,
+              task->destination_host);
     /* Not accepted unless it is stored. */
     if (task_save(task, err)) {
         task_free(task);
         return -1;
     }
     g_hash_table_insert(manager->tasks->open, task->id, task);
+    task_log_open(task->id, task->vm_uuid, "manager");
     task_set_state(task, TASK_QUEUED, PHASE_REQUEST);
     return 0;
 }
@@ -115,6 +119,7 @@ static void load(const struct db_task *row, void *user)
     task->number = row->number;
     (void)g_strlcpy(task->client_key, row->client_key ? row->client_key : "", sizeof task->client_key);
     g_hash_table_insert(manager->tasks->open, task->id, task);
+    task_log_open(task->id, task->vm_uuid, "manager");
 }
 
 static void resume(struct task *task, void *user)

@@ -50,8 +50,8 @@ static void take_arguments(JsonObject *object, struct err *ret_error)
         return;
     JsonObjectIter iter;
     const char *name;
-    json_object_iter_init(&iter, json_node_get_object(node));
-    while (json_object_iter_next(&iter, &name, &node))
+    json_object_iter_init_ordered(&iter, json_node_get_object(node));
+    while (json_object_iter_next_ordered(&iter, &name, &node))
         if (json_node_get_value_type(node) == G_TYPE_STRING)
             (void)err_arg(ret_error, name, "%s", json_node_get_string(node));
 }

@@ -31,6 +31,7 @@ struct field {
     enum field_kind kind;
     bool is_signed; /* FIELD_NUMBER */
     bool required;  /* FIELD_HEX: all-zero is not allowed */
+    bool is_newer;  /* the version before does not know it: see fields_write_lean */
     size_t offset;
     size_t size;
     size_t count_offset;          /* lists: of the uint32_t count */
@@ -43,18 +44,22 @@ struct field {
 
 #define FIELD_AT(type, member) .name = #member, .offset = offsetof(type, member)
 #define FIELD_SIZE(type, member) sizeof(((type *)NULL)->member)
-#define TEXT(type, member, text_rule)                                                                        \
+/* After the other arguments of TEXT, BOOL or NUMBER: a member of a specification that came with this version;
+ * zero must mean what it was without it. */
+#define NEWER .is_newer = true
+#define TEXT(type, member, text_rule, ...)                                                                   \
     {                                                                                                        \
-        FIELD_AT(type, member), .kind = FIELD_TEXT, .size = FIELD_SIZE(type, member), .rule = (text_rule)    \
+        FIELD_AT(type, member), .kind = FIELD_TEXT, .size = FIELD_SIZE(type, member), .rule = (text_rule),   \
+                                ##__VA_ARGS__                                                                \
     }
-#define BOOL(type, member)                                                                                   \
+#define BOOL(type, member, ...)                                                                              \
     {                                                                                                        \
-        FIELD_AT(type, member), .kind = FIELD_BOOL                                                           \
+        FIELD_AT(type, member), .kind = FIELD_BOOL, ##__VA_ARGS__                                            \
     }
-#define NUMBER(type, member, lowest, highest)                                                                \
+#define NUMBER(type, member, lowest, highest, ...)                                                           \
     {                                                                                                        \
         FIELD_AT(type, member), .kind = FIELD_NUMBER, .size = FIELD_SIZE(type, member), .min = (lowest),     \
-                                .max = (highest)                                                             \
+                                .max = (highest), ##__VA_ARGS__                                              \
     }
 #define SIGNED(type, member)                                                                                 \
     {                                                                                                        \
@@ -113,6 +118,10 @@ int fields_read(JsonObject *object, const struct field *fields, void *record, en
                 struct err *err);
 /* Transfer full. */
 JsonObject *fields_write(const struct field *fields, const void *record);
+/* The same without newer members that are zero: specifications are read strictly, and so the version before
+ * understands each that does not need what it lacks. For what goes to another host's program or outlives a
+ * program. Transfer full. */
+JsonObject *fields_write_lean(const struct field *fields, const void *record);
 /* Numbers, texts, enums, list lengths and required secrets against the table. */
 int fields_check(const struct field *fields, const void *record, struct err *err);
 

@@ -34,7 +34,9 @@ static void write_hex(JsonObject *object, const struct field *field, const uint8
     json_object_set_string_member(object, field->name, text);
 }
 
-static JsonArray *write_list(const struct field *field, const void *record)
+static JsonObject *write_record(const struct field *fields, const void *record, bool lean);
+
+static JsonArray *write_list(const struct field *field, const void *record, bool lean)
 {
     JsonArray *array = json_array_new();
     uint32_t count;
@@ -44,7 +46,7 @@ static JsonArray *write_list(const struct field *field, const void *record)
         if (field->kind == FIELD_TEXTS)
             json_array_add_string_element(array, element);
         else
-            json_array_add_object_element(array, fields_write(field->fields, element));
+            json_array_add_object_element(array, write_record(field->fields, element, lean));
     }
     return array;
 }
@@ -57,12 +59,28 @@ static void write_error(JsonObject *object, const char *name, const struct err *
     json_object_set_member(object, name, json_object_dup_member(form, "error"));
 }
 
-JsonObject *fields_write(const struct field *fields, const void *record)
+static bool is_zero(const struct field *field, const void *source)
+{
+    switch (field->kind) {
+    case FIELD_TEXT:
+        return !*(const char *)source;
+    case FIELD_BOOL:
+        return !*(const bool *)source;
+    case FIELD_NUMBER:
+        return number_of(field, source) == 0;
+    default:
+        return false;
+    }
+}
+
+static JsonObject *write_record(const struct field *fields, const void *record, bool lean)
 {
     JsonObject *object = json_object_new();
     for (const struct field *field = fields; field->name; field++) {
         const void *source = (const char *)record + field->offset;
         unsigned index;
+        if (lean && field->is_newer && is_zero(field, source))
+            continue;
         switch (field->kind) {
         case FIELD_TEXT:
             json_object_set_string_member(object, field->name, source);
@@ -82,11 +100,11 @@ JsonObject *fields_write(const struct field *fields, const void *record)
             write_hex(object, field, source);
             break;
         case FIELD_OBJECT:
-            json_object_set_object_member(object, field->name, fields_write(field->fields, source));
+            json_object_set_object_member(object, field->name, write_record(field->fields, source, lean));
             break;
         case FIELD_LIST:
         case FIELD_TEXTS:
-            json_object_set_array_member(object, field->name, write_list(field, record));
+            json_object_set_array_member(object, field->name, write_list(field, record, lean));
             break;
         case FIELD_ERROR:
             write_error(object, field->name, source);
@@ -94,4 +112,14 @@ JsonObject *fields_write(const struct field *fields, const void *record)
         }
     }
     return object;
+}
+
+JsonObject *fields_write(const struct field *fields, const void *record)
+{
+    return write_record(fields, record, false);
+}
+
+JsonObject *fields_write_lean(const struct field *fields, const void *record)
+{
+    return write_record(fields, record, true);
 }

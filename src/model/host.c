@@ -22,6 +22,7 @@ static const struct field facts_fields[] = {
     TEXT(struct host_facts, qemu_path, NULL),
     TEXT(struct host_facts, qemu_version, NULL),
     TEXT(struct host_facts, qemu_problem, NULL),
+    TEXTS(struct host_facts, machines, NULL),
     COUNT(struct host_facts, cpus),
     COUNT(struct host_facts, memory_mib),
     COUNT(struct host_facts, memory_used_mib),
@@ -33,6 +34,7 @@ static const struct field facts_fields[] = {
     COUNT(struct host_facts, n_vms),
     COUNT(struct host_facts, n_foreign_vms),
     COUNT(struct host_facts, strangers),
+    SIGNED(struct host_facts, certificate_until_ms),
     SIGNED(struct host_facts, wall_ms),
     FIELDS_END,
 };

@@ -11,6 +11,7 @@
 
 #define HOST_NETWORKS_MAX 16
 #define HOST_ADDRESSES_MAX 4
+#define HOST_MACHINES_MAX 64
 #define MODEL_ADDRESS_MAX 64
 
 struct host_network {
@@ -31,6 +32,8 @@ struct host_facts {
     char qemu_path[MODEL_PATH_MAX];
     char qemu_version[32]; /* "" when QEMU cannot be run; qemu_problem says why */
     char qemu_problem[160];
+    uint32_t n_machines;
+    char machines[HOST_MACHINES_MAX][32]; /* q35 machine types of this QEMU, newest first; none: not told */
     uint32_t cpus;
     uint64_t memory_mib;      /* of the machine */
     uint64_t memory_used_mib; /* promised to VMs, shells included */
@@ -44,7 +47,9 @@ struct host_facts {
     uint32_t n_vms;         /* ours */
     uint32_t n_foreign_vms; /* QEMU processes that are not ours: left alone */
     uint64_t strangers;     /* connections the door turned away */
-    int64_t wall_ms;        /* the host's clock when it answered */
+    int64_t
+        certificate_until_ms; /* end of the life of the agent's certificate; 0: an agent that does not say */
+    int64_t wall_ms;          /* the host's clock when it answered */
 };
 
 JsonObject *host_facts_to_json(const struct host_facts *facts); /* transfer full */

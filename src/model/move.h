@@ -19,6 +19,7 @@
 #define MOVE_ROUNDS_MAX 128
 #define MOVE_CHANNELS_MAX 16
 #define MOVE_PHASES 9
+#define MOVE_EVENT_DETAIL 128
 
 /* The nine phases, in order. Names as in the JSON: "request", "destination check", "specification", "source
  * check and lock", "destination shell", "copy", "switch-over", "inventory", "complete". */
@@ -73,7 +74,7 @@ struct move_spec {
     uint8_t returned_hash[MOVE_SECRET_SIZE];
     uint8_t ticket[MOVE_SECRET_SIZE];
 };
-JsonObject *move_spec_to_json(const struct move_spec *spec);
+JsonObject *move_spec_to_json(const struct move_spec *spec); /* as vm_spec_to_lean_json */
 int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct err *err);
 
 /* One finished round. */
@@ -85,6 +86,30 @@ struct move_round {
     uint64_t dirty_pages; /* found by the scan that ended the round */
     uint64_t stun_ns;
 };
+
+/* What happened when, as one side saw it: a line of the task's timeline. */
+#define MOVE_EVENTS_MAX 64
+struct move_event {
+    int64_t time_ms;                /* wall clock of who saw it */
+    char event[32];                 /* a name of move_timeline.c, or one from a later version */
+    char detail[MOVE_EVENT_DETAIL]; /* or "" */
+};
+struct move_timeline {
+    uint32_t n_events;
+    struct move_event events[MOVE_EVENTS_MAX]; /* oldest first; once full, the last one is replaced */
+};
+/* Thread: any, one at a time. `detail` may be NULL. */
+void move_timeline_add(struct move_timeline *timeline, int64_t time_ms, const char *event,
+                       const char *detail);
+/* Takes over what a side reports: from its first event on it replaces what was known, so that a side that was
+ * restarted and has forgotten the beginning does not make us forget it. */
+void move_timeline_take(struct move_timeline *timeline, const struct move_timeline *reported);
+/* Where an event belongs among others of the same millisecond, on either host: what must come first is
+ * smaller. */
+unsigned move_event_rank(const char *event);
+/* {"events":[…]}; transfer full. */
+JsonObject *move_timeline_to_json(const struct move_timeline *timeline);
+int move_timeline_from_json(JsonObject *object, struct move_timeline *ret_timeline, struct err *err);
 
 /* Where a side of a move stands. Only ever goes forward. */
 enum move_state {
@@ -127,6 +152,7 @@ struct move_status {
     uint8_t commit[MOVE_SECRET_SIZE]; /* source, MOVE_GIVEN only */
     enum move_verdict verdict;        /* destination */
     uint8_t verdict_secret[MOVE_SECRET_SIZE];
+    struct move_timeline timeline;
 };
 JsonObject *move_status_to_json(const struct move_status *status);
 int move_status_from_json(JsonObject *object, struct move_status *ret_status, struct err *err);

@@ -27,7 +27,7 @@ static const struct field spec_fields[] = {
 
 JsonObject *move_spec_to_json(const struct move_spec *spec)
 {
-    return fields_write(spec_fields, spec);
+    return fields_write_lean(spec_fields, spec);
 }
 
 int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct err *err)

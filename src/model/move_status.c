@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/fields.h"
 #include "model/move.h"
+#include "model/move_fields.h"
 
 static const char *const state_names[] = {
     [MOVE_PREPARED] = "prepared", [MOVE_COPYING] = "copying", [MOVE_SWITCHING] = "switching",
@@ -49,6 +50,7 @@ static const struct field status_fields[] = {
     HEX(struct move_status, commit, false),
     ENUM(struct move_status, verdict, verdict_names),
     HEX(struct move_status, verdict_secret, false),
+    MOVE_EVENTS(struct move_status, timeline),
     FIELDS_END,
 };
 

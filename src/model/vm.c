@@ -41,7 +41,7 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, append, &rule_line),
     LIST(struct vm_spec, disks, disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
-    BOOL(struct vm_spec, autostart),
+    BOOL(struct vm_spec, autostart, NEWER),
     FIELDS_END,
 };
 
@@ -53,6 +53,7 @@ static const struct field status_fields[] = {
     TEXT(struct vm_status, qemu_version, NULL),
     SIGNED(struct vm_status, pid),
     COUNT(struct vm_status, epoch),
+    TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
     TEXT(struct vm_status, problem, NULL),
     FIELDS_END,
@@ -100,6 +101,11 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
 JsonObject *vm_spec_to_json(const struct vm_spec *spec)
 {
     return fields_write(vm_fields, spec);
+}
+
+JsonObject *vm_spec_to_lean_json(const struct vm_spec *spec)
+{
+    return fields_write_lean(vm_fields, spec);
 }
 
 int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *err)

@@ -62,6 +62,7 @@ struct vm_status {
     char qemu_version[32];        /* "" when off */
     int pid;                      /* of QEMU, 0 when off */
     uint64_t epoch;               /* of ownership, from the journal */
+    char journal[16];             /* its step, as in struct ownership; "" from an agent that does not say */
     char move[MODEL_UUID_SIZE];   /* the move that holds it, or "" */
     char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), or "" */
 };
@@ -70,6 +71,9 @@ struct vm_status {
  * allowed; unknown members are refused for specs (a typing error must not be lost) and ignored for statuses
  * (they come from our own programs, maybe newer). */
 JsonObject *vm_spec_to_json(const struct vm_spec *spec);
+/* For an agent or a file, which may be read by the version before: members that it does not know are left out
+ * while they are zero. */
+JsonObject *vm_spec_to_lean_json(const struct vm_spec *spec);
 int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *err);
 /* All limits of the fields above in one place; called by vm_spec_from_json. uuid, machine, cpu_model and a
  * nic's mac may still be empty. Paths may hold commas: QEMU option strings need them doubled. */
@@ -93,8 +97,12 @@ int vm_accel_from_name(const char *name, enum vm_accel *ret_accel);
 bool model_name_is_valid(const char *name);
 /* Writes a random version 4 UUID in lower case. */
 void model_uuid_new(char uuid[MODEL_UUID_SIZE]);
+/* The same UUID (version 8) for the same seed. */
+void model_uuid_from(const char *seed, char uuid[MODEL_UUID_SIZE]);
 bool model_uuid_is_valid(const char *uuid);
 /* Writes a random address below 52:54:00. */
 void model_mac_new(char mac[MODEL_MAC_SIZE]);
+/* The same one for the same seed. */
+void model_mac_from(const char *seed, char mac[MODEL_MAC_SIZE]);
 
 #endif

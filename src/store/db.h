@@ -37,11 +37,16 @@ struct db_host {
     bool enrolled;
     const char *facts; /* JSON as the agent sent it last, NULL before the first time */
     int64_t last_seen_ms;
+    const char *certificate;          /* hex SHA-256 of what it may show; NULL: whatever the CA signed */
+    const char *previous_certificate; /* may be shown too, until the newer one was; NULL: none */
 };
 /* REFUSED "host-exists" if the name is taken. */
 int db_host_add(struct db *db, const char *name, const char *address, uint16_t port, struct err *err);
 int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_t last_seen_ms,
                       struct err *err);
+/* `previous` may be NULL. */
+int db_host_set_certificates(struct db *db, const char *name, const char *certificate, const char *previous,
+                             struct err *err);
 /* Removes its VM cache and its enrolments as well. */
 int db_host_remove(struct db *db, const char *name, struct err *err);
 int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *user), void *user,
@@ -94,9 +99,14 @@ int db_token_list(struct db *db, void (*row)(const struct db_token *token, void 
 /* ---- enrolments ---- */
 /* A new enrolment of a host ends all earlier ones of it. */
 int db_enrolment_add(struct db *db, const char *host, const char *hash, int64_t now_ms, struct err *err);
-/* Uses it up: found (1) at most once for each enrolment; the host is marked as enrolled in the same
- * transaction. */
-int db_enrolment_use(struct db *db, const char *host, const char *hash, int64_t now_ms, struct err *err);
+struct db_enrolment {
+    const char *host;
+    const char *hash;
+    const char *certificate; /* hex SHA-256: from now on the only one that the host may show */
+};
+/* Uses it up: found (1) at most once for each enrolment; the host is marked as enrolled, with its
+ * certificate, in the same transaction. */
+int db_enrolment_use(struct db *db, const struct db_enrolment *enrolment, int64_t now_ms, struct err *err);
 
 /* ---- events ---- */
 #define DB_EVENTS_KEPT 10000

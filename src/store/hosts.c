@@ -21,6 +21,13 @@ int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_
                          last_seen_ms, name);
 }
 
+int db_host_set_certificates(struct db *db, const char *name, const char *certificate, const char *previous,
+                             struct err *err)
+{
+    return statement_run(db, "UPDATE hosts SET certificate=?, previous_certificate=? WHERE name=?", err,
+                         "ttt", certificate, previous, name);
+}
+
 int db_host_remove(struct db *db, const char *name, struct err *err)
 {
     return statement_run(db, "DELETE FROM hosts WHERE name=?", err, "t", name);
@@ -31,7 +38,8 @@ int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *us
 {
     sqlite3_stmt *statement = NULL;
     if (statement_start(db,
-                        "SELECT name, address, port, enrolled, facts, last_seen_ms FROM hosts ORDER BY name",
+                        "SELECT name, address, port, enrolled, facts, last_seen_ms, certificate,"
+                        " previous_certificate FROM hosts ORDER BY name",
                         &statement, err, ""))
         return -1;
     int more;
@@ -43,6 +51,8 @@ int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *us
             .enrolled = sqlite3_column_int(statement, 3) != 0,
             .facts = statement_text(statement, 4),
             .last_seen_ms = sqlite3_column_int64(statement, 5),
+            .certificate = statement_text(statement, 6),
+            .previous_certificate = statement_text(statement, 7),
         };
         row(&host, user);
     }

@@ -8,7 +8,11 @@ static const char first[] =
 #include "0001-first.inc"
     ;
 
-static const char *const steps[] = {first};
+static const char certificates[] =
+#include "0003-certificates.inc"
+    ;
+
+static const char *const steps[] = {first, certificates};
 const struct schema schema_current = {steps, sizeof steps / sizeof steps[0]};
 
 static int read_version(sqlite3 *connection, int *ret_version, struct err *err)

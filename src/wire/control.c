@@ -45,6 +45,12 @@ size_t wire_error_encode(const struct err *what, uint8_t *ret_bytes, size_t size
     put_text(&writer, what->message, sizeof what->message);
     put_text(&writer, what->cause, sizeof what->cause);
     put_text(&writer, what->fix, sizeof what->fix);
+    unsigned n_args = what->n_args < ERR_ARGS_MAX ? what->n_args : ERR_ARGS_MAX;
+    wire_put_u16(&writer, (uint16_t)n_args);
+    for (unsigned i = 0; i < n_args; i++) {
+        put_text(&writer, what->args[i].name, sizeof what->args[i].name);
+        put_text(&writer, what->args[i].value, sizeof what->args[i].value);
+    }
     return writer.failed ? 0 : size - writer.left;
 }
 
@@ -60,6 +66,18 @@ static void get_text(struct wire_reader *reader, char *ret_text, size_t room)
             ret_text[i] = '?';
 }
 
+/* More than we can keep are read over. */
+static void get_args(struct wire_reader *reader, struct err *ret_what)
+{
+    unsigned n_args = wire_get_u16(reader);
+    for (unsigned i = 0; i < n_args && !reader->failed; i++) {
+        struct err_arg arg;
+        get_text(reader, arg.name, sizeof arg.name);
+        get_text(reader, arg.value, sizeof arg.value);
+        (void)err_arg(ret_what, arg.name, "%s", arg.value);
+    }
+}
+
 int wire_error_decode(const uint8_t *bytes, size_t size, struct err *ret_what, struct err *err)
 {
     struct wire_reader reader = {.at = bytes, .left = size};
@@ -73,6 +91,8 @@ int wire_error_decode(const uint8_t *bytes, size_t size, struct err *ret_what, s
     get_text(&reader, ret_what->message, sizeof ret_what->message);
     get_text(&reader, ret_what->cause, sizeof ret_what->cause);
     get_text(&reader, ret_what->fix, sizeof ret_what->fix);
+    if (reader.left)
+        get_args(&reader, ret_what);
     if (reader.failed)
         return err_set(err, ERR_CORRUPT, "error-record", "a malformed ERROR of %zu bytes arrived", size);
     return 0;

@@ -27,7 +27,8 @@ void wire_device_state_encode(const struct wire_device_state *state,
 int wire_device_state_decode(const uint8_t bytes[WIRE_DEVICE_STATE_SIZE], uint64_t record_length,
                              struct wire_device_state *ret_state, struct err *err);
 
-/* ERROR: code, errno, then id, phase, side, message, cause, fix as length-prefixed texts. */
+/* ERROR: code, errno, then id, phase, side, message, cause, fix as length-prefixed texts; then, unless the
+ * record ends here, the number of arguments and for each its name and its value, prefixed alike. */
 #define WIRE_ERROR_MIN (8u + 6u * 2u)
 #define WIRE_ERROR_MAX 4096u
 

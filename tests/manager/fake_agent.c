@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/protocol.h"
 
 #define RAM_BYTES (64ull << 20)
 
@@ -53,6 +54,12 @@ void fake_agent_set(struct fake_agent *agent, enum move_state state)
     set_state(fake_agent_move(agent), state);
 }
 
+void fake_agent_note(struct fake_agent *agent, const char *event)
+{
+    move_timeline_add(&fake_agent_move(agent)->status.timeline, clock_wall_ms() + agent->clock_ahead_ms,
+                      event, "fake");
+}
+
 void fake_agent_finish_pair(struct fake_agent *source)
 {
     struct fake_agent *destination = source->peer;
@@ -92,19 +99,55 @@ bool fake_agent_was_called(const struct fake_agent *agent, const char *call)
     return false;
 }
 
+/* ---- as if stopped by a signal ---- */
+
+struct frozen {
+    struct http_request *request;
+    http_handler handler;
+};
+
+/* True if the agent is frozen: it gets to the request when it thaws. */
+static bool freeze(struct fake_agent *agent, struct http_request *request, http_handler handler)
+{
+    if (!agent->frozen)
+        return false;
+    struct frozen *frozen = g_new(struct frozen, 1);
+    *frozen = (struct frozen){request, handler};
+    g_queue_push_tail(agent->frozen, frozen);
+    return true;
+}
+
+void fake_agent_freeze(struct fake_agent *agent)
+{
+    agent->frozen = g_queue_new();
+}
+
+void fake_agent_thaw(struct fake_agent *agent)
+{
+    GQueue *queue = g_steal_pointer(&agent->frozen);
+    struct frozen *frozen;
+    while ((frozen = g_queue_pop_head(queue))) {
+        frozen->handler(frozen->request, agent);
+        g_free(frozen);
+    }
+    g_queue_free(queue);
+}
+
 /* ---- routes ---- */
 
 static void get_host(struct http_request *request, void *user)
 {
+    if (freeze(user, request, get_host))
+        return;
     struct fake_agent *agent = user;
-    struct host_facts facts = {.protocol = 1,
+    struct host_facts facts = {.protocol = agent->protocol ? agent->protocol : PROTOCOL,
                                .cpus = 2,
                                .memory_mib = 4096,
                                .memory_free_mib = 2048,
                                .migration_enabled = true,
                                .migration_port = 8000,
                                .n_migration_addresses = 1,
-                               .wall_ms = clock_wall_ms()};
+                               .wall_ms = clock_wall_ms() + agent->clock_ahead_ms};
     (void)g_strlcpy(facts.name, agent->name, sizeof facts.name);
     (void)g_strlcpy(facts.dirty_source, "async", sizeof facts.dirty_source);
     (void)g_strlcpy(facts.migration_addresses[0], "127.0.0.1", MODEL_ADDRESS_MAX);
@@ -113,6 +156,8 @@ static void get_host(struct http_request *request, void *user)
 
 static void get_vms(struct http_request *request, void *user)
 {
+    if (freeze(user, request, get_vms))
+        return;
     struct fake_agent *agent = user;
     JsonArray *list = json_array_new();
     for (unsigned i = 0; i < agent->n_vms; i++)
@@ -124,6 +169,8 @@ static void get_vms(struct http_request *request, void *user)
 
 static void get_vm(struct http_request *request, void *user)
 {
+    if (freeze(user, request, get_vm))
+        return;
     struct fake_agent *agent = user;
     for (unsigned i = 0; i < agent->n_vms; i++)
         if (!strcmp(agent->vms[i].spec.uuid, http_param(request, "uuid"))) {
@@ -135,15 +182,24 @@ static void get_vm(struct http_request *request, void *user)
 
 static void put_vm(struct http_request *request, void *user)
 {
+    if (freeze(user, request, put_vm))
+        return;
     struct fake_agent *agent = user;
     struct vm_status *vm = &agent->vms[agent->n_vms];
     struct err err = {0};
     JsonObject *body;
     *vm = (struct vm_status){.state = VM_OFF};
-    if (http_body(request, &body, &err) || vm_spec_from_json(body, &vm->spec, &err)) {
+    if (!http_body(request, &body, &err))
+        agent->got_late_member |= json_object_has_member(body, "autostart");
+    if (err_is_set(&err) || vm_spec_from_json(body, &vm->spec, &err)) {
         http_fail(request, &err);
         return;
     }
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (!strcmp(agent->vms[i].spec.uuid, vm->spec.uuid)) {
+            http_reply(request, 200, vm_status_to_json(&agent->vms[i]));
+            return;
+        }
     agent->n_vms++;
     http_reply(request, 201, vm_status_to_json(vm));
 }
@@ -168,6 +224,8 @@ static void patch_vm(struct http_request *request, void *user)
 
 static void post_check(struct http_request *request, void *user)
 {
+    if (freeze(user, request, post_check))
+        return;
     if (!intercept(user, request, "POST check"))
         http_reply(request, 200, NULL);
 }
@@ -216,11 +274,15 @@ static void prepare(struct fake_agent *agent, struct http_request *request, bool
 
 static void put_source(struct http_request *request, void *user)
 {
+    if (freeze(user, request, put_source))
+        return;
     prepare(user, request, true);
 }
 
 static void put_destination(struct http_request *request, void *user)
 {
+    if (freeze(user, request, put_destination))
+        return;
     prepare(user, request, false);
 }
 
@@ -234,6 +296,8 @@ static gboolean finish_automatically(void *user)
 
 static void post_start(struct http_request *request, void *user)
 {
+    if (freeze(user, request, post_start))
+        return;
     struct fake_agent *agent = user;
     if (intercept(agent, request, "POST start"))
         return;
@@ -255,6 +319,8 @@ static gboolean poll_over(void *user)
 
 static void get_move(struct http_request *request, void *user)
 {
+    if (freeze(user, request, get_move))
+        return;
     struct fake_agent *agent = user;
     if (agent->hold && !strcmp(agent->hold, "GET")) {
         agent->held = request;
@@ -279,6 +345,8 @@ static void get_move(struct http_request *request, void *user)
 
 static void delete_move(struct http_request *request, void *user)
 {
+    if (freeze(user, request, delete_move))
+        return;
     struct fake_agent *agent = user;
     if (intercept(agent, request, "DELETE"))
         return;
@@ -295,6 +363,8 @@ static void delete_move(struct http_request *request, void *user)
 
 static void post_cancel(struct http_request *request, void *user)
 {
+    if (freeze(user, request, post_cancel))
+        return;
     struct fake_agent *agent = user;
     if (intercept(agent, request, "POST cancel"))
         return;
@@ -316,6 +386,8 @@ static void post_cancel(struct http_request *request, void *user)
 
 static void post_commit(struct http_request *request, void *user)
 {
+    if (freeze(user, request, post_commit))
+        return;
     struct fake_agent *agent = user;
     if (intercept(agent, request, "POST commit"))
         return;
@@ -335,6 +407,8 @@ static void post_commit(struct http_request *request, void *user)
 
 static void post_verdict(struct http_request *request, void *user)
 {
+    if (freeze(user, request, post_verdict))
+        return;
     struct fake_agent *agent = user;
     struct err err = {0};
     JsonObject *body;

@@ -21,6 +21,7 @@ struct fake_move {
 #define FAKE_MOVES_MAX 8
 struct fake_agent {
     const char *name;
+    uint32_t protocol; /* that it claims to speak; 0: the manager's */
     uint16_t port;
     char *certificate_pem, *key_pem, *ca_pem;
     struct http_server *server; /* NULL while it is away */
@@ -33,6 +34,9 @@ struct fake_agent {
     const char *refuse;        /* such a call is refused */
     bool is_automatic;         /* a start runs through to the end by itself */
     bool is_mute;              /* moves are not answered at all */
+    GQueue *frozen;            /* requests that wait for the thaw; NULL: it is not frozen */
+    int64_t clock_ahead_ms;    /* of its clock */
+    bool got_late_member;      /* of a specification: one that version 1 of the protocol does not know */
     const char *verdict;       /* answer to POST commit; NULL: the session is not known */
     bool got_commit, got_verdict;
     struct fake_agent *peer;
@@ -41,12 +45,17 @@ struct fake_agent {
 
 void fake_agent_start(struct fake_agent *agent);
 void fake_agent_stop(struct fake_agent *agent);
+/* Nothing is answered, connections stay; at the thaw it goes on with what came meanwhile. */
+void fake_agent_freeze(struct fake_agent *agent);
+void fake_agent_thaw(struct fake_agent *agent);
 /* A running VM on this agent. */
 struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, enum vm_state state);
 /* Sets the state of the only open move and wakes the long poll. */
 void fake_agent_set(struct fake_agent *agent, enum move_state state);
 struct fake_move *fake_agent_move(struct fake_agent *agent); /* the first that exists, or NULL */
 bool fake_agent_was_called(const struct fake_agent *agent, const char *call);
+/* A line of its timeline, now by its own clock; it is reported with the next change. */
+void fake_agent_note(struct fake_agent *agent, const char *event);
 /* The source is done: its VM goes to the peer. */
 void fake_agent_finish_pair(struct fake_agent *source);
 

@@ -250,10 +250,25 @@ int harness_setup(void **state)
     return 0;
 }
 
+void harness_configure(struct harness *harness, const char *groups)
+{
+    g_autofree char *path = g_build_filename(harness->folder, "manager.conf", NULL);
+    g_autofree char *old = NULL;
+    assert_true(g_file_get_contents(path, &old, NULL, NULL));
+    g_autofree char *text = g_strconcat(old, groups, NULL);
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    harness_kill(harness);
+    harness_start(harness);
+    harness_wait_connected(harness, "h1");
+    harness_wait_connected(harness, "h2");
+}
+
 static void clear_agent(struct fake_agent *agent)
 {
     if (!agent->name)
         return;
+    if (agent->frozen)
+        fake_agent_thaw(agent);
     fake_agent_stop(agent);
     g_ptr_array_unref(agent->calls);
     g_free(agent->certificate_pem);
@@ -303,12 +318,18 @@ char *harness_migrate(struct harness *harness)
     return task;
 }
 
-JsonObject *harness_wait_phase(struct harness *harness, const char *task, const char *phase)
+JsonObject *harness_wait_member(struct harness *harness, const char *task, const char *member,
+                                const char *value)
 {
     g_autofree char *path = g_strdup_printf("/v1/tasks/%s", task);
-    struct expectation expectation = {harness, path, "phase", phase, NULL};
-    harness_wait(is_as_expected, &expectation, phase);
+    struct expectation expectation = {harness, path, member, value, NULL};
+    harness_wait(is_as_expected, &expectation, value);
     return expectation.object;
+}
+
+JsonObject *harness_wait_phase(struct harness *harness, const char *task, const char *phase)
+{
+    return harness_wait_member(harness, task, "phase", phase);
 }
 
 static bool is_final(void *user)

@@ -25,6 +25,9 @@ int harness_setup_bare(void **state);
 void harness_kill(struct harness *harness); /* SIGKILL */
 void harness_start(struct harness *harness);
 
+/* Adds groups to the configuration and restarts the manager; both hosts are connected again. */
+void harness_configure(struct harness *harness, const char *groups);
+
 struct answer {
     bool is_done;
     struct err err;     /* set if it was an error */
@@ -40,6 +43,9 @@ void harness_wait_connected(struct harness *harness, const char *host);
 char *harness_migrate(struct harness *harness);
 /* Waits until the task is in that phase; its document (unref). */
 JsonObject *harness_wait_phase(struct harness *harness, const char *task, const char *phase);
+/* Waits until the member of the task's document has that text; the document (unref). */
+JsonObject *harness_wait_member(struct harness *harness, const char *task, const char *member,
+                                const char *value);
 /* Waits for the end; the document (unref). */
 JsonObject *harness_wait_final(struct harness *harness, const char *task);
 const char *text_of(JsonObject *object, const char *name);

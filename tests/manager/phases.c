@@ -348,6 +348,52 @@ static void a_source_that_is_silent_for_a_moment_still_gets_its_verdict(void **s
     assert_string_equal(text_of(document, "state"), "error");
 }
 
+/* That a peer was lost is no reason: the side that knows it gets a moment to say it. */
+static void a_reason_that_comes_a_moment_later_still_wins(void **state)
+{
+    struct harness *harness = *state;
+    struct fake_agent *destination = &harness->destination;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    harness_wait(is_followed, destination, "the destination to be followed");
+    destination->hold = "GET";
+    err_set(&fake_agent_move(&harness->source)->status.error, ERR_PEER_LOST, "connection-lost", "it broke");
+    fake_agent_set(&harness->source, MOVE_FAILED);
+    harness_wait(is_held, destination, "the ending to look");
+    answer_held(destination);
+    harness_wait(is_held, destination, "the ending to look again");
+    struct err *reason = &fake_agent_move(destination)->status.error;
+    err_set(reason, ERR_PEER_LOST, "qemu-died", "QEMU of VM web ended during the move");
+    (void)err_arg(reason, "host", "h2");
+    fake_agent_move(destination)->status.state = MOVE_FAILED;
+    destination->hold = NULL;
+    answer_held(destination);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(error_id_of(document), "qemu-died");
+    JsonObject *error = json_object_get_object_member(document, "error");
+    assert_string_equal(text_of(error, "side"), "destination");
+    assert_string_equal(text_of(error, "phase"), "copy");
+    assert_string_equal(text_of(json_object_get_object_member(error, "arguments"), "host"), "h2");
+}
+
+/* The guest is stopped and the other side is gone: nobody waits for the switch-over's limit. */
+static void a_destination_that_fails_in_the_switch_over_ends_it(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    fake_agent_set(&harness->source, MOVE_SWITCHING);
+    g_autoptr(JsonObject) switching = harness_wait_phase(harness, task, "switch-over");
+    err_set(&fake_agent_move(&harness->destination)->status.error, ERR_INTERNAL, "device-state-failed", "no");
+    fake_agent_set(&harness->destination, MOVE_FAILED);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(error_id_of(document), "device-state-failed");
+    assert_string_equal(text_of(json_object_get_object_member(document, "error"), "side"), "destination");
+    assert_null(fake_agent_move(&harness->source));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
@@ -364,6 +410,8 @@ int main(void)
         TEST(an_unknown_session_is_said_to_be_in_doubt),
         TEST(a_verdict_that_the_source_does_not_believe_is_said_to_be_in_doubt),
         TEST(a_source_that_is_silent_for_a_moment_still_gets_its_verdict),
+        TEST(a_reason_that_comes_a_moment_later_still_wins),
+        TEST(a_destination_that_fails_in_the_switch_over_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -308,6 +308,43 @@ static void a_change_is_refused_with_the_task_that_moves_the_vm(void **state)
     answer_clear(&shown);
 }
 
+static bool knows_no_new(void *user)
+{
+    struct answer answer = harness_call(user, "GET", "/v1/vms/new", NULL);
+    bool is_unknown = answer.err.code == ERR_NOT_FOUND;
+    answer_clear(&answer);
+    return is_unknown;
+}
+
+static void a_vm_that_is_made_again_with_its_client_key_is_the_same(void **state)
+{
+    static const char body[] = "{\"host\":\"h1\",\"client_key\":\"k1\",\"spec\":{\"name\":\"new\","
+                               "\"memory_mib\":64,\"cpus\":1,\"nics\":[{\"network\":\"vmnet\"}]}}";
+    struct harness *harness = *state;
+    struct vm_status vms[3];
+    for (unsigned i = 0; i < G_N_ELEMENTS(vms); i++) {
+        /* The last one: the manager has heard nothing of the first answers. */
+        if (i == 2) {
+            harness->source.n_vms--;
+            harness_wait(knows_no_new, harness, "the VM to be forgotten");
+        }
+        struct answer answer = harness_call(harness, "POST", "/v1/vms", body);
+        assert_string_equal(answer.err.message, "");
+        assert_int_equal(vm_status_from_json(answer.object, &vms[i], &answer.err), 0);
+        answer_clear(&answer);
+        assert_int_equal(harness->source.n_vms, 2);
+        assert_string_equal(vms[i].spec.uuid, vms[0].spec.uuid);
+        assert_string_equal(vms[i].spec.nics[0].mac, vms[0].spec.nics[0].mac);
+    }
+    assert_true(model_uuid_is_valid(vms[0].spec.uuid));
+    struct answer other = harness_call(harness, "POST", "/v1/vms",
+                                       "{\"host\":\"h1\",\"client_key\":\"k2\","
+                                       "\"spec\":{\"name\":\"other\",\"memory_mib\":64}}");
+    assert_string_not_equal(text_of(json_object_get_object_member(other.object, "spec"), "uuid"),
+                            vms[0].spec.uuid);
+    answer_clear(&other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
@@ -328,6 +365,7 @@ int main(void)
         TEST(a_change_is_refused_with_the_task_that_moves_the_vm),
         cmocka_unit_test_setup_teardown(a_changed_vm_keeps_what_was_not_named, setup_with_dark_vm,
                                         harness_teardown),
+        TEST(a_vm_that_is_made_again_with_its_client_key_is_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,56 @@ static void a_finished_task_and_its_numbers_survive(void **state)
     assert_string_equal(before_text, after_text);
 }
 
+struct progress {
+    struct harness *harness;
+    const char *task;
+    gint64 above;
+    gint64 found;
+};
+
+static bool has_progress(void *user)
+{
+    struct progress *progress = user;
+    g_autofree char *path = g_strdup_printf("/v1/tasks/%s", progress->task);
+    struct answer answer = harness_call(progress->harness, "GET", path, NULL);
+    progress->found = json_object_get_int_member_with_default(answer.object, "progress", -1);
+    answer_clear(&answer);
+    return progress->found > progress->above;
+}
+
+static bool is_followed(void *user)
+{
+    return fake_agent_move(user)->poll != NULL;
+}
+
+static void progress_does_not_go_back_when_the_manager_restarts(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    struct fake_move *move = fake_agent_move(&harness->source);
+    harness_wait(is_followed, &harness->source, "the manager to ask");
+    move->status.bytes_on_wire = 32 << 20;
+    move->status.bytes_left = 32 << 20;
+    fake_agent_set(&harness->source, MOVE_COPYING);
+    struct progress before = {.harness = harness, .task = task, .above = 40};
+    harness_wait(has_progress, &before, "the copy to make progress");
+    /* What the source says next is less, as after a long round of a busy guest. */
+    move->status.bytes_left = 320 << 20;
+    harness_kill(harness);
+    harness_start(harness);
+    struct progress after = {.harness = harness, .task = task, .above = -1};
+    harness_wait(has_progress, &after, "the progress");
+    assert_true(after.found >= before.found);
+    harness_wait(is_followed, &harness->source, "the manager to ask again");
+    (void)has_progress(&after);
+    assert_true(after.found >= before.found);
+    fake_agent_finish_pair(&harness->source);
+    g_autoptr(JsonObject) end = harness_wait_final(harness, task);
+    assert_string_equal(text_of(end, "state"), "success");
+}
+
 static bool destination_is_prepared(void *user)
 {
     return fake_agent_move(user) != NULL;
@@ -180,6 +230,7 @@ int main(void)
         TEST(killed_in_switch_over_follows_it_to_success),
         TEST(killed_in_inventory_completes),
         TEST(a_finished_task_and_its_numbers_survive),
+        TEST(progress_does_not_go_back_when_the_manager_restarts),
         TEST(a_move_without_a_task_is_cleaned_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

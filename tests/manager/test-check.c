@@ -21,7 +21,7 @@ struct scene {
 
 static void good_facts(struct host_facts *facts, const char *name)
 {
-    *facts = (struct host_facts){.protocol = 1,
+    *facts = (struct host_facts){.protocol = 5,
                                  .migration_enabled = true,
                                  .migration_port = 8000,
                                  .memory_free_mib = 1024,
@@ -47,7 +47,7 @@ static void good_scene(struct scene *scene)
                                         .source = {"h1", true, &scene->source},
                                         .destination = {"h2", true, &scene->destination},
                                         .options = &scene->options,
-                                        .protocol = 1};
+                                        .protocol = 5};
 }
 
 static void assert_one(struct scene *scene, const char *id, const char *side)
@@ -89,7 +89,7 @@ static void each_obstacle_is_named_with_its_side_and_cure(void **state)
     scene.source.migration_enabled = false;
     assert_one(&scene, "migration-disabled", "source");
     good_scene(&scene);
-    scene.destination.protocol = 2;
+    scene.destination.protocol = 7;
     assert_one(&scene, "protocol-mismatch", "destination");
     good_scene(&scene);
     (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
@@ -157,12 +157,12 @@ static void each_finding_carries_what_it_speaks_of(void **state)
     assert_one(&scene, "migration-disabled", "destination");
     assert_argument(&scene.findings[0], "host", "h2");
     good_scene(&scene);
-    scene.destination.protocol = 2;
+    scene.destination.protocol = 7;
     (void)snprintf(scene.destination.agent_version, sizeof scene.destination.agent_version, "0.9");
     assert_one(&scene, "protocol-mismatch", "destination");
     assert_argument(&scene.findings[0], "host", "h2");
-    assert_argument(&scene.findings[0], "agent_protocol", "2");
-    assert_argument(&scene.findings[0], "manager_protocol", "1");
+    assert_argument(&scene.findings[0], "agent_protocol", "7");
+    assert_argument(&scene.findings[0], "manager_protocol", "5");
     assert_argument(&scene.findings[0], "agent_version", "0.9");
     good_scene(&scene);
     (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
@@ -211,12 +211,37 @@ static void addresses_are_paired_by_family(void **state)
     assert_string_equal(err.id, "migration-addresses");
 }
 
+static void a_machine_type_that_is_too_new_names_both_versions_and_the_cure(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    (void)snprintf(scene.vm.qemu_version, sizeof scene.vm.qemu_version, "10.0.2");
+    (void)snprintf(scene.vm.spec.machine, sizeof scene.vm.spec.machine, "pc-q35-10.0");
+    (void)snprintf(scene.destination.qemu_version, sizeof scene.destination.qemu_version, "7.2.22");
+    /* An agent that tells no machine types looks itself. */
+    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+    scene.destination.n_machines = 2;
+    (void)snprintf(scene.destination.machines[0], sizeof scene.destination.machines[0], "pc-q35-7.2");
+    (void)snprintf(scene.destination.machines[1], sizeof scene.destination.machines[1], "pc-q35-7.1");
+    assert_one(&scene, "machine-unknown", "destination");
+    assert_string_equal(scene.findings[0].message,
+                        "QEMU 7.2.22 on host 'h2' has no machine type pc-q35-10.0, with which VM 'web' "
+                        "runs under QEMU 10.0.2 on host 'h1'");
+    assert_non_null(strstr(scene.findings[0].fix, "install QEMU 10.0 or later on 'h2'"));
+    assert_non_null(strstr(scene.findings[0].fix, "--machine pc-q35-7.2"));
+    assert_string_equal(err_arg_find(&scene.findings[0], "machine"), "pc-q35-10.0");
+    (void)snprintf(scene.vm.spec.machine, sizeof scene.vm.spec.machine, "pc-q35-7.1");
+    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_hosts_have_no_findings),
         cmocka_unit_test(each_obstacle_is_named_with_its_side_and_cure),
         cmocka_unit_test(short_memory_is_counted),
+        cmocka_unit_test(a_machine_type_that_is_too_new_names_both_versions_and_the_cure),
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
         cmocka_unit_test(each_finding_carries_what_it_speaks_of),
         cmocka_unit_test(addresses_are_paired_by_family),

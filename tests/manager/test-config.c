@@ -33,10 +33,20 @@ static void an_unknown_group_or_key_is_named(void **state)
     refused("[manager]\nport=1\n[manger]\nstate=/a\n", "[manger] state: unknown group");
     refused("[manager]\nport=1\n[empty]\n", "[empty]: unknown group");
     refused("[manager]\nprot=1\n", "[manager] prot");
+    refused("[deadlines]\nshell_s=1\n", "[deadlines] shell_s");
+}
+
+static void a_deadline_has_a_range(void **state)
+{
+    (void)state;
+    refused("[deadlines]\ninventory_s=0\n", "[deadlines] inventory_s must be");
+    refused("[deadlines]\ncopy_stalled_s=3601\n", "[deadlines] copy_stalled_s must be");
+    refused("[deadlines]\nsource_check_s=soon\n", "[deadlines] source_check_s must be");
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(an_unknown_group_or_key_is_named)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_unknown_group_or_key_is_named),
+                                       cmocka_unit_test(a_deadline_has_a_range)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

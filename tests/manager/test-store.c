@@ -30,10 +30,15 @@ static void remove_database(const char *path)
     (void)g_rmdir(folder);
 }
 
-/* The real first step and one that a later version may bring. */
-static struct schema later(const char *const *steps)
+/* The real steps and one that a later version may bring. */
+static struct schema later(const char *step)
 {
-    return (struct schema){steps, 2};
+    static const char *steps[64];
+    assert_true((size_t)schema_current.n_steps < G_N_ELEMENTS(steps));
+    for (int i = 0; i < schema_current.n_steps; i++)
+        steps[i] = schema_current.steps[i];
+    steps[schema_current.n_steps] = step;
+    return (struct schema){steps, schema_current.n_steps + 1};
 }
 
 static void an_upgrade_keeps_what_was_stored(void **state)
@@ -45,15 +50,13 @@ static void an_upgrade_keeps_what_was_stored(void **state)
     assert_int_equal(db_open(path, &db, &err), 0);
     assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
     db_close(db);
-    const char *const steps[] = {schema_current.steps[0],
-                                 "ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT 'root';"
-                                 "UPDATE hosts SET address = address || '/' || pool;"};
-    struct schema schema = later(steps);
+    struct schema schema = later("ALTER TABLE hosts ADD COLUMN flavour TEXT NOT NULL DEFAULT 'sweet';"
+                                 "UPDATE hosts SET address = address || '/' || flavour;");
     assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
     sqlite3_stmt *statement;
     assert_int_equal(statement_start(db, "SELECT address FROM hosts", &statement, &err, ""), 0);
     assert_int_equal(statement_step(db, statement, &err), 1);
-    assert_string_equal(statement_text(statement, 0), "198.18.1.11/root");
+    assert_string_equal(statement_text(statement, 0), "198.18.1.11/sweet");
     db_close(db);
     /* Once only. */
     assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
@@ -70,10 +73,10 @@ static void an_upgrade_that_fails_changes_nothing(void **state)
     assert_int_equal(db_open(path, &db, &err), 0);
     assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
     db_close(db);
-    const char *const steps[] = {schema_current.steps[0], "DELETE FROM hosts; SELECT nothing FROM nowhere;"};
-    struct schema schema = later(steps);
+    struct schema schema = later("DELETE FROM hosts; SELECT nothing FROM nowhere;");
+    g_autofree char *which = g_strdup_printf("schema step %d", schema.n_steps);
     assert_int_equal(db_open_schema(path, &schema, &db, &err), -1);
-    assert_non_null(strstr(err.message, "schema step 2"));
+    assert_non_null(strstr(err.message, which));
     err_clear(&err);
     assert_int_equal(db_open(path, &db, &err), 0);
     assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), -1);
@@ -88,8 +91,7 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
     g_autofree char *path = make_path();
     struct db *db;
     struct err err = {0};
-    const char *const steps[] = {schema_current.steps[0], "CREATE TABLE pools (name TEXT);"};
-    struct schema schema = later(steps);
+    struct schema schema = later("CREATE TABLE flavours (name TEXT);");
     assert_int_equal(db_open_schema(path, &schema, &db, &err), 0);
     db_close(db);
     assert_int_equal(db_open(path, &db, &err), -1);
@@ -126,10 +128,13 @@ static void an_enrolment_is_used_once(void **state)
     assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
     assert_int_equal(db_enrolment_add(db, "h1", "old", 1, &err), 0);
     assert_int_equal(db_enrolment_add(db, "h1", "new", 2, &err), 0);
-    assert_int_equal(db_enrolment_use(db, "h1", "old", 3, &err), 0);
-    assert_int_equal(db_enrolment_use(db, "h2", "new", 3, &err), 0);
-    assert_int_equal(db_enrolment_use(db, "h1", "new", 3, &err), 1);
-    assert_int_equal(db_enrolment_use(db, "h1", "new", 4, &err), 0);
+    const struct db_enrolment old = {"h1", "old", "c1"};
+    const struct db_enrolment of_another = {"h2", "new", "c2"};
+    const struct db_enrolment good = {"h1", "new", "c3"};
+    assert_int_equal(db_enrolment_use(db, &old, 3, &err), 0);
+    assert_int_equal(db_enrolment_use(db, &of_another, 3, &err), 0);
+    assert_int_equal(db_enrolment_use(db, &good, 3, &err), 1);
+    assert_int_equal(db_enrolment_use(db, &good, 4, &err), 0);
     db_close(db);
     remove_database(path);
 }

@@ -145,6 +145,8 @@ static void error_survives_the_wire_without_control_characters(void **state)
     struct err sent = {0}, got, err;
     (void)err_set(&sent, ERR_REFUSED, "some-id", "line one\nline \x1b[31mtwo");
     (void)err_cause(&sent, "because");
+    (void)err_arg(&sent, "host", "h\n2");
+    (void)err_arg(&sent, "short_mib", "12");
     size_t size = wire_error_encode(&sent, bytes, sizeof bytes);
     assert_true(size >= WIRE_ERROR_MIN && size <= WIRE_ERROR_MAX);
     assert_int_equal(wire_error_decode(bytes, size, &got, &err), 0);
@@ -152,8 +154,13 @@ static void error_survives_the_wire_without_control_characters(void **state)
     assert_string_equal(got.id, "some-id");
     assert_string_equal(got.message, "line one?line ?[31mtwo");
     assert_string_equal(got.cause, "because");
+    assert_int_equal(got.n_args, 2);
+    assert_string_equal(err_arg_find(&got, "host"), "h?2");
+    assert_string_equal(err_arg_find(&got, "short_mib"), "12");
+    /* One without arguments may end before their number. */
+    size_t without = size - 5 * sizeof(uint16_t) - strlen("hosth?2short_mib12");
     for (size_t cut = 0; cut < size; cut++)
-        assert_int_equal(wire_error_decode(bytes, cut, &got, &err), -1);
+        assert_int_equal(wire_error_decode(bytes, cut, &got, &err), cut == without ? 0 : -1);
     bytes[0] = 200; /* a code from the future */
     assert_int_equal(wire_error_decode(bytes, size, &got, &err), 0);
     assert_int_equal(got.code, ERR_INTERNAL);

@@ -10,7 +10,7 @@
 #include "agent/handover_rules.h"
 
 #define N_STEPS (JOURNAL_RETURNED + 1)
-#define N_EVENTS (HANDOVER_CONT_UNKNOWN + 1)
+#define N_EVENTS (HANDOVER_OVERRULED + 1)
 
 /* Every circumstance as one number, so that a promise can be checked against all of them. */
 #define N_VIEWS 64u
@@ -22,7 +22,8 @@ static struct handover_view view_of(enum journal_step step, bool is_destination,
                                   .can_go_on = bits & 2,
                                   .qemu_lives = bits & 4,
                                   .is_stopped = bits & 8,
-                                  .cont_tried = bits & 16};
+                                  .cont_tried = bits & 16,
+                                  .is_overruled = bits & 32};
 }
 
 struct row {
@@ -146,6 +147,11 @@ static void no_plan_ever_breaks_a_promise(void **state)
             assert_true(after == JOURNAL_GONE || after == JOURNAL_ABORTED || after == JOURNAL_RETURNED);
         if (plan.act == ACT_RELEASE_VERDICT)
             assert_true(after == JOURNAL_OWNED || after == JOURNAL_ABORTED || after == JOURNAL_RETURNED);
+        /* What the operator settled is out of the move's hands. */
+        if (event == HANDOVER_OVERRULED)
+            assert_true(plan.write == JOURNAL_NONE && plan.act == ACT_LET_GO);
+        else if (view.is_overruled)
+            assert_true(plan.write == JOURNAL_NONE && plan.act == ACT_REFUSE);
     }
 }
 

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -53,6 +54,47 @@ static void a_spec_survives_its_json_form(void **state)
     assert_false(json_object_has_member(object, "commit_hash"));
     assert_int_equal(move_spec_from_json(object, &back, &err), 0);
     assert_memory_equal(&spec, &back, sizeof spec);
+}
+
+static void check_all_is_known(const char *where, JsonNode *ours, JsonNode *theirs)
+{
+    if (JSON_NODE_HOLDS_ARRAY(ours)) {
+        JsonArray *one = json_node_get_array(ours), *other = json_node_get_array(theirs);
+        for (guint i = 0; i < json_array_get_length(one) && json_array_get_length(other); i++)
+            check_all_is_known(where, json_array_get_element(one, i), json_array_get_element(other, 0));
+    }
+    if (!JSON_NODE_HOLDS_OBJECT(ours))
+        return;
+    JsonObjectIter iter;
+    const char *name;
+    JsonNode *node;
+    json_object_iter_init(&iter, json_node_get_object(ours));
+    while (json_object_iter_next(&iter, &name, &node)) {
+        g_autofree char *path = g_strdup_printf("%s.%s", where, name);
+        if (!json_object_has_member(json_node_get_object(theirs), name))
+            fail_msg("%s is new: an agent of the version before refuses it, mark it NEWER", path);
+        check_all_is_known(path, node, json_object_get_member(json_node_get_object(theirs), name));
+    }
+}
+
+/* $OLD_FILES/move-spec.json is what that version wrote, with every member that it knows. */
+static void the_version_before_knows_each_member_of_a_plain_move(void **state)
+{
+    (void)state;
+    g_autofree char *path = g_strdup_printf("%s/move-spec.json", getenv("OLD_FILES"));
+    g_autofree char *text = NULL;
+    JsonObject *object = NULL;
+    struct move_spec spec;
+    struct err err = {0};
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    assert_int_equal(model_parse(text, -1, &object, NULL), 0);
+    g_autoptr(JsonNode) theirs = json_node_init_object(json_node_alloc(), object);
+    json_object_unref(object);
+    assert_int_equal(move_spec_from_json(json_node_get_object(theirs), &spec, &err), 0);
+    JsonObject *lean = transmit(move_spec_to_json(&spec));
+    g_autoptr(JsonNode) ours = json_node_init_object(json_node_alloc(), lean);
+    json_object_unref(lean);
+    check_all_is_known("spec", ours, theirs);
 }
 
 /* Each changes one field of a good specification to something wrong. */
@@ -168,12 +210,69 @@ static void a_status_survives_its_json_form(void **state)
     (void)err_set(&status->error, ERR_PEER_LOST, "peer-lost", "the destination went away");
     err_place(&status->error, "copy", "source");
     status->commit[0] = 1;
+    move_timeline_add(&status->timeline, 1795392990123, "vm held", "epoch 7");
+    move_timeline_add(&status->timeline, 1795392990124, "connected", NULL);
     status->verdict = VERDICT_RETURNED;
     g_autoptr(JsonObject) object = transmit(move_status_to_json(status));
     assert_int_equal(move_status_from_json(object, back, &err), 0);
     assert_memory_equal(status, back, sizeof *status);
     g_free(status);
     g_free(back);
+}
+
+static void what_a_restarted_side_forgot_stays_in_its_timeline(void **state)
+{
+    (void)state;
+    struct move_timeline known = {0};
+    struct move_timeline reported = {0};
+    move_timeline_take(&known, &reported);
+    assert_int_equal(known.n_events, 0);
+    move_timeline_add(&reported, 10, "vm held", NULL);
+    move_timeline_take(&known, &reported);
+    move_timeline_add(&reported, 10, "job started", NULL);
+    move_timeline_add(&reported, 20, "connected", NULL);
+    move_timeline_take(&known, &reported);
+    assert_int_equal(known.n_events, 3);
+    reported.n_events = 0;
+    move_timeline_add(&reported, 30, "agent restarted", "the journal says GIVEN");
+    move_timeline_take(&known, &reported);
+    move_timeline_take(&known, &reported);
+    assert_int_equal(known.n_events, 4);
+    assert_string_equal(known.events[2].event, "connected");
+    assert_string_equal(known.events[3].detail, "the journal says GIVEN");
+}
+
+static void a_full_timeline_keeps_its_newest_event(void **state)
+{
+    (void)state;
+    struct move_timeline timeline = {0};
+    for (int64_t i = 0; i < MOVE_EVENTS_MAX + 9; i++)
+        move_timeline_add(&timeline, i, "noise", NULL);
+    move_timeline_add(&timeline, 999, "over", NULL);
+    assert_int_equal(timeline.n_events, MOVE_EVENTS_MAX);
+    assert_int_equal(timeline.events[MOVE_EVENTS_MAX - 1].time_ms, 999);
+    assert_int_equal(timeline.events[MOVE_EVENTS_MAX - 2].time_ms, MOVE_EVENTS_MAX - 2);
+}
+
+static void a_detail_that_is_cut_stays_utf8(void **state)
+{
+    (void)state;
+    struct move_timeline timeline = {0};
+    g_autoptr(GString) detail = g_string_new("x");
+    while (detail->len < 2 * MOVE_EVENT_DETAIL)
+        g_string_append(detail, "\u00e9");
+    move_timeline_add(&timeline, 1, "failed", detail->str);
+    assert_true(g_utf8_validate(timeline.events[0].detail, -1, NULL));
+    assert_true(strlen(timeline.events[0].detail) >= MOVE_EVENT_DETAIL - 4);
+}
+
+static void the_order_of_a_move_is_known(void **state)
+{
+    (void)state;
+    assert_true(move_event_rank("READY released") < move_event_rank("READY received"));
+    assert_true(move_event_rank("COMMIT released") < move_event_rank("COMMIT received"));
+    assert_true(move_event_rank("guest runs") < move_event_rank("verdict received"));
+    assert_true(move_event_rank("ending") < move_event_rank("of a later version"));
 }
 
 static void a_counter_beyond_json_stays_the_largest_number(void **state)
@@ -196,6 +295,8 @@ static void host_facts_survive_their_json_form(void **state)
                                .migration_port = 65535,
                                .n_migration_addresses = 1,
                                .migration_addresses = {"198.18.2.1"},
+                               .n_machines = 2,
+                               .machines = {"pc-q35-10.0", "pc-q35-7.2"},
                                .n_networks = 1,
                                .networks = {{"lan", "br0", 1500}},
                                .wall_ms = -1};
@@ -213,10 +314,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_spec_survives_its_json_form),
+        cmocka_unit_test(the_version_before_knows_each_member_of_a_plain_move),
         cmocka_unit_test(a_bad_spec_is_refused_by_field),
         cmocka_unit_test(options_left_out_keep_their_defaults),
         cmocka_unit_test(bad_options_are_refused_by_field),
         cmocka_unit_test(a_status_survives_its_json_form),
+        cmocka_unit_test(what_a_restarted_side_forgot_stays_in_its_timeline),
+        cmocka_unit_test(a_full_timeline_keeps_its_newest_event),
+        cmocka_unit_test(a_detail_that_is_cut_stays_utf8),
+        cmocka_unit_test(the_order_of_a_move_is_known),
         cmocka_unit_test(a_counter_beyond_json_stays_the_largest_number),
         cmocka_unit_test(host_facts_survive_their_json_form),
     };

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/local.h"
+
+#include "agent/facts.h"
+#include "agent/vm.h"
+#include "base/clock.h"
+#include "http/http.h"
+
+#define SOCKET "agent.sock"
+
+static void get_status(struct http_request *request, void *user)
+{
+    const struct local *local = user;
+    struct host_facts facts;
+    char until[CLOCK_TEXT_SIZE];
+    unsigned n_running = 0;
+    GHashTableIter iter;
+    gpointer value;
+    facts_now(local->agent, &facts);
+    g_hash_table_iter_init(&iter, local->agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        n_running += ((struct vm *)value)->status.state == VM_RUNNING;
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", facts.name);
+    json_object_set_string_member(object, "version", facts.agent_version);
+    json_object_set_int_member(object, "protocol", facts.protocol);
+    json_object_set_string_member(object, "manager", local->identity->manager_url);
+    json_object_set_string_member(object, "certificate_until",
+                                  clock_format(local->identity->until_s * 1000, until));
+    json_object_set_int_member(object, "vms", facts.n_vms);
+    json_object_set_int_member(object, "running", n_running);
+    json_object_set_int_member(object, "moves", g_hash_table_size(local->agent->moves));
+    json_object_set_int_member(object, "foreign_vms", facts.n_foreign_vms);
+    http_reply(request, 200, object);
+}
+
+static void post_identity(struct http_request *request, void *user)
+{
+    const struct local *local = user;
+    struct err err = {0};
+    if (local->reload(local->user, &err) < 0)
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, NULL);
+}
+
+static void on_renewed(const struct err *err, void *user)
+{
+    if (err_is_set(err))
+        http_fail(user, err);
+    else
+        http_reply(user, 200, NULL);
+}
+
+static void post_renew(struct http_request *request, void *user)
+{
+    const struct local *local = user;
+    renewal_ask(local->renewal, on_renewed, request);
+}
+
+static const struct http_route routes[] = {
+    {"POST", "/status", HTTP_ROOT, get_status},
+    {"POST", "/identity", HTTP_ROOT, post_identity},
+    {"POST", "/renew", HTTP_ROOT, post_renew},
+    {0},
+};
+
+int local_listen(struct local *local, struct http_server **ret_server, struct err *err)
+{
+    g_autofree char *path = g_build_filename(local->agent->config.run_dir, SOCKET, NULL);
+    const struct http_server_config config = {.routes = routes, .user = local};
+    if (http_server_new(&config, ret_server, err) < 0)
+        return -1;
+    return http_server_listen_unix(*ret_server, path, err);
+}
+
+int local_call(const struct agent_config *config, const char *path, JsonObject *body, unsigned timeout_s,
+               JsonObject **ret_object, struct err *err)
+{
+    g_autofree char *base = g_strdup_printf("unix:%s/" SOCKET, config->run_dir);
+    struct http_client *client = NULL;
+    struct err why = {0};
+    *ret_object = NULL;
+    const struct http_client_config client_config = {.base = base};
+    if (http_client_new(&client_config, &client, err) < 0) {
+        if (body)
+            json_object_unref(body);
+        return -1;
+    }
+    int result =
+        http_client_call_sync(client, &(struct http_call){"POST", path, body, timeout_s}, ret_object, &why);
+    http_client_free(client);
+    if (result == 0)
+        return 0;
+    if (why.code == ERR_PEER_LOST) {
+        struct err lost = why;
+        (void)err_set(&why, ERR_PEER_LOST, "agent-not-running", "the agent of host %s does not run here",
+                      config->name);
+        (void)err_cause(&why, "%s", lost.cause);
+        (void)err_fix(&why,
+                      "start it: systemctl start godwit-agent; is this its configuration and are you root?");
+    }
+    if (err)
+        *err = why;
+    return -1;
+}
