@@ -16,7 +16,8 @@ struct autostart {
     bool is_new;          /* boot_id is to be recorded */
     GQueue waiting;       /* uuids, owned */
     unsigned n_postponed; /* in a row */
-    void (*done)(struct agent *agent);
+    autostart_done done;
+    void *user;
 };
 
 static void start_next(struct autostart *autostart);
@@ -29,7 +30,7 @@ static void finish(struct autostart *autostart)
         boot_record(autostart->agent, autostart->boot_id, &err) < 0)
         log_error(&err, "VMs with autostart will be started again by the next agent");
     if (autostart->done)
-        autostart->done(autostart->agent);
+        autostart->done(autostart->agent, autostart->user);
     g_queue_clear_full(&autostart->waiting, g_free);
     g_free(autostart);
 }
@@ -116,13 +117,26 @@ static void queue_all(struct autostart *autostart)
         g_queue_push_tail(&autostart->waiting, g_strdup(((struct vm *)vms->pdata[i])->status.spec.uuid));
 }
 
-void autostart_run(struct agent *agent, void (*done)(struct agent *agent))
+static struct autostart *autostart_new(struct agent *agent, autostart_done done, void *user)
+{
+    struct autostart *autostart = g_new0(struct autostart, 1);
+    *autostart = (struct autostart){.agent = agent, .done = done, .user = user};
+    g_queue_init(&autostart->waiting);
+    return autostart;
+}
+
+void autostart_all(struct agent *agent, autostart_done done, void *user)
+{
+    struct autostart *autostart = autostart_new(agent, done, user);
+    queue_all(autostart);
+    start_next(autostart);
+}
+
+void autostart_run(struct agent *agent, autostart_done done, void *user)
 {
     char recorded[MODEL_UUID_SIZE];
     struct err err = {0};
-    struct autostart *autostart = g_new0(struct autostart, 1);
-    *autostart = (struct autostart){.agent = agent, .done = done};
-    g_queue_init(&autostart->waiting);
+    struct autostart *autostart = autostart_new(agent, done, user);
     if (boot_id_read(autostart->boot_id, &err) < 0) {
         log_error(&err, "it is not known whether the host was booted: no VM is started with it");
         start_next(autostart);

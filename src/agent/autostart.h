@@ -11,7 +11,10 @@
 
 #include "agent/agent.h"
 
+typedef void (*autostart_done)(struct agent *agent, void *user);
 /* After moves_recover. `done` (may be NULL) is called once, from here if there is nothing to start. */
-void autostart_run(struct agent *agent, void (*done)(struct agent *agent));
+void autostart_run(struct agent *agent, autostart_done done, void *user);
+/* The same whatever boot it is: an operator takes a shutdown back. */
+void autostart_all(struct agent *agent, autostart_done done, void *user);
 
 #endif

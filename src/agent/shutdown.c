@@ -7,6 +7,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "agent/autostart.h"
 #include "agent/move.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -67,12 +68,13 @@ static unsigned stop_all(struct shutdown *shutdown)
 
 static void finish(struct shutdown *shutdown, unsigned n_left)
 {
+    struct agent *agent = shutdown->agent; /* a waiter may take the shutdown back */
     GSList *waiters = g_steal_pointer(&shutdown->waiters);
     if (n_left)
-        log_warn("host %s goes down with %u VMs that do not end", shutdown->agent->config.name, n_left);
+        log_warn("host %s goes down with %u VMs that do not end", agent->config.name, n_left);
     for (GSList *at = waiters; at; at = at->next) {
         const struct waiter *waiter = at->data;
-        waiter->done(shutdown->agent, waiter->user);
+        waiter->done(agent, waiter->user);
     }
     g_slist_free_full(waiters, g_free);
 }
@@ -121,4 +123,18 @@ void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct a
     shutdown->deadline_ns = clock_now_ns() + timeout_s * NS_PER_S;
     cancel_moves(agent);
     shutdown->timer = g_timeout_add(LOOK_MS, on_look, shutdown);
+}
+
+void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user)
+{
+    struct shutdown *shutdown = g_steal_pointer(&agent->shutdown);
+    if (shutdown) {
+        log_info("host %s: its VMs may start again", agent->config.name);
+        if (shutdown->timer)
+            (void)g_source_remove(shutdown->timer);
+        finish(shutdown, 0);
+        g_hash_table_unref(shutdown->asked);
+        g_free(shutdown);
+    }
+    autostart_all(agent, done, user);
 }

@@ -63,6 +63,15 @@ static void guests_are_switched_off_in_the_end(struct lab *lab)
     CHECK(!processes_of(lab->uuid, 0) && !processes_of(more.uuid, 0));
     CHECK(journal_may_run(vm->journal)); /* the next boot may start it */
     check_nothing_starts_or_moves(lab, agent);
+    /* Taken back: what has autostart runs, the other may. */
+    g_autoptr(JsonObject) changes = json_object_new();
+    json_object_set_boolean_member(changes, "autostart", TRUE);
+    CHECK(vm_set(vm, changes, NULL) == 0);
+    bool up = false;
+    vms_power_on(agent, on_down, &up);
+    wait_until(&up, DOWN_S, "the host to come up");
+    CHECK(vm->status.state == VM_RUNNING && stands->status.state == VM_OFF);
+    check_one_runner(lab);
 }
 
 static void a_move_on_its_way_is_cancelled_first(struct lab *lab)

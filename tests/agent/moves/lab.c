@@ -63,7 +63,7 @@ static struct host *migration_host_up(const char *folder, unsigned number)
         abort();
     }
     moves_recover(&host->agent);
-    autostart_run(&host->agent, NULL);
+    autostart_run(&host->agent, NULL, NULL);
     return host;
 }
 

@@ -17,16 +17,17 @@
 
 static bool is_done;
 
-static void on_done(struct agent *agent)
+static void on_done(struct agent *agent, void *user)
 {
     (void)agent;
+    (void)user;
     is_done = true;
 }
 
 static void run(struct host *host)
 {
     is_done = false;
-    autostart_run(&host->agent, on_done);
+    autostart_run(&host->agent, on_done, NULL);
     wait_until(&is_done, START_S, "autostart");
 }
 
@@ -126,7 +127,7 @@ static void what_an_agent_did_not_come_to_the_next_one_does(void **state)
     assert_int_equal(boot_id_read(now, NULL), 0);
     boot(host);
     is_done = false;
-    autostart_run(&host->agent, on_done);
+    autostart_run(&host->agent, on_done, NULL);
     while (first->status.state != VM_RUNNING) {
         assert_int_equal(boot_recorded(&host->agent, recorded, NULL), 0);
         assert_string_not_equal(recorded, now);
