@@ -47,6 +47,19 @@ static void recover(struct agent *agent, const char *uuid, struct journal *journ
     handover_submit(move, HANDOVER_RECOVERED, NULL, NULL, NULL, NULL);
 }
 
+/* What QEMU's file says of a move is of the time when it was written. A VM that no move holds now is free. */
+static void release_others(struct agent *agent)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        struct vm *vm = value;
+        if (vm->status.move[0] && !moves_find(agent, vm->status.move))
+            vm->status.move[0] = '\0';
+    }
+}
+
 void moves_recover(struct agent *agent)
 {
     g_autofree char *folder = g_strdup_printf("%s/vms", agent->config.state_dir);
@@ -74,4 +87,5 @@ void moves_recover(struct agent *agent)
     }
     if (dir)
         g_dir_close(dir);
+    release_others(agent);
 }

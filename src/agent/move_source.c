@@ -133,6 +133,19 @@ static void sending(const struct err *err, void *user)
     move_unref(move);
 }
 
+/* A manager with an old database must not repeat a move: the task may be over, and the VM have moved since.
+ */
+static int check_epoch(const struct move_spec *spec, const struct journal_entry *entry, struct err *err)
+{
+    if (!spec->epoch || spec->epoch == entry->epoch)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "vm-has-moved", "VM %s has been moved since the task was made",
+                  spec->vm.name);
+    (void)err_cause(err, "its epoch is %llu, and was %llu", (unsigned long long)entry->epoch,
+                    (unsigned long long)spec->epoch);
+    return err_fix(err, "look where the VM is, and ask for the migration again");
+}
+
 void moves_prepare_source(struct agent *agent, const struct move_spec *spec, move_done done, void *user)
 {
     struct err err = {0};
@@ -152,7 +165,7 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
     struct journal_entry entry;
     journal_read(journal, &old);
     struct vm *vm = vm_find(agent, spec->vm.uuid);
-    if (move_check_session(&old, spec->id, &err) < 0 ||
+    if (check_epoch(spec, &old, &err) < 0 || move_check_session(&old, spec->id, &err) < 0 ||
         vm_lease_take(vm, spec->id, old.epoch + 1, &err) < 0) {
         journal_close(journal);
         err_place(&err, move_phase_name(PHASE_SOURCE_CHECK), "source");

@@ -22,8 +22,9 @@ typedef void (*move_done)(struct agent *agent, const struct move_answer *answer,
 
 /* Phases 2 and 4: may this side take part? Nothing changes. First problem only. */
 int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err);
-/* Phase 4, source: validates, holds the VM for this move, burns an epoch (SENDING), draws COMMIT. Fills
- * spec.epoch, spec.vm, spec.accel, commit_hash. */
+/* Phase 4, source: validates, holds the VM for this move, burns an epoch (SENDING), draws COMMIT. A
+ * spec.epoch that is not 0 is the one that the VM must still have (REFUSED "vm-has-moved"). Fills spec.epoch,
+ * spec.vm, spec.accel, commit_hash. */
 void moves_prepare_source(struct agent *agent, const struct move_spec *spec, move_done done, void *user);
 /* Phase 5, destination: journals INCOMING, starts the shell and the job, tells the door. Fills ticket, the
  * four hashes, port. */

@@ -18,6 +18,11 @@ static char *event_text(const char *kind, JsonObject *event)
         return g_strdup_printf("%s is %s on %s",
                                spec ? cli_string(spec, "name") : cli_string(document, "uuid"),
                                cli_string(document, "state"), cli_string(document, "host"));
+    if (!strcmp(kind, "audit"))
+        return g_strdup_printf("%s: %s", cli_string(document, "user"), cli_string(document, "text"));
+    if (!strcmp(kind, "recovery"))
+        return g_strdup_printf("%s on %s: %s", cli_string(document, "vm"), cli_string(document, "host"),
+                               cli_string(document, "text"));
     return g_strdup_printf("%s is %s", cli_string(event, "subject"), cli_string(document, "state"));
 }
 
@@ -25,7 +30,7 @@ static void print_event(JsonObject *event)
 {
     const char *kind = cli_string(event, "kind");
     g_autofree char *text = event_text(kind, event);
-    printf("%" G_GINT64_FORMAT "  %s  %-4s  %s\n", cli_number(event, "id"), cli_string(event, "time"), kind,
+    printf("%" G_GINT64_FORMAT "  %s  %-8s  %s\n", cli_number(event, "id"), cli_string(event, "time"), kind,
            text);
 }
 

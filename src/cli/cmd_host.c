@@ -72,7 +72,8 @@ int cmd_vm_show(struct cli *cli, int argc, char **argv)
     return show(cli, path);
 }
 
-int cmd_host_add(struct cli *cli, int argc, char **argv)
+/* Host, --address and --port as a body with `address` and `port`; NULL: said why (CLI_USAGE). */
+static JsonObject *take_address(int *argc, char ***argv)
 {
     g_autofree char *address = NULL;
     int port = 8443;
@@ -82,16 +83,36 @@ int cmd_host_add(struct cli *cli, int argc, char **argv)
         {"port", 0, 0, G_OPTION_ARG_INT, &port, "port of its agent (8443)", "N"},
         {NULL},
     };
-    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
-        return CLI_USAGE;
-    if (!address)
-        return cli_usage_error("--address is needed: where the host's agent will listen");
-    if (port < 1 || port > 65535)
-        return cli_usage_error("--port must be from 1 to 65535, not %d", port);
+    if (cli_options(cli_current(), entries, 1, argc, argv) < 0)
+        return NULL;
+    if (!address || port < 1 || port > 65535) {
+        if (!address)
+            (void)cli_usage_error("--address is needed: where the host's agent listens");
+        else
+            (void)cli_usage_error("--port must be from 1 to 65535, not %d", port);
+        return NULL;
+    }
     JsonObject *body = json_object_new();
-    json_object_set_string_member(body, "name", argv[1]);
     json_object_set_string_member(body, "address", address);
     json_object_set_int_member(body, "port", port);
+    return body;
+}
+
+int cmd_host_adopt(struct cli *cli, int argc, char **argv)
+{
+    JsonObject *body = take_address(&argc, &argv);
+    if (!body)
+        return CLI_USAGE;
+    g_autofree char *path = cli_path("/v1/hosts/", argv[1], "/adopt");
+    return cli_call_and_say(cli, "POST", path, body, "Host %s is known again, with its VMs.", argv[1]);
+}
+
+int cmd_host_add(struct cli *cli, int argc, char **argv)
+{
+    JsonObject *body = take_address(&argc, &argv);
+    if (!body)
+        return CLI_USAGE;
+    json_object_set_string_member(body, "name", argv[1]);
     g_autoptr(JsonObject) answer = NULL;
     int result = cli_call(cli, "POST", "/v1/hosts", body, &answer);
     if (result)

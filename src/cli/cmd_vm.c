@@ -11,8 +11,10 @@ static void add_vm_row(struct table *table, JsonObject *vm)
     JsonObject *spec = cli_object(vm, "spec");
     g_autofree char *memory = g_strdup_printf("%d", (int)cli_number(spec, "memory_mib"));
     g_autofree char *cpus = g_strdup_printf("%d", (int)cli_number(spec, "cpus"));
-    table_row(table, cli_string(spec, "name"), cli_string(vm, "state"), cli_string(vm, "host"), memory, cpus,
-              cli_string(vm, "accel"), cli_string(vm, "move"), NULL);
+    JsonArray *owners = cli_array(vm, "conflict");
+    bool is_disputed = owners && json_array_get_length(owners);
+    table_row(table, cli_string(spec, "name"), is_disputed ? "owned twice" : cli_string(vm, "state"),
+              cli_string(vm, "host"), memory, cpus, cli_string(vm, "accel"), cli_string(vm, "move"), NULL);
 }
 
 int cmd_vm_ls(struct cli *cli, int argc, char **argv)

@@ -15,6 +15,8 @@ static const struct cli_command commands[] = {
     {"host", "add", "H --address A [--port 8443]", "register a host; prints its one-time enrolment token",
      cmd_host_add},
     {"host", "enroll", "H", "a new certificate for a known host: a one-time token", cmd_host_enroll},
+    {"host", "adopt", "H --address A [--port 8443]",
+     "take back a host that was enrolled before the manager's database was lost", cmd_host_adopt},
     {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
@@ -37,6 +39,8 @@ static const struct cli_command commands[] = {
      "V --to H [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] [--channels N] "
      "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
+    {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",
+     "last resort: shows what the hosts know of a VM's owner; with --owner, says who it is", cmd_vm_settle},
     {"task", "ls", "[--limit N]", "newest tasks", cmd_task_ls},
     {"task", "show", "T [--timeline]", "one task", cmd_task_show},
     {"task", "follow", "T", "progress until the task ends", cmd_task_follow},

@@ -27,6 +27,7 @@ static struct host *host_new(struct manager *manager, const char *name, const ch
     (void)g_strlcpy(host->address, address, sizeof host->address);
     host->port = port;
     host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    host->claims = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_hash_table_insert(manager->inventory->hosts, g_strdup(name), host);
     return host;
 }
@@ -43,6 +44,7 @@ void host_free(void *data)
     struct host *host = data;
     http_client_free(host->client);
     g_hash_table_unref(host->vms);
+    g_hash_table_unref(host->claims);
     g_free(host);
 }
 
@@ -180,6 +182,15 @@ int inventory_add_host(struct manager *manager, const char *name, const char *ad
     if (db_host_add(manager->db, name, address, port, err))
         return -1;
     host_emit(host_new(manager, name, address, port));
+    return 0;
+}
+
+int inventory_adopt_host(struct manager *manager, const char *name, const char *address, uint16_t port,
+                         struct err *err)
+{
+    if (db_host_adopt(manager->db, name, address, port, err))
+        return -1;
+    inventory_host_enrolled(host_new(manager, name, address, port), "");
     return 0;
 }
 

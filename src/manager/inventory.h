@@ -29,6 +29,7 @@ struct host {
     bool is_polling;
     struct clock_offset clock; /* measured with each answer */
     GHashTable *vms;           /* uuid -> struct vm_status, owned: what this host said last */
+    GHashTable *claims;        /* uuid -> its claim (manager/claims.h), owned */
     struct http_client *client;
     char certificate[65];          /* hex SHA-256 of what it may show; "": whatever the CA signed */
     char previous_certificate[65]; /* may be shown too; "": none */
@@ -44,7 +45,11 @@ int inventory_get_host(struct inventory *inventory, const char *name, struct hos
                        struct err *err);
 int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
                        struct err *err);
-/* After the enrolment was stored: only this certificate is accepted from now on. Starts to poll it. */
+/* As inventory_add_host, for a host that holds a certificate of ours already; it is asked at once. */
+int inventory_adopt_host(struct manager *manager, const char *name, const char *address, uint16_t port,
+                         struct err *err);
+/* After the enrolment was stored: only this certificate is accepted from now on, "" = whatever the CA signed
+ * for the host. Starts to poll it. */
 void inventory_host_enrolled(struct host *host, const char *certificate);
 /* True if the host may show the certificate with this fingerprint. Once it shows the newest, the one before
  * is refused. */

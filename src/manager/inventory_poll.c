@@ -5,8 +5,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "manager/agent_client.h"
+#include "manager/claims.h"
 #include "manager/inventory_private.h"
-#include "manager/task.h"
+#include "manager/orphans.h"
+#include "manager/settlements.h"
 #include "model/move.h"
 #include "model/protocol.h"
 
@@ -19,7 +21,8 @@ struct question {
     struct manager *manager;
     char host[MODEL_NAME_MAX];
     bool is_poll;
-    int64_t sent_ms; /* the call under way */
+    int64_t sent_ms;   /* the call for the facts */
+    uint64_t asked_ns; /* when the VMs were asked for */
     void (*done)(const struct err *err, void *user);
     void *user;
 };
@@ -74,7 +77,32 @@ static void forget_unseen(struct host *host, GHashTable *seen)
         inventory_forget_vm(host, gone->pdata[i]);
 }
 
-static int take_vms(struct host *host, JsonObject *object, struct err *err)
+/* An agent of an earlier version does not list its moves: those that hold a VM are seen at the VM. */
+static JsonArray *moves_of_vms(const struct host *host)
+{
+    JsonArray *moves = json_array_new();
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm_status *vm = value;
+        JsonObject *move = json_object_new();
+        json_object_set_string_member(move, "id", vm->move);
+        json_object_set_string_member(move, "vm", vm->spec.uuid);
+        json_array_add_object_element(moves, move);
+    }
+    return moves;
+}
+
+static void take_moves(struct host *host, JsonObject *object)
+{
+    JsonNode *node = json_object_get_member(object, "moves");
+    g_autoptr(JsonArray) moves =
+        node && JSON_NODE_HOLDS_ARRAY(node) ? json_array_ref(json_node_get_array(node)) : moves_of_vms(host);
+    orphans_look(host, moves);
+}
+
+static int take_vms(struct host *host, JsonObject *object, uint64_t asked_ns, struct err *err)
 {
     JsonNode *node = object ? json_object_get_member(object, "vms") : NULL;
     if (!node || !JSON_NODE_HOLDS_ARRAY(node))
@@ -88,6 +116,7 @@ static int take_vms(struct host *host, JsonObject *object, struct err *err)
             return err_prefix(err, "VM number %u of host %s", i, host->name);
         (void)g_hash_table_add(seen, g_strdup(vm.spec.uuid));
         inventory_note_vm(host, &vm);
+        claims_note(host, &vm, asked_ns);
     }
     forget_unseen(host, seen);
     return 0;
@@ -98,10 +127,11 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
     struct question *question = user;
     struct host *host = inventory_find_host(question->manager->inventory, question->host);
     struct err err = *call_err;
-    if (!err_is_set(&err) && host && !take_vms(host, object, &err)) {
+    if (!err_is_set(&err) && host && !take_vms(host, object, question->asked_ns, &err)) {
         host->misses = 0;
         set_state(host, HOST_CONNECTED);
-        tasks_reap(host->manager, host->name);
+        settlements_work(host);
+        take_moves(host, object);
     }
     finish(question, host, &err);
 }
@@ -128,6 +158,7 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
         finish(question, host, &err);
         return;
     }
+    question->asked_ns = clock_now_ns();
     agent_call(host, &(struct http_call){"GET", "/v1/vms", NULL, ANSWER_TIMEOUT_S}, got_vms, question);
 }
 

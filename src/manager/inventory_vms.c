@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "manager/claims.h"
 #include "manager/events.h"
 #include "manager/inventory_private.h"
 #include "model/move.h"
@@ -148,6 +149,7 @@ void inventory_note_vm(struct host *host, const struct vm_status *vm)
 void inventory_forget_vm(struct host *host, const char *uuid)
 {
     g_autofree char *key = g_strdup(uuid);
+    claims_forget(host, key);
     if (!g_hash_table_remove(host->vms, key))
         return;
     struct err err = {0};

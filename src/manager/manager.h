@@ -13,6 +13,8 @@ struct authority;
 struct events;
 struct http_server;
 struct inventory;
+struct orphans;
+struct settlements;
 struct tasks;
 
 /* The common name of the manager's certificate; agents accept no other caller. */
@@ -37,6 +39,8 @@ struct manager {
     struct events *events;
     struct inventory *inventory;
     struct tasks *tasks;
+    struct orphans *orphans;
+    struct settlements *settlements;
     struct http_server *server;
 };
 

@@ -137,6 +137,20 @@ static void note_progress(struct task *task, struct task_side *side)
     }
 }
 
+/* The source does not answer. What the destination has journaled is final all the same: a guest that runs
+ * there has been given away, and one that was refused there can only go on at the source. */
+static void look_without_source(struct task *task)
+{
+    const struct task_side *destination = &task->destination;
+    bool is_known = destination->is_known && !destination->silent_since_ms && !destination->is_missing;
+    if (is_known && destination->status.state == MOVE_DONE)
+        task_set_state(task, TASK_RUNNING, PHASE_INVENTORY);
+    else if (is_known && destination->status.state == MOVE_FAILED)
+        fail_side(task, destination);
+    else
+        task_wait_since(task, task->source.silent_since_ms, "host '%s' to " TO_REPORT, task->source_host);
+}
+
 static void look(struct task *task, struct task_side *side)
 {
     const struct task_side *source = &task->source;
@@ -146,7 +160,7 @@ static void look(struct task *task, struct task_side *side)
         return;
     }
     if (source->silent_since_ms) {
-        task_wait_since(task, source->silent_since_ms, "host '%s' to " TO_REPORT, task->source_host);
+        look_without_source(task);
         return;
     }
     if (!source->is_known)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Phases 8 and 9: ownership has moved, so nothing here can fail the task; what a silent host leaves undone,
- * the inventory does when it is back (tasks_reap). */
+ * orphans.c does when it is back. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "manager/migrate.h"

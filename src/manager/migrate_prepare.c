@@ -33,6 +33,19 @@ static void fill_check(const struct host *host, const char *name, struct check_h
     ret->facts = host && host->has_facts ? &host->facts : NULL;
 }
 
+/* Every attempt to move a VM takes a new epoch: another one than the task knows means that the VM has had a
+ * move since, which this database does not know of. */
+static int check_epoch(const struct task *task, const struct vm_status *vm, struct err *err)
+{
+    if (!task->is_loaded || !task->vm_epoch || vm->epoch == task->vm_epoch)
+        return 0;
+    err_set(err, ERR_REFUSED, "vm-has-moved", "VM '%s' has been moved since the task was made",
+            task->vm_name);
+    err_cause(err, "the manager's database was restored from an older one");
+    (void)err_arg(err, "vm", "%s", task->vm_name);
+    return err_fix(err, "look where the VM is, and ask for the migration again");
+}
+
 static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
 {
     struct inventory *inventory = task->manager->inventory;
@@ -47,6 +60,8 @@ static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *
         (void)err_arg(err, "source", "%s", task->source_host);
         return err_fix(err, "ask for the migration again");
     }
+    if (check_epoch(task, ret_vm, err))
+        return -1;
     fill_check(inventory_find_host(inventory, task->source_host), task->source_host, &input.source);
     fill_check(inventory_find_host(inventory, task->destination_host), task->destination_host,
                &input.destination);
@@ -63,6 +78,7 @@ static void fill_spec(struct task *task, const struct vm_status *vm, const struc
     struct move_spec *spec = &task->spec;
     *spec = (struct move_spec){.vm = vm->spec, .options = task->options, .port = destination->migration_port};
     (void)g_strlcpy(spec->id, task->id, sizeof spec->id);
+    spec->epoch = task->is_loaded ? task->vm_epoch : 0;
     (void)g_strlcpy(spec->accel, vm->accel, sizeof spec->accel);
     (void)g_strlcpy(spec->source, task->source_host, sizeof spec->source);
     (void)g_strlcpy(spec->destination, task->destination_host, sizeof spec->destination);

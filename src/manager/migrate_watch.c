@@ -28,9 +28,11 @@ bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *
     bool is_answer = side->is_missing || !err_is_set(&err);
     if (is_answer) {
         side->silent_since_ms = 0;
+        side->silent_since_ns = 0;
         side->has_answered = true;
     } else if (!side->silent_since_ms) {
         side->silent_since_ms = clock_wall_ms();
+        side->silent_since_ns = clock_now_ns();
         log_error(&err, "task %s: host %s does not say how the move stands", task->id,
                   task_side_host(task, side));
     }
@@ -39,8 +41,10 @@ bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *
 
 void migrate_note_silence(struct task *task, struct task_side *side, int64_t since_ms)
 {
-    if (!side->silent_since_ms)
+    if (!side->silent_since_ms) {
         side->silent_since_ms = since_ms;
+        side->silent_since_ns = clock_now_ns();
+    }
     if (side->is_watched)
         side->changed(task, side);
 }

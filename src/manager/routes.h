@@ -16,6 +16,7 @@ void route_host_enroll(struct http_request *request, void *user);
 /* routes_hosts.c */
 void route_hosts_list(struct http_request *request, void *user);
 void route_host_add(struct http_request *request, void *user);
+void route_host_adopt(struct http_request *request, void *user);
 void route_host_show(struct http_request *request, void *user);
 void route_host_remove(struct http_request *request, void *user);
 /* routes_vms.c */
@@ -27,6 +28,9 @@ void route_vm_remove(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
+/* settle.c */
+void route_vm_ownership(struct http_request *request, void *user);
+void route_vm_settle(struct http_request *request, void *user);
 /* routes_migrations.c */
 void route_migrate(struct http_request *request, void *user);
 void route_tasks_list(struct http_request *request, void *user);
@@ -49,6 +53,8 @@ int routes_text(JsonObject *body, const char *name, const char *fallback, const 
                 struct err *err);
 /* The member `client_key`, "" if there is none; BAD_REQUEST "client-key" if it is too long. Borrowed. */
 int routes_client_key(JsonObject *body, const char **ret_key, struct err *err);
+/* The members `address` and `port` of a host; what is wrong is named. The address is borrowed. */
+int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_port, struct err *err);
 /* A whole number in the query, `fallback` if absent. */
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err);

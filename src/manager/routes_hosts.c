@@ -44,6 +44,15 @@ static bool is_address(const char *text)
     return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:") == length;
 }
 
+int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_port, struct err *err)
+{
+    if (routes_text(body, "address", NULL, ret_address, err) || take_port(body, ret_port, err))
+        return -1;
+    if (is_address(*ret_address))
+        return 0;
+    return err_set(err, ERR_BAD_REQUEST, "address", "address must be a host name or a numeric address");
+}
+
 static int add_host(struct manager *manager, struct http_request *request, JsonObject **ret_object,
                     struct err *err)
 {
@@ -54,7 +63,7 @@ static int add_host(struct manager *manager, struct http_request *request, JsonO
     uint16_t port;
     char token[AUTH_ENROLMENT_SIZE];
     if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err) ||
-        routes_text(body, "address", NULL, &address, err) || take_port(body, &port, err))
+        routes_address(body, &address, &port, err))
         return -1;
     if (!model_name_is_valid(name))
         return err_set(err, ERR_BAD_REQUEST, "name",
@@ -62,8 +71,6 @@ static int add_host(struct manager *manager, struct http_request *request, JsonO
     /* Agents obey whoever has the manager's name. */
     if (!strcmp(name, MANAGER_NAME))
         return err_set(err, ERR_BAD_REQUEST, "name", "'%s' is the manager's own name", name);
-    if (!is_address(address))
-        return err_set(err, ERR_BAD_REQUEST, "address", "address must be a host name or a numeric address");
     if (inventory_add_host(manager, name, address, port, err) ||
         auth_enrolment_new(manager, name, token, err))
         return -1;

@@ -5,6 +5,7 @@
 #include "manager/events.h"
 #include "manager/inventory.h"
 #include "manager/routes.h"
+#include "manager/settlements.h"
 #include "manager/task.h"
 #include "model/protocol.h"
 
@@ -45,7 +46,8 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
         routes_text(body, "destination", NULL, &destination, err) ||
         read_options(body, &ret_wish->options, err) ||
         inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
-        inventory_get_host(manager->inventory, destination, &ret_wish->destination, err))
+        inventory_get_host(manager->inventory, destination, &ret_wish->destination, err) ||
+        settlements_check(manager, &ret_wish->vm.spec, err))
         return -1;
     struct check_input input = {
         .vm = &ret_wish->vm,

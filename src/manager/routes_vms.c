@@ -4,13 +4,27 @@
 
 #include "manager/admit.h"
 #include "manager/agent_client.h"
+#include "manager/claims.h"
 #include "manager/inventory.h"
 #include "manager/routes.h"
+#include "manager/settlements.h"
 
 #define CALL_TIMEOUT_S 30
 #define START_TIMEOUT_S 120
 #define STOP_TIMEOUT_DEFAULT_S 60
 #define STOP_TIMEOUT_MAX_S 3600
+
+/* With the hosts that own it at the same time, which is never meant to be. */
+static JsonObject *vm_json(struct manager *manager, const struct vm_status *vm)
+{
+    JsonObject *object = vm_status_to_json(vm);
+    JsonArray *names = json_array_new();
+    g_autoptr(GPtrArray) owners = claims_conflict(manager, vm->spec.uuid);
+    for (guint i = 0; owners && i < owners->len; i++)
+        json_array_add_string_element(names, owners->pdata[i]);
+    json_object_set_array_member(object, "conflict", names);
+    return object;
+}
 
 void route_vms_list(struct http_request *request, void *user)
 {
@@ -18,7 +32,7 @@ void route_vms_list(struct http_request *request, void *user)
     g_autoptr(GArray) vms = inventory_vms(manager->inventory);
     JsonArray *list = json_array_new();
     for (guint i = 0; i < vms->len; i++)
-        json_array_add_object_element(list, vm_status_to_json(&g_array_index(vms, struct vm_status, i)));
+        json_array_add_object_element(list, vm_json(manager, &g_array_index(vms, struct vm_status, i)));
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
     http_reply(request, 200, object);
@@ -32,7 +46,7 @@ void route_vm_show(struct http_request *request, void *user)
     if (inventory_get_vm(manager->inventory, http_param(request, "vm"), &vm, &err))
         http_fail(request, &err);
     else
-        http_reply(request, 200, vm_status_to_json(&vm));
+        http_reply(request, 200, vm_json(manager, &vm));
 }
 
 /* ---- calls that an agent answers ---- */
@@ -112,11 +126,24 @@ static int find(struct manager *manager, struct http_request *request, bool for_
     return -1;
 }
 
+/* As find, for changes that only the one owner may make. */
+static int find_owned(struct manager *manager, struct http_request *request, struct vm_status *ret_vm,
+                      struct host **ret_host)
+{
+    struct err err = {0};
+    if (find(manager, request, true, ret_vm, ret_host))
+        return -1;
+    if (!settlements_check(manager, &ret_vm->spec, &err))
+        return 0;
+    http_fail(request, &err);
+    return -1;
+}
+
 void route_vm_remove(struct http_request *request, void *user)
 {
     struct vm_status vm;
     struct host *host;
-    if (find(user, request, true, &vm, &host))
+    if (find_owned(user, request, &vm, &host))
         return;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
     agent_call(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, removed,
@@ -127,7 +154,7 @@ void route_vm_start(struct http_request *request, void *user)
 {
     struct vm_status vm;
     struct host *host;
-    if (find(user, request, true, &vm, &host))
+    if (find_owned(user, request, &vm, &host))
         return;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
     agent_call(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, status_answered,

@@ -43,7 +43,8 @@ struct task_side {
     bool is_missing;   /* the agent said that it does not know the move */
     struct move_status status;
     struct move_timeline timeline;                              /* of all its reports; stored */
-    int64_t silent_since_ms;                                    /* wall clock; 0 = it answers */
+    int64_t silent_since_ms;                                    /* wall clock, to be shown; 0 = it answers */
+    uint64_t silent_since_ns;                                   /* the same, to be counted from */
     bool is_watched;                                            /* a long poll is under way */
     void (*changed)(struct task *task, struct task_side *side); /* of the watch */
     unsigned serial;   /* of the watch or the ending; calls of an earlier one are dropped */
@@ -67,6 +68,7 @@ struct task {
     char client_key[TASK_CLIENT_KEY_MAX]; /* "" = none */
     char user[MODEL_NAME_MAX];            /* who asked for it */
     struct move_options options;
+    uint64_t vm_epoch; /* of the VM's ownership when the task was made; 0 = not known */
     int64_t created_ms, started_ms, ended_ms; /* 0 = not yet */
     unsigned n_phases;
     struct task_phase phases[MOVE_PHASES];
@@ -76,6 +78,8 @@ struct task {
     int64_t waiting_since_ms; /* wall clock; 0 = it waits for nothing */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
+    bool is_loaded;  /* from the database, which may be an old one: it must not move a VM that has moved since
+                      */
     bool has_key;    /* the specification with its one-time key is here; it is never stored */
     struct move_spec spec;
     uint64_t ram_bytes;
@@ -112,9 +116,8 @@ struct task *tasks_find_by_vm(struct manager *manager, const char *uuid);
 void tasks_each(struct manager *manager, void (*call)(struct task *task, void *user), void *user);
 /* The host is removed while it is silent: its tasks end IN_DOUBT. */
 void tasks_host_removed(struct manager *manager, const char *host);
-/* Moves on a host that belong to no open task (it was away when the task ended) are cancelled and forgotten.
- */
-void tasks_reap(struct manager *manager, const char *host);
+/* The operator says that `owner` has the VM: its task, which could not find out, ends IN_DOUBT. */
+void tasks_settled(struct manager *manager, const char *uuid, const char *owner);
 /* The document of any task, open or final; found. Transfer full. */
 int tasks_document(struct manager *manager, const char *id, JsonObject **ret_document, struct err *err);
 

@@ -166,6 +166,7 @@ JsonObject *task_internals_to_json(const struct task *task)
     json_object_set_int_member(object, "started_ms", task->started_ms);
     json_object_set_double_member(object, "progress", task->progress);
     set_count(object, "ram_bytes", task->ram_bytes);
+    set_count(object, "vm_epoch", task->vm_epoch);
     JsonArray *phases = json_array_new();
     for (unsigned i = 0; i < task->n_phases; i++) {
         json_array_add_int_element(phases, task->phases[i].phase);
@@ -253,6 +254,7 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
     ret_task->started_ms = json_object_get_int_member_with_default(internals, "started_ms", 0);
     ret_task->progress = json_object_get_double_member_with_default(internals, "progress", 0);
     ret_task->ram_bytes = (uint64_t)json_object_get_int_member_with_default(internals, "ram_bytes", 0);
+    ret_task->vm_epoch = (uint64_t)json_object_get_int_member_with_default(internals, "vm_epoch", 0);
     take_phases(internals, ret_task);
     if (take_timeline(internals, "story", &ret_task->story, err) ||
         take_timeline(internals, "source_timeline", &ret_task->source.timeline, err) ||

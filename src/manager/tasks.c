@@ -6,10 +6,7 @@
 #include "base/log.h"
 #include "base/task_log.h"
 #include "manager/admit.h"
-#include "manager/agent_client.h"
 #include "manager/tasks_private.h"
-
-#define REAP_TIMEOUT_S 10
 
 struct task *tasks_find(struct manager *manager, const char *id)
 {
@@ -70,6 +67,37 @@ static void task_free(void *data)
     g_free(task);
 }
 
+struct asking {
+    struct manager *manager;
+    char task[MODEL_UUID_SIZE];
+};
+
+/* The cache may have been a moment behind when the task was made. */
+static void note_epoch(const struct err *call_err, void *user)
+{
+    g_autofree struct asking *asking = user;
+    struct task *task = tasks_find(asking->manager, asking->task);
+    struct host *source = task ? inventory_find_host(task->manager->inventory, task->source_host) : NULL;
+    const struct vm_status *vm = source ? g_hash_table_lookup(source->vms, task->vm_uuid) : NULL;
+    struct err err = {0};
+    if (err_is_set(call_err) || !vm || task->phase >= PHASE_SOURCE_CHECK || task->vm_epoch == vm->epoch)
+        return;
+    task->vm_epoch = vm->epoch;
+    if (task_save(task, &err))
+        log_error(&err, "task %s: the epoch of VM '%s' was not stored", task->id, task->vm_name);
+}
+
+static void ask_epoch(struct manager *manager, const char *id, const char *source_host)
+{
+    struct host *source = inventory_find_host(manager->inventory, source_host);
+    if (!source)
+        return;
+    struct asking *asking = g_new0(struct asking, 1);
+    asking->manager = manager;
+    (void)g_strlcpy(asking->task, id, sizeof asking->task);
+    inventory_refresh(source, note_epoch, asking);
+}
+
 int tasks_create(struct manager *manager, const struct task_request *request, char ret_id[MODEL_UUID_SIZE],
                  struct err *err)
 {
@@ -80,6 +108,7 @@ int tasks_create(struct manager *manager, const struct task_request *request, ch
     model_uuid_new(task->id);
     task->number = number;
     task->options = request->options;
+    task->vm_epoch = request->vm->epoch;
     task->created_ms = clock_wall_ms();
     (void)g_strlcpy(task->vm_uuid, request->vm->spec.uuid, sizeof task->vm_uuid);
     (void)g_strlcpy(task->vm_name, request->vm->spec.name, sizeof task->vm_name);
@@ -98,6 +127,7 @@ int tasks_create(struct manager *manager, const struct task_request *request, ch
     }
     g_hash_table_insert(manager->tasks->open, task->id, task);
     task_log_open(task->id, task->vm_uuid, "manager");
+    ask_epoch(manager, ret_id, task->source_host);
     task_set_state(task, TASK_QUEUED, PHASE_REQUEST);
     return 0;
 }
@@ -117,6 +147,7 @@ static void load(const struct db_task *row, void *user)
         return;
     }
     task->number = row->number;
+    task->is_loaded = true;
     (void)g_strlcpy(task->client_key, row->client_key ? row->client_key : "", sizeof task->client_key);
     g_hash_table_insert(manager->tasks->open, task->id, task);
     task_log_open(task->id, task->vm_uuid, "manager");
@@ -129,11 +160,33 @@ static void resume(struct task *task, void *user)
         task_resume(task);
 }
 
+/* What a backup says of its moves is old: they may be over since, and one that waited must not begin now.
+ * What a host still holds of them is taken back as of any task that is not open. */
+static void end_restored(struct task *task, void *user)
+{
+    (void)user;
+    bool began = task->state == TASK_RUNNING;
+    err_set(&task->error, began ? ERR_IN_DOUBT : ERR_RETRY, "manager-restored",
+            "the manager was restored from a backup while VM '%s' %s", task->vm_name,
+            began ? "migrated" : "waited for its migration");
+    (void)err_arg(&task->error, "vm", "%s", task->vm_name);
+    if (began)
+        err_cause(&task->error, "what became of the migration since the backup is not known");
+    err_fix(&task->error, "see where the VM runs ('godwit vm show %s'), and ask again", task->vm_name);
+    err_place(&task->error, move_phase_name(task->phase), "manager");
+    task->is_ending = true;
+    task_finish_failed(task);
+}
+
 /* Not from inside tasks_open: hosts have not been asked yet, and a phase may be over at once. */
 static gboolean resume_all(void *user)
 {
     struct manager *manager = user;
-    tasks_each(manager, resume, NULL);
+    struct err err = {0};
+    int restored = db_is_restored(manager->db, &err);
+    tasks_each(manager, restored ? end_restored : resume, NULL);
+    if (restored < 0 || (restored && db_restored_done(manager->db, &err)))
+        log_error(&err, "tasks end as after a restored backup");
     admit_run(manager);
     return G_SOURCE_REMOVE;
 }
@@ -178,57 +231,19 @@ void tasks_host_removed(struct manager *manager, const char *host)
     tasks_each(manager, end_in_doubt, (void *)host);
 }
 
-struct reaping {
-    struct manager *manager;
-    char host[MODEL_NAME_MAX];
-    char move[MODEL_UUID_SIZE];
-};
-
-static void forgotten(JsonObject *object, const struct err *err, void *user)
+void tasks_settled(struct manager *manager, const char *uuid, const char *owner)
 {
-    (void)object;
-    struct reaping *reaping = user;
-    if (err_is_set(err) && err->code != ERR_NOT_FOUND)
-        log_error(err, "host %s keeps move %s, which belongs to no open task", reaping->host, reaping->move);
-    else
-        log_info("host %s forgot move %s, which belongs to no open task", reaping->host, reaping->move);
-    g_free(reaping);
-}
-
-/* Whatever it answered: a move that is over refuses to be cancelled and can be forgotten. */
-static void cancelled(JsonObject *object, const struct err *err, void *user)
-{
-    (void)object;
-    (void)err;
-    struct reaping *reaping = user;
-    struct host *host = inventory_find_host(reaping->manager->inventory, reaping->host);
-    g_autofree char *path = g_strdup_printf("/v1/moves/%s", reaping->move);
-    if (host)
-        agent_call(host, &(struct http_call){"DELETE", path, NULL, REAP_TIMEOUT_S}, forgotten, reaping);
-    else
-        g_free(reaping);
-}
-
-void tasks_reap(struct manager *manager, const char *host_name)
-{
-    struct host *host = inventory_find_host(manager->inventory, host_name);
-    GHashTableIter iter;
-    void *value;
-    g_hash_table_iter_init(&iter, host->vms);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct vm_status *vm = value;
-        if (!model_uuid_is_valid(vm->move) || tasks_find(manager, vm->move))
-            continue;
-        struct reaping *reaping = g_new0(struct reaping, 1);
-        reaping->manager = manager;
-        (void)g_strlcpy(reaping->host, host_name, sizeof reaping->host);
-        (void)g_strlcpy(reaping->move, vm->move, sizeof reaping->move);
-        struct err why = {0};
-        err_set(&why, ERR_CANCELLED, "task-over", "the task of this move is over");
-        g_autofree char *path = g_strdup_printf("/v1/moves/%s/cancel", vm->move);
-        agent_call(host, &(struct http_call){"POST", path, model_error_to_json(&why), REAP_TIMEOUT_S},
-                   cancelled, reaping);
-    }
+    struct task *task = tasks_find_by_vm(manager, uuid);
+    if (!task)
+        return;
+    err_set(&task->error, ERR_IN_DOUBT, "settled-by-operator", "the operator gave VM '%s' to host '%s'",
+            task->vm_name, owner);
+    err_cause(&task->error, "the migration could not find out which host has it");
+    (void)err_arg(&task->error, "vm", "%s", task->vm_name);
+    (void)err_arg(&task->error, "host", "%s", owner);
+    err_place(&task->error, move_phase_name(task->phase), "manager");
+    task->is_ending = true;
+    task_finish_failed(task);
 }
 
 struct reading {

@@ -57,7 +57,8 @@ struct move_spec {
     char accel[8];            /* what it runs on at the source: "kvm" or "tcg" */
     char source[MODEL_NAME_MAX];
     char destination[MODEL_NAME_MAX];
-    uint64_t epoch; /* of this attempt; 0 in the source's "prepare", which answers with it */
+    uint64_t epoch; /* of this attempt; in the source's "prepare", which answers with it, what it must be now,
+                       or 0 */
     uint32_t n_channels;
     uint32_t n_addresses; /* of the destination's door, tried in order */
     char addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];

@@ -28,6 +28,9 @@ void db_rollback(struct db *db);
 
 /* ---- meta: single values, for who looks into the database ---- */
 int db_meta_set(struct db *db, const char *key, const char *value, struct err *err);
+/* Found: the database came out of a backup, and nobody has dealt with that yet. */
+int db_is_restored(struct db *db, struct err *err);
+int db_restored_done(struct db *db, struct err *err);
 
 /* ---- hosts ---- */
 struct db_host {
@@ -42,6 +45,8 @@ struct db_host {
 };
 /* REFUSED "host-exists" if the name is taken. */
 int db_host_add(struct db *db, const char *name, const char *address, uint16_t port, struct err *err);
+/* As db_host_add, for a host that holds a certificate of ours already: it counts as enrolled. */
+int db_host_adopt(struct db *db, const char *name, const char *address, uint16_t port, struct err *err);
 int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_t last_seen_ms,
                       struct err *err);
 /* `previous` may be NULL. */
@@ -61,6 +66,12 @@ struct db_vm {
 int db_vm_put(struct db *db, const struct db_vm *vm, struct err *err);
 int db_vm_remove(struct db *db, const char *uuid, const char *host, struct err *err);
 int db_vm_list(struct db *db, void (*row)(const struct db_vm *vm, void *user), void *user, struct err *err);
+
+/* ---- settlements: the operator's word on who owns a VM, until every host has heard of it ---- */
+int db_settlement_put(struct db *db, const char *uuid, const char *document, struct err *err);
+int db_settlement_remove(struct db *db, const char *uuid, struct err *err);
+int db_settlement_list(struct db *db, void (*row)(const char *uuid, const char *document, void *user),
+                       void *user, struct err *err);
 
 /* ---- tasks ---- */
 struct db_task {

@@ -54,6 +54,25 @@ void fake_agent_set(struct fake_agent *agent, enum move_state state)
     set_state(fake_agent_move(agent), state);
 }
 
+/* The VM that a destination lists while a move comes in. */
+static void add_shell(struct fake_agent *agent)
+{
+    g_assert(agent->n_vms < G_N_ELEMENTS(agent->vms));
+    struct vm_status *shell = &agent->vms[agent->n_vms++];
+    *shell = (struct vm_status){.state = VM_INCOMING, .spec = agent->spec.vm, .epoch = 1};
+    (void)g_strlcpy(shell->host, agent->name, sizeof shell->host);
+    (void)g_strlcpy(shell->move, agent->spec.id, sizeof shell->move);
+}
+
+static void remove_shell(struct fake_agent *agent, const char *move)
+{
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (agent->vms[i].state == VM_INCOMING && !strcmp(agent->vms[i].move, move)) {
+            agent->vms[i] = agent->vms[--agent->n_vms];
+            return;
+        }
+}
+
 void fake_agent_note(struct fake_agent *agent, const char *event)
 {
     move_timeline_add(&fake_agent_move(agent)->status.timeline, clock_wall_ms() + agent->clock_ahead_ms,
@@ -64,14 +83,18 @@ void fake_agent_finish_pair(struct fake_agent *source)
 {
     struct fake_agent *destination = source->peer;
     struct fake_move *move = fake_agent_move(source);
+    remove_shell(destination, move->status.id);
     struct vm_status *moved = &destination->vms[destination->n_vms++];
     *moved = source->vms[0];
     (void)g_strlcpy(moved->host, destination->name, sizeof moved->host);
+    moved->epoch++;
+    moved->move[0] = '\0';
     source->n_vms = 0;
     move->status.downtime_ns = 4812000;
     move->status.copy_ns = 250 * NS_PER_MS;
     move->status.bytes_on_wire = RAM_BYTES;
-    set_state(fake_agent_move(destination), MOVE_DONE);
+    if (fake_agent_move(destination))
+        set_state(fake_agent_move(destination), MOVE_DONE);
     set_state(move, MOVE_DONE);
 }
 
@@ -154,6 +177,23 @@ static void get_host(struct http_request *request, void *user)
     http_reply(request, 200, host_facts_to_json(&facts));
 }
 
+static JsonArray *list_moves(struct fake_agent *agent)
+{
+    JsonArray *list = json_array_new();
+    for (unsigned i = 0; i < FAKE_MOVES_MAX; i++) {
+        const struct fake_move *move = &agent->moves[i];
+        if (!move->exists)
+            continue;
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "id", move->status.id);
+        json_object_set_string_member(object, "vm", move->vm_uuid);
+        json_object_set_boolean_member(object, "is_source", move->status.is_source);
+        json_object_set_string_member(object, "state", move_state_name(move->status.state));
+        json_array_add_object_element(list, object);
+    }
+    return list;
+}
+
 static void get_vms(struct http_request *request, void *user)
 {
     if (freeze(user, request, get_vms))
@@ -164,6 +204,8 @@ static void get_vms(struct http_request *request, void *user)
         json_array_add_object_element(list, vm_status_to_json(&agent->vms[i]));
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
+    if (agent->lists_moves)
+        json_object_set_array_member(object, "moves", list_moves(agent));
     http_reply(request, 200, object);
 }
 
@@ -180,6 +222,64 @@ static void get_vm(struct http_request *request, void *user)
     fail(request, ERR_NOT_FOUND, "vm-not-found", "no such VM");
 }
 
+static struct vm_status *find_vm(struct fake_agent *agent, const char *uuid)
+{
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (!strcmp(agent->vms[i].spec.uuid, uuid))
+            return &agent->vms[i];
+    return NULL;
+}
+
+static JsonObject *ownership(struct fake_agent *agent, const char *uuid)
+{
+    const struct vm_status *vm = find_vm(agent, uuid);
+    struct ownership ownership = {.is_registered = vm != NULL, .epoch = vm ? vm->epoch : agent->epoch};
+    const char *journal = vm ? vm->journal : agent->journal ? agent->journal : OWNERSHIP_ABSENT;
+    (void)g_strlcpy(ownership.uuid, uuid, sizeof ownership.uuid);
+    (void)g_strlcpy(ownership.journal, journal, sizeof ownership.journal);
+    if (vm) {
+        ownership.spec = vm->spec;
+        (void)g_strlcpy(ownership.state, vm_state_name(vm->state), sizeof ownership.state);
+    }
+    return ownership_to_json(&ownership);
+}
+
+static void get_ownership(struct http_request *request, void *user)
+{
+    http_reply(request, 200, ownership(user, http_param(request, "uuid")));
+}
+
+static void post_settle(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct err err = {0};
+    JsonObject *body;
+    const char *uuid = http_param(request, "uuid");
+    if (intercept(agent, request, "POST settle"))
+        return;
+    if (http_body(request, &body, &err) || settle_order_from_json(body, &agent->order, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    agent->n_orders++;
+    struct vm_status *vm = find_vm(agent, uuid);
+    if (agent->order.is_owner) {
+        if (!vm)
+            vm = fake_agent_add_vm(agent, agent->order.spec.name, VM_OFF);
+        memcpy(vm->spec.uuid, uuid, sizeof vm->spec.uuid);
+        vm->epoch = agent->order.epoch;
+        (void)g_strlcpy(vm->journal, "OWNED", sizeof vm->journal);
+    } else {
+        if (vm)
+            *vm = agent->vms[--agent->n_vms];
+        agent->journal = "GONE";
+        agent->epoch = agent->order.epoch;
+        for (unsigned i = 0; i < FAKE_MOVES_MAX; i++)
+            agent->moves[i].exists = false;
+    }
+    http_reply(request, 200, ownership(agent, uuid));
+}
+
 static void put_vm(struct http_request *request, void *user)
 {
     if (freeze(user, request, put_vm))
@@ -189,9 +289,7 @@ static void put_vm(struct http_request *request, void *user)
     struct err err = {0};
     JsonObject *body;
     *vm = (struct vm_status){.state = VM_OFF};
-    if (!http_body(request, &body, &err))
-        agent->got_late_member |= json_object_has_member(body, "autostart");
-    if (err_is_set(&err) || vm_spec_from_json(body, &vm->spec, &err)) {
+    if (http_body(request, &body, &err) || vm_spec_from_json(body, &vm->spec, &err)) {
         http_fail(request, &err);
         return;
     }
@@ -226,8 +324,27 @@ static void post_check(struct http_request *request, void *user)
 {
     if (freeze(user, request, post_check))
         return;
-    if (!intercept(user, request, "POST check"))
-        http_reply(request, 200, NULL);
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "POST check"))
+        return;
+    struct move_spec spec;
+    struct err err = {0};
+    JsonObject *body;
+    if (http_body(request, &body, &err) ||
+        move_spec_from_json(json_object_get_object_member(body, "spec"), &spec, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    for (unsigned i = 0; i < agent->n_vms; i++) {
+        const struct vm_status *vm = &agent->vms[i];
+        if (strcmp(vm->spec.uuid, spec.vm.uuid) != 0 || !vm->move[0] || !strcmp(vm->move, spec.id))
+            continue;
+        err_set(&err, ERR_REFUSED, "vm-is-moving", "the VM is held by task %s", vm->move);
+        (void)err_arg(&err, "task", "%s", vm->move);
+        http_fail(request, &err);
+        return;
+    }
+    http_reply(request, 200, NULL);
 }
 
 static void hold_vm(struct fake_agent *agent, const char *uuid, const char *move)
@@ -254,17 +371,26 @@ static void prepare(struct fake_agent *agent, struct http_request *request, bool
         http_fail(request, &err);
         return;
     }
+    const struct vm_status *vm = find_vm(agent, agent->spec.vm.uuid);
+    if (is_source && vm && agent->spec.epoch && agent->spec.epoch != vm->epoch) {
+        fail(request, ERR_REFUSED, "vm-has-moved", "another epoch");
+        return;
+    }
     struct fake_move *move = find_move(agent, agent->spec.id);
+    remove_shell(agent, agent->spec.id);
     for (unsigned i = 0; !move && i < FAKE_MOVES_MAX; i++)
         if (!agent->moves[i].exists)
             move = &agent->moves[i];
     *move = (struct fake_move){.exists = true};
     move->status = (struct move_status){.is_source = is_source, .version = 1, .ram_bytes = RAM_BYTES};
     memcpy(move->status.id, agent->spec.id, sizeof agent->spec.id);
+    memcpy(move->vm_uuid, agent->spec.vm.uuid, sizeof move->vm_uuid);
     struct move_spec answer = agent->spec;
     answer.epoch = 1;
     if (is_source)
         hold_vm(agent, agent->spec.vm.uuid, agent->spec.id);
+    else
+        add_shell(agent);
     memset(is_source ? answer.commit_hash : answer.ticket, 7, MOVE_SECRET_SIZE);
     JsonObject *object = json_object_new();
     json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
@@ -357,6 +483,7 @@ static void delete_move(struct http_request *request, void *user)
     }
     answer_poll(move);
     move->exists = false;
+    remove_shell(agent, move->status.id);
     free_vm(agent, move->status.id);
     http_reply(request, 200, NULL);
 }
@@ -379,6 +506,7 @@ static void post_cancel(struct http_request *request, void *user)
     }
     if (move->status.state != MOVE_FAILED) {
         err_set(&move->status.error, ERR_CANCELLED, "cancelled", "cancelled");
+        remove_shell(agent, move->status.id);
         set_state(move, MOVE_FAILED);
     }
     http_reply(request, 200, NULL);
@@ -436,6 +564,8 @@ static const struct http_route routes[] = {
     {"GET", "/v1/vms/{uuid}", HTTP_CLIENT, get_vm},
     {"PUT", "/v1/vms/{uuid}", HTTP_CLIENT, put_vm},
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
+    {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},
+    {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, post_settle},
     {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, post_check},
     {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, put_source},
     {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, put_destination},
@@ -479,6 +609,20 @@ struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, 
     model_uuid_new(vm->spec.uuid);
     (void)g_strlcpy(vm->spec.name, name, sizeof vm->spec.name);
     (void)g_strlcpy(vm->accel, "tcg", sizeof vm->accel);
+    (void)g_strlcpy(vm->journal, "OWNED", sizeof vm->journal);
     (void)g_strlcpy(vm->host, agent->name, sizeof vm->host);
     return vm;
+}
+
+struct fake_move *fake_agent_add_move(struct fake_agent *agent, const char *vm_uuid, bool is_source,
+                                      enum move_state state)
+{
+    struct fake_move *move = agent->moves;
+    while (move->exists)
+        move++;
+    *move = (struct fake_move){.exists = true};
+    move->status = (struct move_status){.is_source = is_source, .state = state, .version = 1};
+    model_uuid_new(move->status.id);
+    (void)g_strlcpy(move->vm_uuid, vm_uuid, sizeof move->vm_uuid);
+    return move;
 }

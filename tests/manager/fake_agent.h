@@ -10,10 +10,12 @@
 
 #include "http/http.h"
 #include "model/move.h"
+#include "model/ownership.h"
 
 struct fake_move {
     bool exists;
     struct move_status status;
+    char vm_uuid[MODEL_UUID_SIZE];
     struct http_request *poll; /* a long poll that waits for a change */
     guint poll_timer;
 };
@@ -36,10 +38,14 @@ struct fake_agent {
     bool is_mute;              /* moves are not answered at all */
     GQueue *frozen;            /* requests that wait for the thaw; NULL: it is not frozen */
     int64_t clock_ahead_ms;    /* of its clock */
-    bool got_late_member;      /* of a specification: one that version 1 of the protocol does not know */
     const char *verdict;       /* answer to POST commit; NULL: the session is not known */
     bool got_commit, got_verdict;
     struct fake_agent *peer;
+    bool lists_moves;    /* as agents of this version do; else only at the VMs */
+    const char *journal; /* what it says of a VM that it does not list; NULL: absent */
+    uint64_t epoch;      /* ... in this epoch */
+    unsigned n_orders;   /* POST settle: how many, and the last one */
+    struct settle_order order;
     struct move_spec spec; /* of the last PUT */
 };
 
@@ -50,6 +56,9 @@ void fake_agent_freeze(struct fake_agent *agent);
 void fake_agent_thaw(struct fake_agent *agent);
 /* A running VM on this agent. */
 struct vm_status *fake_agent_add_vm(struct fake_agent *agent, const char *name, enum vm_state state);
+/* A move of that VM that no task made. */
+struct fake_move *fake_agent_add_move(struct fake_agent *agent, const char *vm_uuid, bool is_source,
+                                      enum move_state state);
 /* Sets the state of the only open move and wakes the long poll. */
 void fake_agent_set(struct fake_agent *agent, enum move_state state);
 struct fake_move *fake_agent_move(struct fake_agent *agent); /* the first that exists, or NULL */

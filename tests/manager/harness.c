@@ -126,30 +126,6 @@ static bool manager_answers(void *user)
     return connection != NULL;
 }
 
-void harness_start(struct harness *harness)
-{
-    g_autofree char *config = g_build_filename(harness->folder, "manager.conf", NULL);
-    const char *const argv[] = {MANAGER_PROGRAM, "--config", config, NULL};
-    g_autoptr(GError) error = NULL;
-    int out;
-    if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, die_with_test, NULL,
-                                  &harness->pid, NULL, &out, NULL, &error))
-        fail_msg("cannot start the manager: %s", error->message);
-    read_token(harness, out);
-    guint timer = g_timeout_add(LOOK_AGAIN_MS, look_again, NULL);
-    harness_wait(manager_answers, harness, "the manager to listen");
-    g_source_remove(timer);
-}
-
-void harness_kill(struct harness *harness)
-{
-    if (!harness->pid)
-        return;
-    (void)kill(harness->pid, SIGKILL);
-    (void)waitpid(harness->pid, NULL, 0);
-    harness->pid = 0;
-}
-
 static void make_client(struct harness *harness)
 {
     g_autofree char *ca_path = g_build_filename(harness->folder, "state", "ca.crt", NULL);
@@ -164,6 +140,68 @@ static void make_client(struct harness *harness)
     g_object_unref(ca);
 }
 
+void harness_start(struct harness *harness)
+{
+    g_autofree char *config = g_build_filename(harness->folder, "manager.conf", NULL);
+    const char *const argv[] = {MANAGER_PROGRAM, "--config", config, NULL};
+    g_autoptr(GError) error = NULL;
+    int out;
+    if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, die_with_test, NULL,
+                                  &harness->pid, NULL, &out, NULL, &error))
+        fail_msg("cannot start the manager: %s", error->message);
+    read_token(harness, out);
+    guint timer = g_timeout_add(LOOK_AGAIN_MS, look_again, NULL);
+    harness_wait(manager_answers, harness, "the manager to listen");
+    g_source_remove(timer);
+    if (!harness->client)
+        make_client(harness);
+}
+
+void harness_kill(struct harness *harness)
+{
+    if (!harness->pid)
+        return;
+    (void)kill(harness->pid, SIGKILL);
+    (void)waitpid(harness->pid, NULL, 0);
+    harness->pid = 0;
+}
+
+/* Write-ahead log and all. */
+static const char *const database_files[] = {"manager.db", "manager.db-wal", "manager.db-shm"};
+
+static void copy_database(struct harness *harness, const char *from, const char *to)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(database_files); i++) {
+        g_autofree char *source = g_build_filename(harness->folder, from, database_files[i], NULL);
+        g_autofree char *target = g_build_filename(harness->folder, to, database_files[i], NULL);
+        g_autofree char *content = NULL;
+        gsize size;
+        (void)g_unlink(target);
+        if (g_file_get_contents(source, &content, &size, NULL))
+            assert_true(g_file_set_contents(target, content, (gssize)size, NULL));
+    }
+}
+
+void harness_keep_database(struct harness *harness)
+{
+    g_autofree char *kept = g_build_filename(harness->folder, "kept", NULL);
+    assert_int_equal(g_mkdir_with_parents(kept, 0700), 0);
+    copy_database(harness, "state", "kept");
+}
+
+void harness_restore_database(struct harness *harness)
+{
+    copy_database(harness, "kept", "state");
+}
+
+void harness_lose_database(struct harness *harness)
+{
+    copy_database(harness, "nowhere", "state");
+    http_client_free(g_steal_pointer(&harness->client));
+    g_clear_pointer(&harness->token, g_free);
+    g_clear_pointer(&harness->ca_pem, g_free);
+}
+
 int harness_setup_bare(void **state)
 {
     struct harness *harness = g_new0(struct harness, 1);
@@ -176,7 +214,6 @@ int harness_setup_bare(void **state)
                         harness->folder, harness->port, harness->folder);
     assert_true(g_file_set_contents(path, text, -1, NULL));
     harness_start(harness);
-    make_client(harness);
     return 0;
 }
 
@@ -189,6 +226,7 @@ static void enroll(struct harness *harness, struct fake_agent *agent, const char
     agent->port = free_port();
     agent->calls = g_ptr_array_new_with_free_func(g_free);
     agent->is_automatic = true;
+    agent->lists_moves = true;
     g_autofree char *add =
         g_strdup_printf("{\"name\":\"%s\",\"address\":\"127.0.0.1\",\"port\":%u}", name, agent->port);
     struct answer added = harness_call(harness, "POST", "/v1/hosts", add);
@@ -303,6 +341,38 @@ int harness_teardown(void **state)
     g_free(harness->ca_pem);
     g_free(harness);
     return 0;
+}
+
+/* ---- events ---- */
+
+struct event_wish {
+    struct harness *harness;
+    const char *kind, *member, *value;
+    JsonObject *document;
+};
+
+static bool has_event(void *user)
+{
+    struct event_wish *wish = user;
+    struct answer answer = harness_call(wish->harness, "GET", "/v1/events", NULL);
+    JsonArray *events = answer.object ? json_object_get_array_member(answer.object, "events") : NULL;
+    for (guint i = 0; events && i < json_array_get_length(events) && !wish->document; i++) {
+        JsonObject *event = json_array_get_object_element(events, i);
+        JsonObject *document = json_object_get_object_member(event, "document");
+        if (!strcmp(text_of(event, "kind"), wish->kind) &&
+            !strcmp(text_of(document, wish->member), wish->value))
+            wish->document = json_object_ref(document);
+    }
+    answer_clear(&answer);
+    return wish->document != NULL;
+}
+
+JsonObject *harness_wait_event(struct harness *harness, const char *kind, const char *member,
+                               const char *value)
+{
+    struct event_wish wish = {harness, kind, member, value, NULL};
+    harness_wait(has_event, &wish, value);
+    return wish.document;
 }
 
 /* ---- tasks ---- */

@@ -27,6 +27,10 @@ void harness_start(struct harness *harness);
 
 /* Adds groups to the configuration and restarts the manager; both hosts are connected again. */
 void harness_configure(struct harness *harness, const char *groups);
+/* The database of a manager that does not run: kept beside it, put back, or thrown away. */
+void harness_keep_database(struct harness *harness);
+void harness_restore_database(struct harness *harness);
+void harness_lose_database(struct harness *harness);
 
 struct answer {
     bool is_done;
@@ -39,6 +43,9 @@ void answer_clear(struct answer *answer);
 /* Runs the main loop until `condition` holds; the test fails if it never does. */
 void harness_wait(bool (*condition)(void *user), void *user, const char *what);
 void harness_wait_connected(struct harness *harness, const char *host);
+/* Waits until an event of that kind has been stored whose document has the member; the document (unref). */
+JsonObject *harness_wait_event(struct harness *harness, const char *kind, const char *member,
+                               const char *value);
 /* Starts a migration of "web" to h2; the task's id (g_free). */
 char *harness_migrate(struct harness *harness);
 /* Waits until the task is in that phase; its document (unref). */

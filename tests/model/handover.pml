@@ -37,6 +37,12 @@
  * earlier one can hurt, in either direction. ATTEMPTS 1 with every fault twice (CONT_FAILS and the like): a crash while settling after a crash. A
  * retry has no memory of how many came before, so one more of a kind adds nothing new. Each QEMU dies by itself at most once. DISK_LOSS, one
  * attempt: the destination's journal is lost; safe, but only an operator can settle it, so it has no liveness.
+ *
+ * SETTLE, one attempt: once, at any moment, the operator gives the VM to one host by hand, in an epoch (WORD) above all others. The other host, if it
+ * answers, gives it up first: GONE durable, its QEMU ended. If it does not, the operator asserts that it is switched off, and the model takes the
+ * assertion as true: its power has failed. (That its guest stands is not enough: an ABORTED on its way would resume it.) It may come back at any time,
+ * is told then, and starts nothing before. Until it is told, two journals may say "mine"; never two QEMUs run. The manager ends the task before it says the word, so no ticket reaches a host after it. What a settled host has said of a session is forgotten unless it was RUNNING. A guest that
+ * ran on at the host that gives it up is lost by the operator's will, so `fate` ends here.
  */
 
 /*
@@ -69,7 +75,12 @@ mtype = {
 #define BLACKOUTS 1
 #endif
 
+#ifdef SETTLE
+#define WORD (2 * ATTEMPTS + 1) /* the epoch of the operator's word; nothing moves after it here */
+#define EPOCHS (WORD + 2)
+#else
 #define EPOCHS (2 * ATTEMPTS + 1)
+#endif
 #define BIT(m) (1 << (m))
 #define VERDICTS (BIT(RUNNING) | BIT(ABORTED) | BIT(RETURNED))
 
@@ -113,6 +124,18 @@ byte fate[EPOCHS]; /* 1 + host on which the VM ran on after session e */
 byte void_epoch; /* the destination's journal is lost; it enrols anew, old tickets do not reach it */
 #endif
 
+#ifdef SETTLE
+/* How far the operator's word has come. */
+#define UNSAID 0
+#define LOSER_FIRST 1
+#define OWNER_NEXT 2
+#define SAID 3
+byte word;
+byte heir;
+bool absent; /* the other host was declared down and has not been told yet */
+bool off[2]; /* its power is off */
+#endif
+
 #define as_source(h) (out_epoch[h] >= in_epoch[h])
 #define epoch(h) (as_source(h) -> out_epoch[h] : in_epoch[h])
 #define idle_owner(h) ((as_source(h) && (out[h] == OWNED || out[h] == RESUMED)) || (!as_source(h) && in[h] == OWNED))
@@ -134,7 +157,17 @@ bool trusted[2]; /* the record was found by a restart */
 
 #define at_rest(h, o) (mine(h) && !mine(o) && idle_owner(h) && qemu[o] == Q_NONE && \
 	(qemu[h] == Q_RUN || (qemu[h] == Q_NONE && qemu_died[h])))
-#define settled (ready(0) && ready(1) && out[0] != GIVEN && out[1] != GIVEN && (at_rest(0, 1) || at_rest(1, 0)))
+#ifdef SETTLE
+/* The owner in WORD, its guest running or off; the other host has heard it and has no QEMU. */
+#define obeyed (word == SAID && !absent && ready(0) && ready(1) && out[heir] == OWNED && out_epoch[heir] == WORD && \
+	out[1 - heir] == GONE && out_epoch[1 - heir] == WORD && qemu[1 - heir] == Q_NONE && (qemu[heir] == Q_RUN || (qemu[heir] == Q_NONE && qemu_died[heir])))
+#define no_word (word == UNSAID)
+#define settled ((no_word && handed) || obeyed)
+#else
+#define no_word true
+#define settled handed
+#endif
+#define handed (ready(0) && ready(1) && out[0] != GIVEN && out[1] != GIVEN && (at_rest(0, 1) || at_rest(1, 0)))
 
 ltl settles { <>[] settled }
 
@@ -203,13 +236,23 @@ ltl settles { <>[] settled }
 #define surely(h) sure[h]
 #endif
 
+#ifdef SEED_SETTLE_TASK_GOES_ON
+#define may_arrive true
+#else
+#define may_arrive no_word
+#endif
+
 #ifdef SEED_SENDING_DURING_CONT
 #define cont_settled(h) true
 #else
 #define cont_settled(h) (!sure[h] && !failed[h])
 #endif
 
+#ifdef SETTLE
+inline one_owner() { assert(absent || !(mine(0) && mine(1))) }
+#else
 inline one_owner() { assert(!(mine(0) && mine(1))) }
+#endif
 
 inline writes_out(h, step, number) {
 	unsynced[h] = true;
@@ -246,16 +289,21 @@ inline runs(h) {
 	qemu[h] = Q_RUN;
 	pending[h] = false;
 	if
+#ifdef SETTLE
+	:: word != UNSAID -> skip
+	:: word == UNSAID && !as_source(h) ->
+#else
 	:: !as_source(h) ->
+#endif
 		assert(in_epoch[h] > 0 && fate[in_epoch[h]] != 2 - h);
 		fate[in_epoch[h]] = 1 + h
-	:: as_source(h) && out[h] == RESUMED ->
+	:: no_word && as_source(h) && out[h] == RESUMED ->
 		assert(out_epoch[h] == 0 || fate[out_epoch[h] - 1] != 2 - h);
 		if
 		:: out_epoch[h] > 0 -> fate[out_epoch[h] - 1] = 1 + h
 		:: else
 		fi
-	:: as_source(h) && (out[h] == SENDING || out[h] == GIVEN) ->
+	:: no_word && as_source(h) && (out[h] == SENDING || out[h] == GIVEN) ->
 		assert(fate[out_epoch[h]] != 2 - h)
 	:: else -> assert(false)
 	fi
@@ -280,7 +328,7 @@ end:
 	do
 	/* 1: the epoch is burned, then the manager carries the ticket. */
 	:: atomic {
-		ready(h) && !calm && attempts < ATTEMPTS && idle_owner(h) && qemu[h] != Q_NONE && cont_settled(h) ->
+		ready(h) && !calm && no_word && attempts < ATTEMPTS && idle_owner(h) && qemu[h] != Q_NONE && cont_settled(h) ->
 		attempts++;
 		e = epoch(h) + 1;
 		writes_out(h, SENDING, e);
@@ -321,7 +369,9 @@ end:
 	/* 4: the verdict. */
 	:: atomic {
 		ready(h) && as_source(h) && out[h] == GIVEN && says_running(out_epoch[h]) ->
+#ifndef SETTLE
 		assert(kept_by(1 - h, out_epoch[h]));
+#endif
 		rel[out_epoch[h]] = 0;
 		writes_out(h, GONE, out_epoch[h])
 	   }
@@ -377,10 +427,10 @@ proctype destination(byte h) {
 end:
 	do
 	/* 1: never while this host owns the VM, is in doubt about it, or still has a QEMU of it. */
-	:: atomic { ready(h) && !calm && reaches(h, 1) && is_new(h, 1) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 1) }
+	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 1) && is_new(h, 1) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 1) }
 #if ATTEMPTS > 1
-	:: atomic { ready(h) && !calm && reaches(h, 2) && is_new(h, 2) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 2) }
-	:: atomic { ready(h) && !calm && reaches(h, 3) && is_new(h, 3) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 3) }
+	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 2) && is_new(h, 2) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 2) }
+	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 3) && is_new(h, 3) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 3) }
 #endif
 	:: atomic { ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_NONE -> qemu[h] = Q_WAIT }
 	/* 2: load, READY. */
@@ -498,7 +548,12 @@ end:
 		crashes[h]++;
 		crash(h)
 	   }
+#ifdef SETTLE
+	:: atomic { !up[h] && !off[h] -> up[h] = true; trust(h, true) }
+	:: atomic { off[h] -> off[h] = false }
+#else
 	:: atomic { !up[h] -> up[h] = true; trust(h, true) }
+#endif
 	:: atomic { up[h] && unsynced[h] -> is_durable(h) }
 	/* The power fails; the record that was not synced has reached the disk, or not. */
 	:: atomic {
@@ -556,6 +611,96 @@ end:
 	od
 }
 
+#ifdef SETTLE
+/* All moves of the VM on this host end where they stand. What it said of a session would give the VM back to a source that has not heard the word:
+ * only RUNNING stays said. The agent waits for the disk here, so the record changes in one step. */
+inline hears(h, step) {
+	job[h] = false;
+	stopped[h] = false;
+	if
+	:: in[h] == INCOMING || in[h] == ABORTED || in[h] == RETURNED -> in[h] = NONE; in_epoch[h] = 0
+	:: else
+	fi;
+	out[h] = step;
+	out_epoch[h] = WORD
+}
+
+#ifdef SEED_SETTLE_START_UNTOLD
+#define may_start(h) (idle_owner(h))
+#else
+#define may_start(h) (word == SAID && h == heir)
+#endif
+#ifdef SEED_SETTLE_OWNER_FIRST
+#define is_turn(w) (w == OWNER_NEXT || w == LOSER_FIRST)
+#else
+#define is_turn(w) (w == OWNER_NEXT)
+#endif
+
+/* The operator and the manager that carries the word. An agent obeys between two of its own steps: `cont` is not under way. */
+proctype operator() {
+	byte h;
+	byte o;
+end:
+	do
+	:: atomic { !calm && word == UNSAID -> word = LOSER_FIRST; heir = 0 }
+	:: atomic { !calm && word == UNSAID -> word = LOSER_FIRST; heir = 1 }
+	/* Declared down: its power has failed. */
+	:: atomic {
+		!calm && word == UNSAID ->
+		if
+		:: heir = 0
+		:: heir = 1
+		fi;
+		word = OWNER_NEXT;
+		absent = true;
+		o = 1 - heir;
+		off[o] = true;
+		crash(o);
+		qemu_died[o] = true;
+		qemu[o] = Q_NONE;
+		pending[o] = false;
+		is_durable(o);
+		o = 0
+	   }
+	:: atomic {
+		word == LOSER_FIRST && ready(1 - heir) && out_epoch[1 - heir] != WORD && cont_settled(1 - heir) ->
+		o = 1 - heir;
+		hears(o, GONE);
+		o = 0
+	   }
+	:: atomic { word == LOSER_FIRST && ready(1 - heir) && out_epoch[1 - heir] == WORD && qemu[1 - heir] == Q_NONE -> word = OWNER_NEXT }
+	/* A shell that has not got COMMIT is ended; a host without the guest owns a VM that is off. */
+	:: atomic {
+		is_turn(word) && ready(heir) && out_epoch[heir] != WORD && cont_settled(heir) ->
+		h = heir;
+		if
+		:: !as_source(h) && in[h] != OWNED -> qemu[h] = Q_NONE; pending[h] = false
+		:: else
+		fi;
+		if
+		:: qemu[h] == Q_NONE -> qemu_died[h] = true
+		:: else
+		fi;
+		hears(h, OWNED);
+		one_owner();
+		word = SAID;
+		h = 0
+	   }
+	/* The one that was declared down is back. */
+	:: atomic {
+		absent && up[1 - heir] && ready(1 - heir) && out_epoch[1 - heir] != WORD && cont_settled(1 - heir) ->
+		o = 1 - heir;
+		hears(o, GONE);
+		absent = false;
+		o = 0
+	   }
+	/* The operator starts a VM that is off. */
+	:: atomic { !calm && word != UNSAID && ready(0) && may_start(0) && qemu[0] == Q_NONE -> qemu[0] = Q_PAUSED }
+	:: atomic { !calm && word != UNSAID && ready(1) && may_start(1) && qemu[1] == Q_NONE -> qemu[1] = Q_PAUSED }
+	od
+}
+#endif
+
 /* What happens to all. */
 proctype weather() {
 end:
@@ -587,6 +732,9 @@ init {
 			run world(h)
 		}
 		run weather();
+#ifdef SETTLE
+		run operator();
+#endif
 		h = 0
 	}
 }

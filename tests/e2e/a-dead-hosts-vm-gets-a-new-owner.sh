@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The host of a VM dies. The operator says who owns the VM: a wrong name changes nothing, the dead host must be named, the VM starts on its new
+# host. The dead host comes back with the VM in its journal and gives it up. A damaged journal is repaired the same way.
+. "$(dirname "$0")/../functions.sh" "$1"
+lab_up --hosts 3
+checker_vm vm h1 128 1 tcg "mb=16 rate=10"
+uuid=$(godwit vm show vm --json | jq -r .spec.uuid)
+journal() { godwit vm settle vm --json | jq -r --arg h "$1" '.hosts[] | select(.host == $h) | .journal // "none"'; }
+[ "$(journal h1)" = OWNED ] || fail "h1 says $(journal h1)"
+expect_error vm-runs-elsewhere godwit vm settle vm --owner h2 --confirm h2
+
+# Power off: no agent, no QEMU.
+godwit lab service stop h1 >/dev/null
+for pid in $(pids_in h1 qemu-system-x86); do kill -KILL "$pid"; done
+state_is() { [ "$(vm_state vm)" = "$1" ]; }
+wait_until 30 "the host to be missed" state_is unknown
+godwit vm settle vm
+expect_error confirm-differs godwit vm settle vm --owner h2 --confirm h1 --host-is-down h1
+expect_error host-not-answering godwit vm settle vm --owner h2 --confirm h2
+expect_error host-is-up godwit vm settle vm --owner h2 --confirm h2 --host-is-down h1 --host-is-down h3
+expect_error host-disconnected godwit vm settle vm --owner h1 --confirm h1 --host-is-down h1
+[ "$(journal h2)" = absent ] || fail "a refused command wrote a journal"
+
+godwit vm settle vm --owner h2 --confirm h2 --host-is-down h1
+[ "$(vm_host vm) $(vm_state vm)" = "h2 off" ] || fail "the VM is $(vm_state vm) on $(vm_host vm)"
+godwit vm start vm >/dev/null
+checker_is_whole vm
+godwit event ls | grep -q "audit .*host h2 owns VM vm" || fail "no audit event"
+
+godwit lab service start h1 >/dev/null
+gave_up() { [ "$(journal h1)" = GONE ]; }
+wait_until 30 "h1 to give the VM up" gave_up
+no_config() { [ ! -e "$lab_dir/hosts/h1/state/vms/$uuid.json" ]; }
+wait_until 10 "h1 to forget the VM" no_config
+godwit vm ls
+[ "$(godwit vm ls --json | jq '.vms | length')" = 1 ] || fail "more than one VM is listed"
+[ "$(godwit vm show vm --json | jq -c '[.host, .state, .conflict]')" = '["h2","running",[]]' ] || fail "$(godwit vm show vm --json)"
+migrate vm h1 --verify >/dev/null || fail "the VM does not move to the host that was dead"
+checker_is_whole vm
+
+# A damaged journal: whose VM it is cannot be read. Nothing starts or moves it until it is settled.
+godwit lab service stop h1 >/dev/null
+echo garbage >"$lab_dir/hosts/h1/state/vms/$uuid.journal"
+godwit lab service start h1 >/dev/null
+is_damaged() { [ "$(journal h1)" = corrupt ]; }
+wait_until 30 "the damage to be seen" is_damaged
+running() { [ "$(vm_state vm)" = running ]; }
+wait_until 30 "the VM to be known" running
+if task=$(migrate vm h2); then fail "a VM with a damaged journal was moved"; fi
+say "$(jq -c '.error | [.id, .fix]' <<<"$task")"
+godwit vm settle vm
+pid=$(godwit vm show vm --json | jq .pid)
+godwit vm settle vm --owner h1 --confirm h1
+ls "$lab_dir/hosts/h1/state/vms/$uuid".journal.damaged-* >/dev/null || fail "the damaged journal was not kept"
+[ "$(godwit vm show vm --json | jq .pid)" = "$pid" ] || fail "the guest was ended"
+checker_is_whole vm
+migrate vm h2 --verify >/dev/null || fail "the VM does not move after its journal was repaired"
+checker_is_whole vm
