@@ -14,6 +14,7 @@
 struct door;
 struct qemu_caps;
 struct cgroup;
+struct shutdown;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -65,8 +66,8 @@ struct agent {
     GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
     GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
     struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
-    bool is_shutting_down;       /* no VM starts or arrives (agent/host_power.h) */
     struct door *door;           /* NULL when migration is disabled (agent/door.h) */
+    struct shutdown *shutdown;   /* not NULL: vms_shutdown was called, no VM starts or moves any more */
 };
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/autostart.h"
 #include "agent/cgroup.h"
 #include "agent/config.h"
 #include "agent/door.h"
@@ -134,6 +135,7 @@ static void on_loaded(struct agent *agent)
     log_info("host %s serves on %s port %u: %u VMs", agent->config.name, agent->config.listen,
              agent->config.port, g_hash_table_size(agent->vms));
     (void)sd_notify(0, "READY=1");
+    autostart_run(agent, NULL, NULL);
 }
 
 static void on_probed(struct agent *agent)

@@ -171,6 +171,16 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
     return 0;
 }
 
+int vms_check_up(const struct agent *agent, struct err *err)
+{
+    if (!agent->shutdown)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "host-shutting-down",
+                  "host %s is shutting down: no VM starts, arrives or leaves", agent->config.name);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    return err_fix(err, "use another host, or wait until it is up again");
+}
+
 static int refuse_unless_off(const struct vm *vm, const char *member, struct err *err)
 {
     const char *name = vm->status.spec.name;

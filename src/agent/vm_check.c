@@ -216,14 +216,6 @@ int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *a
                   struct err *err)
 {
     struct vm *vm = vm_find(agent, spec->uuid);
-    if (agent->is_shutting_down) {
-        (void)err_set(err, ERR_REFUSED, "host-shutting-down", "host %s is being shut down",
-                      agent->config.name);
-        name(err, agent, spec);
-        return err_fix(err,
-                       "wait until it is up again, or use another host; 'godwit-agent power-on' there takes "
-                       "the shutdown back");
-    }
     if (!accel[0])
         accel = vm_accel_here(agent, spec);
     if (as_incoming && vm) {

@@ -270,6 +270,8 @@ static int begin(struct vm *vm, const char *accel, const struct vm_wait *wait, s
 
 static int may_run(const struct vm *vm, struct err *err)
 {
+    if (vms_check_up(vm->agent, err) < 0)
+        return -1;
     if (!vm->journal)
         return err_set(err, ERR_CORRUPT, "journal-corrupt",
                        "the journal of VM %s cannot be read: it is not known who owns the VM",
@@ -363,7 +365,7 @@ void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel
               vm_done done, void *user)
 {
     struct err err = {0};
-    if (vm_check_fits(agent, spec, accel, true, &err) < 0) {
+    if (vms_check_up(agent, &err) < 0 || vm_check_fits(agent, spec, accel, true, &err) < 0) {
         done(NULL, &err, user);
         return;
     }
