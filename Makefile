@@ -6,11 +6,13 @@ BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFI
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
 
-.PHONY: help all stage deps configure install uninstall guests demo check soak upgrade compare sanitize lint format clean
+.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade compare sanitize lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
 	@echo "make check      all tests"
+	@echo "make fault      each process of a move killed in each of its phases (about 15 minutes)"
+	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel"
 	@echo "make soak N=50  many moves of self-checking and Linux guests"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make compare    one move of a busy guest beside QEMU's own migration on the same link"
@@ -45,11 +47,22 @@ guests:
 	@scripts/install-packages build guests
 	@tests/guests/linux/build.sh $(BUILD)/guests/linux
 
+# Two cores build it in a minute; it is kept until a package of it or its recipe changes.
+hosts:
+	@scripts/install-packages hosts
+	@tests/hosts/build.sh $(BUILD)/hosts
+
 demo: stage guests
 	@scripts/demo $(BUILD)
 
-check: stage guests
+check: stage guests hosts
 	@tests/run-all $(BUILD)
+
+fault: stage guests
+	@tests/fault/run $(BUILD)
+
+check-hosts: stage hosts
+	@tests/hosts/fifty-moves-between-hosts-that-restart.sh $(BUILD) $(N)
 
 soak: stage guests
 	@tests/soak.sh $(BUILD) $(N)

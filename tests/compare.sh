@@ -2,10 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # compare.sh BUILD [RUNS]: a 1 GiB Linux guest (TCG) that rewrites 256 MB at 100 MB/s, moved over the same unshaped link by QEMU's own migration (plain,
 # multifd) and by us, alternating. Prints every run and the medians; fails unless our median takes less time than both and our downtime is under 50 ms.
+# With QEMU=10 in the environment both sides run QEMU 10.0 instead of the machine's.
 . "$(dirname "$0")/functions.sh" "$1"
 runs=${2:-5}
 memory=1024 work="gw.work=256:100"
-lab_up --hosts 2
+if [ "${QEMU:-}" = 10 ]; then
+    need_qemu10
+    lab_up --hosts 2 --qemu "$qemu10" --qemu-data "$qemu10_data"
+    export QEMU_PROGRAM=$qemu10 QEMU_DATA=$qemu10_data
+else
+    lab_up --hosts 2
+fi
 append="console=ttyS0 quiet $work"
 
 median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }

@@ -28,7 +28,7 @@ struct agent_config {
     uint16_t port;
     char state_dir[MODEL_PATH_MAX];   /* vms/UUID.{json,lease,journal}, tls/ */
     char run_dir[MODEL_PATH_MAX];     /* vms/UUID/{qmp,trace}.sock, console.log, process.json */
-    char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, godwit-door, godwit-launch, godwit-trace.so */
+    char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, -guard, -door, -launch, -trace.so */
     char qemu_path[MODEL_PATH_MAX];
     char qemu_data_dir[MODEL_PATH_MAX]; /* -L, or "" */
     struct agent_user qemu_user;

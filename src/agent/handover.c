@@ -7,6 +7,7 @@
  * COMMIT that arrives while the first one runs `cont` simply gets the outcome.
  */
 #include <glib.h>
+#include <poll.h>
 #include <string.h>
 
 #include "agent/move.h"
@@ -426,6 +427,27 @@ static void written(const struct err *err, void *user)
     carry_out(call);
 }
 
+/* A COMMIT may be read before the word that QEMU has died, and must not be taken then: after OWNED nobody
+ * could tell whether the guest ran. */
+static bool can_run(const struct vm *vm)
+{
+    struct pollfd exit = {.fd = vm->pidfd, .events = POLLIN};
+    return vm->pidfd >= 0 && poll(&exit, 1, 0) == 0;
+}
+
+static void explain_abort(struct move *move)
+{
+    struct err err;
+    if (!move->vm || can_run(move->vm))
+        return;
+    (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s ended before the guest could run",
+                  move->vm->status.spec.name);
+    (void)err_fix(&err, "look for what ended it on host '%s', then start the migration again",
+                  move->agent->config.name);
+    (void)err_arg(&err, "host", "%s", move->agent->config.name);
+    move_set_error(move, &err);
+}
+
 static void decide(struct call *call)
 {
     struct move *move = call->move;
@@ -439,14 +461,16 @@ static void decide(struct call *call)
         .is_overruled = move->is_overruled,
         .cont_tried = move->is_recovered,
     };
-    view.can_go_on =
-        view.qemu_lives && (view.is_destination ? move->is_loaded : move->is_stopped && move->is_saved);
+    view.can_go_on = view.qemu_lives && (view.is_destination ? move->is_loaded && can_run(move->vm)
+                                                             : move->is_stopped && move->is_saved);
     call->plan = handover_decide(&view, call->event);
     if (call->event == HANDOVER_DOUBT && call->plan.write != JOURNAL_NONE) {
         move_set_error(move, &call->why);
         move_note(move, "failed", "%s: %s", call->why.id, call->why.message);
         job_control_cancel(move->job, &call->why, 500);
     }
+    if (call->event == HANDOVER_COMMIT && call->plan.write == JOURNAL_ABORTED)
+        explain_abort(move);
     if (call->plan.write == JOURNAL_NONE) {
         carry_out(call);
         return;

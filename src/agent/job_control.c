@@ -12,22 +12,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/job_watch.h"
 #include "agent/spawn.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/task_log.h"
 #include "model/move.h"
 
+#define EXIT_MS 500u
+
 struct job_control {
     struct job_handlers handlers;
     void *user;
     uint32_t role;
-    int socket;    /* -1 once the job has ended */
-    int pidfd;     /* -1: none of our children */
-    guint watch;   /* of `socket` */
-    guint killer;  /* grace of a cancelled job */
-    bool is_child; /* its exit was not reported yet: that call still uses this object */
-    bool is_freed; /* job_control_free was called */
+    int socket; /* -1 once the job has ended */
+    int pidfd;  /* -1: none of our children */
+    const char *host;
+    struct job_watch *beats; /* NULL: none of our children */
+    guint watch;             /* of `socket` */
+    guint killer;            /* grace of a cancelled job */
+    bool is_child;           /* its exit was not reported yet: that call still uses this object */
+    bool is_freed;           /* job_control_free was called */
     bool dispatching;
     bool is_pending; /* a request waits for its answer */
     bool has_result;
@@ -61,6 +66,7 @@ static void release(struct job_control *job)
         return;
     if (job->pidfd >= 0)
         (void)close(job->pidfd);
+    job_watch_free(job->beats);
     explicit_bzero(&job->msg, sizeof job->msg);
     g_free(job);
 }
@@ -222,7 +228,6 @@ static int take_message(struct job_control *job)
 {
     switch (job->msg.type) {
     case CTL_PROGRESS:
-    case CTL_BEAT:
         return take_progress(job);
     case CTL_ROUND:
         return take_round(job);
@@ -233,13 +238,39 @@ static int take_message(struct job_control *job)
     }
 }
 
-/* The socket of our child has ended: how the child ends says more. One that lives on without it is ended. */
-static void await_exit(struct job_control *job)
+static const char *side(const struct job_control *job)
 {
+    return job->role == CTL_ROLE_SOURCE ? "source" : "destination";
+}
+
+static gboolean exit_is_overdue(gpointer user)
+{
+    struct job_control *job = user;
+    struct err err;
+    job->killer = 0;
+    (void)err_set(&err, ERR_INTERNAL, "job-died",
+                  "the migration job on the %s, host '%s', closed its control socket and is slow to end",
+                  side(job), job->host);
+    (void)err_fix(&err, "look into the agent's log on host '%s', then start the migration again", job->host);
+    (void)err_arg(&err, "host", "%s", job->host);
+    end(job, &err);
+    return G_SOURCE_REMOVE;
+}
+
+/* A child that hangs up is dying, or has to: its exit says why, and follows at once. */
+static void hung_up(struct job_control *job, const struct err *err)
+{
+    if (!job->is_child) {
+        end(job, err);
+        return;
+    }
+    kill_process(job);
     if (job->watch)
         (void)g_source_remove(job->watch);
     job->watch = 0;
-    kill_process(job);
+    if (job->killer)
+        (void)g_source_remove(job->killer);
+    job->killer = g_timeout_add(EXIT_MS, exit_is_overdue, job);
 }
 
 /* Reads what is there; at most a bounded number, so that a job that floods cannot keep the main loop. */
@@ -252,10 +283,8 @@ static void read_messages(struct job_control *job)
                 return;
             if (err.code == ERR_CORRUPT)
                 violation(job, err.message);
-            else if (job->pidfd >= 0)
-                await_exit(job);
             else
-                end(job, &err);
+                hung_up(job, &err);
             return;
         }
         if (take_message(job) < 0) {
@@ -279,25 +308,78 @@ static gboolean readable(gint fd, GIOCondition condition, gpointer user)
     return G_SOURCE_CONTINUE; /* end() and free() have removed it already where need be */
 }
 
+static void was_silent(const struct job_control *job, struct err *err)
+{
+    unsigned silent_ms = job_watch_silence_ms(job->beats);
+    (void)err_set(err, ERR_TIMEOUT, "job-stopped",
+                  "the migration job on the %s, host '%s', gave no sign of life for %u ms and was ended",
+                  side(job), job->host, silent_ms);
+    (void)err_cause(err,
+                    "something stopped its process (a signal, a debugger, a frozen control group), or the "
+                    "host was too busy to run it");
+    (void)err_fix(err, "look for what stops processes on host '%s', then start the migration again",
+                  job->host);
+    (void)err_arg(err, "host", "%s", job->host);
+    (void)err_arg(err, "silent_ms", "%u", silent_ms);
+}
+
+static void has_died(const struct job_control *job, pid_t pid, int status, struct err *err)
+{
+    if (WIFSIGNALED(status)) {
+        (void)err_set(err, ERR_INTERNAL, "job-died",
+                      "the migration job on the %s, host '%s', was ended by signal %d (%s)", side(job),
+                      job->host, WTERMSIG(status), g_strsignal(WTERMSIG(status)));
+        (void)err_cause(err, "%s",
+                        WTERMSIG(status) == SIGKILL ? "somebody killed it, or the host ran out of memory"
+                                                    : "it crashed, or broke out of its sandbox");
+        (void)err_arg(err, "signal", "%d", WTERMSIG(status));
+    } else {
+        (void)err_set(err, ERR_INTERNAL, "job-died",
+                      "the migration job on the %s, host '%s', ended with status %d before the move was over",
+                      side(job), job->host, WEXITSTATUS(status));
+        (void)err_cause(err, "its last lines in the agent's log say more");
+        (void)err_arg(err, "status", "%d", WEXITSTATUS(status));
+    }
+    (void)err_fix(err, "look for process %d in the logs of host '%s', then start the migration again",
+                  (int)pid, job->host);
+    (void)err_arg(err, "host", "%s", job->host);
+    (void)err_arg(err, "pid", "%d", (int)pid);
+}
+
 static void exited(pid_t pid, int status, void *user)
 {
     struct job_control *job = user;
-    job->is_child = false;
     if (job->socket >= 0) {
         job->dispatching = true;
         if (job->watch)
             read_messages(job); /* its last words */
         struct err err;
-        if (WIFSIGNALED(status))
-            (void)err_set(&err, ERR_INTERNAL, "job-died", "the migration job %d was ended by signal %d",
-                          (int)pid, WTERMSIG(status));
+        if (job_watch_silence_ms(job->beats))
+            was_silent(job, &err);
         else
-            (void)err_set(&err, ERR_INTERNAL, "job-died", "the migration job %d ended with status %d",
-                          (int)pid, WEXITSTATUS(status));
-        (void)err_fix(&err, "start the migration again; the log of this host's agent may say more");
+            has_died(job, pid, status, &err);
         end(job, &err);
         job->dispatching = false;
     }
+    job->is_child = false;
+    release(job);
+}
+
+static void unguarded(void *user)
+{
+    struct job_control *job = user;
+    struct err err;
+    (void)err_set(&err, ERR_INTERNAL, "guard-died",
+                  "the guard of the migration job on the %s, host '%s', ended before the job", side(job),
+                  job->host);
+    (void)err_cause(
+        &err, "somebody killed it, or the host ran out of memory; a job without a guard could block the "
+              "guest, so it was ended");
+    (void)err_fix(&err, "look into the agent's log on host '%s', then start the migration again", job->host);
+    (void)err_arg(&err, "host", "%s", job->host);
+    job->dispatching = true;
+    end(job, &err);
+    job->dispatching = false;
     release(job);
 }
 
@@ -342,24 +424,30 @@ static int start_process(struct job_control *job, const struct agent_config *con
 {
     char program[MODEL_PATH_MAX + 16];
     char control[16];
+    char beat[16];
     pid_t pid;
     (void)snprintf(program, sizeof program, "%s/godwit-job", config->libexec_dir);
     (void)snprintf(control, sizeof control, "%d", SPAWN_CHILD_FD(0));
-    const char *argv[] = {"godwit-job", "--control", control, NULL};
+    (void)snprintf(beat, sizeof beat, "%d", SPAWN_CHILD_FD(1));
+    const char *argv[] = {"godwit-job", "--control", control, "--beat", beat, NULL};
     struct spawn_request request = {
-        .program = program, .argv = argv, .user = config->job_user, .n_fds = 1, .fds = {child_end}};
+        .program = program, .argv = argv, .user = config->job_user, .n_fds = 2, .fds = {child_end, -1}};
     char log_variable[32];
     const char *const env[] = {log_variable, NULL};
     int log_fd = task_log_fd(move);
+    if (job_watch_new(&job->beats, err) < 0)
+        return -1;
+    request.fds[1] = job_watch_page(job->beats);
     if (log_fd >= 0) {
-        (void)snprintf(log_variable, sizeof log_variable, TASK_LOG_FD_VARIABLE "=%d", SPAWN_CHILD_FD(1));
+        (void)snprintf(log_variable, sizeof log_variable, TASK_LOG_FD_VARIABLE "=%d", SPAWN_CHILD_FD(2));
         request.fds[request.n_fds++] = log_fd;
         request.env = env;
     }
     if (spawn(&request, &pid, &job->pidfd, exited, job, err) < 0)
         return -1;
     job->is_child = true;
-    return 0;
+    job->host = config->name;
+    return job_watch_start(job->beats, config, job->pidfd, unguarded, job, err);
 }
 
 int job_control_start(const struct agent_config *config, const struct ctl_job_spec *spec, const int *fds,
@@ -371,8 +459,9 @@ int job_control_start(const struct agent_config *config, const struct ctl_job_sp
         return err_sys(err, errno, "socket-failed", "cannot make the control socket of the migration job");
     auto_fd child_end = ends[1];
     struct job_control *job = new_job(ends[0], spec, handlers, user);
-    if (!g_unix_set_fd_nonblocking(ends[0], TRUE, NULL) || send_spec(job, spec, fds, err) < 0 ||
-        start_process(job, config, spec->move_id, child_end, err) < 0) {
+    if (!g_unix_set_fd_nonblocking(ends[0], TRUE, NULL) ||
+        start_process(job, config, spec->move_id, child_end, err) < 0 ||
+        send_spec(job, spec, fds, err) < 0) { /* it holds nothing before it is watched */
         job_control_free(job);
         return -1;
     }

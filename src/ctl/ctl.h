@@ -43,7 +43,6 @@ enum ctl_type {
     CTL_PROGRESS, /* struct ctl_progress */
     CTL_ROUND,    /* struct ctl_round: one finished round */
     CTL_RESULT,   /* struct ctl_result: the job's last message */
-    CTL_BEAT,     /* struct ctl_progress too; the job lives */
     /* agent to door */
     CTL_DOOR_EXPECT =
         64, /* struct ctl_door_ticket + one SOCK_SEQPACKET descriptor: sockets with this ticket go there */

@@ -22,8 +22,9 @@ struct dirty_source_config {
     int uffd;       /* of the right kind, nothing enabled; not owned */
     int pagemap_fd; /* not owned; async only */
     uint64_t ram_address, ram_size;
-    uint64_t step;     /* bytes that one protect or scan call may cover while the guest runs */
-    struct halt *halt; /* not owned; set if the source itself fails between calls */
+    uint64_t step;        /* bytes that one protect or scan call may cover while the guest runs */
+    uint64_t *fault_beat; /* as in engine_source_config; sync only */
+    struct halt *halt;    /* not owned; set if the source itself fails between calls */
 };
 
 struct dirty_source;

@@ -9,7 +9,9 @@
  * page
  *
  * The lock is held by collect for one step (config.step) at a time, so no writer waits longer than that.
- * The fault thread sleeps in poll only when no event waits.
+ * The fault thread sleeps in poll only when no event waits, and never for long: from before the registration
+ * until all is released it beats, so that a process that is stopped meanwhile can be noticed and ended from
+ * outside.
  */
 #include "engine/dirty_source.h"
 
@@ -75,6 +77,19 @@ static int handle_events(struct dirty_sync *sync, struct err *err)
     return result;
 }
 
+static void beat(const struct dirty_sync *sync)
+{
+    if (sync->base.config.fault_beat)
+        (void)__atomic_add_fetch(sync->base.config.fault_beat, 1, __ATOMIC_RELAXED);
+}
+
+/* Nobody can wait any more. */
+static void beat_no_more(const struct dirty_sync *sync)
+{
+    if (sync->base.config.fault_beat)
+        __atomic_store_n(sync->base.config.fault_beat, 0, __ATOMIC_RELAXED);
+}
+
 static void *serve_faults(void *argument)
 {
     struct dirty_sync *sync = argument;
@@ -82,17 +97,19 @@ static void *serve_faults(void *argument)
                            {.fd = sync->stop_fd, .events = POLLIN}};
     for (;;) {
         struct err why = {0};
+        beat(sync);
         int handled = handle_events(sync, &why);
         if (handled < 0) {
             /* Nobody may be left blocked behind a thread that ends. */
             uffd_unregister(sync->base.config.uffd,
                             (struct uffd_range){sync->base.config.ram_address, sync->base.config.ram_size});
+            beat_no_more(sync);
             halt_set(sync->base.config.halt, &why);
             return NULL;
         }
         if (handled)
             continue;
-        (void)poll(fds, 2, -1);
+        (void)poll(fds, 2, ENGINE_BEAT_MS);
         if (fds[1].revents)
             return NULL;
     }
@@ -106,8 +123,10 @@ static int start(struct dirty_source *source, struct err *err)
     int flags = fcntl(config->uffd, F_GETFL);
     if (flags < 0 || fcntl(config->uffd, F_SETFL, flags | O_NONBLOCK) < 0)
         return err_sys(err, errno, "uffd-flags", "cannot make the userfaultfd non-blocking");
-    if (uffd_enable(config->uffd, UFFD_FEATURES_SYNC, err) < 0 ||
-        thread_start(&sync->faults, "faults", serve_faults, sync, err) < 0 ||
+    if (uffd_enable(config->uffd, UFFD_FEATURES_SYNC, err) < 0)
+        return -1;
+    beat(sync);
+    if (thread_start(&sync->faults, "faults", serve_faults, sync, err) < 0 ||
         uffd_register(config->uffd, all, err) < 0)
         return -1;
     sync->registered = true;
@@ -165,6 +184,7 @@ static void sync_free(struct dirty_source *source)
     if (sync->faults.started)
         (void)eventfd_write(sync->stop_fd, 1);
     thread_join(&sync->faults);
+    beat_no_more(sync);
     if (sync->stop_fd >= 0)
         (void)close(sync->stop_fd);
     (void)pthread_mutex_destroy(&sync->lock);

@@ -20,6 +20,7 @@
 
 #define ENGINE_PAGE_SIZE 4096u
 #define ENGINE_CHANNELS_MAX 16
+#define ENGINE_BEAT_MS 50
 
 enum engine_dirty { ENGINE_DIRTY_AUTO, ENGINE_DIRTY_ASYNC, ENGINE_DIRTY_SYNC };
 
@@ -64,6 +65,9 @@ struct engine_source_config {
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint32_t max_rounds;        /* 0 = 100: more rounds than that give up */
     struct cancel *cancel;      /* not owned */
+    /* Not owned; NULL: nobody looks. In memory shared with who watches this process: not 0, and raised every
+     * ENGINE_BEAT_MS at least, exactly while a write of the guest may wait for a thread of the engine. */
+    uint64_t *fault_beat;
     void (*round_done)(const struct engine_round *round,
                        void *user); /* from the story's thread; may be NULL */
     void *user;

@@ -76,6 +76,7 @@ static int start_kind(struct engine_source *source, enum engine_dirty kind, stru
                                         .ram_address = config->ram_address,
                                         .ram_size = config->ram_size,
                                         .step = config->is_kvm ? STEP_KVM : STEP_TCG,
+                                        .fault_beat = config->fault_beat,
                                         .halt = &source->halt};
     source->kind = kind;
     source->dirty_source =

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "job/pulse.h"
 #include "job/sandbox.h"
 
 #define LINGER_NS (5 * NS_PER_S)
@@ -67,9 +68,9 @@ static int receive_spec(struct job *job, int control_fd, struct err *err)
     return 0;
 }
 
-static int set_up(struct job *job, int control_fd, struct err *err)
+static int set_up(struct job *job, int control_fd, int beat_fd, struct err *err)
 {
-    if (receive_spec(job, control_fd, err) < 0)
+    if (beat_map(beat_fd, &job->beat, err) < 0 || receive_spec(job, control_fd, err) < 0)
         return -1;
     bool is_source = job->spec.role == CTL_ROLE_SOURCE;
     job->peer.is_source = !is_source;
@@ -85,7 +86,8 @@ static int set_up(struct job *job, int control_fd, struct err *err)
     /* Before the sandbox: the first line makes the C library read the time zone. */
     log_info("%s of vm %s, epoch %llu", is_source ? "source" : "destination", job->spec.vm_uuid,
              (unsigned long long)job->spec.epoch);
-    if (sandbox_enter(err) < 0 || control_new(control_fd, &job->control, err) < 0)
+    if (sandbox_enter(err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
+        control_new(control_fd, &job->control, err) < 0)
         return -1;
     job->watch = (struct watch){.stop = control_cancel(job->control), .qemu_pidfd = job->qemu_pidfd};
     return 0;
@@ -100,6 +102,7 @@ static void end_engine(struct job *job)
     engine_dest_free(job->dest);
     job->source = NULL;
     job->dest = NULL;
+    story_guest_waits(job, false);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
         if (job->channels[i] >= 0)
             (void)close(job->channels[i]);
@@ -147,16 +150,18 @@ static void tear_down(struct job *job)
             (void)close(job->fds[i]);
     if (job->qemu_pidfd >= 0)
         (void)close(job->qemu_pidfd);
+    pulse_end(&job->pulse);
+    beat_unmap(job->beat);
     explicit_bzero(&job->spec, sizeof job->spec);
 }
 
-int job_run(int control_fd, const struct job_hooks *hooks)
+int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
 {
-    struct job job = {.hooks = hooks, .qemu_pidfd = -1, .peer = {.fd = -1}};
+    struct job job = {.hooks = hooks, .qemu_pidfd = -1, .peer = {.fd = -1}, .pulse = {.stop_fd = -1}};
     struct err err = {0};
     memset(job.fds, -1, sizeof job.fds);
     memset(job.channels, -1, sizeof job.channels);
-    int ret = set_up(&job, control_fd, &err);
+    int ret = set_up(&job, control_fd, beat_fd, &err);
     if (ret == 0)
         ret = job.spec.role == CTL_ROLE_SOURCE ? source_story(&job, &err) : dest_story(&job, &err);
     /* The guest is let go first, then the agent may resume it; the peer comes last. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* godwit-job --control FD | --probe */
+/* godwit-job --control FD --beat FD | --probe */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,14 @@
 
 enum { EXIT_USAGE = 2 };
 
+/* A descriptor's number, or -1. */
+static int number(const char *text)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    return end == text || *end || value < 0 || value > 65535 ? -1 : (int)value;
+}
+
 int main(int argc, char **argv)
 {
     static const struct job_hooks none;
@@ -17,11 +26,12 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     if (argc == 2 && !strcmp(argv[1], "--probe"))
         return job_probe();
-    char *end = NULL;
-    long control = argc == 3 && !strcmp(argv[1], "--control") ? strtol(argv[2], &end, 10) : -1;
-    if (!end || end == argv[2] || *end || control < 0 || control > 65535) {
-        (void)fprintf(stderr, "usage: godwit-job --control FD | --probe\n");
+    bool has_form = argc == 5 && !strcmp(argv[1], "--control") && !strcmp(argv[3], "--beat");
+    int control = has_form ? number(argv[2]) : -1;
+    int beat = has_form ? number(argv[4]) : -1;
+    if (control < 0 || beat < 0) {
+        (void)fprintf(stderr, "usage: godwit-job --control FD --beat FD | --probe\n");
         return EXIT_USAGE;
     }
-    return job_run((int)control, &none);
+    return job_run(control, beat, &none);
 }

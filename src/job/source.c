@@ -83,6 +83,7 @@ static int start_engine(struct job *job, struct err *err)
                                           .fixed_downtime_ns = FIXED_DOWNTIME_NS,
                                           .bandwidth_bytes_s = job->spec.bandwidth_bytes_s,
                                           .cancel = control_cancel(job->control),
+                                          .fault_beat = &job->beat->faults,
                                           .round_done = report_round,
                                           .user = job};
     memcpy(config.channels, job->channels, sizeof config.channels);

@@ -11,6 +11,7 @@ int story_run(struct job *job, const struct story_phase *phases, size_t n_phases
     for (size_t i = 0; i < n_phases; i++) {
         if (!i || strcmp(phases[i].name, phases[i - 1].name))
             log_info("%s", phases[i].name);
+        story_guest_waits(job, phases[i].step == CTL_STEP_SWITCH);
         control_step(job->control, phases[i].step);
         if (phases[i].run(job, err) < 0) {
             err_place(err, phases[i].name, job->spec.role == CTL_ROLE_SOURCE ? "source" : "destination");
@@ -63,6 +64,12 @@ int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err
         return err_set(err, ERR_CORRUPT, "control-descriptors", "the agent's answer has no descriptor");
     *ret_fd = answer->fd;
     return 0;
+}
+
+void story_guest_waits(struct job *job, bool waits)
+{
+    if (job->beat)
+        __atomic_store_n(&job->beat->guest_waits, waits, __ATOMIC_RELAXED);
 }
 
 void story_commit(struct job *job)

@@ -7,10 +7,12 @@
 #define JOB_STORY_H
 
 #include "base/err.h"
+#include "ctl/beat.h"
 #include "ctl/ctl.h"
 #include "engine/engine.h"
 #include "job/control.h"
 #include "job/peer.h"
+#include "job/pulse.h"
 #include "job/watch.h"
 
 /* NULL members in production; tests link an executable of their own. */
@@ -25,6 +27,8 @@ struct job {
     int qemu_pidfd;          /* source: our own copy, for the waits; else -1 */
     const struct job_hooks *hooks;
     struct control *control;
+    struct beat *beat; /* NULL only until it is mapped */
+    struct pulse pulse;
     struct watch watch;
     struct peer peer;
     int channels[ENGINE_CHANNELS_MAX]; /* -1 once handed to the engine */
@@ -53,6 +57,8 @@ int story_answer(struct job *job, struct control_answer *ret_answer, struct err 
 /* The answer must have this body, or a descriptor (ret_fd). */
 int story_answer_body(const struct control_answer *answer, void *ret_body, size_t size, struct err *err);
 int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err *err);
+/* True from the moment when the guest is stopped for this job, or will be: its silence is answered fast. */
+void story_guest_waits(struct job *job, bool waits);
 /* From here on a CANCEL and a failing peer change nothing. */
 void story_commit(struct job *job);
 

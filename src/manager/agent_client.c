@@ -29,6 +29,12 @@ int agent_client_new(struct host *host, struct http_client **ret_client, struct 
     return http_client_new(&config, ret_client, err);
 }
 
+bool agent_call_may_repeat(const struct err *err)
+{
+    bool is_lost = err->code == ERR_PEER_LOST || err->code == ERR_TIMEOUT;
+    return err->code == ERR_RETRY || (is_lost && !err->side[0]);
+}
+
 struct refusal {
     struct err err;
     http_done done;
@@ -59,8 +65,6 @@ void agent_call(struct host *host, const struct http_call *call, http_done done,
 {
     struct err err = {0};
     if (!check_call(host, call, &err)) {
-        if (call->body && host->has_facts)
-            protocol_downgrade(call->body, host->facts.protocol);
         http_client_call(host->client, call, done, user);
         return;
     }

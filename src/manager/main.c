@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "http/http.h"
 #include "manager/auth.h"
+#include "manager/backup.h"
 #include "manager/ca.h"
 #include "manager/events.h"
 #include "manager/inventory.h"
@@ -23,6 +24,13 @@
 #define RENEW_INTERVAL_S (30 * 24 * 3600)
 /* The unit's RestartPreventExitStatus= knows them. */
 enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIGURATION };
+
+struct arguments {
+    char *config;
+    char *name;
+    char *file;
+    gboolean wants_version;
+};
 
 static char *authorize(const char *token, void *user)
 {
@@ -141,8 +149,9 @@ static int first_token(struct manager *manager, struct err *err)
     return 0;
 }
 
-static int run(struct manager *manager, struct err *err)
+static int run(struct manager *manager, const struct arguments *arguments, struct err *err)
 {
+    (void)arguments;
     if (open_all(manager, err) || first_token(manager, err))
         return -1;
     GMainLoop *loop = g_main_loop_new(NULL, FALSE);
@@ -157,8 +166,9 @@ static int run(struct manager *manager, struct err *err)
     return 0;
 }
 
-static int print_token(struct manager *manager, const char *name, struct err *err)
+static int print_token(struct manager *manager, const struct arguments *arguments, struct err *err)
 {
+    const char *name = arguments->name;
     char token[AUTH_TOKEN_SIZE];
     if (!model_name_is_valid(name))
         return err_set(err, ERR_BAD_REQUEST, "name", "'%s' is not a name for a token", name);
@@ -174,43 +184,89 @@ static int exit_status(const struct err *err)
     return strcmp(err->id, "bad-configuration") != 0 ? EXIT_FAILED : EXIT_CONFIGURATION;
 }
 
-int main(int argc, char **argv)
+/* Beside a running manager, or without one. */
+static int backup(struct manager *manager, const struct arguments *arguments, struct err *err)
 {
-    g_autofree char *config = g_strdup(DEFAULT_CONFIG);
-    g_autofree char *name = g_strdup(ADMIN);
-    gboolean wants_version = FALSE;
+    if (manager_backup(&manager->config, arguments->file, err))
+        return -1;
+    (void)printf(
+        "%s holds the inventory, the tasks, the tokens and the key of the certificate authority: keep it "
+        "as safe as the manager\n",
+        arguments->file);
+    return 0;
+}
+
+static int restore(struct manager *manager, const struct arguments *arguments, struct err *err)
+{
+    if (manager_restore(&manager->config, arguments->file, err))
+        return -1;
+    (void)printf("restored into %s; moves that were open end with an error when the manager starts\n",
+                 manager->config.state_dir);
+    return 0;
+}
+
+struct verb {
+    const char *name;
+    bool takes_file;
+    int (*call)(struct manager *manager, const struct arguments *arguments, struct err *err);
+};
+static const struct verb verbs[] = {
+    {"run", false, run},
+    {"token", false, print_token},
+    {"backup", true, backup},
+    {"restore", true, restore},
+};
+
+/* NULL: `error` may say why. */
+static const struct verb *parse(int argc, char **argv, struct arguments *arguments, GError **error)
+{
     const GOptionEntry entries[] = {
-        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &config, "configuration file", "FILE"},
-        {"name", 'n', 0, G_OPTION_ARG_STRING, &name, "token: whose token it is", "NAME"},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &wants_version, "print the version", NULL},
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config, "configuration file", "FILE"},
+        {"name", 'n', 0, G_OPTION_ARG_STRING, &arguments->name, "token: whose token it is", "NAME"},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->wants_version, "print the version", NULL},
         {NULL},
     };
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GOptionContext) context = g_option_context_new("[run | token]");
+    g_autoptr(GOptionContext) context = g_option_context_new("[run | token | backup FILE | restore FILE]");
     g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_set_summary(context, "run: serve (default)\n"
-                                          "token: make or replace a token of the API and print it");
+                                          "token: make or replace a token of the API and print it\n"
+                                          "backup: write the manager's whole state to a new file\n"
+                                          "restore: make an empty state folder from a backup");
+    if (!g_option_context_parse(context, &argc, &argv, error))
+        return NULL;
+    const char *name = argc > 1 ? argv[1] : "run";
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+        if (!strcmp(verbs[i].name, name) && argc <= 2 + verbs[i].takes_file) {
+            arguments->file = argc > 2 ? g_strdup(argv[2]) : NULL;
+            return arguments->file || !verbs[i].takes_file ? &verbs[i] : NULL;
+        }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.config = g_strdup(DEFAULT_CONFIG), .name = g_strdup(ADMIN)};
+    g_autoptr(GError) error = NULL;
     log_init("godwitd");
     (void)umask(0077);
-    const char *verb = "run";
-    if (g_option_context_parse(context, &argc, &argv, &error) && argc <= 2)
-        verb = argc == 2 ? argv[1] : verb;
-    else
-        verb = "";
-    if (wants_version)
+    const struct verb *verb = parse(argc, argv, &arguments, &error);
+    if (arguments.wants_version)
         return printf("godwitd %s\n", MANAGER_VERSION) < 0 ? EXIT_FAILED : EXIT_DONE;
-    bool is_token = !strcmp(verb, "token");
-    if (!is_token && strcmp(verb, "run") != 0) {
-        (void)fprintf(stderr, "godwitd: %s; see godwitd --help\n", error ? error->message : "unknown verb");
+    if (!verb) {
+        (void)fprintf(stderr, "godwitd: %s; see godwitd --help\n",
+                      error ? error->message : "unknown verb, or not its arguments");
         return EXIT_USAGE;
     }
     struct manager manager = {0};
     struct err err = {0};
-    int result = config_read(config, &manager.config, &err);
+    int result = config_read(arguments.config, &manager.config, &err);
     if (!result)
-        result = is_token ? print_token(&manager, name, &err) : run(&manager, &err);
+        result = verb->call(&manager, &arguments, &err);
     if (result)
-        log_error(&err, "the manager stops");
+        log_error(&err, "%s", verb->call == run ? "the manager stops" : verb->name);
     close_all(&manager);
+    g_free(arguments.config);
+    g_free(arguments.name);
+    g_free(arguments.file);
     return result ? exit_status(&err) : EXIT_DONE;
 }

@@ -20,6 +20,8 @@
 #define SILENCE_NS (400 * NS_PER_MS)
 #define PATIENCE_NS (10 * NS_PER_S)
 #define CANCEL_PATIENCE_NS (600 * NS_PER_MS)
+/* A side that is silent and may know why the other was lost: its agent may be on its way back. */
+#define RETURN_NS (5 * NS_PER_S)
 /* How long a side may take to come up with its own reason when all we know is that it was lost. */
 #define REASON_NS (500 * NS_PER_MS)
 #define REASON_RETRY_MS 50
@@ -208,7 +210,21 @@ static bool destination_is_done(const struct task *task)
     uint64_t patience_ns = task->error.code == ERR_CANCELLED ? CANCEL_PATIENCE_NS : PATIENCE_NS;
     if (destination->end == END_CLEAR && !destination->is_preparing)
         return true;
-    return waited_ns > (destination->has_answered ? patience_ns : SILENCE_NS);
+    uint64_t silence_ns = is_symptom(&task->error) ? RETURN_NS : SILENCE_NS;
+    return waited_ns > (destination->has_answered ? patience_ns : silence_ns);
+}
+
+/* The other side was lost, and has nothing to say about it. */
+static void name_the_silent(struct task *task)
+{
+    struct err *err = &task->error;
+    if (!is_symptom(err) || task->destination.has_answered || err->cause[0])
+        return;
+    err_cause(err, "host '%s' does not answer", task->destination_host);
+    (void)err_arg(err, "silent_host", "%s", task->destination_host);
+    if (!err->fix[0])
+        err_fix(err, "see that '%s' runs and is reached by the manager and by host '%s'",
+                task->destination_host, task->source_host);
 }
 
 /*
@@ -220,8 +236,7 @@ static bool destination_is_done(const struct task *task)
 static void settle_without_source(struct task *task)
 {
     const struct task_side *destination = &task->destination;
-    bool is_silent =
-        task->source.silent_since_ns && clock_now_ns() - task->source.silent_since_ns > PATIENCE_NS;
+    bool is_silent = task->source.silent_since_ms && clock_now_ns() - task->end_start_ns > PATIENCE_NS;
     bool is_known = destination->is_known && !destination->is_preparing;
     if (!is_silent || task->source.is_preparing)
         return;
@@ -241,6 +256,7 @@ static void settle(struct task *task)
     }
     if (source->end != END_CLEAR || source->is_preparing || !destination_is_done(task))
         return;
+    name_the_silent(task);
     if (source->is_missing && task->phase >= PHASE_COPY)
         look_who_has_it(task);
     else

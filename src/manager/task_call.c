@@ -149,7 +149,7 @@ bool task_try_again(struct task *task, struct task_side *side, const char *to,
 {
     const char *host = task_side_host(task, side);
     unsigned limit_s = task_deadline_s(task);
-    if (err->code != ERR_PEER_LOST && err->code != ERR_RETRY && err->code != ERR_TIMEOUT)
+    if (!agent_call_may_repeat(err))
         return false;
     if (clock_now_ns() - task->phase_start_ns < limit_s * NS_PER_S) {
         task_wait_since(task, 0, "host '%s' to %s", host, to);

@@ -160,11 +160,33 @@ static void resume(struct task *task, void *user)
         task_resume(task);
 }
 
+/* What a backup says of its moves is old: they may be over since, and one that waited must not begin now.
+ * What a host still holds of them is taken back as of any task that is not open. */
+static void end_restored(struct task *task, void *user)
+{
+    (void)user;
+    bool began = task->state == TASK_RUNNING;
+    err_set(&task->error, began ? ERR_IN_DOUBT : ERR_RETRY, "manager-restored",
+            "the manager was restored from a backup while VM '%s' %s", task->vm_name,
+            began ? "migrated" : "waited for its migration");
+    (void)err_arg(&task->error, "vm", "%s", task->vm_name);
+    if (began)
+        err_cause(&task->error, "what became of the migration since the backup is not known");
+    err_fix(&task->error, "see where the VM runs ('godwit vm show %s'), and ask again", task->vm_name);
+    err_place(&task->error, move_phase_name(task->phase), "manager");
+    task->is_ending = true;
+    task_finish_failed(task);
+}
+
 /* Not from inside tasks_open: hosts have not been asked yet, and a phase may be over at once. */
 static gboolean resume_all(void *user)
 {
     struct manager *manager = user;
-    tasks_each(manager, resume, NULL);
+    struct err err = {0};
+    int restored = db_is_restored(manager->db, &err);
+    tasks_each(manager, restored ? end_restored : resume, NULL);
+    if (restored < 0 || (restored && db_restored_done(manager->db, &err)))
+        log_error(&err, "tasks end as after a restored backup");
     admit_run(manager);
     return G_SOURCE_REMOVE;
 }

@@ -57,6 +57,7 @@ static const struct field status_fields[] = {
     COUNT(struct vm_status, epoch),
     TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
+    TEXT(struct vm_status, problem, NULL),
     FIELDS_END,
 };
 

@@ -19,10 +19,11 @@ struct err;
 #define VM_DISKS_MAX 8
 #define VM_NICS_MAX 8
 #define VM_CPUS_MAX 64
+#define VM_PROBLEM_MAX 512
 
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 /* "off": no QEMU. "incoming": a shell that waits for a migration. "paused": stopped vCPUs. "unknown": its
- * host does not answer. */
+ * host does not answer, or does not know. */
 enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
 
 struct vm_disk {
@@ -60,12 +61,13 @@ struct vm_status {
     struct vm_spec spec;
     enum vm_state state;
     char host[MODEL_NAME_MAX];
-    char accel[8];              /* what it runs on: "kvm" or "tcg", "" when off */
-    char qemu_version[32];      /* "" when off */
-    int pid;                    /* of QEMU, 0 when off */
-    uint64_t epoch;             /* of ownership, from the journal */
-    char journal[16];           /* its step, as in struct ownership; "" from an agent that does not say */
-    char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
+    char accel[8];                /* what it runs on: "kvm" or "tcg", "" when off */
+    char qemu_version[32];        /* "" when off */
+    int pid;                      /* of QEMU, 0 when off */
+    uint64_t epoch;               /* of ownership, from the journal */
+    char journal[16];             /* its step, as in struct ownership; "" from an agent that does not say */
+    char move[MODEL_UUID_SIZE];   /* the move that holds it, or "" */
+    char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), or "" */
 };
 
 /* JSON forms. *_to_json: transfer full. *_from_json: ERR_BAD_REQUEST that names the field and what is

@@ -28,6 +28,9 @@ void db_rollback(struct db *db);
 
 /* ---- meta: single values, for who looks into the database ---- */
 int db_meta_set(struct db *db, const char *key, const char *value, struct err *err);
+/* Found: the database came out of a backup, and nobody has dealt with that yet. */
+int db_is_restored(struct db *db, struct err *err);
+int db_restored_done(struct db *db, struct err *err);
 
 /* ---- hosts ---- */
 struct db_host {

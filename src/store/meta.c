@@ -8,3 +8,19 @@ int db_meta_set(struct db *db, const char *key, const char *value, struct err *e
     return statement_run(db, "INSERT INTO meta VALUES (?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
                          err, "tt", key, value);
 }
+
+int db_is_restored(struct db *db, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (statement_start(db, "SELECT 1 FROM meta WHERE key=?", &statement, err, "t", META_RESTORED))
+        return -1;
+    int found = statement_step(db, statement, err);
+    if (found == 1)
+        statement_end(statement);
+    return found;
+}
+
+int db_restored_done(struct db *db, struct err *err)
+{
+    return statement_run(db, "DELETE FROM meta WHERE key=?", err, "t", META_RESTORED);
+}

@@ -48,19 +48,23 @@ static int apply(sqlite3 *connection, const struct schema *schema, int version, 
     return 0;
 }
 
+int schema_too_new(const char *path, int version, int newest, struct err *err)
+{
+    err_set(err, ERR_REFUSED, "schema-too-new",
+            "the database %s has schema version %d, this program knows versions up to %d", path, version,
+            newest);
+    err_cause(err, "a later version of the program has used it");
+    return err_fix(err, "start that version again, or restore a backup from before ('godwitd restore')");
+}
+
 int schema_upgrade(sqlite3 *connection, const char *path, const struct schema *schema, struct err *err)
 {
     if (sqlite3_exec(connection, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
         return db_fail(connection, err, "begin the upgrade of its schema");
     int version = 0;
     int result = read_version(connection, &version, err);
-    if (!result && version > schema->n_steps) {
-        result = err_set(err, ERR_REFUSED, "schema-too-new",
-                         "the database %s has schema version %d, this program knows versions up to %d", path,
-                         version, schema->n_steps);
-        err_cause(err, "a later version of the program has used it");
-        err_fix(err, "start that version again, or restore a backup of the state folder from before");
-    }
+    if (!result && version > schema->n_steps)
+        result = schema_too_new(path, version, schema->n_steps, err);
     if (!result)
         result = apply(connection, schema, version, err);
     if (!result && sqlite3_exec(connection, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)

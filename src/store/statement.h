@@ -7,6 +7,9 @@
 
 #include "store/db.h"
 
+/* Key in the table meta: the database came out of a backup at that time, and nobody has dealt with it. */
+#define META_RESTORED "restored_ms"
+
 /* The numbered schema files, first to last. Step N brings version N-1 to N. */
 struct schema {
     const char *const *steps;
@@ -16,6 +19,8 @@ extern const struct schema schema_current;
 
 /* As db_open with another list of steps, for tests of upgrades. */
 int db_open_schema(const char *path, const struct schema *schema, struct db **ret_db, struct err *err);
+/* REFUSED "schema-too-new". */
+int schema_too_new(const char *path, int version, int newest, struct err *err);
 /* Brings an open connection up to date. */
 int schema_upgrade(sqlite3 *connection, const char *path, const struct schema *schema, struct err *err);
 

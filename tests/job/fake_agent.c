@@ -92,6 +92,9 @@ static int collect_job(struct fake_side *side)
     int status = -1;
     assert_int_equal(waitpid(side->job, &status, 0), side->job);
     side->job = 0;
+    beat_unmap(side->beat);
+    side->beat = NULL;
+    (void)close(side->beat_fd);
     (void)close(side->control);
     side->control = -1;
     if (side->state_in >= 0)
@@ -160,11 +163,15 @@ static void start_job(struct fake_side *side, const char *program, const struct 
     struct ctl_msg msg;
     int ends[2];
     int ram = side->ram;
-    const char *const argv[] = {"job", "--control", "3", NULL};
+    int beat;
+    const char *const argv[] = {"job", "--control", "3", "--beat", "4", NULL};
     *side = (struct fake_side){.ram = ram, .state_in = -1};
+    assert_int_equal(beat_new(&side->beat, &beat, NULL), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    side->job = spawn(program, argv, &ends[1], 1);
+    int inherited[] = {ends[1], beat};
+    side->job = spawn(program, argv, inherited, 2);
     side->control = ends[0];
+    side->beat_fd = beat;
     (void)close(ends[1]);
     ctl_fill(&msg, CTL_JOB_SPEC, 0, spec, sizeof *spec);
     assert_int_equal(ctl_send(side->control, &msg, fds, n_fds, NULL), 0);
@@ -315,6 +322,7 @@ static void serve_job(struct fake_world *world, struct fake_side *side)
     if (msg.type == CTL_PROGRESS) {
         assert_int_equal(ctl_body(&msg, &progress, sizeof progress, NULL), 0);
         side->is_copying |= progress.step == CTL_STEP_COPY;
+        side->is_sending |= progress.bytes_on_wire > 0;
     } else if (msg.type == CTL_RESULT) {
         assert_int_equal(ctl_body(&msg, &side->result, sizeof side->result, NULL), 0);
         side->has_result = true;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ctl/beat.h"
 #include "ctl/ctl.h"
 
 #define FAKE_RAM_SIZE (16u << 20)
@@ -34,6 +35,8 @@ struct fake_guest {
 
 struct fake_side {
     pid_t job;
+    struct beat *beat; /* with its descriptor: while there is a job */
+    int beat_fd;
     int control;  /* -1: none */
     int ram;      /* destination: memfd */
     int state_in; /* destination: device state of the LOAD that runs; -1: none */
@@ -42,6 +45,7 @@ struct fake_side {
     uint8_t state[FAKE_DEVICE_STATE_SIZE + 1];
     unsigned n_requests[CTL_RESULT + 1]; /* how often each type arrived */
     bool is_copying;                     /* a progress report said COPY */
+    bool is_sending;                     /* one said that memory was sent: all of it is tracked by now */
     bool has_result;
     struct ctl_result result;
 };

@@ -20,10 +20,11 @@
 #include <cmocka.h>
 #include <linux/userfaultfd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 
 #define PAGE 4096u
-enum { COMMAND_STOP = 's', COMMAND_RUN = 'r', COMMAND_PASS = 'p', COMMAND_PAIR = 'u' };
+enum { COMMAND_STOP = 's', COMMAND_RUN = 'r', COMMAND_PASS = 'p', COMMAND_PAIR = 'u', COMMAND_GAP = 'g' };
 
 static void send_pair(int commands)
 {
@@ -54,6 +55,7 @@ static void run_guest(uint8_t *ram, int commands)
 {
     uint64_t stamp = 1;
     bool stopped = false;
+    uint64_t longest_ns = 0, last_ns = clock_now_ns();
     for (;;) {
         uint8_t command;
         ssize_t got = recv(commands, &command, 1, stopped ? 0 : MSG_DONTWAIT);
@@ -61,6 +63,11 @@ static void run_guest(uint8_t *ram, int commands)
             _exit(0);
         if (got == 1 && command == COMMAND_PAIR) {
             send_pair(commands);
+        } else if (got == 1 && command == COMMAND_GAP) {
+            uint32_t gap_ms = (uint32_t)(longest_ns / NS_PER_MS);
+            longest_ns = 0;
+            if (send(commands, &gap_ms, sizeof gap_ms, MSG_NOSIGNAL) != sizeof gap_ms)
+                _exit(0);
         } else if (got == 1) {
             if (command == COMMAND_PASS)
                 for (unsigned page = 0; page < FAKE_RAM_SIZE / PAGE; page++)
@@ -73,6 +80,10 @@ static void run_guest(uint8_t *ram, int commands)
         if (!stopped)
             for (unsigned i = 0; i < 16; i++)
                 write_page(ram, &stamp);
+        uint64_t now_ns = clock_now_ns();
+        if (!stopped && now_ns - last_ns > longest_ns)
+            longest_ns = now_ns - last_ns;
+        last_ns = now_ns;
         /* A part of the memory rests, so that the machine can do something else and rounds shrink. */
         if (!stopped)
             (void)usleep(500);
@@ -137,6 +148,15 @@ void fake_guest_pair(struct fake_guest *guest, int ret_pair[2])
     assert_int_equal(send(guest->commands, &command, 1, MSG_NOSIGNAL), 1);
     assert_int_equal(ctl_recv(guest->commands, &msg, ret_pair, &n_fds, &err), 0);
     assert_int_equal(n_fds, 2);
+}
+
+unsigned fake_guest_gap_ms(struct fake_guest *guest)
+{
+    uint8_t command = COMMAND_GAP;
+    uint32_t gap_ms = 0;
+    assert_int_equal(send(guest->commands, &command, 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(recv(guest->commands, &gap_ms, sizeof gap_ms, 0), sizeof gap_ms);
+    return gap_ms;
 }
 
 void fake_guest_end(struct fake_guest *guest)

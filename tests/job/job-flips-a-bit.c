@@ -24,5 +24,5 @@ int main(int argc, char **argv)
     const struct job_hooks hooks = {.before_verify = flip};
     log_init("job-flips-a-bit");
     (void)signal(SIGPIPE, SIG_IGN);
-    return argc == 3 ? job_run(atoi(argv[2]), &hooks) : 2;
+    return argc == 5 ? job_run(atoi(argv[2]), atoi(argv[4]), &hooks) : 2;
 }

@@ -54,6 +54,25 @@ void fake_agent_set(struct fake_agent *agent, enum move_state state)
     set_state(fake_agent_move(agent), state);
 }
 
+/* The VM that a destination lists while a move comes in. */
+static void add_shell(struct fake_agent *agent)
+{
+    g_assert(agent->n_vms < G_N_ELEMENTS(agent->vms));
+    struct vm_status *shell = &agent->vms[agent->n_vms++];
+    *shell = (struct vm_status){.state = VM_INCOMING, .spec = agent->spec.vm, .epoch = 1};
+    (void)g_strlcpy(shell->host, agent->name, sizeof shell->host);
+    (void)g_strlcpy(shell->move, agent->spec.id, sizeof shell->move);
+}
+
+static void remove_shell(struct fake_agent *agent, const char *move)
+{
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (agent->vms[i].state == VM_INCOMING && !strcmp(agent->vms[i].move, move)) {
+            agent->vms[i] = agent->vms[--agent->n_vms];
+            return;
+        }
+}
+
 void fake_agent_note(struct fake_agent *agent, const char *event)
 {
     move_timeline_add(&fake_agent_move(agent)->status.timeline, clock_wall_ms() + agent->clock_ahead_ms,
@@ -64,6 +83,7 @@ void fake_agent_finish_pair(struct fake_agent *source)
 {
     struct fake_agent *destination = source->peer;
     struct fake_move *move = fake_agent_move(source);
+    remove_shell(destination, move->status.id);
     struct vm_status *moved = &destination->vms[destination->n_vms++];
     unsigned at = 0;
     for (unsigned i = 0; i < source->n_vms; i++)
@@ -277,9 +297,7 @@ static void put_vm(struct http_request *request, void *user)
     struct err err = {0};
     JsonObject *body;
     *vm = (struct vm_status){.state = VM_OFF};
-    if (!http_body(request, &body, &err))
-        agent->got_late_member |= json_object_has_member(body, "autostart");
-    if (err_is_set(&err) || vm_spec_from_json(body, &vm->spec, &err)) {
+    if (http_body(request, &body, &err) || vm_spec_from_json(body, &vm->spec, &err)) {
         http_fail(request, &err);
         return;
     }
@@ -375,8 +393,27 @@ static void post_check(struct http_request *request, void *user)
 {
     if (freeze(user, request, post_check))
         return;
-    if (!intercept(user, request, "POST check"))
-        http_reply(request, 200, NULL);
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "POST check"))
+        return;
+    struct move_spec spec;
+    struct err err = {0};
+    JsonObject *body;
+    if (http_body(request, &body, &err) ||
+        move_spec_from_json(json_object_get_object_member(body, "spec"), &spec, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    for (unsigned i = 0; i < agent->n_vms; i++) {
+        const struct vm_status *vm = &agent->vms[i];
+        if (strcmp(vm->spec.uuid, spec.vm.uuid) != 0 || !vm->move[0] || !strcmp(vm->move, spec.id))
+            continue;
+        err_set(&err, ERR_REFUSED, "vm-is-moving", "the VM is held by task %s", vm->move);
+        (void)err_arg(&err, "task", "%s", vm->move);
+        http_fail(request, &err);
+        return;
+    }
+    http_reply(request, 200, NULL);
 }
 
 static void hold_vm(struct fake_agent *agent, const char *uuid, const char *move)
@@ -409,6 +446,7 @@ static void prepare(struct fake_agent *agent, struct http_request *request, bool
         return;
     }
     struct fake_move *move = find_move(agent, agent->spec.id);
+    remove_shell(agent, agent->spec.id);
     for (unsigned i = 0; !move && i < FAKE_MOVES_MAX; i++)
         if (!agent->moves[i].exists)
             move = &agent->moves[i];
@@ -420,6 +458,8 @@ static void prepare(struct fake_agent *agent, struct http_request *request, bool
     answer.epoch = 1;
     if (is_source)
         hold_vm(agent, agent->spec.vm.uuid, agent->spec.id);
+    else
+        add_shell(agent);
     memset(is_source ? answer.commit_hash : answer.ticket, 7, MOVE_SECRET_SIZE);
     JsonObject *object = json_object_new();
     json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
@@ -512,6 +552,7 @@ static void delete_move(struct http_request *request, void *user)
     }
     answer_poll(move);
     move->exists = false;
+    remove_shell(agent, move->status.id);
     free_vm(agent, move->status.id);
     http_reply(request, 200, NULL);
 }
@@ -534,6 +575,7 @@ static void post_cancel(struct http_request *request, void *user)
     }
     if (move->status.state != MOVE_FAILED) {
         err_set(&move->status.error, ERR_CANCELLED, "cancelled", "cancelled");
+        remove_shell(agent, move->status.id);
         set_state(move, MOVE_FAILED);
     }
     http_reply(request, 200, NULL);

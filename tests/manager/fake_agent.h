@@ -38,7 +38,6 @@ struct fake_agent {
     bool is_mute;              /* moves are not answered at all */
     GQueue *frozen;            /* requests that wait for the thaw; NULL: it is not frozen */
     int64_t clock_ahead_ms;    /* of its clock */
-    bool got_late_member;      /* of a specification: one that version 1 of the protocol does not know */
     const char *verdict;       /* answer to POST commit; NULL: the session is not known */
     bool got_commit, got_verdict;
     struct fake_agent *peer;

@@ -363,6 +363,7 @@ static void a_reason_that_comes_a_moment_later_still_wins(void **state)
     harness_wait(is_held, destination, "the ending to look");
     answer_held(destination);
     harness_wait(is_held, destination, "the ending to look again");
+    assert_false(fake_agent_was_called(destination, "POST cancel"));
     struct err *reason = &fake_agent_move(destination)->status.error;
     err_set(reason, ERR_PEER_LOST, "qemu-died", "QEMU of VM web ended during the move");
     (void)err_arg(reason, "host", "h2");
@@ -375,6 +376,23 @@ static void a_reason_that_comes_a_moment_later_still_wins(void **state)
     assert_string_equal(text_of(error, "side"), "destination");
     assert_string_equal(text_of(error, "phase"), "copy");
     assert_string_equal(text_of(json_object_get_object_member(error, "arguments"), "host"), "h2");
+}
+
+static void a_lost_destination_that_stays_silent_is_named(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    fake_agent_freeze(&harness->destination);
+    err_set(&fake_agent_move(&harness->source)->status.error, ERR_PEER_LOST, "connection-lost", "it broke");
+    fake_agent_set(&harness->source, MOVE_FAILED);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(error_id_of(document), "connection-lost");
+    JsonObject *error = json_object_get_object_member(document, "error");
+    assert_string_equal(text_of(error, "cause"), "host 'h2' does not answer");
+    assert_string_not_equal(text_of(error, "fix"), "");
+    assert_null(fake_agent_move(&harness->source));
 }
 
 /* The guest is stopped and the other side is gone: nobody waits for the switch-over's limit. */
@@ -411,6 +429,7 @@ int main(void)
         TEST(a_verdict_that_the_source_does_not_believe_is_said_to_be_in_doubt),
         TEST(a_source_that_is_silent_for_a_moment_still_gets_its_verdict),
         TEST(a_reason_that_comes_a_moment_later_still_wins),
+        TEST(a_lost_destination_that_stays_silent_is_named),
         TEST(a_destination_that_fails_in_the_switch_over_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,52 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
     remove_database(path);
 }
 
+struct found_hosts {
+    unsigned n;
+    unsigned n_enrolled;
+};
+
+static void note_host(const struct db_host *host, void *user)
+{
+    struct found_hosts *found = user;
+    found->n++;
+    found->n_enrolled += host->enrolled;
+    /* Nothing is known of its certificate, so whatever the authority signed is good. */
+    assert_null(host->certificate);
+    assert_null(host->previous_certificate);
+}
+
+static void note_token(const struct db_token *token, void *user)
+{
+    assert_string_equal(token->name, "admin");
+    (*(unsigned *)user)++;
+}
+
+static void a_database_of_the_first_version_is_upgraded_with_all_it_holds(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    g_autofree char *sql = NULL;
+    sqlite3 *old = NULL;
+    struct db *db;
+    struct err err = {0};
+    struct found_hosts found = {0};
+    unsigned n_tokens = 0;
+    assert_true(g_file_get_contents(SCHEMA_1, &sql, NULL, NULL));
+    assert_int_equal(sqlite3_open(path, &old), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(old, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(old), SQLITE_OK);
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(db_host_list(db, note_host, &found, &err), 0);
+    assert_int_equal(found.n, 2);
+    assert_int_equal(found.n_enrolled, 1);
+    assert_int_equal(db_token_list(db, note_token, &n_tokens, &err), 0);
+    assert_int_equal(n_tokens, 1);
+    assert_int_equal(db_host_set_certificates(db, "h1", "new", "old", &err), 0);
+    db_close(db);
+    remove_database(path);
+}
+
 static void the_file_is_for_its_owner_only(void **state)
 {
     (void)state;
@@ -177,6 +223,7 @@ int main(void)
         cmocka_unit_test(an_upgrade_that_fails_changes_nothing),
         cmocka_unit_test(a_newer_schema_is_refused_and_left_alone),
         cmocka_unit_test(a_database_of_the_first_version_gets_pools),
+        cmocka_unit_test(a_database_of_the_first_version_is_upgraded_with_all_it_holds),
         cmocka_unit_test(the_file_is_for_its_owner_only),
         cmocka_unit_test(an_enrolment_is_used_once),
     };

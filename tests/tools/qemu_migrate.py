@@ -3,7 +3,7 @@
 """QEMU's own migration between two namespaces, for comparison: the same guest, link and QEMU, driven over QMP.
 
 qemu_migrate.py MODE KERNEL INITRD APPEND MEMORY CPUS SOURCE_NETNS DESTINATION_NETNS DESTINATION_ADDRESS GUEST_TAG
-MODE: plain, multifd. Prints one line of JSON: total_ms is from `migrate` with the destination waiting to the guest running there.
+MODE: plain, multifd. QEMU_PROGRAM and QEMU_DATA in the environment: another QEMU and its folder of firmware. Prints one line of JSON: total_ms is from `migrate` with the destination waiting to the guest running there.
 """
 import json
 import os
@@ -54,10 +54,12 @@ class Qmp:
 
 def start(folder, name, netns, options, extra):
     kernel, initrd, append, memory, cpus = options
-    command = ["ip", "netns", "exec", netns, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", cpus,
+    command = ["ip", "netns", "exec", netns, os.environ.get("QEMU_PROGRAM", "qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", cpus,
                "-m", memory, "-object", f"memory-backend-memfd,id=ram,size={memory}M,share=on", "-machine",
                "q35,memory-backend=ram", "-vga", "none", "-display", "none", "-nodefaults", "-kernel", kernel, "-initrd", initrd,
                "-append", append, "-serial", f"file:{folder}/{name}.log", "-qmp", f"unix:{folder}/{name}.qmp,server=on,wait=off", *extra]
+    if "QEMU_DATA" in os.environ:
+        command += ["-L", os.environ["QEMU_DATA"]]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     return process, Qmp(f"{folder}/{name}.qmp")
 

@@ -282,8 +282,8 @@ int main(int argc, char **argv)
     int fds[CTL_FDS_MAX];
     size_t n_fds = CTL_FDS_MAX;
     role = "?";
-    if (argc != 3 || strcmp(argv[1], "--control") != 0)
-        give_up("usage: --control FD");
+    if (argc != 5 || strcmp(argv[1], "--control") != 0)
+        give_up("usage: --control FD --beat FD");
     control = atoi(argv[2]);
     must(ctl_recv(control, &msg, fds, &n_fds, &err), "no specification");
     must(ctl_body(&msg, &spec, sizeof spec, &err), "specification");

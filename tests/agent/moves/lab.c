@@ -56,6 +56,7 @@ static struct host *migration_host_up(const char *folder, unsigned number)
     config->door_user = (struct agent_user){HOST_UID, HOST_UID};
     copy_program(host, "JOB", "godwit-job");
     copy_program(host, "DOOR", "godwit-door");
+    copy_program(host, "GUARD", "godwit-guard");
     if (door_new(&host->agent, &host->agent.door, &err) < 0) {
         log_error(&err, "door");
         abort();

@@ -5,32 +5,12 @@
 #include <glib.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/journal.h"
 #include "tests/agent/moves/lab.h"
 
 static const struct err test_err = {.code = ERR_CANCELLED, .id = "test"};
-
-/* Shuts the agent's end of the VM's QMP connection. */
-static void cut_qmp(const struct vm *vm)
-{
-    g_autofree char *path =
-        g_strdup_printf("%s/vms/%s/qmp.sock", vm->agent->config.run_dir, vm->status.spec.uuid);
-    unsigned n_cut = 0;
-    for (int fd = 3; fd < 1024; fd++) {
-        struct sockaddr_un peer = {0};
-        socklen_t size = sizeof peer - 1;
-        if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && peer.sun_family == AF_UNIX &&
-            !strcmp(peer.sun_path, path)) {
-            CHECK(shutdown(fd, SHUT_RDWR) == 0);
-            n_cut++;
-        }
-    }
-    CHECK(n_cut == 1);
-}
 
 static void wait_for_vm(struct vm *vm, enum vm_state state)
 {

@@ -141,8 +141,8 @@ static void honest_requests_are_answered(void **state)
 static void wrong_sizes_end_the_job(void **state)
 {
     (void)state;
-    static const uint32_t types[] = {CTL_STOP,     CTL_SAVE,  CTL_GIVE,   CTL_QUIT,
-                                     CTL_PROGRESS, CTL_ROUND, CTL_RESULT, CTL_BEAT};
+    static const uint32_t types[] = {CTL_STOP,     CTL_SAVE,  CTL_GIVE,  CTL_QUIT,
+                                     CTL_PROGRESS, CTL_ROUND, CTL_RESULT};
     for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
         struct fixture fixture = {0};
         uint8_t body[17] = {0};

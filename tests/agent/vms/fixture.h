@@ -36,6 +36,21 @@ size_t console_size(struct vm *vm);
 /* The whole console; g_free. */
 char *console_text(struct vm *vm);
 
+/* Shuts the agent's end of the VM's QMP connection. */
+void cut_qmp(const struct vm *vm);
+
+/* What an agent left that ran VM "left" and was killed. Its folder is for host_up. */
+struct left {
+    char folder[64];
+    char uuid[MODEL_UUID_SIZE];
+    int pid; /* of QEMU */
+};
+struct left host_of_killed_agent(void);
+/* Ends its QEMU, whatever its pid, and removes the folder; for teardowns. */
+void left_sweep(const struct left *left);
+/* How many processes live that have the VM's UUID in their command line; each gets `signal` unless 0. */
+unsigned processes_of(const char *uuid, int signal);
+
 /* The answer of an asynchronous verb, and a vm_done that fills it. */
 struct answer {
     bool there;

@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "model/move.h"
 #include "model/protocol.h"
 
 #include <string.h>
@@ -30,31 +29,10 @@ static void neighbours_fit_and_others_are_told_who_must_upgrade(void **state)
     assert_string_equal(err_arg_find(&err, "manager_protocol"), "3");
 }
 
-static void what_the_older_side_does_not_know_is_left_out_unless_it_matters(void **state)
-{
-    (void)state;
-    struct err err = {0};
-    g_autoptr(JsonObject) object = NULL;
-    const char *text = "{\"name\":\"a\",\"vm\":{\"autostart\":false,\"pool\":\"\",\"cpus\":1},"
-                       "\"list\":[{\"autostart\":false,\"pool\":\"gold\"}]}";
-    assert_int_equal(model_parse(text, -1, &object, &err), 0);
-    protocol_downgrade(object, 2);
-    g_autofree char *same = model_print(object, false);
-    assert_string_equal(same, text);
-    protocol_downgrade(object, 1);
-    g_autofree char *older = model_print(object, false);
-    assert_string_equal(older, "{\"name\":\"a\",\"vm\":{\"cpus\":1},\"list\":[{\"pool\":\"gold\"}]}");
-    g_autoptr(JsonObject) wanted = NULL;
-    assert_int_equal(model_parse("{\"autostart\":true}", -1, &wanted, &err), 0);
-    protocol_downgrade(wanted, 1);
-    assert_true(json_object_has_member(wanted, "autostart"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neighbours_fit_and_others_are_told_who_must_upgrade),
-        cmocka_unit_test(what_the_older_side_does_not_know_is_left_out_unless_it_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
