@@ -206,6 +206,7 @@ static void get_vms(struct http_request *request, void *user)
     if (freeze(user, request, get_vms))
         return;
     struct fake_agent *agent = user;
+    agent->n_vm_lists++;
     JsonArray *list = json_array_new();
     for (unsigned i = 0; i < agent->n_vms; i++)
         json_array_add_object_element(list, vm_status_to_json(&agent->vms[i]));
@@ -365,7 +366,6 @@ static void put_pools(struct http_request *request, void *user)
     }
     g_clear_pointer(&agent->pools, json_object_unref);
     agent->pools = json_object_ref(body);
-    agent->n_pool_lists++;
     http_reply(request, 200, NULL);
 }
 

@@ -48,7 +48,7 @@ struct fake_agent {
     struct settle_order order;
     struct move_spec spec; /* of the last PUT of a move */
     JsonObject *pools;     /* the last PUT of pools, or NULL */
-    unsigned n_pool_lists; /* how many came */
+    unsigned n_vm_lists;   /* how often it was asked for its VMs */
 };
 
 void fake_agent_start(struct fake_agent *agent);

@@ -257,6 +257,17 @@ static void reservations_of_others_are_kept_free(void **state)
     do_must(harness, "POST", "/v1/vms/noble/start", NULL);
 }
 
+struct lists {
+    const struct fake_agent *agent;
+    unsigned until;
+};
+
+static bool were_listed(void *user)
+{
+    const struct lists *lists = user;
+    return lists->agent->n_vm_lists >= lists->until;
+}
+
 static void two_starts_at_once_cannot_share_the_last_room(void **state)
 {
     struct harness *harness = *state;
@@ -264,9 +275,13 @@ static void two_starts_at_once_cannot_share_the_last_room(void **state)
     (void)add_vm(harness, "one", "prod", VM_OFF);
     (void)add_vm(harness, "two", "prod", VM_OFF);
     harness->source.hold = "POST vm start";
-    struct answer first;
+    static struct answer first;
     begin(harness, "/v1/vms/one/start", &first);
     harness_wait(is_held, &harness->source, "the first start to reach the agent");
+    assert_int_equal(used_mib(harness, "prod"), VM_MIB);
+    /* The agent says "off" for now: it counts all the same. */
+    struct lists lists = {&harness->source, harness->source.n_vm_lists + 2};
+    harness_wait(were_listed, &lists, "the agent to be asked again");
     assert_int_equal(used_mib(harness, "prod"), VM_MIB);
     (void)refused(harness, "POST", "/v1/vms/two/start", NULL, "pool-memory-short");
     /* It goes nowhere else meanwhile. */
@@ -288,7 +303,7 @@ static void a_start_under_way_counts_for_the_next_manager(void **state)
     (void)add_vm(harness, "one", "prod", VM_OFF);
     (void)add_vm(harness, "two", "prod", VM_OFF);
     harness->source.hold = "POST vm start";
-    struct answer first;
+    static struct answer first;
     begin(harness, "/v1/vms/one/start", &first);
     harness_wait(is_held, &harness->source, "the start to reach the agent");
     harness_kill(harness);
@@ -305,6 +320,31 @@ static void a_start_under_way_counts_for_the_next_manager(void **state)
     wait_vm(harness, "one", "state", "running");
     assert_int_equal(used_mib(harness, "prod"), VM_MIB);
     (void)refused(harness, "POST", "/v1/vms/two/start", NULL, "pool-memory-short");
+}
+
+static void a_vm_on_its_way_into_a_pool_counts_in_both(void **state)
+{
+    struct harness *harness = *state;
+    make_pool(harness, "old", VM_MIB);
+    make_pool(harness, "new", VM_MIB);
+    do_must(harness, "POST", "/v1/vms/web/pool", "{\"pool\":\"old\"}");
+    (void)add_vm(harness, "two", "new", VM_OFF);
+    harness->source.hold = "PUT vm pool";
+    static struct answer change;
+    change = (struct answer){0};
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "pool", "new");
+    http_client_call(harness->client, &(struct http_call){"POST", "/v1/vms/web/pool", body, 60, NULL},
+                     answered, &change);
+    harness_wait(is_held, &harness->source, "the change to reach the agent");
+    assert_int_equal(used_mib(harness, "old"), VM_MIB);
+    assert_int_equal(used_mib(harness, "new"), VM_MIB);
+    (void)refused(harness, "POST", "/v1/vms/two/start", NULL, "pool-memory-short");
+    refuse_held(&harness->source);
+    harness_wait(answer_is_done, &change, "the change to be answered");
+    answer_clear(&change);
+    assert_int_equal(used_mib(harness, "old"), VM_MIB);
+    assert_int_equal(used_mib(harness, "new"), 0);
 }
 
 static void a_vm_that_is_on_needs_room_in_its_new_pool(void **state)
@@ -328,7 +368,8 @@ static void a_change_under_way_holds_a_start_up(void **state)
     (void)add_vm(harness, "one", "prod", VM_OFF);
     (void)refused(harness, "PATCH", "/v1/vms/one", "{\"pool\":\"\"}", "unknown-member");
     harness->source.hold = "PATCH vm";
-    struct answer change = {0};
+    static struct answer change;
+    change = (struct answer){0};
     JsonObject *body = json_object_new();
     json_object_set_int_member(body, "memory_mib", 4096);
     http_client_call(harness->client, &(struct http_call){"PATCH", "/v1/vms/one", body, 60, NULL}, answered,
@@ -510,6 +551,7 @@ int main(void)
         TEST(reservations_of_others_are_kept_free),
         TEST(two_starts_at_once_cannot_share_the_last_room),
         TEST(a_start_under_way_counts_for_the_next_manager),
+        TEST(a_vm_on_its_way_into_a_pool_counts_in_both),
         TEST(a_vm_that_is_on_needs_room_in_its_new_pool),
         TEST(a_change_under_way_holds_a_start_up),
         TEST(a_running_vm_of_a_forgotten_pool_can_still_move),
