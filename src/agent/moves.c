@@ -98,9 +98,18 @@ int move_check_session(const struct journal_entry *entry, const char *session, s
 static void qemu_ended(struct vm *vm, void *user)
 {
     struct err err;
-    (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s ended during the move",
-                  vm->status.spec.name);
-    handover_doubt(user, &err);
+    struct move *move = user;
+    const char *host = vm->agent->config.name;
+    (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s on host %s ended during the move",
+                  vm->status.spec.name, host);
+    (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
+    (void)err_arg(&err, "host", "%s", host);
+    if (move->status.is_source)
+        (void)err_fix(&err, "start the VM again: godwit vm start %s; the log of the agent on '%s' says more",
+                      vm->status.spec.name, host);
+    else
+        (void)err_fix(&err, "start the migration again; the log of the agent on '%s' says more", host);
+    handover_doubt(move, &err);
 }
 
 void move_take_vm(struct move *move, struct vm *vm)
