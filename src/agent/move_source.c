@@ -117,9 +117,19 @@ void source_progress(struct move *move)
 static void sending(const struct err *err, void *user)
 {
     struct move *move = user;
-    if (err_is_set(err)) {
-        move_prepared(move, err);
-        handover_doubt(move, err);
+    struct err problem = *err;
+    /* Meanwhile it may have ended; then there is nothing to tell of it. */
+    if (!err_is_set(err) && move->vm->pidfd < 0) {
+        (void)err_set(&problem, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s ended when the move began",
+                      move->vm->status.spec.name);
+        (void)err_fix(&problem, "look into its log on host '%s', then start the VM again",
+                      move->agent->config.name);
+        (void)err_arg(&problem, "host", "%s", move->agent->config.name);
+        err_place(&problem, move_phase_name(PHASE_SOURCE_CHECK), "source");
+    }
+    if (err_is_set(&problem)) {
+        move_prepared(move, &problem);
+        handover_doubt(move, &problem);
     } else {
         move->spec.epoch = move->entry.epoch;
         move->spec.vm = move->vm->status.spec;

@@ -128,13 +128,15 @@ void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct a
 void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user)
 {
     struct shutdown *shutdown = g_steal_pointer(&agent->shutdown);
-    if (shutdown) {
-        log_info("host %s: its VMs may start again", agent->config.name);
-        if (shutdown->timer)
-            (void)g_source_remove(shutdown->timer);
-        finish(shutdown, 0);
-        g_hash_table_unref(shutdown->asked);
-        g_free(shutdown);
+    if (!shutdown) {
+        done(agent, user); /* what starts with a boot has begun with the agent */
+        return;
     }
+    log_info("host %s: its VMs may start again", agent->config.name);
+    if (shutdown->timer)
+        (void)g_source_remove(shutdown->timer);
+    finish(shutdown, 0);
+    g_hash_table_unref(shutdown->asked);
+    g_free(shutdown);
     autostart_all(agent, done, user);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
@@ -286,6 +287,20 @@ uint64_t vms_memory_mib(struct agent *agent)
     return sum;
 }
 
+uint64_t vms_cpu_percent(struct agent *agent)
+{
+    uint64_t sum = 0;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm *vm = value;
+        if (vm->process)
+            sum += vm->status.spec.cpu_reservation_percent;
+    }
+    return sum;
+}
+
 void vm_release(struct vm *vm)
 {
     struct qmp *qmp = vm->qmp;
@@ -303,6 +318,7 @@ void vm_release(struct vm *vm)
     vm->status.qemu_version[0] = '\0';
     vm->incoming = false;
     vm_run_files_remove(vm);
+    cgroup_sweep(vm->agent);
 }
 
 static void log_end(const struct vm *vm, int status)

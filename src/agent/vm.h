@@ -56,6 +56,11 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err);
 int vm_remove(struct vm *vm, struct err *err);
 /* Memory promised to running VMs and shells, MiB. */
 uint64_t vms_memory_mib(struct agent *agent);
+/* CPU promised to the same, percent of one core. */
+uint64_t vms_cpu_percent(struct agent *agent);
+/* Puts the VM into another pool, which is durable when it returns 0; a running QEMU changes its control
+ * group. REFUSED while a move holds it. */
+int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 
 /* ---- life ---- */
 /* A VM that stands (its QEMU is there, paused) is continued. */
@@ -70,7 +75,8 @@ void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *
 void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct agent *agent, void *user),
                   void *user);
 /* Takes a shutdown back, also one under way, whose `done` is called: VMs start here again, and those with
- * autostart do now (agent/autostart.h). `done` once, when each was tried. */
+ * autostart do now (agent/autostart.h). Without a shutdown nothing happens. `done` once, when each was tried.
+ */
 void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user);
 /* REFUSED "host-shutting-down" between the two. */
 int vms_check_up(const struct agent *agent, struct err *err);

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/spawn.h"
@@ -165,6 +166,7 @@ static int spawn_qemu(struct vm *vm, struct inheritance *given, struct err *err)
         return -1;
     vm->status.pid = (int)pid;
     vm->process->start_time = process_start_time((int)pid);
+    cgroup_place(vm);
     return 0;
 }
 
