@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 
 #define CONNECT_RETRY_MS 20
+#define GREETING_MS 3000
 #define LINE_BYTES_MAX (8u << 20) /* the longest answer (query-qmp-schema) has 200 KiB */
 #define READ_BYTES 65536
 
@@ -40,7 +41,7 @@ struct qmp {
     qmp_closed closed;
     void *user;
     int fd; /* -1: not connected */
-    guint in_source, out_source, retry_timer, deadline_timer;
+    guint in_source, out_source, retry_timer, deadline_timer, greeting_timer;
     GString *input;
     GQueue unsent;  /* struct call, also in `waiting` */
     GQueue waiting; /* struct call, oldest first */
@@ -103,6 +104,7 @@ static void disconnect(struct qmp *qmp)
 {
     source_clear(&qmp->in_source);
     source_clear(&qmp->out_source);
+    source_clear(&qmp->greeting_timer);
     if (qmp->fd >= 0)
         (void)close(qmp->fd);
     qmp->fd = -1;
@@ -342,6 +344,17 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
     return connected ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
+/* A QEMU that starts on a busy machine may accept a connection before its monitor listens to it: its greeting
+ * is lost, and it would wait for ever. A new connection is greeted. */
+static gboolean on_no_greeting(gpointer user)
+{
+    struct qmp *qmp = user;
+    qmp->greeting_timer = 0;
+    if (!qmp->greeted)
+        connection_lost(qmp, "it did not greet");
+    return G_SOURCE_REMOVE;
+}
+
 static void try_connect(struct qmp *qmp)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -353,6 +366,7 @@ static void try_connect(struct qmp *qmp)
     }
     qmp->fd = steal_fd(&fd);
     qmp->in_source = g_unix_fd_add(qmp->fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, qmp);
+    qmp->greeting_timer = g_timeout_add(GREETING_MS, on_no_greeting, qmp);
 }
 
 static gboolean on_deadline(gpointer user)

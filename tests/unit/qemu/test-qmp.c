@@ -276,6 +276,35 @@ static void lines_may_come_in_pieces_and_garbage_ends_it(void **state)
     (void)close(listener);
 }
 
+static int accept_here(int listener)
+{
+    int fd = -1;
+    gint64 deadline = g_get_monotonic_time() + WAIT_S * G_USEC_PER_SEC;
+    assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+    while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0) {
+        assert_true(g_get_monotonic_time() < deadline);
+        (void)g_main_context_iteration(NULL, FALSE);
+        (void)usleep(500);
+    }
+    return fd;
+}
+
+static void a_connection_that_is_not_greeted_is_given_up_for_another(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    int listener = listen_here();
+    connect_qmp(&seen);
+    int mute = accept_here(listener);
+    int fd = accept_here(listener);
+    say(fd, "{\"QMP\":{\"version\":{}}}\n{\"return\":{},\"id\":1}\n");
+    wait_for(&seen.is_ready);
+    assert_false(err_is_set(&seen.ready_err));
+    (void)close(mute);
+    (void)close(fd);
+    (void)close(listener);
+}
+
 static void on_caps(const struct err *err, void *user)
 {
     struct seen *seen = user;
@@ -323,6 +352,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_qemu_below_the_minimum_is_named),
+        cmocka_unit_test_setup_teardown(a_connection_that_is_not_greeted_is_given_up_for_another, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(answers_come_in_order_and_errors_carry_qemus_words, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_descriptor_travels_with_its_command, set_up, tear_down),
