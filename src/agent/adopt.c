@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/spawn.h"
 #include "agent/vm_process.h"
@@ -161,6 +162,7 @@ static void load_process(struct vm *vm)
     const char *name = vm->status.spec.name;
     if (adopt(vm, &err) == 0) {
         loading->n_open++;
+        cgroup_place(vm);
         vm_connect(vm, ADOPT_MS, on_ready);
         return;
     }

@@ -58,11 +58,53 @@ static void post_renew(struct http_request *request, void *user)
     renewal_ask(local->renewal, on_renewed, request);
 }
 
+static unsigned count_on(struct agent *agent)
+{
+    unsigned n_on = 0;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        n_on += ((struct vm *)value)->process != NULL;
+    return n_on;
+}
+
+static void on_power(struct agent *agent, void *request)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_int_member(object, "on", count_on(agent));
+    http_reply(request, 200, object);
+}
+
+static void post_shutdown(struct http_request *request, void *user)
+{
+    const struct local *local = user;
+    struct err err = {0};
+    JsonObject *body;
+    if (http_body(request, &body, &err) < 0) {
+        http_fail(request, &err);
+        return;
+    }
+    gint64 timeout_s = json_object_get_int_member_with_default(body, "timeout_s", 0);
+    if (timeout_s < 1 || timeout_s > LOCAL_SHUTDOWN_MAX_S) {
+        (void)err_set(&err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s must be a whole number from 1 to %d",
+                      LOCAL_SHUTDOWN_MAX_S);
+        http_fail(request, &err);
+        return;
+    }
+    vms_shutdown(local->agent, (unsigned)timeout_s, on_power, request);
+}
+
+static void post_power_on(struct http_request *request, void *user)
+{
+    const struct local *local = user;
+    vms_power_on(local->agent, on_power, request);
+}
+
 static const struct http_route routes[] = {
-    {"POST", "/status", HTTP_ROOT, get_status},
-    {"POST", "/identity", HTTP_ROOT, post_identity},
-    {"POST", "/renew", HTTP_ROOT, post_renew},
-    {0},
+    {"POST", "/shutdown", HTTP_ROOT, post_shutdown}, {"POST", "/power-on", HTTP_ROOT, post_power_on},
+    {"POST", "/status", HTTP_ROOT, get_status},      {"POST", "/identity", HTTP_ROOT, post_identity},
+    {"POST", "/renew", HTTP_ROOT, post_renew},       {0},
 };
 
 int local_listen(struct local *local, struct http_server **ret_server, struct err *err)

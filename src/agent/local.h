@@ -15,6 +15,8 @@
 
 struct http_server;
 
+#define LOCAL_SHUTDOWN_MAX_S 3600
+
 /* What the answers are made of; must outlive the server. */
 struct local {
     struct agent *agent;

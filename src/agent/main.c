@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/autostart.h"
+#include "agent/cgroup.h"
 #include "agent/config.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
@@ -29,6 +31,8 @@
 
 #define DEFAULT_CONFIG "/etc/godwit/agent.conf"
 #define LOCAL_ANSWER_S 60
+#define POWER_ON_S 3600
+#define SHUTDOWN_S 180
 
 /* The unit's RestartPreventExitStatus= knows them. */
 enum exit_status { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIGURATION };
@@ -38,6 +42,7 @@ struct arguments {
     char *config_path;
     char *manager_url;
     char *token;
+    gint timeout_s;
     gboolean wants_version;
 };
 
@@ -130,10 +135,12 @@ static void on_loaded(struct agent *agent)
     log_info("host %s serves on %s port %u: %u VMs", agent->config.name, agent->config.listen,
              agent->config.port, g_hash_table_size(agent->vms));
     (void)sd_notify(0, "READY=1");
+    autostart_run(agent, NULL, NULL);
 }
 
 static void on_probed(struct agent *agent)
 {
+    cgroup_open(agent);
     vms_load(agent, on_loaded);
 }
 
@@ -203,6 +210,7 @@ static int run(const struct agent_config *config, const struct arguments *argume
     renewal_free(program.renewal);
     identity_clear(&program.identity);
     door_free(program.agent.door);
+    cgroup_close(&program.agent);
     g_main_loop_unref(program.loop);
     if (!err_is_set(&program.err))
         return 0;
@@ -257,6 +265,33 @@ static int renew_now(const struct agent_config *config, const struct arguments *
     return 0;
 }
 
+static int shut_down(const struct agent_config *config, const struct arguments *arguments, struct err *err)
+{
+    g_autoptr(JsonObject) answer = NULL;
+    JsonObject *body = json_object_new();
+    json_object_set_int_member(body, "timeout_s", arguments->timeout_s);
+    if (local_call(config, "/shutdown", body, (unsigned)arguments->timeout_s + LOCAL_ANSWER_S, &answer, err) <
+        0)
+        return -1;
+    gint64 n_on = json_object_get_int_member_with_default(answer, "on", 0);
+    if (n_on)
+        return err_set(err, ERR_TIMEOUT, "vms-still-on", "%d VMs of host %s could not be switched off",
+                       (int)n_on, config->name);
+    (void)printf("all VMs of host %s are off\n", config->name);
+    return 0;
+}
+
+static int power_on(const struct agent_config *config, const struct arguments *arguments, struct err *err)
+{
+    (void)arguments;
+    g_autoptr(JsonObject) answer = NULL;
+    if (local_call(config, "/power-on", NULL, POWER_ON_S, &answer, err) < 0)
+        return -1;
+    (void)printf("%d VMs of host %s are on\n", (int)json_object_get_int_member_with_default(answer, "on", 0),
+                 config->name);
+    return 0;
+}
+
 struct verb {
     const char *name;
     int (*call)(const struct agent_config *config, const struct arguments *arguments, struct err *err);
@@ -267,6 +302,8 @@ static const struct verb verbs[] = {
     {"enroll", enroll_here, "not enrolled"},
     {"renew", renew_now, "not renewed"},
     {"status", show_status, "no answer"},
+    {"shutdown", shut_down, "not all VMs are off"},
+    {"power-on", power_on, "no VM was started"},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -283,7 +320,8 @@ static int usage(const char *why)
                   "godwit-agent: %s\n"
                   "usage: godwit-agent [run] [--config FILE]\n"
                   "       godwit-agent enroll [--config FILE] --manager https://ADDRESS:PORT --token TOKEN\n"
-                  "       godwit-agent renew|status [--config FILE]\n",
+                  "       godwit-agent renew|status|power-on [--config FILE]\n"
+                  "       godwit-agent shutdown [--config FILE] [--timeout S]\n",
                   why);
     return EXIT_USAGE;
 }
@@ -294,10 +332,12 @@ static int parse(int argc, char **argv, struct arguments *arguments, GError **er
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path, "configuration file", "FILE"},
         {"manager", 0, 0, G_OPTION_ARG_STRING, &arguments->manager_url, "enroll: the manager", "URL"},
         {"token", 0, 0, G_OPTION_ARG_STRING, &arguments->token, "enroll: the one-time token", "TOKEN"},
+        {"timeout", 0, 0, G_OPTION_ARG_INT, &arguments->timeout_s, "shutdown: time for the guests (180)",
+         "S"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->wants_version, "print the version", NULL},
         {0},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new("[run|enroll|renew|status]");
+    g_autoptr(GOptionContext) context = g_option_context_new("[run|enroll|renew|status|shutdown|power-on]");
     g_option_context_add_main_entries(context, options, NULL);
     if (!g_option_context_parse(context, &argc, &argv, error))
         return -1;
@@ -317,7 +357,7 @@ static int exit_status(const struct err *err)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {0};
+    struct arguments arguments = {.timeout_s = SHUTDOWN_S};
     g_autoptr(GError) error = NULL;
     struct agent_config config;
     struct err err = {0};
@@ -331,6 +371,8 @@ int main(int argc, char **argv)
         return usage("unknown verb");
     if (verb->call == enroll_here && (!arguments.manager_url || !arguments.token))
         return usage("enroll needs --manager and --token");
+    if (arguments.timeout_s < 1 || arguments.timeout_s > LOCAL_SHUTDOWN_MAX_S)
+        return usage("--timeout must be from 1 to 3600 seconds");
     if (config_read(arguments.config_path ? arguments.config_path : DEFAULT_CONFIG, &config, &err) < 0 ||
         verb->call(&config, &arguments, &err) < 0) {
         log_error(&err, "%s", verb->failed);

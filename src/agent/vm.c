@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
@@ -170,6 +171,16 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
     return 0;
 }
 
+int vms_check_up(const struct agent *agent, struct err *err)
+{
+    if (!agent->shutdown)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "host-shutting-down",
+                  "host %s is shutting down: no VM starts, arrives or leaves", agent->config.name);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    return err_fix(err, "use another host, or wait until it is up again");
+}
+
 static int refuse_unless_off(const struct vm *vm, const char *member, struct err *err)
 {
     const char *name = vm->status.spec.name;
@@ -276,6 +287,20 @@ uint64_t vms_memory_mib(struct agent *agent)
     return sum;
 }
 
+uint64_t vms_cpu_percent(struct agent *agent)
+{
+    uint64_t sum = 0;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm *vm = value;
+        if (vm->process)
+            sum += vm->status.spec.cpu_reservation_percent;
+    }
+    return sum;
+}
+
 void vm_release(struct vm *vm)
 {
     struct qmp *qmp = vm->qmp;
@@ -293,6 +318,7 @@ void vm_release(struct vm *vm)
     vm->status.qemu_version[0] = '\0';
     vm->incoming = false;
     vm_run_files_remove(vm);
+    cgroup_sweep(vm->agent);
 }
 
 static void log_end(const struct vm *vm, int status)

@@ -56,12 +56,30 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err);
 int vm_remove(struct vm *vm, struct err *err);
 /* Memory promised to running VMs and shells, MiB. */
 uint64_t vms_memory_mib(struct agent *agent);
+/* CPU promised to the same, percent of one core. */
+uint64_t vms_cpu_percent(struct agent *agent);
+/* Puts the VM into another pool, which is durable when it returns 0; a running QEMU changes its control
+ * group. REFUSED while a move holds it. */
+int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 
 /* ---- life ---- */
 /* A VM that stands (its QEMU is there, paused) is continued. */
 void vm_start(struct vm *vm, vm_done done, void *user);
 /* ACPI power button; with force, or after timeout_s, QEMU is ended. */
 void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *user);
+/* The host goes down (shutdown.c): moves that are not GIVEN are cancelled, guests are asked to switch
+ * themselves off (ACPI) and switched off after timeout_s. From the call on no VM is started, received or sent
+ * ("host-shutting-down"), until vms_power_on or a new agent. `done` once, from the main loop, when no VM of
+ * ours runs, or soon after timeout_s if one does not end; what a move has GIVEN away is not waited for any
+ * longer. A second call joins the first. */
+void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct agent *agent, void *user),
+                  void *user);
+/* Takes a shutdown back, also one under way, whose `done` is called: VMs start here again, and those with
+ * autostart do now (agent/autostart.h). Without a shutdown nothing happens. `done` once, when each was tried.
+ */
+void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user);
+/* REFUSED "host-shutting-down" between the two. */
+int vms_check_up(const struct agent *agent, struct err *err);
 /* Everything that can be said before a VM is started or received here: memory, accel, QEMU, machine version,
  * networks, files. First problem only. */
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,

@@ -99,6 +99,10 @@ static void on_asked_again(JsonNode *result, const struct err *err, void *user)
 /* The events in between are lost. */
 static void reconnected(struct vm *vm, const struct err *err)
 {
+    /* On a slow host QEMU's process may outlive its control connection for so long that this was tried: its
+     * end is reported by vm_exited. */
+    if (vm->process->dead)
+        return;
     if (!err_is_set(err)) {
         vm_qmp(vm, "query-status", NULL, -1, on_asked_again, vm);
         return;

@@ -103,7 +103,7 @@ int vm_process_write(const struct vm *vm, struct err *err)
     json_object_set_int_member(object, "ram_device", (gint64)process->ram_device);
     json_object_set_int_member(object, "ram_inode", (gint64)process->ram_inode);
     json_object_set_int_member(object, "log_start", (gint64)process->log_start);
-    json_object_set_object_member(object, "spec", vm_spec_to_json(&vm->status.spec));
+    json_object_set_object_member(object, "spec", vm_spec_to_lean_json(&vm->status.spec));
     JsonArray *taps = json_array_new();
     for (unsigned i = 0; i < process->n_taps; i++)
         json_array_add_string_element(taps, process->taps[i]);

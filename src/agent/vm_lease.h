@@ -49,7 +49,7 @@ uint64_t vm_lease_left_ms(const struct vm *vm);
 int vm_check_free(const struct vm *vm, struct err *err);
 /* The task that holds it, or "". */
 const char *vm_holder(const struct vm *vm);
-/* The error "vm-is-moving", for a VM by name. */
+/* The error "vm-is-moving", for a VM of that name which `task` holds here. */
 int vm_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err);
 
 #endif

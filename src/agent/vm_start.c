@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/spawn.h"
@@ -165,6 +166,7 @@ static int spawn_qemu(struct vm *vm, struct inheritance *given, struct err *err)
         return -1;
     vm->status.pid = (int)pid;
     vm->process->start_time = process_start_time((int)pid);
+    cgroup_place(vm);
     return 0;
 }
 
@@ -268,6 +270,8 @@ static int begin(struct vm *vm, const char *accel, const struct vm_wait *wait, s
 
 static int may_run(const struct vm *vm, struct err *err)
 {
+    if (vms_check_up(vm->agent, err) < 0)
+        return -1;
     if (!vm->journal)
         return err_set(err, ERR_CORRUPT, "journal-corrupt",
                        "the journal of VM %s cannot be read: it is not known who owns the VM",
@@ -361,7 +365,7 @@ void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel
               vm_done done, void *user)
 {
     struct err err = {0};
-    if (vm_check_fits(agent, spec, accel, true, &err) < 0) {
+    if (vms_check_up(agent, &err) < 0 || vm_check_fits(agent, spec, accel, true, &err) < 0) {
         done(NULL, &err, user);
         return;
     }

@@ -15,6 +15,7 @@
 struct lab_options {
     int hosts;
     int mtu;
+    int ip;
     char *link_rate;
     char **qemu;
     char **qemu_data;
@@ -61,6 +62,8 @@ static int check_options(const struct lab_options *options)
     if (options->hosts < LAB_HOSTS_MIN || options->hosts > LAB_HOSTS_MAX)
         return cli_usage_error("--hosts must be from %d to %d, not %d", LAB_HOSTS_MIN, LAB_HOSTS_MAX,
                                options->hosts);
+    if (options->ip != 4 && options->ip != 6)
+        return cli_usage_error("--ip must be 4 or 6, not %d", options->ip);
     if (options->mtu < 1280 || options->mtu > 9000)
         return cli_usage_error("--mtu must be from 1280 to 9000, not %d", options->mtu);
     if (strlen(options->name) > 12 || !*options->name ||
@@ -118,7 +121,7 @@ static bool same_lab(const struct lab *one, const struct lab *other)
         if (g_strcmp0(one->qemu[host], other->qemu[host]) ||
             g_strcmp0(one->qemu_data[host], other->qemu_data[host]))
             return false;
-    return one->hosts == other->hosts && one->mtu == other->mtu &&
+    return one->hosts == other->hosts && one->mtu == other->mtu && one->ip == other->ip &&
            !g_strcmp0(one->link_rate, other->link_rate) && !g_strcmp0(one->name, other->name);
 }
 
@@ -181,7 +184,10 @@ static int start_manager(const struct lab *lab, struct err *err)
 static int enroll_host(const struct lab *lab, struct http_client *client, int host, struct err *err)
 {
     g_autofree char *name = g_strdup_printf("h%d", host);
-    g_autofree char *address = g_strdup_printf("198.18.1.1%d", host);
+    char address[LAB_ADDRESS_SIZE], manager[LAB_ADDRESS_SIZE];
+    (void)lab_address(lab, LAB_MANAGEMENT, LAB_HOST(host), address);
+    (void)lab_address(lab, LAB_MANAGEMENT, LAB_MANAGER, manager);
+    g_autofree char *url = g_strdup_printf(lab->ip == 6 ? "https://[%s]:8400" : "https://%s:8400", manager);
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "name", name);
     json_object_set_string_member(body, "address", address);
@@ -193,14 +199,10 @@ static int enroll_host(const struct lab *lab, struct http_client *client, int ho
     g_autofree char *netns = lab_netns(lab, name);
     g_autofree char *agent = lab_program(lab, "godwit-agent");
     g_autofree char *config = lab_path(lab, "hosts/%s/agent.conf", name);
-    const char *enroll[] = {self,        "lab",
-                            "enter",     "--netns",
-                            netns,       "--",
-                            agent,       "enroll",
-                            "--config",  config,
-                            "--manager", "https://198.18.1.1:8400",
-                            "--token",   cli_string(answer, "token"),
-                            NULL};
+    const char *enroll[] = {
+        self,     "lab",      "enter", "--netns",   netns, "--",      agent,
+        "enroll", "--config", config,  "--manager", url,   "--token", cli_string(answer, "token"),
+        NULL};
     if (lab_run(enroll, NULL, err) < 0)
         return -1;
     const char *run[] = {agent, "run", "--config", config, NULL};
@@ -429,11 +431,12 @@ static int dispatch(struct cli *cli, struct lab *lab, const struct lab_options *
 
 int cmd_lab(struct cli *cli, int argc, char **argv)
 {
-    auto_call(lab_options_clear) struct lab_options options = {.hosts = 2, .mtu = 1500};
+    auto_call(lab_options_clear) struct lab_options options = {.hosts = 2, .mtu = 1500, .ip = 4};
     const GOptionEntry entries[] = {
         {"hosts", 0, 0, G_OPTION_ARG_INT, &options.hosts, "hosts, 2 to 4 (2)", "N"},
         {"link-rate", 0, 0, G_OPTION_ARG_STRING, &options.link_rate,
          "of the migration network, as tc(8) writes it", "RATE"},
+        {"ip", 0, 0, G_OPTION_ARG_INT, &options.ip, "4, or 6 for a lab without IPv4 (4)", "VERSION"},
         {"mtu", 0, 0, G_OPTION_ARG_INT, &options.mtu, "of the migration network (1500)", "BYTES"},
         {"qemu", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.qemu,
          "QEMU program of the hosts, or of one (h2=PATH); may be repeated", "PATH"},
@@ -461,6 +464,7 @@ int cmd_lab(struct cli *cli, int argc, char **argv)
                                            .name = g_steal_pointer(&options.name),
                                            .hosts = options.hosts,
                                            .mtu = options.mtu,
+                                           .ip = options.ip,
                                            .link_rate = g_steal_pointer(&options.link_rate)};
     result = set_qemu(&options, &lab);
     if (result)

@@ -8,6 +8,7 @@
  *   NAME-mgr     godwitd, 198.18.1.1
  *   NAME-h1..hN  godwit-agent, eth-mgmt 198.18.1.1N, eth-mig 198.18.2.1N, eth-vm in bridge br0
  *   NAME-client  198.18.3.2 on the VM network: the observer from outside
+ * or, with --ip 6, the same numbers in fd00:1::/64, fd00:2::/64 and fd00:3::/64, and no IPv4 at all.
  */
 #ifndef CLI_LAB_H
 #define CLI_LAB_H
@@ -34,6 +35,7 @@ struct lab {
     int hosts;
     char *link_rate; /* for tc, "1gbit", or NULL: not shaped */
     int mtu;         /* of the migration network */
+    int ip;          /* 4 or 6 */
     /* By host (h1 is 0): QEMU program and its data folder, or NULL: the agent's default. */
     char *qemu[LAB_HOSTS_MAX];
     char *qemu_data[LAB_HOSTS_MAX];
@@ -60,6 +62,15 @@ int lab_net_up(const struct lab *lab, struct err *err);
  * namespaces. */
 int lab_net_down(const struct lab *lab, struct err *err);
 char *lab_netns(const struct lab *lab, const char *node);
+enum lab_network { LAB_MANAGEMENT = 1, LAB_MIGRATION, LAB_VMS };
+#define LAB_ADDRESS_SIZE 40
+/* The numbers of nodes on a network; hosts are 11, 12, ... */
+#define LAB_MANAGER 1
+#define LAB_CLIENT 2
+#define LAB_HOST(host) (10 + (host))
+/* Fills `ret_address` and returns it. */
+const char *lab_address(const struct lab *lab, enum lab_network network, int number,
+                        char ret_address[LAB_ADDRESS_SIZE]);
 
 /* lab_service.c: what starts and restarts the daemons, as a service manager would on a real host. */
 int lab_service_add(const struct lab *lab, const char *service, const char *node, const char *const *argv,

@@ -88,6 +88,7 @@ int lab_load(struct lab *lab, bool *ret_complete, struct err *err)
     load_by_host(object, "qemu_data", lab->qemu_data);
     lab->hosts = (int)cli_number(object, "hosts");
     lab->mtu = (int)cli_number(object, "mtu");
+    lab->ip = cli_number(object, "ip") == 6 ? 6 : 4;
     if (ret_complete)
         *ret_complete = cli_number(object, "complete") != 0;
     return 0;
@@ -102,6 +103,7 @@ int lab_save(const struct lab *lab, bool complete, struct err *err)
     json_object_set_int_member(object, "hosts", lab->hosts);
     json_object_set_string_member(object, "link_rate", lab->link_rate ? lab->link_rate : "");
     json_object_set_int_member(object, "mtu", lab->mtu);
+    json_object_set_int_member(object, "ip", lab->ip);
     save_by_host(object, "qemu", lab->qemu);
     save_by_host(object, "qemu_data", lab->qemu_data);
     json_object_set_int_member(object, "complete", complete);
@@ -140,14 +142,16 @@ static int write_agent_config(const struct lab *lab, int host, struct err *err)
         g_string_append_printf(qemu, "qemu_data=%s\n", lab->qemu_data[host - 1]);
     if (make_dir(lab, dir, 0755, err) < 0)
         return -1;
+    char management[LAB_ADDRESS_SIZE], migration[LAB_ADDRESS_SIZE];
     return write_text(
         path, 0644, err,
-        "[agent]\nname=h%d\nlisten=198.18.1.1%d\nport=8443\nstate=%s/%s/state\nrun=%s/%s/run\nlibexec=%s\n%s"
-        "qemu_user=%d:%d\njob_user=%d:%d\ndoor_user=%d:%d\nmemory_reserve_mib=256\nlog_folder=%s/%s/"
-        "tasks\n\n"
-        "[migration]\nenabled=true\naddresses=198.18.2.1%d\nport=8000\n\n[network vmnet]\nbridge=br0\n",
-        host, host, lab->dir, dir, lab->dir, dir, lab->libexec_dir, qemu->str, LAB_QEMU_UID, LAB_QEMU_UID,
-        LAB_JOB_UID, LAB_JOB_UID, LAB_DOOR_UID, LAB_DOOR_UID, lab->dir, dir, host);
+        "[agent]\nname=h%d\nlisten=%s\nport=8443\nstate=%s/%s/state\nrun=%s/%s/run\nlibexec=%s\n%s"
+        "qemu_user=%d:%d\njob_user=%d:%d\ndoor_user=%d:%d\nmemory_reserve_mib=256\n"
+        "log_folder=%s/%s/tasks\n\n"
+        "[migration]\nenabled=true\naddresses=%s\nport=8000\n\n[network vmnet]\nbridge=br0\n",
+        host, lab_address(lab, LAB_MANAGEMENT, LAB_HOST(host), management), lab->dir, dir, lab->dir, dir,
+        lab->libexec_dir, qemu->str, LAB_QEMU_UID, LAB_QEMU_UID, LAB_JOB_UID, LAB_JOB_UID, LAB_DOOR_UID,
+        LAB_DOOR_UID, lab->dir, dir, lab_address(lab, LAB_MIGRATION, LAB_HOST(host), migration));
 }
 
 int lab_write_configs(const struct lab *lab, struct err *err)
@@ -159,11 +163,12 @@ int lab_write_configs(const struct lab *lab, struct err *err)
     if (chown(datastore, LAB_QEMU_UID, LAB_QEMU_UID) < 0)
         return err_sys(err, errno, "chown-failed", "cannot give %s to the lab's QEMU user", datastore);
     g_autofree char *path = lab_path(lab, "manager/manager.conf");
+    char address[LAB_ADDRESS_SIZE];
+    (void)lab_address(lab, LAB_MANAGEMENT, LAB_MANAGER, address);
     if (write_text(path, 0600, err,
-                   "[manager]\nstate=%s/manager/state\nlisten=198.18.1.1\nport=8400\nsocket=%s/manager/"
-                   "godwitd.sock\n"
-                   "addresses=198.18.1.1\nlog_folder=%s/log/tasks\n",
-                   lab->dir, lab->dir, lab->dir) < 0)
+                   "[manager]\nstate=%s/manager/state\nlisten=%s\nport=8400\nsocket=%s/manager/godwitd.sock\n"
+                   "addresses=%s\nlog_folder=%s/log/tasks\n",
+                   lab->dir, address, lab->dir, address, lab->dir) < 0)
         return -1;
     for (int host = 1; host <= lab->hosts; host++)
         if (write_agent_config(lab, host, err) < 0)

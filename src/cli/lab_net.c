@@ -20,6 +20,14 @@ char *lab_netns(const struct lab *lab, const char *node)
     return g_strdup_printf("%s-%s", lab->name, node);
 }
 
+const char *lab_address(const struct lab *lab, enum lab_network network, int number,
+                        char ret_address[LAB_ADDRESS_SIZE])
+{
+    (void)snprintf(ret_address, LAB_ADDRESS_SIZE, lab->ip == 6 ? "fd00:%d::%d" : "198.18.%d.%d", (int)network,
+                   number);
+    return ret_address;
+}
+
 int lab_run(const char *const *argv, char **ret_stdout, struct err *err)
 {
     g_autofree char *output = NULL;
@@ -75,8 +83,7 @@ static int add_node(const struct lab *lab, const char *node, struct err *err)
     g_autofree char *netns = lab_netns(lab, node);
     if (run_line(err, "ip netns add %s", netns) < 0 || run_line(err, "ip -n %s link set lo up", netns) < 0)
         return -1;
-    /* The lab's links speak IPv4; addresses that IPv6 gives itself would only add noise to what the tests
-     * count. */
+    /* Addresses that IPv6 gives itself would only add noise to what the tests count. */
     return run_line(
         err, "ip netns exec %s sysctl -qw net.ipv6.conf.default.autoconf=0 net.ipv6.conf.default.accept_ra=0",
         netns);
@@ -110,11 +117,21 @@ static int add_cable(const struct lab *lab, const struct cable *cable, struct er
     return run_line(err, "ip -n %s link set %s mtu %d up", netns, cable->device, cable->mtu);
 }
 
-static int add_address(const struct lab *lab, const char *node, const char *device, const char *address,
-                       struct err *err)
+struct place {
+    const char *node;
+    const char *device;
+    enum lab_network network;
+    int number;
+};
+
+static int add_address(const struct lab *lab, const struct place *place, struct err *err)
 {
-    g_autofree char *netns = lab_netns(lab, node);
-    return run_line(err, "ip -n %s addr add %s/24 dev %s", netns, address, device);
+    char address[LAB_ADDRESS_SIZE];
+    g_autofree char *netns = lab_netns(lab, place->node);
+    /* Without the search for duplicates, which would let the address wait. */
+    return run_line(err, "ip -n %s addr add %s/%s dev %s", netns,
+                    lab_address(lab, place->network, place->number, address),
+                    lab->ip == 6 ? "64 nodad" : "24", place->device);
 }
 
 /* Each end of a link shapes what it sends, so both directions have the rate. */
@@ -129,19 +146,19 @@ static int shape(const struct lab *lab, const char *node, const char *device, st
 
 static int add_host(const struct lab *lab, int host, struct err *err)
 {
-    char node[16], management[32], migration[32];
+    char node[16];
     (void)snprintf(node, sizeof node, "h%d", host);
-    (void)snprintf(management, sizeof management, "198.18.1.1%d", host);
-    (void)snprintf(migration, sizeof migration, "198.18.2.1%d", host);
     g_autofree char *netns = lab_netns(lab, node);
     const struct cable cables[] = {
         {node, "eth-mgmt", "mgmt", 1500}, {node, "eth-mig", "mig", lab->mtu}, {node, "eth-vm", "vm", 1500}};
     for (size_t i = 0; i < G_N_ELEMENTS(cables); i++)
         if (add_cable(lab, &cables[i], err) < 0)
             return -1;
-    if (add_address(lab, node, "eth-mgmt", management, err) < 0 ||
-        add_address(lab, node, "eth-mig", migration, err) < 0)
-        return -1;
+    const struct place places[] = {{node, "eth-mgmt", LAB_MANAGEMENT, LAB_HOST(host)},
+                                   {node, "eth-mig", LAB_MIGRATION, LAB_HOST(host)}};
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++)
+        if (add_address(lab, &places[i], err) < 0)
+            return -1;
     if (add_bridge(netns, "br0", 1500, err) < 0 ||
         run_line(err, "ip -n %s link set eth-vm master br0", netns) < 0)
         return -1;
@@ -161,8 +178,10 @@ int lab_net_up(const struct lab *lab, struct err *err)
         return -1;
     const struct cable manager = {"mgr", "eth-mgmt", "mgmt", 1500};
     const struct cable client = {"client", "eth-vm", "vm", 1500};
-    if (add_cable(lab, &manager, err) < 0 || add_address(lab, "mgr", "eth-mgmt", "198.18.1.1", err) < 0 ||
-        add_cable(lab, &client, err) < 0 || add_address(lab, "client", "eth-vm", "198.18.3.2", err) < 0)
+    const struct place at_manager = {"mgr", "eth-mgmt", LAB_MANAGEMENT, LAB_MANAGER};
+    const struct place at_client = {"client", "eth-vm", LAB_VMS, LAB_CLIENT};
+    if (add_cable(lab, &manager, err) < 0 || add_address(lab, &at_manager, err) < 0 ||
+        add_cable(lab, &client, err) < 0 || add_address(lab, &at_client, err) < 0)
         return -1;
     for (int host = 1; host <= lab->hosts; host++)
         if (add_host(lab, host, err) < 0)

@@ -202,7 +202,7 @@ void http_client_free(struct http_client *client)
         call->done(NULL, &err, call->user);
     }
     g_clear_object(&client->session);
-    g_clear_object(&client->unix_address);
+    g_clear_object(&client->address);
     g_clear_object(&client->ca);
     g_clear_object(&client->certificate);
     g_free(client->peer);

@@ -10,6 +10,7 @@
 
 #define CONNECTIONS_MAX 32
 #define IDLE_S 60
+#define HTTPS_PORT 443
 
 static int check_base(const struct http_client_config *config, struct err *err)
 {
@@ -24,6 +25,17 @@ static int check_base(const struct http_client_config *config, struct err *err)
     return 0;
 }
 
+/* NULL if the host is a name. With an address as the destination no server name is sent in the handshake: RFC
+ * 6066 allows none for numbers, and servers end the connection at the colons of IPv6. */
+static GSocketConnectable *numeric_address(const char *base)
+{
+    g_autoptr(GUri) uri = g_uri_parse(base, G_URI_FLAGS_NONE, NULL);
+    int port = g_uri_get_port(uri);
+    GSocketAddress *address =
+        g_inet_socket_address_new_from_string(g_uri_get_host(uri), (guint)(port > 0 ? port : HTTPS_PORT));
+    return address ? G_SOCKET_CONNECTABLE(address) : NULL;
+}
+
 int http_client_new(const struct http_client_config *config, struct http_client **ret_client, struct err *err)
 {
     tls_init();
@@ -33,9 +45,9 @@ int http_client_new(const struct http_client_config *config, struct http_client 
     struct http_client *client = g_new0(struct http_client, 1);
     client->peer = g_strdup(config->base);
     client->url = g_strdup(is_unix ? "http://localhost" : config->base);
-    if (is_unix)
-        client->unix_address =
-            G_SOCKET_CONNECTABLE(g_unix_socket_address_new(config->base + strlen("unix:")));
+    client->address = is_unix
+                          ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(config->base + strlen("unix:")))
+                          : numeric_address(config->base);
     client->token = g_strdup(config->token);
     client->ca = config->ca ? g_object_ref(config->ca) : NULL;
     client->ca_fingerprint = config->ca_fingerprint ? g_ascii_strdown(config->ca_fingerprint, -1) : NULL;
@@ -57,9 +69,9 @@ void http_client_set_certificate(struct http_client *client, GTlsCertificate *ce
 
 SoupSession *client_session_new(const struct http_client *client)
 {
-    SoupSession *session = soup_session_new_with_options("remote-connectable", client->unix_address,
-                                                         "max-conns", CONNECTIONS_MAX, "max-conns-per-host",
-                                                         CONNECTIONS_MAX, "idle-timeout", IDLE_S, NULL);
+    SoupSession *session =
+        soup_session_new_with_options("remote-connectable", client->address, "max-conns", CONNECTIONS_MAX,
+                                      "max-conns-per-host", CONNECTIONS_MAX, "idle-timeout", IDLE_S, NULL);
     /* Hosts talk to each other directly, whatever the environment says of proxies. */
     soup_session_set_proxy_resolver(session, NULL);
     /* No system roots: without a database each certificate is unknown and trust.c decides. */

@@ -15,7 +15,7 @@
 struct http_client {
     char *peer; /* as the user gave it, for messages */
     char *url;  /* in front of a path: "https://198.18.1.1:8443", "http://localhost" for a unix socket */
-    GSocketConnectable *unix_address; /* NULL for https */
+    GSocketConnectable *address; /* unix socket or number; NULL: the name in `url` is looked up */
     char *token;
     GTlsCertificate *ca;
     char *ca_fingerprint;

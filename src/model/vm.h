@@ -15,6 +15,7 @@ struct err;
 #define MODEL_MAC_SIZE 18
 #define MODEL_PATH_MAX 512
 #define MODEL_APPEND_MAX 1024
+#define POOL_PATH_MAX 512 /* of a resource pool (model/pool.h) */
 #define VM_DISKS_MAX 8
 #define VM_NICS_MAX 8
 #define VM_CPUS_MAX 64
@@ -36,10 +37,12 @@ struct vm_nic {
 };
 
 struct vm_spec {
-    char uuid[MODEL_UUID_SIZE]; /* lower case; made by the manager */
-    char name[MODEL_NAME_MAX];  /* unique; letters, digits, '-', '_', '.' */
-    uint32_t memory_mib;        /* 64 .. 1 TiB, a multiple of 2 */
-    uint32_t cpus;              /* 1 .. VM_CPUS_MAX */
+    char uuid[MODEL_UUID_SIZE];       /* lower case; made by the manager */
+    char name[MODEL_NAME_MAX];        /* unique; letters, digits, '-', '_', '.' */
+    uint32_t memory_mib;              /* 64 .. 1 TiB, a multiple of 2 */
+    uint32_t cpus;                    /* 1 .. VM_CPUS_MAX */
+    char pool[POOL_PATH_MAX];         /* resource pool, "prod/db"; "": none (the root) */
+    uint32_t cpu_reservation_percent; /* of one core, 0 .. 100 * cpus: taken from the pool and the host */
     enum vm_accel accel;
     char machine[32];   /* pinned machine version, "pc-q35-7.2"; "" until the first start fills it in */
     char cpu_model[64]; /* QEMU's name; "" until the first start fills it in */

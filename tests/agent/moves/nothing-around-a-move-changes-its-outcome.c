@@ -62,6 +62,23 @@ static void a_vm_comes_in_once_at_a_time(struct lab *lab)
     check_one_runner(lab);
 }
 
+/* A manager with an old database: the task knows an epoch that the VM has left behind. */
+static void a_task_that_the_vm_has_outlived_moves_nothing(struct lab *lab)
+{
+    struct prepared source = {0};
+    struct move_spec spec = {0};
+    struct journal_entry entry;
+    journal_read(vm_on(lab, lab->source)->journal, &entry);
+    model_uuid_new(spec.id);
+    move_options_init(&spec.options);
+    g_strlcpy(spec.vm.uuid, lab->uuid, sizeof spec.vm.uuid);
+    spec.epoch = entry.epoch - 1;
+    moves_prepare_source(agent_of(lab, true), &spec, take_prepared, &source);
+    CHECK(source.there && !strcmp(source.err.id, "vm-has-moved"));
+    CHECK(!moves_find(agent_of(lab, true), spec.id));
+    check_one_runner(lab);
+}
+
 static void a_broken_control_connection_does_not_leave_the_source_paused(struct lab *lab)
 {
     struct move_spec spec = {0};
@@ -186,6 +203,7 @@ int main(int argc, char **argv)
 {
     static void (*const cases[])(struct lab * lab) = {
         a_vm_comes_in_once_at_a_time,
+        a_task_that_the_vm_has_outlived_moves_nothing,
         a_broken_control_connection_does_not_leave_the_source_paused,
         a_lost_answer_of_cont_does_not_leave_the_owner_paused,
         a_qemu_that_dies_before_it_ran_does_not_hold_its_vm,

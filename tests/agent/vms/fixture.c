@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/facts.h"
 #include "agent/spawn.h"
 #include "agent/vm_process.h"
@@ -19,6 +20,7 @@
 
 #define ANSWER_S 60
 
+const char *host_cgroup;
 static GPtrArray *hosts; /* that are up */
 static struct left last_left;
 
@@ -67,8 +69,12 @@ int hosts_sweep(void **state)
         gpointer value;
         g_hash_table_iter_init(&iter, host->agent.vms);
         while (g_hash_table_iter_next(&iter, NULL, &value))
-            if (((struct vm *)value)->status.pid)
+            if (((struct vm *)value)->status.pid) {
                 (void)kill(((struct vm *)value)->status.pid, SIGKILL);
+                /* Its control group goes only after it; one that was adopted is not our child. */
+                (void)waitpid(((struct vm *)value)->status.pid, NULL, 0);
+            }
+        cgroup_close(&host->agent);
         remove_folder(host->folder);
     }
     return 0;
@@ -171,6 +177,10 @@ static struct host *up(const char *folder, const char *qemu, const char *qemu_da
     probed = loaded = false;
     facts_probe(&host->agent, on_probed);
     wait_until(&probed, ANSWER_S, "facts");
+    if (host_cgroup) {
+        g_strlcpy(config->cgroup, host_cgroup, sizeof config->cgroup);
+        cgroup_open(&host->agent);
+    }
     vms_load(&host->agent, on_loaded);
     wait_until(&loaded, ANSWER_S, "load");
     return host;
@@ -211,6 +221,7 @@ void host_down(struct host *host)
         vm_end(at->data, take_answer, &answer);
         wait_ok(&answer, "end");
     }
+    cgroup_close(&host->agent);
     remove_folder(host->folder);
     (void)g_ptr_array_remove(hosts, host);
     g_hash_table_unref(host->agent.vms);

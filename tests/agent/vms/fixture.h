@@ -13,6 +13,9 @@ struct host {
     char folder[64];
 };
 
+/* Control group of the VMs of the hosts that come up from now on; NULL (as at first): their agents know of no
+ * control groups. */
+extern const char *host_cgroup;
 /* Facts probed, VMs of `folder` loaded (adopted); folder NULL: a new one. QEMU and its firmware: $QEMU,
  * $QEMU_DATA, else the machine's. */
 struct host *host_up(const char *folder);
