@@ -62,12 +62,51 @@ static void forget_destination(struct task *task)
 
 static void forget_source(struct task *task);
 
+static void verdict_told(struct task *task, JsonObject *object, const struct err *err)
+{
+    (void)object;
+    if (err_is_set(err))
+        log_error(err, "task %s: the verdict did not reach host %s", task->id, task->source_host);
+    task_after(task, RETRY_MS, forget_source);
+}
+
+static void verdict_known(struct task *task, JsonObject *object, const struct err *err)
+{
+    const struct move_status *status = &task->destination.status;
+    if (!migrate_note_status(task, &task->destination, object, err) || status->verdict != VERDICT_RUNNING) {
+        task_after(task, RETRY_MS, forget_source);
+        return;
+    }
+    char secret[MOVE_SECRET_SIZE * 2 + 1];
+    model_hex(status->verdict_secret, MOVE_SECRET_SIZE, secret);
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "verdict", move_verdict_name(status->verdict));
+    json_object_set_string_member(body, "secret", secret);
+    log_info("task %s: relays verdict running to host %s", task->id, task->source_host);
+    g_autofree char *path = task_move_path(task, "/verdict");
+    struct task_call_spec call = {&task->source, "POST",         path,
+                                  body,          CALL_TIMEOUT_S, .to = "take the verdict of the destination"};
+    task_call(task, &call, verdict_told);
+}
+
+/* The source is still GIVEN: it was away when the destination said that it runs the VM. */
+static void tell_verdict(struct task *task)
+{
+    g_autofree char *path = task_move_path(task, "");
+    struct task_call_spec call = {
+        &task->destination, "GET", path, NULL, CALL_TIMEOUT_S, .to = "say how the move stands"};
+    task_call(task, &call, verdict_known);
+}
+
 static void source_forgot(struct task *task, JsonObject *object, const struct err *err)
 {
     (void)object;
     bool is_done = !err_is_set(err) || err->code == ERR_NOT_FOUND;
     if (!is_done && may_repeat(task)) {
-        task_after(task, RETRY_MS, forget_source);
+        if (err->code == ERR_REFUSED)
+            tell_verdict(task);
+        else
+            task_after(task, RETRY_MS, forget_source);
         return;
     }
     if (!is_done)
