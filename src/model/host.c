@@ -26,6 +26,7 @@ static const struct field facts_fields[] = {
     COUNT(struct host_facts, cpus),
     COUNT(struct host_facts, memory_mib),
     COUNT(struct host_facts, memory_used_mib),
+    COUNT(struct host_facts, memory_foreign_mib),
     COUNT(struct host_facts, memory_free_mib),
     BOOL(struct host_facts, migration_enabled),
     COUNT(struct host_facts, migration_port),
