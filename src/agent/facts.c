@@ -200,31 +200,49 @@ void facts_probe(struct agent *agent, void (*done)(struct agent *agent))
     probe_qemu(agent, &probing->caps, on_qemu, probing);
 }
 
-/* QEMU processes on this machine that are none of ours. */
-static uint32_t count_foreign(struct agent *agent)
+/* Of a QEMU that Godwit started, here or as another agent's: its memory is promised by that agent. */
+#define OWN_MARK "mem-path=/proc/self/fd/"
+
+static char *proc_file(int pid, const char *name, gsize *ret_size)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, name);
+    char *text = NULL;
+    /* It may be gone meanwhile. */
+    return g_file_get_contents(path, &text, ret_size, NULL) ? text : NULL;
+}
+
+static bool is_foreign_qemu(int pid)
+{
+    gsize size = 0;
+    g_autofree char *comm = proc_file(pid, "comm", NULL);
+    if (!comm || (!g_str_has_prefix(comm, "qemu-system-") && !g_str_has_prefix(comm, "qemu-kvm")))
+        return false;
+    g_autofree char *arguments = proc_file(pid, "cmdline", &size);
+    return arguments && !memmem(arguments, size, OWN_MARK, strlen(OWN_MARK));
+}
+
+static uint64_t resident_kib(int pid)
+{
+    g_autofree char *status = proc_file(pid, "status", NULL);
+    const char *line = status ? strstr(status, "\nVmRSS:") : NULL;
+    return line ? g_ascii_strtoull(line + strlen("\nVmRSS:"), NULL, 10) : 0;
+}
+
+/* QEMU processes of others on this machine: how many, and what they hold of its memory. */
+static void count_foreign(struct host_facts *facts)
 {
     g_autoptr(GDir) dir = g_dir_open("/proc", 0, NULL);
-    g_autoptr(GHashTable) own = g_hash_table_new(NULL, NULL);
-    GHashTableIter iter;
-    gpointer value;
-    uint32_t count = 0;
+    uint64_t sum_kib = 0;
     const char *name;
-    g_hash_table_iter_init(&iter, agent->vms);
-    while (g_hash_table_iter_next(&iter, NULL, &value))
-        (void)g_hash_table_add(own, GINT_TO_POINTER(((struct vm *)value)->status.pid));
+    facts->n_foreign_vms = 0;
     while (dir && (name = g_dir_read_name(dir))) {
-        char comm[32] = "";
-        char path[300];
         int pid = (int)g_ascii_strtoll(name, NULL, 10);
-        if (pid <= 0 || g_hash_table_contains(own, GINT_TO_POINTER(pid)))
+        if (pid <= 0 || !is_foreign_qemu(pid))
             continue;
-        (void)snprintf(path, sizeof path, "/proc/%d/comm", pid);
-        auto_file file = fopen(path, "re");
-        if (file && fgets(comm, sizeof comm, file) &&
-            (g_str_has_prefix(comm, "qemu-system-") || g_str_has_prefix(comm, "qemu-kvm")))
-            count++;
+        facts->n_foreign_vms++;
+        sum_kib += resident_kib(pid);
     }
-    return count;
+    facts->memory_foreign_mib = sum_kib >> 10;
 }
 
 void facts_now(struct agent *agent, struct host_facts *ret_facts)
@@ -234,10 +252,10 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
     *facts = agent->facts;
     facts->memory_used_mib = vms_memory_mib(agent);
     facts->cpu_reserved_percent = (uint32_t)vms_cpu_percent(agent);
-    uint64_t taken = facts->memory_used_mib + agent->config.memory_reserve_mib;
+    count_foreign(facts);
+    uint64_t taken = facts->memory_used_mib + facts->memory_foreign_mib + agent->config.memory_reserve_mib;
     facts->memory_free_mib = facts->memory_mib > taken ? facts->memory_mib - taken : 0;
     facts->n_vms = g_hash_table_size(agent->vms);
-    facts->n_foreign_vms = count_foreign(agent);
     facts->wall_ms = clock_wall_ms();
     facts->n_networks = agent->config.n_networks;
     for (uint32_t i = 0; i < facts->n_networks; i++) {

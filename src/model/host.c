@@ -28,6 +28,7 @@ static const struct field facts_fields[] = {
     COUNT(struct host_facts, cpus),
     COUNT(struct host_facts, memory_mib),
     COUNT(struct host_facts, memory_used_mib),
+    COUNT(struct host_facts, memory_foreign_mib),
     COUNT(struct host_facts, memory_free_mib),
     COUNT(struct host_facts, cpu_reserved_percent),
     BOOL(struct host_facts, migration_enabled),

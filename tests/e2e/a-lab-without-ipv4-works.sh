@@ -15,7 +15,7 @@ wait_until 60 "the guest to be ready" console_has web "GUEST ready"
 guest() { godwit lab exec client -- curl -sgf -m 10 "http://[fd00:3::10]/$1"; }
 answers() { guest count >/dev/null; }
 wait_until 30 "the guest's first answer" answers
-boot=$(guest boot_id)
+boot=$(guest count | jq -r .boot_id)
 received() { ip -n "$lab_name-$1" -s -j link show dev eth-mig | jq '.[0].stats64.rx.bytes'; }
 for to in h2 h1; do
     before=$(received $to)
@@ -24,7 +24,7 @@ for to in h2 h1; do
     say "moved to $to: downtime $(jq .downtime_ms <<<"$task") ms, $wire bytes"
     [ $(($(received $to) - before)) -ge "$wire" ] || fail "the bytes did not come over the migration network of $to"
     wait_until 30 "the guest's answer from $to" answers
-    [ "$(guest boot_id)" = "$boot" ] || fail "it is another guest"
+    [ "$(guest count | jq -r .boot_id)" = "$boot" ] || fail "it is another guest"
 done
 [ "$(guest work | jq .bad)" = 0 ] || fail "the guest found bad memory: $(guest work)"
 godwit lab exec h1 -- godwit-agent renew --config "$lab_dir/hosts/h1/agent.conf"

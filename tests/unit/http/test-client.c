@@ -132,6 +132,21 @@ static void nobody_there_names_the_address(void **state)
     }
 }
 
+static void a_server_at_an_ipv6_address_answers(void **state)
+{
+    struct peers *peers = *state;
+    struct err err = {0};
+    uint16_t port;
+    assert_int_equal(http_server_listen(peers->server, "::1", 0, &port, &err), 0);
+    g_autofree char *base = g_strdup_printf("https://[::1]:%u", port);
+    struct http_client *client = peers_client(peers, base);
+    struct answer answer;
+    ask(client, "GET", "/v1/hello", NULL, &answer);
+    assert_string_equal(answer.err.message, "");
+    answer_clear(&answer);
+    http_client_free(client);
+}
+
 static void an_answer_that_is_not_ours_is_an_error(void **state)
 {
     struct peers *peers = *state;
@@ -219,6 +234,7 @@ int main(void)
         PROMISE(silence_ends_at_the_deadline),
         PROMISE(a_cancelled_call_says_so),
         PROMISE(nobody_there_names_the_address),
+        PROMISE(a_server_at_an_ipv6_address_answers),
         PROMISE(an_answer_that_is_not_ours_is_an_error),
         PROMISE(addresses_that_are_none_are_refused),
         PROMISE(a_blocking_call_needs_no_main_loop_of_its_own),
