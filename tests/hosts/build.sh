@@ -52,7 +52,8 @@ fi
 [ "$(id -u)" = 0 ] || fail "making the image needs root"
 
 work=$(mktemp -d "$outdir/work-XXXXXX")
-trap 'rm -rf "$work"' EXIT
+# Nothing that a cut off installation left mounted below may be emptied.
+trap 'rm -rf --one-file-system "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 tree=$work/tree
 
@@ -73,7 +74,8 @@ install_debian() {
     done
     # How this machine reaches its archive: proxies, and whether dates are believed.
     apt-config dump | grep -E '^Acquire::(http|https|ftp|Retries|Check-Valid-Until|Check-Date)[ :].*"[^"]+";$' >"$work/apt.conf" || true
-    mmdebstrap --mode=root --variant=minbase --quiet --aptopt="$work/apt.conf" \
+    # Its mounts end with its mount namespace, however it ends.
+    unshare --mount --propagation private mmdebstrap --mode=root --variant=minbase --quiet --aptopt="$work/apt.conf" \
         --aptopt='Apt::Install-Recommends "false"' --include="$(tr '\n' ',' <<<"$packages" | sed 's/,*$//')" \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/info/*' \

@@ -154,7 +154,9 @@ step_nfs() {
         systemctl start nfs-server
         mount -t nfs4 198.18.1.11:/export/vms /srv/vms"
     on h2 'mkdir -p /srv/vms && mount -t nfs4 198.18.1.11:/export/vms /srv/vms'
-    on h1 'setpriv --reuid godwit-qemu --regid godwit-qemu --clear-groups qemu-img create -q -f qcow2 /srv/vms/disk.qcow2 64M'
+    # As QEMU's user: root of a client is nobody at the server.
+    local as_qemu='setpriv --reuid godwit-qemu --regid godwit-qemu --clear-groups'
+    on h1 "$as_qemu qemu-img create -q -f qcow2 /srv/vms/disk.qcow2 64M"
     godwit vm stop guest --force >/dev/null
     godwit vm set guest --disk /srv/vms/disk.qcow2 >/dev/null
     godwit vm start guest >/dev/null
@@ -164,7 +166,7 @@ step_nfs() {
     # The lock on the image went along: nobody else may open it for writing, from neither host.
     local name
     for name in h1 h2; do
-        if on $name 'qemu-io -c "write 0 512" /srv/vms/disk.qcow2' >"$lane_dir/qemu-io" 2>&1; then
+        if on $name "$as_qemu qemu-io -c 'write 0 512' /srv/vms/disk.qcow2" >"$lane_dir/qemu-io" 2>&1; then
             fail "$name could write to the disk of a guest that runs: $(cat "$lane_dir/qemu-io")"
         fi
         grep -q lock "$lane_dir/qemu-io" || fail "$name: $(cat "$lane_dir/qemu-io")"

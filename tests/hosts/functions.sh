@@ -16,7 +16,8 @@ checker=/srv/godwit/checker.elf
 # Cleaning up -------------------------------------------------------------------------------------------------------------------------------
 lane_end() {
     local name
-    if [ "${status:-0}" != 0 ]; then
+    # Not after Ctrl-C: it would make the clean-up wait for hosts.
+    if [ "${status:-0}" != 0 ] && [ "${status:-0}" != 130 ]; then
         lane_evidence
     fi
     for name in "${!host_pid[@]}"; do
