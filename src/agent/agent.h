@@ -13,6 +13,8 @@
 
 struct door;
 struct qemu_caps;
+struct cgroup;
+struct shutdown;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -36,6 +38,7 @@ struct agent_config {
     struct task_log_config log;
     enum vm_accel accel;         /* host default for VMs with "auto" */
     uint64_t memory_reserve_mib; /* kept for the host */
+    char cgroup[MODEL_PATH_MAX]; /* control group of the VMs, below the hierarchy; "": none */
     bool migration_enabled;
     uint16_t migration_port;
     uint32_t lease_s; /* term of the lease on the config file of a VM that is sent (agent/vm_lease.h) */
@@ -62,8 +65,9 @@ struct agent {
     bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
     GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
     GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
-    bool is_shutting_down;       /* no VM starts or arrives (agent/host_power.h) */
+    struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
     struct door *door;           /* NULL when migration is disabled (agent/door.h) */
+    struct shutdown *shutdown;   /* not NULL: vms_shutdown was called, no VM starts or moves any more */
 };
 
 #endif

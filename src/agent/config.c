@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/pool.h"
+
+#define DEFAULT_CGROUP "godwit-vms"
 /* A unix socket's path is at most 107 bytes: RUN/vms/UUID/trace.sock must fit. */
 #define RUN_DIR_MAX 55
 #define LOG_KEEP_MAX 100000
@@ -149,6 +152,7 @@ static int read_agent(const struct reader *in, struct agent_config *config)
                                         "door_user",
                                         "accel",
                                         "memory_reserve_mib",
+                                        "cgroup",
                                         "log_folder",
                                         "log_keep_files",
                                         "log_keep_days",
@@ -169,8 +173,12 @@ static int read_agent(const struct reader *in, struct agent_config *config)
         read_path(in, "libexec", LIBEXEC_DIR, config->libexec_dir) < 0 || read_users(in, config) < 0 ||
         read_log(in, &config->log) < 0 ||
         read_number(in, "agent", "memory_reserve_mib", 1u << 30, &config->memory_reserve_mib) < 0 ||
-        read_text(in, &(struct text_key){"agent", "accel", "auto"}, accel, sizeof accel) < 0)
+        read_text(in, &(struct text_key){"agent", "accel", "auto"}, accel, sizeof accel) < 0 ||
+        read_text(in, &(struct text_key){"agent", "cgroup", DEFAULT_CGROUP}, config->cgroup,
+                  sizeof config->cgroup) < 0)
         return -1;
+    if (config->cgroup[0] && !pool_path_is_valid(config->cgroup))
+        return bad(in, "agent", "cgroup", "must be names joined by '/', without one in front, or empty");
     if (!model_name_is_valid(config->name))
         return bad(in, "agent", "name", "letters, digits, '-', '_' and '.' only");
     if (!address_is_valid(config->listen))

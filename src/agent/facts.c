@@ -251,6 +251,7 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
     look_at_qemu(agent);
     *facts = agent->facts;
     facts->memory_used_mib = vms_memory_mib(agent);
+    facts->cpu_reserved_percent = (uint32_t)vms_cpu_percent(agent);
     count_foreign(facts);
     uint64_t taken = facts->memory_used_mib + facts->memory_foreign_mib + agent->config.memory_reserve_mib;
     facts->memory_free_mib = facts->memory_mib > taken ? facts->memory_mib - taken : 0;

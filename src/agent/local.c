@@ -2,7 +2,6 @@
 #include "agent/local.h"
 
 #include "agent/facts.h"
-#include "agent/host_power.h"
 #include "agent/vm.h"
 #include "base/clock.h"
 #include "http/http.h"

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/autostart.h"
+#include "agent/cgroup.h"
 #include "agent/config.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
@@ -133,10 +135,12 @@ static void on_loaded(struct agent *agent)
     log_info("host %s serves on %s port %u: %u VMs", agent->config.name, agent->config.listen,
              agent->config.port, g_hash_table_size(agent->vms));
     (void)sd_notify(0, "READY=1");
+    autostart_run(agent, NULL, NULL);
 }
 
 static void on_probed(struct agent *agent)
 {
+    cgroup_open(agent);
     vms_load(agent, on_loaded);
 }
 
@@ -206,6 +210,7 @@ static int run(const struct agent_config *config, const struct arguments *argume
     renewal_free(program.renewal);
     identity_clear(&program.identity);
     door_free(program.agent.door);
+    cgroup_close(&program.agent);
     g_main_loop_unref(program.loop);
     if (!err_is_set(&program.err))
         return 0;

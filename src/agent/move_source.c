@@ -85,12 +85,14 @@ static gboolean lease_may_be_over(gpointer user)
         watch_lease(move);
         return G_SOURCE_REMOVE;
     }
-    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the lease on VM %s expired: the %s for %u s",
-                  move->vm->status.spec.name, move->job ? "copy did not advance" : "copy was not started",
-                  move->agent->config.lease_s);
-    (void)err_arg(&err, "vm", "%s", move->vm->status.spec.name);
+    bool copied = move->job != NULL;
+    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the copy %s for %u s",
+                  copied ? "did not advance" : "was not started", move->agent->config.lease_s);
+    name(&err, move->agent, move->vm->status.spec.name);
     (void)err_arg(&err, "lease_s", "%u", move->agent->config.lease_s);
-    (void)err_fix(&err, "look at the migration network and at the destination's host, then migrate again");
+    (void)err_fix(&err,
+                  copied ? "look at the migration network and at the destination's host, and migrate again"
+                         : "see that the manager runs and reaches both hosts, and start the migration again");
     /* After GIVEN the rules make nothing of it. */
     handover_doubt(move, &err);
     return G_SOURCE_REMOVE;
@@ -115,9 +117,19 @@ void source_progress(struct move *move)
 static void sending(const struct err *err, void *user)
 {
     struct move *move = user;
-    if (err_is_set(err)) {
-        move_prepared(move, err);
-        handover_doubt(move, err);
+    struct err problem = *err;
+    /* Meanwhile it may have ended; then there is nothing to tell of it. */
+    if (!err_is_set(err) && move->vm->pidfd < 0) {
+        (void)err_set(&problem, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s ended when the move began",
+                      move->vm->status.spec.name);
+        (void)err_fix(&problem, "look into its log on host '%s', then start the VM again",
+                      move->agent->config.name);
+        (void)err_arg(&problem, "host", "%s", move->agent->config.name);
+        err_place(&problem, move_phase_name(PHASE_SOURCE_CHECK), "source");
+    }
+    if (err_is_set(&problem)) {
+        move_prepared(move, &problem);
+        handover_doubt(move, &problem);
     } else {
         move->spec.epoch = move->entry.epoch;
         move->spec.vm = move->vm->status.spec;

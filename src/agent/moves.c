@@ -271,7 +271,9 @@ void move_prepare_again(struct move *move, bool is_source, move_done done, void 
 
 int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err)
 {
-    int result = as_source ? source_check(agent, spec, err) : destination_check(agent, spec, err);
+    int result = vms_check_up(agent, err) < 0 ? -1
+                 : as_source                  ? source_check(agent, spec, err)
+                                              : destination_check(agent, spec, err);
     if (result < 0)
         err_place(err, move_phase_name(as_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
                   as_source ? "source" : "destination");

@@ -28,6 +28,11 @@ int ram_new(struct vm *vm, struct err *err)
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return err_sys(err, errno, "memory-failed", "cannot size guest memory to %u MiB",
                        vm->status.spec.memory_mib);
+    struct stat facts;
+    if (fstat(fd, &facts) < 0)
+        return err_sys(err, errno, "memory-failed", "cannot ask for guest memory");
+    vm->process->ram_device = facts.st_dev;
+    vm->process->ram_inode = facts.st_ino;
     vm->ram_fd = steal_fd(&fd);
     vm->ram_size = size;
     return 0;

@@ -214,6 +214,22 @@ void route_vm_stop(struct http_request *request, void *user)
         vm_stop(vm, force, timeout_s, on_verb, request);
 }
 
+void route_vm_pool(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    struct err err = {0};
+    JsonObject *body;
+    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+        return;
+    JsonNode *pool = http_body(request, &body, &err) ? NULL : json_object_get_member(body, "pool");
+    if (!err_is_set(&err) && (!pool || json_node_get_value_type(pool) != G_TYPE_STRING))
+        (void)err_set(&err, ERR_BAD_REQUEST, "member-missing", "the request needs the member 'pool', a text");
+    if (err_is_set(&err) || vm_set_pool(vm, json_node_get_string(pool), &err) < 0)
+        http_fail(request, &err);
+    else
+        reply_vm(request, vm, 200);
+}
+
 /* A cut in the middle of a character is left for the next call. */
 static size_t whole_characters(const char *text, size_t length)
 {

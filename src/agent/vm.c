@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
@@ -54,6 +55,20 @@ void vm_set_state(struct vm *vm, enum vm_state state)
     log_info("VM %s (%s): %s -> %s", vm->status.spec.name, vm->status.spec.uuid,
              vm_state_name(vm->status.state), vm_state_name(state));
     vm->status.state = state;
+}
+
+void vm_set_problem(struct vm *vm, const char *what, const struct err *why)
+{
+    const char *name = vm->status.spec.name;
+    (void)err_set(&vm->problem, ERR_CORRUPT, "vm-damaged", "VM %s cannot be used on host %s: %s", name,
+                  vm->agent->config.name, what);
+    (void)err_cause(&vm->problem, "%.180s%s%.100s", why->message, why->cause[0] ? ": " : "", why->cause);
+    (void)err_fix(&vm->problem, "%s", why->fix);
+    (void)err_arg(&vm->problem, "vm", "%s", name);
+    (void)err_arg(&vm->problem, "host", "%s", vm->agent->config.name);
+    (void)snprintf(vm->status.problem, sizeof vm->status.problem, "%s: %s", what, vm->problem.cause);
+    log_error(&vm->problem, "VM %s", vm->status.spec.uuid);
+    vm_set_state(vm, VM_UNKNOWN);
 }
 
 void vm_refresh(struct vm *vm)
@@ -136,6 +151,8 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
         g_autofree char *wanted_text = model_print(wanted, false);
         g_autofree char *present_text = model_print(present, false);
         *ret_vm = vm;
+        if (err_is_set(&vm->problem))
+            return vm_check_free(vm, err);
         if (!strcmp(wanted_text, present_text))
             return 0;
         if (vm_check_free(vm, err) < 0)
@@ -152,6 +169,16 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
     }
     *ret_vm = vm;
     return 0;
+}
+
+int vms_check_up(const struct agent *agent, struct err *err)
+{
+    if (!agent->shutdown)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "host-shutting-down",
+                  "host %s is shutting down: no VM starts, arrives or leaves", agent->config.name);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    return err_fix(err, "use another host, or wait until it is up again");
 }
 
 static int refuse_unless_off(const struct vm *vm, const char *member, struct err *err)
@@ -180,6 +207,9 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
     g_autofree char *text = model_print(changes, false);
     if (vm_config_write(vm, &changed, "", err) < 0)
         return -1;
+    struct err note = {0};
+    if (vm->process && vm_process_write(vm, &note) < 0)
+        log_error(&note, "VM %s: the record of its QEMU has the old specification", changed.name);
     log_info("VM %s (%s): changed: %s", changed.name, changed.uuid, text);
     return 0;
 }
@@ -193,13 +223,16 @@ static void remove_file(const char *path)
 void vm_forget(struct vm *vm)
 {
     g_autofree char *config = vm_config_path(vm->agent, vm->status.spec.uuid);
+    g_autofree char *damaged = g_strdup_printf("%s" VM_CONFIG_DAMAGED, config);
     remove_file(config);
+    remove_file(damaged);
     vm_lease_release(vm);
     unregister(vm);
 }
 
-/* The source of the move that brought the VM here may not have heard the verdict yet: a journal that holds
- * one stays, owning nothing. */
+/* From here on the VM is gone, also for the next agent, which completes what is left to do. The source of the
+ * move that brought the VM here may not have heard the verdict yet: a journal that holds one stays, owning
+ * nothing. */
 static int leave_journal(struct vm *vm, bool *ret_stays, struct err *err)
 {
     struct journal_entry last = {0};
@@ -209,7 +242,16 @@ static int leave_journal(struct vm *vm, bool *ret_stays, struct err *err)
     journal_last_session(&last, &left.past);
     left.epoch = last.epoch;
     *ret_stays = left.past.verdict != VERDICT_NONE;
-    return *ret_stays ? journal_write_sync(vm->journal, &left, err) : 0;
+    return vm->journal ? journal_write_sync(vm->journal, &left, err) : 0;
+}
+
+bool vm_is_half_removed(const struct vm *vm)
+{
+    struct journal_entry entry = {0};
+    if (vm->journal)
+        journal_read(vm->journal, &entry);
+    /* One that was never written has no epoch. */
+    return vm->journal && entry.step == JOURNAL_NONE && entry.epoch && !vm->process;
 }
 
 int vm_remove(struct vm *vm, struct err *err)
@@ -223,11 +265,7 @@ int vm_remove(struct vm *vm, struct err *err)
     if (leave_journal(vm, &journal_stays, err) < 0)
         return -1;
     log_info("VM %s (%s): removed", vm->status.spec.name, vm->status.spec.uuid);
-    static const char *const files[] = {"console.log", "qemu.log", ""};
-    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *path = vm_path(vm, files[i]);
-        (void)remove(path);
-    }
+    vm_run_folder_remove(vm->agent, vm->status.spec.uuid);
     g_autofree char *journal = vm_journal_path(vm->agent, vm->status.spec.uuid);
     vm_forget(vm);
     if (!journal_stays)
@@ -249,6 +287,20 @@ uint64_t vms_memory_mib(struct agent *agent)
     return sum;
 }
 
+uint64_t vms_cpu_percent(struct agent *agent)
+{
+    uint64_t sum = 0;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm *vm = value;
+        if (vm->process)
+            sum += vm->status.spec.cpu_reservation_percent;
+    }
+    return sum;
+}
+
 void vm_release(struct vm *vm)
 {
     struct qmp *qmp = vm->qmp;
@@ -266,6 +318,7 @@ void vm_release(struct vm *vm)
     vm->status.qemu_version[0] = '\0';
     vm->incoming = false;
     vm_run_files_remove(vm);
+    cgroup_sweep(vm->agent);
 }
 
 static void log_end(const struct vm *vm, int status)

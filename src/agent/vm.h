@@ -17,15 +17,16 @@ struct vm_process;
 struct vm {
     struct agent *agent;
     struct vm_status status;
-    struct journal *journal;    /* agent/journal.h; open as long as the VM is registered */
-    struct vm_lease lease;      /* while it is sent */
-    struct qmp *qmp;            /* NULL when off */
-    int pidfd;                  /* of QEMU, or -1 */
-    int ram_fd;                 /* memfd, or -1; the agent's own reference */
-    uint64_t ram_size;          /* bytes */
-    bool incoming;              /* started with -incoming, not yet running here */
-    unsigned n_conts;           /* calls of vm_cont under way: they hold the VM */
-    bool ending;                /* its end was asked for: not a crash */
+    struct journal *journal; /* agent/journal.h; open as long as the VM is registered */
+    struct vm_lease lease;   /* while it is sent */
+    struct err problem;      /* set: its files are damaged; it is listed, and neither started nor removed */
+    struct qmp *qmp;         /* NULL when off */
+    int pidfd;               /* of QEMU, or -1 */
+    int ram_fd;              /* memfd, or -1; the agent's own reference */
+    uint64_t ram_size;       /* bytes */
+    bool incoming;           /* started with -incoming, not yet running here */
+    unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
+    bool ending;             /* its end was asked for: not a crash */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
      * move sets it to learn of a crash. May be NULL. */
@@ -40,7 +41,10 @@ typedef void (*vm_done)(struct vm *vm, const struct err *err, void *user);
 struct vm *vm_find(struct agent *agent, const char *uuid);
 /* Reads all config files and journals, re-adopts running QEMU processes (pid, start time, QMP); `done` when
  * all are settled. A QEMU that cannot be adopted (QMP dead) is ended only if its journal says that this host
- * does not own the VM. */
+ * does not own the VM. A config file that is damaged or lost is written again from the record of its QEMU;
+ * without one the VM is listed with its problem. What an agent that was killed left half done is completed or
+ * undone: a QEMU that was started and not recorded (it never ran) is ended, a removal goes on, files of no VM
+ * are removed. */
 void vms_load(struct agent *agent, void (*done)(struct agent *agent));
 /* Registers a powered-off VM (config file written atomically) and its journal with OWNED. REFUSED if the uuid
  * exists with another spec ("vm-is-moving" while a move holds it); same spec: fine. */
@@ -52,12 +56,30 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err);
 int vm_remove(struct vm *vm, struct err *err);
 /* Memory promised to running VMs and shells, MiB. */
 uint64_t vms_memory_mib(struct agent *agent);
+/* CPU promised to the same, percent of one core. */
+uint64_t vms_cpu_percent(struct agent *agent);
+/* Puts the VM into another pool, which is durable when it returns 0; a running QEMU changes its control
+ * group. REFUSED while a move holds it. */
+int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 
 /* ---- life ---- */
 /* A VM that stands (its QEMU is there, paused) is continued. */
 void vm_start(struct vm *vm, vm_done done, void *user);
 /* ACPI power button; with force, or after timeout_s, QEMU is ended. */
 void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *user);
+/* The host goes down (shutdown.c): moves that are not GIVEN are cancelled, guests are asked to switch
+ * themselves off (ACPI) and switched off after timeout_s. From the call on no VM is started, received or sent
+ * ("host-shutting-down"), until vms_power_on or a new agent. `done` once, from the main loop, when no VM of
+ * ours runs, or soon after timeout_s if one does not end; what a move has GIVEN away is not waited for any
+ * longer. A second call joins the first. */
+void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct agent *agent, void *user),
+                  void *user);
+/* Takes a shutdown back, also one under way, whose `done` is called: VMs start here again, and those with
+ * autostart do now (agent/autostart.h). Without a shutdown nothing happens. `done` once, when each was tried.
+ */
+void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user);
+/* REFUSED "host-shutting-down" between the two. */
+int vms_check_up(const struct agent *agent, struct err *err);
 /* Everything that can be said before a VM is started or received here: memory, accel, QEMU, machine version,
  * networks, files. First problem only. */
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,

@@ -71,6 +71,25 @@ static int check_memory(struct agent *agent, const struct vm_spec *spec, struct 
     return err_fix(err, "move or stop another VM, give this one less memory, or lower memory_reserve_mib");
 }
 
+static int check_cpu(struct agent *agent, const struct vm_spec *spec, struct err *err)
+{
+    struct vm *vm = vm_find(agent, spec->uuid);
+    uint64_t taken = vms_cpu_percent(agent) - (vm && vm->process ? spec->cpu_reservation_percent : 0);
+    uint64_t wanted = taken + spec->cpu_reservation_percent;
+    uint64_t all = 100ull * agent->facts.cpus;
+    if (!spec->cpu_reservation_percent || wanted <= all)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "cpu-short",
+                  "host %s is %" PRIu64 " percent of a core short of CPU that it could reserve for VM %s",
+                  agent->config.name, wanted - all, spec->name);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    (void)err_arg(err, "vm", "%s", spec->name);
+    (void)err_arg(err, "short_percent", "%" PRIu64, wanted - all);
+    (void)err_cause(err, "the VM reserves %u; of %" PRIu64 ", %" PRIu64 " are promised to VMs",
+                    spec->cpu_reservation_percent, all, taken);
+    return err_fix(err, "move or stop another VM, or give this one a smaller CPU reservation");
+}
+
 static int check_qemu(struct agent *agent, const struct vm_spec *spec, const char *accel, struct err *err)
 {
     if (!agent->qemu) {
@@ -197,14 +216,6 @@ int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *a
                   struct err *err)
 {
     struct vm *vm = vm_find(agent, spec->uuid);
-    if (agent->is_shutting_down) {
-        (void)err_set(err, ERR_REFUSED, "host-shutting-down", "host %s is being shut down",
-                      agent->config.name);
-        name(err, agent, spec);
-        return err_fix(err,
-                       "wait until it is up again, or use another host; 'godwit-agent power-on' there takes "
-                       "the shutdown back");
-    }
     if (!accel[0])
         accel = vm_accel_here(agent, spec);
     if (as_incoming && vm) {
@@ -217,7 +228,8 @@ int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *a
         return err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
                        "machine: must be set for a VM that arrives");
     if (check_qemu(agent, spec, accel, err) < 0 || check_memory(agent, spec, err) < 0 ||
-        check_networks(agent, spec, err) < 0 || check_boot_file(agent, "kernel", spec->kernel, err) < 0 ||
+        check_cpu(agent, spec, err) < 0 || check_networks(agent, spec, err) < 0 ||
+        check_boot_file(agent, "kernel", spec->kernel, err) < 0 ||
         check_boot_file(agent, "initrd", spec->initrd, err) < 0)
         return -1;
     return check_disks(agent, spec, err);

@@ -76,12 +76,41 @@ static void on_event(const char *name, JsonObject *data, void *user)
     }
 }
 
+void vm_take_runstate(struct vm *vm, const char *runstate)
+{
+    bool is_stopped = vm_runstate_is_stopped(runstate);
+    if (vm->status.state == VM_STARTING)
+        return; /* the start itself says how it ended */
+    if (!is_stopped)
+        vm->incoming = false;
+    vm_set_state(vm, !is_stopped ? VM_RUNNING : vm->incoming ? VM_INCOMING : VM_PAUSED);
+}
+
+static void on_asked_again(JsonNode *result, const struct err *err, void *user)
+{
+    struct vm *vm = user;
+    if (!vm->process || err_is_set(err))
+        return; /* asked anew with the next connection */
+    const char *runstate = vm_result_text(result, "status");
+    log_info("VM %s: QEMU %d answers again, %s", vm->status.spec.name, vm->status.pid, runstate);
+    vm_take_runstate(vm, runstate);
+}
+
+/* The events in between are lost. */
 static void reconnected(struct vm *vm, const struct err *err)
 {
-    if (!err_is_set(err))
+    /* On a slow host QEMU's process may outlive its control connection for so long that this was tried: its
+     * end is reported by vm_exited. */
+    if (vm->process->dead)
         return;
-    log_error(err, "VM %s: QEMU %d runs and does not answer", vm->status.spec.name, vm->status.pid);
+    if (!err_is_set(err)) {
+        vm_qmp(vm, "query-status", NULL, -1, on_asked_again, vm);
+        return;
+    }
+    if (vm->status.state != VM_UNKNOWN)
+        log_error(err, "VM %s: QEMU %d runs and does not answer", vm->status.spec.name, vm->status.pid);
     vm_set_state(vm, VM_UNKNOWN);
+    vm_reconnect(vm);
 }
 
 static gboolean on_reconnect(gpointer user)
@@ -94,6 +123,12 @@ static gboolean on_reconnect(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
+void vm_reconnect(struct vm *vm)
+{
+    if (vm->process && !vm->process->dead && !vm->process->reconnect_timer)
+        vm->process->reconnect_timer = g_timeout_add(RECONNECT_PAUSE_MS, on_reconnect, vm);
+}
+
 /* Mostly this is QEMU's end, which vm_exited reports when the process is gone. */
 static void on_closed(void *user)
 {
@@ -103,8 +138,7 @@ static void on_closed(void *user)
                   vm->status.spec.name);
     vm_explain(vm, &err);
     vm_wait_end(&vm->process->moves, vm, &err);
-    if (vm->process && !vm->process->reconnect_timer)
-        vm->process->reconnect_timer = g_timeout_add(RECONNECT_PAUSE_MS, on_reconnect, vm);
+    vm_reconnect(vm);
 }
 
 static void on_ready(const struct err *err, void *user)

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/fdio.h"
+#include "base/log.h"
 #include "model/move.h"
 
 #define CONFIG_BYTES_MAX (256u << 10)
@@ -20,9 +21,14 @@
 #define TAIL_BYTES 256
 #define BACKLOG 4
 
+static char *run_path(const struct agent *agent, const char *uuid, const char *file)
+{
+    return g_strdup_printf("%s/vms/%s/%s", agent->config.run_dir, uuid, file);
+}
+
 char *vm_path(const struct vm *vm, const char *file)
 {
-    return g_strdup_printf("%s/vms/%s/%s", vm->agent->config.run_dir, vm->status.spec.uuid, file);
+    return run_path(vm->agent, vm->status.spec.uuid, file);
 }
 
 char *vm_config_path(const struct agent *agent, const char *uuid)
@@ -37,7 +43,7 @@ char *vm_journal_path(const struct agent *agent, const char *uuid)
 
 int vm_config_write(struct vm *vm, const struct vm_spec *spec, const char *task, struct err *err)
 {
-    if ((!task[0] || strcmp(task, vm->status.move) != 0) && vm_check_free(vm, err) < 0)
+    if (strcmp(task, vm_holder(vm)) != 0 && vm_check_free(vm, err) < 0)
         return -1;
     g_autofree char *path = vm_config_path(vm->agent, vm->status.spec.uuid);
     g_autoptr(JsonObject) object = vm_spec_to_lean_json(spec);
@@ -94,7 +100,10 @@ int vm_process_write(const struct vm *vm, struct err *err)
     json_object_set_boolean_member(object, "incoming", vm->incoming);
     json_object_set_boolean_member(object, "has_trace", process->has_trace);
     json_object_set_int_member(object, "ram_fd", process->qemu_ram_fd);
+    json_object_set_int_member(object, "ram_device", (gint64)process->ram_device);
+    json_object_set_int_member(object, "ram_inode", (gint64)process->ram_inode);
     json_object_set_int_member(object, "log_start", (gint64)process->log_start);
+    json_object_set_object_member(object, "spec", vm_spec_to_lean_json(&vm->status.spec));
     JsonArray *taps = json_array_new();
     for (unsigned i = 0; i < process->n_taps; i++)
         json_array_add_string_element(taps, process->taps[i]);
@@ -114,16 +123,42 @@ static void read_taps(JsonObject *object, struct vm_process *process)
         g_strlcpy(process->taps[process->n_taps++], json_array_get_string_element(taps, i), TAP_NAME_SIZE);
 }
 
+static int read_record(const struct agent *agent, const char *uuid, JsonObject **ret_object, struct err *err)
+{
+    g_autofree char *path = run_path(agent, uuid, "process.json");
+    auto_mem char *text = NULL;
+    if (fdio_read_file(path, PROCESS_BYTES_MAX, &text, err) < 0)
+        return -1;
+    return model_parse(text, -1, ret_object, err) < 0 ? err_prefix(err, "%s", path) : 0;
+}
+
+int vm_process_read_spec(const struct agent *agent, const char *uuid, struct vm_spec *ret_spec,
+                         struct err *err)
+{
+    g_autoptr(JsonObject) object = NULL;
+    if (read_record(agent, uuid, &object, err) < 0)
+        return -1;
+    JsonNode *spec = json_object_get_member(object, "spec");
+    if (!spec || !JSON_NODE_HOLDS_OBJECT(spec))
+        return err_set(err, ERR_CORRUPT, "process-record-damaged", "the record of VM %s has no specification",
+                       uuid);
+    if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err) < 0)
+        return err_prefix(err, "the record of VM %s", uuid);
+    return strcmp(ret_spec->uuid, uuid) ? err_set(err, ERR_CORRUPT, "process-record-damaged",
+                                                  "the record of VM %s is that of another VM", uuid)
+                                        : 0;
+}
+
 int vm_process_read(struct vm *vm, struct err *err)
 {
-    g_autofree char *path = vm_path(vm, "process.json");
-    auto_mem char *text = NULL;
     g_autoptr(JsonObject) object = NULL;
-    if (fdio_read_file(path, PROCESS_BYTES_MAX, &text, err) < 0 || model_parse(text, -1, &object, err) < 0)
+    if (read_record(vm->agent, vm->status.spec.uuid, &object, err) < 0)
         return -1;
     struct vm_process *process = g_new0(struct vm_process, 1);
     vm->status.pid = (int)json_object_get_int_member_with_default(object, "pid", 0);
     process->start_time = (uint64_t)json_object_get_int_member_with_default(object, "start_time", 0);
+    process->ram_device = (uint64_t)json_object_get_int_member_with_default(object, "ram_device", 0);
+    process->ram_inode = (uint64_t)json_object_get_int_member_with_default(object, "ram_inode", 0);
     process->qemu_ram_fd = (int)json_object_get_int_member_with_default(object, "ram_fd", -1);
     process->qemu_major = (int)json_object_get_int_member_with_default(object, "qemu_major", 0);
     process->log_start = (uint64_t)json_object_get_int_member_with_default(object, "log_start", 0);
@@ -142,10 +177,22 @@ int vm_process_read(struct vm *vm, struct err *err)
 
 void vm_run_files_remove(const struct vm *vm)
 {
-    static const char *const files[] = {"process.json", "qmp.sock", "trace.sock"};
+    static const char *const files[] = {"process.json", "process.json.new", "qmp.sock", "trace.sock"};
     for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autofree char *path = vm_path(vm, files[i]);
         (void)unlink(path);
+    }
+}
+
+void vm_run_folder_remove(const struct agent *agent, const char *uuid)
+{
+    /* Written files have a sibling for the moment. */
+    static const char *const files[] = {"process.json", "process.json.new", "qmp.sock", "trace.sock",
+                                        "console.log",  "qemu.log",         ""};
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = run_path(agent, uuid, files[i]);
+        if (remove(path) < 0 && errno != ENOENT)
+            log_warn("cannot remove %s: %s", path, g_strerror(errno));
     }
 }
 

@@ -159,9 +159,19 @@ int vm_refuse_held(const struct agent *agent, const char *vm, const char *task, 
                    task);
 }
 
+const char *vm_holder(const struct vm *vm)
+{
+    return vm->status.move[0] ? vm->status.move : vm_lease_is_live(vm) ? vm->lease.task : "";
+}
+
 int vm_check_free(const struct vm *vm, struct err *err)
 {
-    const char *task = vm->status.move[0] ? vm->status.move : vm_lease_is_live(vm) ? vm->lease.task : "";
+    const char *task = vm_holder(vm);
+    if (err_is_set(&vm->problem)) {
+        if (err)
+            *err = vm->problem;
+        return -1;
+    }
     if (!task[0])
         return 0;
     (void)vm_refuse_held(vm->agent, vm->status.spec.name, task, err);

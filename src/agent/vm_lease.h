@@ -44,9 +44,12 @@ void vm_lease_load(struct vm *vm);
 bool vm_lease_is_live(const struct vm *vm);
 /* Until it expires; 0: it has, or there is none. */
 uint64_t vm_lease_left_ms(const struct vm *vm);
-/* REFUSED "vm-is-moving" with the task's id while a move or a live lease holds the VM. */
+/* REFUSED "vm-is-moving" with the task's id while a move or a live lease holds the VM; the VM's problem if it
+ * has one. */
 int vm_check_free(const struct vm *vm, struct err *err);
-/* That error, for a VM of that name which `task` holds here. */
+/* The task that holds it, or "". */
+const char *vm_holder(const struct vm *vm);
+/* The error "vm-is-moving", for a VM of that name which `task` holds here. */
 int vm_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err);
 
 #endif

@@ -15,8 +15,11 @@ struct vm_wait {
     void *user;
 };
 
-/* A running QEMU. Kept in run_dir/vms/UUID/process.json where it says so. */
+/* A running QEMU. Kept in run_dir/vms/UUID/process.json where it says so, with a copy of the VM's spec. It is
+ * written before QEMU is started, with pid 0, and again when the pid is known, before QEMU may run. */
 struct vm_process {
+    uint64_t ram_device; /* file: with */
+    uint64_t ram_inode;  /* file: of the memfd: what finds the process before its pid is written */
     uint64_t start_time; /* file: field 22 of /proc/PID/stat: a reused pid differs */
     int qemu_ram_fd;     /* file: QEMU's own number of the memfd */
     bool has_trace;      /* file: the trace object was preloaded */
@@ -40,6 +43,8 @@ struct vm_process {
 char *vm_path(const struct vm *vm, const char *file);               /* below run_dir; g_free */
 char *vm_config_path(const struct agent *agent, const char *uuid);  /* g_free */
 char *vm_journal_path(const struct agent *agent, const char *uuid); /* g_free */
+/* Beside a config file: what it was when it could not be read. */
+#define VM_CONFIG_DAMAGED ".damaged"
 #define VM_CONFIG_MODE 0600
 #define VM_CONFIG_MODE_HELD 0400
 /* The only function that writes a config file: checks that nobody else holds the VM, writes `spec`
@@ -47,6 +52,8 @@ char *vm_journal_path(const struct agent *agent, const char *uuid); /* g_free */
  * "vm-is-moving" if another one holds it. */
 int vm_config_write(struct vm *vm, const struct vm_spec *spec, const char *task, struct err *err);
 int vm_config_read(const char *path, struct vm_spec *ret_spec, struct err *err);
+/* Removes the logs too, and the folder. */
+void vm_run_folder_remove(const struct agent *agent, const char *uuid);
 int vm_run_folder(const struct vm *vm, struct err *err);
 /* A bound and listening unix socket; a stale one is replaced. */
 int vm_listen(const struct vm *vm, const char *file, int type, int *ret_fd, struct err *err);
@@ -54,6 +61,9 @@ int vm_process_write(const struct vm *vm, struct err *err);
 /* Fills status.pid, accel, qemu_version, move, vm->incoming and a new vm->process. ERR_NOT_FOUND if there is
  * none. */
 int vm_process_read(struct vm *vm, struct err *err);
+/* The copy of the spec in the record of a VM that has none yet. */
+int vm_process_read_spec(const struct agent *agent, const char *uuid, struct vm_spec *ret_spec,
+                         struct err *err);
 /* Removes everything in run_dir that belongs to one run; console.log and qemu.log stay. */
 void vm_run_files_remove(const struct vm *vm);
 /* Field 22 of /proc/PID/stat, 0 if there is no such process. */
@@ -73,13 +83,22 @@ void vm_release(struct vm *vm);
 void vm_explain(const struct vm *vm, struct err *err);
 /* Calls done(vm, no error) from the main loop. */
 void vm_done_later(struct vm *vm, vm_done done, void *user);
+/* A removal made its first step durable and was interrupted: vm_remove completes it. */
+bool vm_is_half_removed(const struct vm *vm);
+/* Listed with `what` is wrong and *why (its fix is the operator's), and not used: "vm-damaged". */
+void vm_set_problem(struct vm *vm, const char *what, const struct err *why);
 /* status.epoch and status.journal from the journal. */
 void vm_refresh(struct vm *vm);
 void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 
 /* ---- vm_events.c ---- */
-/* Connects QMP and calls `ready` once it answers; a lost connection is made again. */
+/* Connects QMP and calls `ready` once it answers; a lost connection is made again as long as QEMU lives, and
+ * the run state asked again. */
 void vm_connect(struct vm *vm, unsigned deadline_ms, void (*ready)(struct vm *vm, const struct err *err));
+/* Goes on trying after `ready` had an error. */
+void vm_reconnect(struct vm *vm);
+/* Sets the state to what QEMU says of itself. */
+void vm_take_runstate(struct vm *vm, const char *runstate);
 /* qmp_call on the VM's connection; ERR_PEER_LOST from the main loop if there is none. */
 void vm_qmp(struct vm *vm, const char *command, JsonObject *arguments, int fd,
             void (*done)(JsonNode *result, const struct err *err, void *user), void *user);
@@ -93,6 +112,12 @@ bool vm_runstate_is_stopped(const char *runstate);
 void vm_save_event(struct vm *vm, const char *status);
 /* Version, capabilities and parameters of every QEMU, asked and set once when it starts. */
 void vm_save_prepare(struct vm *vm, vm_done done, void *user);
+
+/* ---- orphan.c ---- */
+/* Ends what was started for a record without a pid; blocks until it is gone (seconds at most). */
+int orphan_end(const struct vm *vm, struct err *err);
+/* Removes what belongs to no VM: run folders, leases, journals that say nothing. */
+void orphan_files_remove(struct agent *agent);
 
 /* ---- ram.c ---- */
 int ram_new(struct vm *vm, struct err *err);   /* vm->ram_fd, ram_size */

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/spawn.h"
@@ -165,6 +166,7 @@ static int spawn_qemu(struct vm *vm, struct inheritance *given, struct err *err)
         return -1;
     vm->status.pid = (int)pid;
     vm->process->start_time = process_start_time((int)pid);
+    cgroup_place(vm);
     return 0;
 }
 
@@ -183,6 +185,8 @@ static int launch(struct vm *vm, const char *accel, struct err *err)
     given.cmdline.incoming = vm->incoming;
     int result = give_all(vm, &given, preload, sizeof preload, err);
     if (result == 0)
+        result = vm_process_write(vm, err);
+    if (result == 0)
         result = spawn_qemu(vm, &given, err);
     close_given(&given);
     if (result < 0) {
@@ -191,10 +195,6 @@ static int launch(struct vm *vm, const char *accel, struct err *err)
         vm->process = NULL;
         return -1;
     }
-    struct err note = {0};
-    if (vm_process_write(vm, &note) < 0)
-        log_error(&note, "VM %s: an agent started later cannot adopt QEMU %d", vm->status.spec.name,
-                  vm->status.pid);
     log_info("VM %s (%s): QEMU %d, %s", vm->status.spec.name, vm->status.spec.uuid, vm->status.pid, accel);
     return 0;
 }
@@ -259,12 +259,19 @@ static int begin(struct vm *vm, const char *accel, const struct vm_wait *wait, s
     if (launch(vm, accel, err) < 0)
         return -1;
     vm->process->starts = *wait;
-    vm_connect(vm, READY_MS, on_qmp);
+    struct err record_err = {0};
+    /* Without its record the next agent takes it for one that never ran. */
+    if (vm_process_write(vm, &record_err) < 0)
+        start_failed(vm, &record_err);
+    else
+        vm_connect(vm, READY_MS, on_qmp);
     return 0;
 }
 
 static int may_run(const struct vm *vm, struct err *err)
 {
+    if (vms_check_up(vm->agent, err) < 0)
+        return -1;
     if (!vm->journal)
         return err_set(err, ERR_CORRUPT, "journal-corrupt",
                        "the journal of VM %s cannot be read: it is not known who owns the VM",
@@ -358,7 +365,7 @@ void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel
               vm_done done, void *user)
 {
     struct err err = {0};
-    if (vm_check_fits(agent, spec, accel, true, &err) < 0) {
+    if (vms_check_up(agent, &err) < 0 || vm_check_fits(agent, spec, accel, true, &err) < 0) {
         done(NULL, &err, user);
         return;
     }

@@ -74,6 +74,8 @@ struct cli_listing {
     void (*show)(struct table *table, JsonObject *element);
 };
 int cli_list(struct cli *cli, const struct cli_listing *listing);
+/* One thing of the manager's, shown as its members, or with --json as the answer (cli/cmd_host.c). */
+int cli_show(struct cli *cli, const char *path);
 
 /* The commands, one file each. */
 int cmd_host_ls(struct cli *cli, int argc, char **argv);
@@ -92,6 +94,12 @@ int cmd_vm_stop(struct cli *cli, int argc, char **argv);
 int cmd_vm_console(struct cli *cli, int argc, char **argv);
 int cmd_vm_settle(struct cli *cli, int argc, char **argv);
 int cmd_vm_migrate(struct cli *cli, int argc, char **argv);
+int cmd_pool_ls(struct cli *cli, int argc, char **argv);
+int cmd_pool_show(struct cli *cli, int argc, char **argv);
+int cmd_pool_create(struct cli *cli, int argc, char **argv);
+int cmd_pool_set(struct cli *cli, int argc, char **argv);
+int cmd_pool_rm(struct cli *cli, int argc, char **argv);
+int cmd_pool_assign(struct cli *cli, int argc, char **argv);
 int cmd_task_ls(struct cli *cli, int argc, char **argv);
 int cmd_task_show(struct cli *cli, int argc, char **argv);
 int cmd_task_follow(struct cli *cli, int argc, char **argv);

@@ -43,7 +43,7 @@ static void print_members(JsonObject *object, int indent)
     }
 }
 
-static int show(struct cli *cli, const char *path)
+int cli_show(struct cli *cli, const char *path)
 {
     g_autoptr(JsonObject) answer = NULL;
     int result = cli_call(cli, "GET", path, NULL, &answer);
@@ -61,7 +61,7 @@ int cmd_host_show(struct cli *cli, int argc, char **argv)
     if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
         return CLI_USAGE;
     g_autofree char *path = cli_path("/v1/hosts/", argv[1], "");
-    return show(cli, path);
+    return cli_show(cli, path);
 }
 
 int cmd_vm_show(struct cli *cli, int argc, char **argv)
@@ -69,7 +69,7 @@ int cmd_vm_show(struct cli *cli, int argc, char **argv)
     if (cli_options(cli_current(), NULL, 1, &argc, &argv) < 0)
         return CLI_USAGE;
     g_autofree char *path = cli_path("/v1/vms/", argv[1], "");
-    return show(cli, path);
+    return cli_show(cli, path);
 }
 
 /* Host, --address and --port as a body with `address` and `port`; NULL: said why (CLI_USAGE). */

@@ -10,6 +10,7 @@
 
 struct migrate_options {
     char *to;
+    char *pool;
     gboolean detach;
     gboolean verify;
     int bandwidth;
@@ -23,6 +24,7 @@ struct migrate_options {
 static void migrate_options_clear(struct migrate_options *options)
 {
     g_free(options->to);
+    g_free(options->pool);
     g_free(options->dirty_source);
     g_free(options->client_key);
 }
@@ -39,6 +41,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_int_member(wishes, "switchover_limit_s", options->switchover_limit);
     if (options->channels != NOT_GIVEN)
         json_object_set_int_member(wishes, "channels", options->channels);
+    if (options->pool)
+        json_object_set_string_member(wishes, "pool", options->pool);
     if (options->verify)
         json_object_set_boolean_member(wishes, "verify", TRUE);
     if (options->dirty_source)
@@ -60,6 +64,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
                                                                        .channels = NOT_GIVEN};
     const GOptionEntry entries[] = {
         {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
+        {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool,
+         "its resource pool from then on; / for none (the same)", "P"},
         {"detach", 0, 0, G_OPTION_ARG_NONE, &options.detach, "print the task's id and do not wait", NULL},
         {"bandwidth", 0, 0, G_OPTION_ARG_INT, &options.bandwidth, "cap in MB/s", "MB/S"},
         {"max-downtime", 0, 0, G_OPTION_ARG_INT, &options.max_downtime, "downtime goal in ms (100)", "MS"},

@@ -14,15 +14,16 @@ static void add_vm_row(struct table *table, JsonObject *vm)
     JsonArray *owners = cli_array(vm, "conflict");
     bool is_disputed = owners && json_array_get_length(owners);
     table_row(table, cli_string(spec, "name"), is_disputed ? "owned twice" : cli_string(vm, "state"),
-              cli_string(vm, "host"), memory, cpus, cli_string(vm, "accel"), cli_string(vm, "move"), NULL);
+              cli_string(vm, "host"), memory, cpus, cli_string(vm, "accel"), cli_string(spec, "pool"),
+              cli_string(vm, "move"), NULL);
 }
 
 int cmd_vm_ls(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
         return CLI_USAGE;
-    static const char *const headings[] = {"NAME", "STATE", "HOST", "MEMORY MIB",
-                                           "CPUS", "ACCEL", "TASK", NULL};
+    static const char *const headings[] = {"NAME",  "STATE", "HOST", "MEMORY MIB", "CPUS",
+                                           "ACCEL", "POOL",  "TASK", NULL};
     const struct cli_listing listing = {"/v1/vms", "vms", headings, add_vm_row};
     return cli_list(cli, &listing);
 }
@@ -32,6 +33,8 @@ struct spec_options {
     char *name; /* a new one */
     int memory;
     int cpus;
+    char *pool;
+    int cpu_reservation;
     char *kernel;
     char *initrd;
     char *append;
@@ -44,7 +47,7 @@ struct spec_options {
 };
 
 #define NOT_GIVEN G_MININT
-#define SPEC_ROWS 11
+#define SPEC_ROWS 12
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -52,6 +55,8 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
     const GOptionEntry all[SPEC_ROWS] = {
         {"memory", 0, 0, G_OPTION_ARG_INT, &options->memory, "memory in MiB", "MIB"},
         {"cpus", 0, 0, G_OPTION_ARG_INT, &options->cpus, "virtual CPUs (1)", "N"},
+        {"cpu-reservation", 0, 0, G_OPTION_ARG_INT, &options->cpu_reservation,
+         "CPU kept free for it while it is on, 100 is one core (0)", "PERCENT"},
         {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &options->kernel, "kernel to boot directly", "PATH"},
         {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options->initrd, "initial RAM disk", "PATH"},
         {"append", 0, 0, G_OPTION_ARG_STRING, &options->append, "kernel command line", "TEXT"},
@@ -72,6 +77,7 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
 static void spec_options_clear(struct spec_options *options)
 {
     g_free(options->name);
+    g_free(options->pool);
     g_free(options->kernel);
     g_free(options->initrd);
     g_free(options->append);
@@ -142,6 +148,9 @@ static JsonObject *spec_of(const struct spec_options *options)
         json_object_set_int_member(spec, "memory_mib", options->memory);
     if (options->cpus != NOT_GIVEN)
         json_object_set_int_member(spec, "cpus", options->cpus);
+    set_text(spec, "pool", options->pool);
+    if (options->cpu_reservation != NOT_GIVEN)
+        json_object_set_int_member(spec, "cpu_reservation_percent", options->cpu_reservation);
     set_path(spec, "kernel", options->kernel);
     set_path(spec, "initrd", options->initrd);
     set_text(spec, "append", options->append);
@@ -159,17 +168,19 @@ static JsonObject *spec_of(const struct spec_options *options)
 
 int cmd_vm_create(struct cli *cli, int argc, char **argv)
 {
-    auto_call(spec_options_clear) struct spec_options options = {.memory = NOT_GIVEN, .cpus = NOT_GIVEN};
+    auto_call(spec_options_clear) struct spec_options options = {
+        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN};
     g_autofree char *host = NULL;
     g_autofree char *client_key = NULL;
     gboolean start = FALSE;
-    GOptionEntry entries[SPEC_ROWS + 4] = {
+    GOptionEntry entries[SPEC_ROWS + 5] = {
         {"host", 0, 0, G_OPTION_ARG_STRING, &host, "the host it is registered on", "H"},
+        {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool, "its resource pool (none)", "P"},
         {"client-key", 0, 0, G_OPTION_ARG_STRING, &client_key,
          "the same key always means the VM that was made with it", "KEY"},
         {"start", 0, 0, G_OPTION_ARG_NONE, &start, "power on at once", NULL},
     };
-    fill_spec_rows(entries + 3, &options);
+    fill_spec_rows(entries + 4, &options);
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_autostart(&options) < 0)
         return CLI_USAGE;
     if (options.memory == NOT_GIVEN)
@@ -193,7 +204,8 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
 
 int cmd_vm_set(struct cli *cli, int argc, char **argv)
 {
-    auto_call(spec_options_clear) struct spec_options options = {.memory = NOT_GIVEN, .cpus = NOT_GIVEN};
+    auto_call(spec_options_clear) struct spec_options options = {
+        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN};
     GOptionEntry entries[SPEC_ROWS + 2] = {
         {"name", 0, 0, G_OPTION_ARG_STRING, &options.name, "a new name", "N"},
     };

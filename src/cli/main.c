@@ -21,7 +21,8 @@ static const struct cli_command commands[] = {
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
     {"vm", "create",
-     "V --memory MIB --host H [--cpus N] [--kernel K --initrd I --append A] [--disk PATH]… [--network N]… "
+     "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
+     "--append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
      "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
      "register a virtual machine", cmd_vm_create},
@@ -36,11 +37,21 @@ static const struct cli_command commands[] = {
     {"vm", "console", "V [--log]", "what the guest wrote on its serial console; follows unless --log",
      cmd_vm_console},
     {"vm", "migrate",
-     "V --to H [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] [--channels N] "
+     "V --to H [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] "
+     "[--channels N] "
      "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",
      "last resort: shows what the hosts know of a VM's owner; with --owner, says who it is", cmd_vm_settle},
+    {"pool", "ls", "", "resource pools: what they reserve, may use, use and have left", cmd_pool_ls},
+    {"pool", "show", "P", "one resource pool", cmd_pool_show},
+    {"pool", "create",
+     "P [--memory-reservation MIB] [--memory-limit MIB] [--cpu-reservation PERCENT] [--cpu-limit PERCENT] "
+     "[--cpu-shares low|normal|high|N]",
+     "make a resource pool; P is its path, prod/db lies in prod", cmd_pool_create},
+    {"pool", "set", "P [the same]", "change a resource pool", cmd_pool_set},
+    {"pool", "rm", "P", "remove a resource pool that holds no VM and no pool", cmd_pool_rm},
+    {"pool", "assign", "P V", "put a VM into a resource pool; P may be / for none", cmd_pool_assign},
     {"task", "ls", "[--limit N]", "newest tasks", cmd_task_ls},
     {"task", "show", "T [--timeline]", "one task", cmd_task_show},
     {"task", "follow", "T", "progress until the task ends", cmd_task_follow},

@@ -14,6 +14,7 @@
 #include "manager/events.h"
 #include "manager/inventory.h"
 #include "manager/orphans.h"
+#include "manager/pools.h"
 #include "manager/routes.h"
 #include "manager/settlements.h"
 #include "manager/task.h"
@@ -95,7 +96,8 @@ static int open_all(struct manager *manager, struct err *err)
         return -1;
     manager->events = events_new(manager->db);
     manager->orphans = orphans_new(manager);
-    if (settlements_open(manager, err) || tasks_open(manager, err) || inventory_open(manager, err))
+    if (settlements_open(manager, err) || tasks_open(manager, err) || pools_open(manager, err) ||
+        inventory_open(manager, err))
         return -1;
     struct http_server_config server = {
         .routes = routes_table,
@@ -109,11 +111,14 @@ static int open_all(struct manager *manager, struct err *err)
     return listen_all(manager, err);
 }
 
-/* Tasks first, so that no call that ends now moves one; streams and requests before their server. */
+/* Tasks and pools first, so that no call that ends now moves one; streams and requests before their server.
+ */
 static void close_all(struct manager *manager)
 {
     struct tasks *tasks = g_steal_pointer(&manager->tasks);
     tasks_free(tasks);
+    struct pools *pools = g_steal_pointer(&manager->pools);
+    pools_free(pools);
     inventory_free(manager->inventory);
     orphans_free(manager->orphans);
     settlements_free(manager->settlements);

@@ -13,6 +13,7 @@ struct authority;
 struct events;
 struct http_server;
 struct inventory;
+struct pools;
 struct orphans;
 struct settlements;
 struct tasks;
@@ -38,6 +39,7 @@ struct manager {
     struct authority *authority;
     struct events *events;
     struct inventory *inventory;
+    struct pools *pools;
     struct tasks *tasks;
     struct orphans *orphans;
     struct settlements *settlements;

@@ -7,6 +7,7 @@
 #include "manager/admit.h"
 #include "manager/check.h"
 #include "manager/migrate.h"
+#include "manager/pools.h"
 #include "model/protocol.h"
 
 #define CHECK_TIMEOUT_S 10
@@ -68,9 +69,17 @@ static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *
     struct err findings[CHECK_FINDINGS_MAX];
     memset(findings, 0, sizeof findings);
     if (!check_hosts(&input, findings))
-        return 0;
+        return pools_admit(task, &ret_vm->spec, err);
     *err = findings[0];
     return -1;
+}
+
+/* The destination writes the VM's file with its new pool; the source's keeps the old one, should the VM stay.
+ */
+static void put_into_pool(struct task *task)
+{
+    g_autofree char *pool = g_strdup(pools_target(&task->options, &task->spec.vm));
+    (void)g_strlcpy(task->spec.vm.pool, pool, sizeof task->spec.vm.pool);
 }
 
 static void fill_spec(struct task *task, const struct vm_status *vm, const struct host_facts *destination)
@@ -83,6 +92,7 @@ static void fill_spec(struct task *task, const struct vm_status *vm, const struc
     (void)g_strlcpy(spec->source, task->source_host, sizeof spec->source);
     (void)g_strlcpy(spec->destination, task->destination_host, sizeof spec->destination);
     fdio_random(spec->key, sizeof spec->key);
+    put_into_pool(task);
     task->has_key = true;
 }
 
@@ -154,6 +164,20 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     ask_destination(task);
 }
 
+/* Whether it answered shows in the state of the host. */
+static void source_is_fresh(const struct err *err, void *user)
+{
+    struct refreshed *refreshed = user;
+    struct task *task = tasks_find(refreshed->manager, refreshed->task);
+    struct host *destination =
+        task ? inventory_find_host(task->manager->inventory, task->destination_host) : NULL;
+    (void)err;
+    if (destination)
+        inventory_refresh(destination, facts_are_fresh, refreshed);
+    else
+        g_free(refreshed); /* the task ends with its host */
+}
+
 static void facts_are_slow(struct task *task)
 {
     if (task->is_asking_facts)
@@ -175,7 +199,12 @@ void migrate_enter_destination_check(struct task *task)
     refreshed->serial = task->serial;
     task->is_asking_facts = true;
     task_after(task, SLOW_MS, facts_are_slow);
-    inventory_refresh(destination, facts_are_fresh, refreshed);
+    struct host *source = inventory_find_host(inventory, task->source_host);
+    /* After a start of the manager nothing has been heard of the source yet. */
+    if (task->is_loaded && source)
+        inventory_refresh(source, source_is_fresh, refreshed);
+    else
+        inventory_refresh(destination, facts_are_fresh, refreshed);
 }
 
 /* ---- 3: specification ---- */
@@ -241,6 +270,7 @@ static void source_prepared(struct task *task, JsonObject *object, const struct 
         return;
     }
     task->spec.vm = answer.vm;
+    put_into_pool(task);
     task->spec.epoch = answer.epoch;
     memcpy(task->spec.accel, answer.accel, sizeof answer.accel);
     memcpy(task->spec.commit_hash, answer.commit_hash, sizeof answer.commit_hash);

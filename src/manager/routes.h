@@ -28,6 +28,13 @@ void route_vm_remove(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
+void route_vm_pool(struct http_request *request, void *user);
+/* routes_pools.c */
+void route_pools_list(struct http_request *request, void *user);
+void route_pool_add(struct http_request *request, void *user);
+void route_pool_show(struct http_request *request, void *user);
+void route_pool_set(struct http_request *request, void *user);
+void route_pool_remove(struct http_request *request, void *user);
 /* settle.c */
 void route_vm_ownership(struct http_request *request, void *user);
 void route_vm_settle(struct http_request *request, void *user);

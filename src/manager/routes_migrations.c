@@ -4,6 +4,7 @@
 #include "manager/check.h"
 #include "manager/events.h"
 #include "manager/inventory.h"
+#include "manager/pools.h"
 #include "manager/routes.h"
 #include "manager/settlements.h"
 #include "manager/task.h"
@@ -45,6 +46,7 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
     if (routes_text(body, "vm", NULL, &vm, err) ||
         routes_text(body, "destination", NULL, &destination, err) ||
         read_options(body, &ret_wish->options, err) ||
+        pools_check_exists(manager, pool_path_or_root(ret_wish->options.pool), err) ||
         inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
         inventory_get_host(manager->inventory, destination, &ret_wish->destination, err) ||
         settlements_check(manager, &ret_wish->vm.spec, err))

@@ -6,6 +6,7 @@
 #include "manager/agent_client.h"
 #include "manager/claims.h"
 #include "manager/inventory.h"
+#include "manager/pools.h"
 #include "manager/routes.h"
 #include "manager/settlements.h"
 
@@ -56,7 +57,8 @@ struct forward {
     struct http_request *request;
     char host[MODEL_NAME_MAX];
     char uuid[MODEL_UUID_SIZE];
-    int status; /* of a good answer */
+    int status;     /* of a good answer */
+    struct err err; /* of a bad one, while the host is asked again */
 };
 
 static struct forward *forward_new(struct manager *manager, struct http_request *request, const char *host,
@@ -150,14 +152,98 @@ void route_vm_remove(struct http_request *request, void *user)
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
+/* ---- calls that take room in a pool, or change what is taken ---- */
+
+/* The inventory shows what came of it, or goes on counting the VM while its host does not answer. */
+static void looked_again(const struct err *err, void *user)
+{
+    struct forward *forward = user;
+    (void)err;
+    pools_release(forward->manager, forward->uuid);
+    http_fail(forward->request, &forward->err);
+    g_free(forward);
+}
+
+static void placed(JsonObject *object, const struct err *err, void *user)
+{
+    struct forward *forward = user;
+    struct manager *manager = forward->manager;
+    struct host *host = inventory_find_host(manager->inventory, forward->host);
+    if (err_is_set(err) && host && host->client) {
+        forward->err = *err;
+        inventory_refresh(host, looked_again, forward);
+        return;
+    }
+    g_autofree char *uuid = g_strdup(forward->uuid);
+    status_answered(object, err, forward);
+    pools_release(manager, uuid);
+}
+
+/* From now on the VM counts as one that is on, also for a manager that is started after us. */
+static void note_starting(struct host *host, const char *uuid)
+{
+    const struct vm_status *known = g_hash_table_lookup(host->vms, uuid);
+    if (!known || known->state != VM_OFF)
+        return;
+    struct vm_status starting = *known;
+    starting.state = VM_STARTING;
+    inventory_note_vm(host, &starting);
+}
+
 void route_vm_start(struct http_request *request, void *user)
 {
+    struct manager *manager = user;
     struct vm_status vm;
     struct host *host;
+    struct err err = {0};
     if (find_owned(user, request, &vm, &host))
         return;
+    if (pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    note_starting(host, vm.spec.uuid);
+    pools_tell(manager, host->name);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, status_answered,
+    agent_call(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, placed,
+               forward_new(user, request, host->name, vm.spec.uuid));
+}
+
+static int read_pool(struct http_request *request, const char **ret_pool, struct err *err)
+{
+    static const char *const members[] = {"pool", NULL};
+    JsonObject *body;
+    const char *pool;
+    if (routes_body(request, members, &body, err) || routes_text(body, "pool", NULL, &pool, err))
+        return -1;
+    *ret_pool = pool_path_or_root(pool);
+    return 0;
+}
+
+void route_vm_pool(struct http_request *request, void *user)
+{
+    struct manager *manager = user;
+    struct vm_status vm;
+    struct host *host;
+    struct err err = {0};
+    const char *pool;
+    if (read_pool(request, &pool, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    if (find_owned(user, request, &vm, &host))
+        return;
+    const struct vm_status *known = g_hash_table_lookup(host->vms, vm.spec.uuid);
+    bool is_off = known && known->state == VM_OFF;
+    if (pools_check_exists(manager, pool, &err) ||
+        (is_off ? pools_hold(manager, &vm.spec, pool, &err) : pools_reserve(manager, &vm.spec, pool, &err))) {
+        http_fail(request, &err);
+        return;
+    }
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "pool", pool);
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s/pool", vm.spec.uuid);
+    agent_call(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, placed,
                forward_new(user, request, host->name, vm.spec.uuid));
 }
 
@@ -320,7 +406,8 @@ static int read_create(struct manager *manager, JsonObject *body, struct vm_spec
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid",
                        "spec: the uuid is made by the manager: leave it out");
     if (check_name(manager->inventory, ret_spec->name, err) ||
-        check_macs(manager->inventory, ret_spec, NULL, err))
+        check_macs(manager->inventory, ret_spec, NULL, err) ||
+        pools_check_exists(manager, ret_spec->pool, err))
         return -1;
     return inventory_get_host(manager->inventory, host, ret_host, err);
 }
@@ -362,7 +449,14 @@ static int read_change(struct manager *manager, struct http_request *request, co
 {
     JsonObject *body;
     struct vm_spec changed = *own;
-    if (http_body(request, &body, err) || vm_spec_change(&changed, body, err) ||
+    if (http_body(request, &body, err))
+        return -1;
+    if (json_object_has_member(body, "pool")) {
+        err_set(err, ERR_BAD_REQUEST, "unknown-member",
+                "pool has a call of its own, which asks for room there");
+        return err_fix(err, "POST /v1/vms/%s/pool, or: godwit pool assign POOL %s", own->name, own->name);
+    }
+    if (vm_spec_change(&changed, body, err) ||
         (strcmp(changed.name, own->name) != 0 && check_name(manager->inventory, changed.name, err)) ||
         check_macs(manager->inventory, &changed, own, err))
         return -1;
@@ -379,7 +473,7 @@ void route_vm_set(struct http_request *request, void *user)
 {
     struct vm_status vm;
     struct host *host;
-    JsonObject *changes;
+    JsonObject *changes = NULL;
     struct err err = {0};
     if (find(user, request, true, &vm, &host))
         return;
@@ -387,7 +481,12 @@ void route_vm_set(struct http_request *request, void *user)
         http_fail(request, &err);
         return;
     }
+    if (pools_hold(user, &vm.spec, vm.spec.pool, &err)) {
+        json_object_unref(changes);
+        http_fail(request, &err);
+        return;
+    }
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, status_answered,
+    agent_call(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, placed,
                forward_new(user, request, host->name, vm.spec.uuid));
 }

@@ -78,6 +78,7 @@ struct task {
     int64_t waiting_since_ms; /* wall clock; 0 = it waits for nothing */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
+    bool has_place;  /* admitted to its pool; from the specification on it always is */
     bool is_loaded;  /* from the database, which may be an old one: it must not move a VM that has moved since
                       */
     bool has_key;    /* the specification with its one-time key is here; it is never stored */

@@ -32,6 +32,8 @@ struct host_facts {
     char qemu_path[MODEL_PATH_MAX];
     char qemu_version[32]; /* "" when QEMU cannot be run; qemu_problem says why */
     char qemu_problem[160];
+    char cgroups[8]; /* "v1", "v2": pools' CPU limits and shares are enforced by that; "none": only counted */
+    char cgroups_reason[160];
     uint32_t n_machines;
     char machines[HOST_MACHINES_MAX][32]; /* q35 machine types of this QEMU, newest first; none: not told */
     uint32_t cpus;
@@ -39,6 +41,7 @@ struct host_facts {
     uint64_t memory_used_mib;    /* promised to VMs, shells included */
     uint64_t memory_foreign_mib; /* what QEMU processes of others hold now */
     uint64_t memory_free_mib;    /* what a new VM may take */
+    uint32_t cpu_reserved_percent; /* of one core, promised to VMs, shells included */
     bool migration_enabled;
     uint16_t migration_port;
     uint32_t n_migration_addresses;

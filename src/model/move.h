@@ -44,6 +44,7 @@ struct move_options {
     uint32_t bandwidth_mb_s;     /* 10^6 bytes per second, 0 = no cap */
     uint32_t channels;           /* data channels, 0 = chosen; at most MOVE_CHANNELS_MAX */
     bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
+    char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
     char dirty_source[16];       /* "auto", "async", "sync": for tests and for the worried */
 };
 void move_options_init(struct move_options *options);

@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "model/vm.h"
+#include "model/pool.h"
 
 #define DIGITS "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -68,6 +68,14 @@ static bool is_mac(const char *text)
     return strchr("02468ace", text[1]) != NULL;
 }
 
+static bool is_pool_choice(const char *text)
+{
+    return pool_path_is_valid(pool_path_or_root(text));
+}
+
+#define POOL_TEXT                                                                                            \
+    "a resource pool: at most 8 names joined by '/', each of letters, digits, '-', '_' and '.', like "       \
+    "prod/db"
 #define NAME_TEXT "1 to 63 letters, digits, '-', '_' or '.', and must begin with a letter, a digit or '_'"
 #define UUID_TEXT "a UUID in lower case, like 3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e"
 #define PATH_TEXT "an absolute path without '..' and without control characters"
@@ -86,3 +94,5 @@ const struct text_rule rule_mac_or_empty = {
 const struct text_rule rule_address = {is_address, "a numeric IPv4 or IPv6 address", false};
 const struct text_rule rule_accel_or_empty = {is_accel, "\"kvm\" or \"tcg\", or empty", true};
 const struct text_rule rule_dirty_choice = {is_dirty_choice, "\"auto\", \"async\" or \"sync\"", false};
+const struct text_rule rule_pool_or_empty = {pool_path_is_valid, POOL_TEXT ", or empty", true};
+const struct text_rule rule_pool_choice = {is_pool_choice, POOL_TEXT ", or \"/\" for none", true};

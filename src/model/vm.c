@@ -33,6 +33,8 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, name, &rule_name),
     NUMBER(struct vm_spec, memory_mib, 64, 1024 * 1024),
     NUMBER(struct vm_spec, cpus, 1, VM_CPUS_MAX),
+    TEXT(struct vm_spec, pool, &rule_pool_or_empty, NEWER),
+    NUMBER(struct vm_spec, cpu_reservation_percent, 0, 100 * VM_CPUS_MAX, NEWER),
     ENUM(struct vm_spec, accel, accel_names),
     TEXT(struct vm_spec, machine, &rule_qemu_word),
     TEXT(struct vm_spec, cpu_model, &rule_qemu_word),
@@ -55,6 +57,7 @@ static const struct field status_fields[] = {
     COUNT(struct vm_status, epoch),
     TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
+    TEXT(struct vm_status, problem, NULL),
     FIELDS_END,
 };
 
@@ -91,6 +94,10 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
         return -1;
     if (spec->memory_mib % 2)
         return err_set(err, ERR_BAD_REQUEST, "field-out-of-range", "memory_mib must be a multiple of 2");
+    if (spec->cpu_reservation_percent > 100 * spec->cpus)
+        return err_set(err, ERR_BAD_REQUEST, "field-out-of-range",
+                       "cpu_reservation_percent must be at most %u, 100 for each of the %u CPUs",
+                       100 * spec->cpus, spec->cpus);
     if (!*spec->kernel && (*spec->initrd || *spec->append))
         return err_set(err, ERR_BAD_REQUEST, "kernel-missing", "%s must be empty when kernel is empty",
                        *spec->initrd ? "initrd" : "append");

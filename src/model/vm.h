@@ -15,13 +15,15 @@ struct err;
 #define MODEL_MAC_SIZE 18
 #define MODEL_PATH_MAX 512
 #define MODEL_APPEND_MAX 1024
+#define POOL_PATH_MAX 512 /* of a resource pool (model/pool.h) */
 #define VM_DISKS_MAX 8
 #define VM_NICS_MAX 8
 #define VM_CPUS_MAX 64
+#define VM_PROBLEM_MAX 512
 
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 /* "off": no QEMU. "incoming": a shell that waits for a migration. "paused": stopped vCPUs. "unknown": its
- * host does not answer. */
+ * host does not answer, or does not know. */
 enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
 
 struct vm_disk {
@@ -35,10 +37,12 @@ struct vm_nic {
 };
 
 struct vm_spec {
-    char uuid[MODEL_UUID_SIZE]; /* lower case; made by the manager */
-    char name[MODEL_NAME_MAX];  /* unique; letters, digits, '-', '_', '.' */
-    uint32_t memory_mib;        /* 64 .. 1 TiB, a multiple of 2 */
-    uint32_t cpus;              /* 1 .. VM_CPUS_MAX */
+    char uuid[MODEL_UUID_SIZE];       /* lower case; made by the manager */
+    char name[MODEL_NAME_MAX];        /* unique; letters, digits, '-', '_', '.' */
+    uint32_t memory_mib;              /* 64 .. 1 TiB, a multiple of 2 */
+    uint32_t cpus;                    /* 1 .. VM_CPUS_MAX */
+    char pool[POOL_PATH_MAX];         /* resource pool, "prod/db"; "": none (the root) */
+    uint32_t cpu_reservation_percent; /* of one core, 0 .. 100 * cpus: taken from the pool and the host */
     enum vm_accel accel;
     char machine[32];   /* pinned machine version, "pc-q35-7.2"; "" until the first start fills it in */
     char cpu_model[64]; /* QEMU's name; "" until the first start fills it in */
@@ -57,12 +61,13 @@ struct vm_status {
     struct vm_spec spec;
     enum vm_state state;
     char host[MODEL_NAME_MAX];
-    char accel[8];              /* what it runs on: "kvm" or "tcg", "" when off */
-    char qemu_version[32];      /* "" when off */
-    int pid;                    /* of QEMU, 0 when off */
-    uint64_t epoch;             /* of ownership, from the journal */
-    char journal[16];           /* its step, as in struct ownership; "" from an agent that does not say */
-    char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
+    char accel[8];                /* what it runs on: "kvm" or "tcg", "" when off */
+    char qemu_version[32];        /* "" when off */
+    int pid;                      /* of QEMU, 0 when off */
+    uint64_t epoch;               /* of ownership, from the journal */
+    char journal[16];             /* its step, as in struct ownership; "" from an agent that does not say */
+    char move[MODEL_UUID_SIZE];   /* the move that holds it, or "" */
+    char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), or "" */
 };
 
 /* JSON forms. *_to_json: transfer full. *_from_json: ERR_BAD_REQUEST that names the field and what is

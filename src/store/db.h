@@ -73,6 +73,14 @@ int db_settlement_remove(struct db *db, const char *uuid, struct err *err);
 int db_settlement_list(struct db *db, void (*row)(const char *uuid, const char *document, void *user),
                        void *user, struct err *err);
 
+/* ---- resource pools ---- */
+/* Inserts or replaces; `spec` is the JSON of a pool_spec. */
+int db_pool_put(struct db *db, const char *path, const char *spec, struct err *err);
+int db_pool_remove(struct db *db, const char *path, struct err *err);
+/* By path. */
+int db_pool_list(struct db *db, void (*row)(const char *path, const char *spec, void *user), void *user,
+                 struct err *err);
+
 /* ---- tasks ---- */
 struct db_task {
     const char *id;

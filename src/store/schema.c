@@ -8,6 +8,10 @@ static const char first[] =
 #include "0001-first.inc"
     ;
 
+static const char pools[] =
+#include "0002-pools.inc"
+    ;
+
 static const char certificates[] =
 #include "0003-certificates.inc"
     ;
@@ -16,7 +20,7 @@ static const char settlements[] =
 #include "0004-settlements.inc"
     ;
 
-static const char *const steps[] = {first, certificates, settlements};
+static const char *const steps[] = {first, pools, certificates, settlements};
 const struct schema schema_current = {steps, sizeof steps / sizeof steps[0]};
 
 static int read_version(sqlite3 *connection, int *ret_version, struct err *err)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# All programs are replaced while VMs run, as a package does it (by rename), then the manager and one agent after the other is restarted: no guest stops, no VM,
-# task or connection is lost, VMs that an old agent started move and stop under the new one. Between two restarts, a move between a new and an old agent works or
-# is refused because of the protocol, and the VM stays.
+# Manager and hosts, each with programs of its own, are upgraded one after the other while VMs run: files are replaced as a package does it (by rename), then the
+# service is restarted. No guest stops, no VM, task or connection is lost, VMs that an old agent started move and stop under the new one. A move between an
+# upgraded and an old host works or is refused because of the protocol, and the VM stays.
 # The programs before are those that `make upgrade` builds (BUILD/old, the commit in tests/upgrade-from), or without them the same ones in other files.
 . "$(dirname "$0")/../functions.sh" "$1"
 before=$build/stage after=$build/stage
@@ -13,32 +13,44 @@ if [ "$(cat "$build/old/stamp" 2>/dev/null)" = "$version" ]; then
 else
     say "upgrading to the same programs; make upgrade does it from $version"
 fi
-tree=/run/gwt-$$-programs
-on_exit "rm -rf $tree"
-mkdir -p "$tree"
-cp -r "$before"/usr/local/{bin,sbin,libexec} "$tree/"
-export PATH=$tree/bin:$PATH
+programs=/run/gwt-$$-programs
+on_exit "rm -rf $programs"
+for node in mgr h1 h2; do
+    mkdir -p "$programs/$node"
+    cp -r "$before"/usr/local/{bin,sbin,libexec} "$programs/$node/"
+done
+export PATH=$programs/mgr/bin:$PATH
 lab_up --hosts 2
 
+# upgrade_files NODE
 upgrade_files() {
     local file
     (cd "$after/usr/local" && find bin sbin libexec -type f) | while read -r file; do
-        cp "$after/usr/local/$file" "$tree/$file.new"
-        mv "$tree/$file.new" "$tree/$file"
+        cp "$after/usr/local/$file" "$programs/$1/$file.new"
+        mv "$programs/$1/$file.new" "$programs/$1/$file"
     done
 }
-# restart SERVICE NODE PROGRAM: it runs the new file afterwards
+# restart SERVICE NODE PROGRAM: it runs the node's file as it is now
 restart() {
     godwit lab service stop "$1"
     wait_until 20 "$3 on $2 to end" gone "$2" "$3"
     godwit lab service start "$1"
-    wait_until 20 "$3 on $2 to be the new one" is_new "$2" "$3"
+    wait_until 20 "$3 on $2 to run its file" runs_its_file "$2" "$3"
 }
 gone() { [ -z "$(pids_in "$1" "$2")" ]; }
-is_new() {
+runs_its_file() {
     local pid
     pid=$(pids_in "$1" "$2")
-    [ -n "$pid" ] && [ "/proc/$pid/exe" -ef "$tree/sbin/$2" ]
+    [ -n "$pid" ] && [ "/proc/$pid/exe" -ef "$programs/$1/sbin/$2" ]
+}
+# upgrade SERVICE NODE PROGRAM: the VMs stay as they are at each step
+upgrade() {
+    upgrade_files "$2"
+    ! runs_its_file "$2" "$3" || fail "$3 on $2 runs a new file already"
+    check_same "the replacement of the files of $2"
+    restart "$1" "$2" "$3"
+    [ "$2" = mgr ] || wait_until 30 "$2 to be connected" host_is "$2" connected
+    check_same "the restart of $3 on $2"
 }
 host_is() { [ "$(godwit host show "$1" --json 2>/dev/null | jq -r .state)" = "$2" ]; }
 # What must not change: processes, states, places and owners of all VMs. The manager learns it anew after a restart.
@@ -52,6 +64,14 @@ move() {
     say "$1 moved to $(vm_host "$1"): downtime $(jq .downtime_ms <<<"$task") ms"
 }
 
+# A lab's hosts share the programs of the lab; these have their own, as real hosts do.
+for host in h1 h2; do
+    sed -i "s|$programs/mgr/bin/../sbin/|$programs/$host/sbin/|" "$lab_dir/services/$host.service"
+    sed -i "s|^libexec=.*|libexec=$programs/$host/libexec/godwit|" "$lab_dir/hosts/$host/agent.conf"
+    restart $host $host godwit-agent
+    wait_until 30 "$host to be connected" host_is $host connected
+done
+
 checker_vm one h1 256 1 tcg "mb=32 rate=10 mode=page"
 checker_vm two h2 256 1 tcg "mb=32 rate=10 mode=page"
 disk=$(disk_image data 64M)
@@ -64,19 +84,11 @@ move two
 tasks=$(godwit task ls --json | jq -c '[.tasks[] | [.task, .state, .downtime_ms]]')
 known=$(running_vms)
 
-upgrade_files
-if is_new mgr godwitd || is_new h1 godwit-agent || is_new h2 godwit-agent; then
-    fail "a new program runs already"
-fi
-check_same "the files' replacement"
-restart manager mgr godwitd
-check_same "the manager's restart"
+upgrade manager mgr godwitd
 [ "$(godwit task ls --json | jq -c '[.tasks[] | [.task, .state, .downtime_ms]]')" = "$tasks" ] || fail "the tasks are not those of before: $(godwit task ls)"
 
-restart h1 h1 godwit-agent
-wait_until 30 "h1 to be connected" host_is h1 connected
-check_same "the restart of h1's agent"
-# h1 is new, h2 is not. Also with an old agent it is the new jobs and the new door's files that are started.
+upgrade h1 h1 godwit-agent
+# h1 is new, h2 is not.
 for name in web two; do
     from=$(vm_host $name)
     if task=$(migrate $name "$(other $name)" --verify); then
@@ -88,9 +100,7 @@ for name in web two; do
     fi
 done
 known=$(running_vms)
-restart h2 h2 godwit-agent
-wait_until 30 "h2 to be connected" host_is h2 connected
-check_same "the restart of h2's agent"
+upgrade h2 h2 godwit-agent
 
 # Everything works that was started before: memory whole, moved there and back, switched off and on.
 for name in one two web; do

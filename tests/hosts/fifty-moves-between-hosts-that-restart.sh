@@ -19,8 +19,7 @@ service_is_new() {
 # kill_service HOST SERVICE: the main process only; systemd starts it again
 kill_service() {
     local old
-    old=$(main_pid "$1" "$2")
-    on "$1" "kill -KILL $old"
+    old=$(on "$1" "systemctl show -P MainPID $2; systemctl kill --kill-whom=main -s KILL $2")
     wait_until 30 "systemd to start $2 on $1 again" service_is_new "$1" "$2" "$old"
 }
 both_are_connected() {
@@ -57,7 +56,7 @@ step_restarts() {
     checker_is_whole guest
 }
 
-# In the copy, which is made long by a cap of the bandwidth; first at the source, then at the destination, then the manager.
+# In the copy, at the source, at the destination, and the manager. The copy is held by a link that carries next to nothing.
 task_is_over() { godwit task show "$1" --json | jq -e '.state | IN("success", "error", "cancelled")' >/dev/null; }
 task_copies() {
     local document
@@ -65,13 +64,17 @@ task_copies() {
     ! jq -e '.state | IN("success", "error", "cancelled")' <<<"$document" >/dev/null || fail "the task ended early: $document"
     jq -e '.phase == "copy" and .bytes_on_wire > 0' <<<"$document" >/dev/null
 }
+link_hold() { on "$1" 'tc qdisc add dev migr root netem rate 100kbit'; }
+link_let_go() { on "$1" 'tc qdisc del dev migr root'; }
 kill_in_copy() {
     local host=$1 service=$2 source pid task document
     source=$(there)
     pid=$(guest_pid guest)
-    task=$(godwit vm migrate guest --to "$(other_host "$source")" --bandwidth 1 --detach)
+    link_hold "$source"
+    task=$(godwit vm migrate guest --to "$(other_host "$source")" --detach)
     wait_until 60 "the copy" task_copies "$task"
     kill_service "$host" "$service"
+    link_let_go "$source"
     both_are_connected
     wait_until 60 "the task to end" task_is_over "$task"
     document=$(godwit task show "$task" --json)

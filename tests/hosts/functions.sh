@@ -9,7 +9,7 @@ lane_dir=/run/gwh-$$
 image=$build/hosts
 declare -A host_pid=()
 # The hosts are emulated, and a guest in them twice over: limits of time bound a hang, they promise no speed.
-slowness=6
+slowness=10
 # Where the guest lies in each host.
 checker=/srv/godwit/checker.elf
 

@@ -85,11 +85,18 @@ void fake_agent_finish_pair(struct fake_agent *source)
     struct fake_move *move = fake_agent_move(source);
     remove_shell(destination, move->status.id);
     struct vm_status *moved = &destination->vms[destination->n_vms++];
-    *moved = source->vms[0];
+    unsigned at = 0;
+    for (unsigned i = 0; i < source->n_vms; i++)
+        if (!strcmp(source->vms[i].move, move->status.id))
+            at = i;
+    *moved = source->vms[at];
+    /* The specification that came with the move is the VM's from now on. */
+    if (!strcmp(destination->spec.vm.uuid, moved->spec.uuid))
+        moved->spec = destination->spec.vm;
     (void)g_strlcpy(moved->host, destination->name, sizeof moved->host);
     moved->epoch++;
     moved->move[0] = '\0';
-    source->n_vms = 0;
+    source->vms[at] = source->vms[--source->n_vms];
     move->status.downtime_ns = 4812000;
     move->status.copy_ns = 250 * NS_PER_MS;
     move->status.bytes_on_wire = RAM_BYTES;
@@ -199,6 +206,7 @@ static void get_vms(struct http_request *request, void *user)
     if (freeze(user, request, get_vms))
         return;
     struct fake_agent *agent = user;
+    agent->n_vm_lists++;
     JsonArray *list = json_array_new();
     for (unsigned i = 0; i < agent->n_vms; i++)
         json_array_add_object_element(list, vm_status_to_json(&agent->vms[i]));
@@ -302,11 +310,72 @@ static void put_vm(struct http_request *request, void *user)
     http_reply(request, 201, vm_status_to_json(vm));
 }
 
+/* The VM of the path, unless the call was held or refused, or there is none: answered then. */
+static struct vm_status *vm_for(struct fake_agent *agent, struct http_request *request, const char *call)
+{
+    if (intercept(agent, request, call))
+        return NULL;
+    for (unsigned i = 0; i < agent->n_vms; i++)
+        if (!strcmp(agent->vms[i].spec.uuid, http_param(request, "uuid")))
+            return &agent->vms[i];
+    fail(request, ERR_NOT_FOUND, "vm-not-found", "no such VM");
+    return NULL;
+}
+
+static void post_vm_start(struct http_request *request, void *user)
+{
+    struct vm_status *vm = vm_for(user, request, "POST vm start");
+    if (!vm)
+        return;
+    vm->state = VM_RUNNING;
+    http_reply(request, 200, vm_status_to_json(vm));
+}
+
+static void post_vm_stop(struct http_request *request, void *user)
+{
+    struct vm_status *vm = vm_for(user, request, "POST vm stop");
+    if (!vm)
+        return;
+    vm->state = VM_OFF;
+    http_reply(request, 200, vm_status_to_json(vm));
+}
+
+static void put_vm_pool(struct http_request *request, void *user)
+{
+    struct vm_status *vm = vm_for(user, request, "PUT vm pool");
+    JsonObject *body;
+    struct err err = {0};
+    if (!vm)
+        return;
+    if (http_body(request, &body, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    (void)g_strlcpy(vm->spec.pool, json_object_get_string_member(body, "pool"), sizeof vm->spec.pool);
+    http_reply(request, 200, vm_status_to_json(vm));
+}
+
+static void put_pools(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    JsonObject *body;
+    struct err err = {0};
+    if (http_body(request, &body, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    g_clear_pointer(&agent->pools, json_object_unref);
+    agent->pools = json_object_ref(body);
+    http_reply(request, 200, NULL);
+}
+
 static void patch_vm(struct http_request *request, void *user)
 {
     struct fake_agent *agent = user;
     struct err err = {0};
     JsonObject *body;
+    if (intercept(agent, request, "PATCH vm"))
+        return;
     for (unsigned i = 0; i < agent->n_vms; i++) {
         struct vm_status *vm = &agent->vms[i];
         if (strcmp(vm->spec.uuid, http_param(request, "uuid")) != 0)
@@ -563,6 +632,10 @@ static const struct http_route routes[] = {
     {"GET", "/v1/vms", HTTP_CLIENT, get_vms},
     {"GET", "/v1/vms/{uuid}", HTTP_CLIENT, get_vm},
     {"PUT", "/v1/vms/{uuid}", HTTP_CLIENT, put_vm},
+    {"POST", "/v1/vms/{uuid}/start", HTTP_CLIENT, post_vm_start},
+    {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, post_vm_stop},
+    {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, put_vm_pool},
+    {"PUT", "/v1/pools", HTTP_CLIENT, put_pools},
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},
     {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, post_settle},

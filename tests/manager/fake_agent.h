@@ -27,7 +27,7 @@ struct fake_agent {
     uint16_t port;
     char *certificate_pem, *key_pem, *ca_pem;
     struct http_server *server; /* NULL while it is away */
-    struct vm_status vms[4];
+    struct vm_status vms[8];
     unsigned n_vms;
     struct fake_move moves[FAKE_MOVES_MAX];
     GPtrArray *calls;          /* "POST check", "PUT source", ...: the calls about moves, in order */
@@ -46,7 +46,9 @@ struct fake_agent {
     uint64_t epoch;      /* ... in this epoch */
     unsigned n_orders;   /* POST settle: how many, and the last one */
     struct settle_order order;
-    struct move_spec spec; /* of the last PUT */
+    struct move_spec spec; /* of the last PUT of a move */
+    JsonObject *pools;     /* the last PUT of pools, or NULL */
+    unsigned n_vm_lists;   /* how often it was asked for its VMs */
 };
 
 void fake_agent_start(struct fake_agent *agent);
@@ -65,7 +67,7 @@ struct fake_move *fake_agent_move(struct fake_agent *agent); /* the first that e
 bool fake_agent_was_called(const struct fake_agent *agent, const char *call);
 /* A line of its timeline, now by its own clock; it is reported with the next change. */
 void fake_agent_note(struct fake_agent *agent, const char *event);
-/* The source is done: its VM goes to the peer. */
+/* The source is done: the VM of its first move goes to the peer. */
 void fake_agent_finish_pair(struct fake_agent *source);
 
 #endif

@@ -185,6 +185,37 @@ static void an_enrolment_is_used_once(void **state)
     remove_database(path);
 }
 
+static void count_pool(const char *path, const char *spec, void *user)
+{
+    assert_string_equal(path, "prod");
+    assert_string_equal(spec, "{\"n\":2}");
+    (*(int *)user)++;
+}
+
+static void a_database_of_the_first_version_gets_pools(void **state)
+{
+    (void)state;
+    g_autofree char *path = make_path();
+    struct db *db;
+    struct err err = {0};
+    int n_rows = 0;
+    const struct schema first = {schema_current.steps, 1};
+    assert_int_equal(db_open_schema(path, &first, &db, &err), 0);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), 0);
+    db_close(db);
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(db_pool_put(db, "prod", "{\"n\":1}", &err), 0);
+    assert_int_equal(db_pool_put(db, "prod", "{\"n\":2}", &err), 0);
+    assert_int_equal(db_pool_list(db, count_pool, &n_rows, &err), 0);
+    assert_int_equal(n_rows, 1);
+    assert_int_equal(db_pool_remove(db, "prod", &err), 0);
+    assert_int_equal(db_pool_list(db, count_pool, &n_rows, &err), 0);
+    assert_int_equal(n_rows, 1);
+    assert_int_equal(db_host_add(db, "h1", "198.18.1.11", 8443, &err), -1);
+    db_close(db);
+    remove_database(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +223,7 @@ int main(void)
         cmocka_unit_test(an_upgrade_that_fails_changes_nothing),
         cmocka_unit_test(a_newer_schema_is_refused_and_left_alone),
         cmocka_unit_test(a_database_of_the_first_version_is_upgraded_with_all_it_holds),
+        cmocka_unit_test(a_database_of_the_first_version_gets_pools),
         cmocka_unit_test(the_file_is_for_its_owner_only),
         cmocka_unit_test(an_enrolment_is_used_once),
     };

@@ -23,6 +23,7 @@ struct scene {
     enum journal_step source_step, destination_step;
     bool is_given; /* the manager's relay is needed */
     bool moves;    /* the guest ends on the destination */
+    bool reboots;  /* the host goes down with the agents; the VM has autostart */
 };
 
 static const struct scene scenes[] = {
@@ -36,6 +37,10 @@ static const struct scene scenes[] = {
      .fault = "source hang-before-give",
      .source_at = MOVE_SWITCHING,
      .source_step = JOURNAL_RESUMED},
+    {.promise = "SENDING, and the source was booted: once it is settled, the VM starts there",
+     .fault = "source hang-before-give",
+     .source_at = MOVE_SWITCHING,
+     .reboots = true},
     {.promise = "GIVEN, destination INCOMING: it was aborted, and the source takes it back",
      .fault = "destination hang-before-cont",
      .source_at = MOVE_GIVEN,
@@ -79,6 +84,11 @@ static void die_in(char **argv)
         g_autofree char *path = g_strdup_printf("%s/uuid", argv[2]);
         CHECK(g_file_set_contents(path, lab.uuid, -1, NULL));
     }
+    if (scene->reboots) {
+        g_autoptr(JsonObject) changes = json_object_new();
+        json_object_set_boolean_member(changes, "autostart", TRUE);
+        CHECK(vm_set(vm_on(&lab, lab.source), changes, NULL) == 0);
+    }
     set_fault(&lab, scene->fault);
     start_move(&lab, &spec);
     wait_for_state(agent_of(&lab, true), spec.id, scene->source_at);
@@ -113,6 +123,28 @@ static void make_durable(const char *folder, const char *uuid, enum journal_step
     journal_close(journal);
 }
 
+/* No process is left, and the kernel has another boot id. */
+static void reboot(const char *folder, const char *uuid)
+{
+    g_autofree char *path = g_strdup_printf("%s/state/boot_id", folder);
+    char other[MODEL_UUID_SIZE];
+    while (processes_of(uuid, SIGKILL))
+        g_usleep(1000);
+    model_uuid_new(other);
+    CHECK(g_file_test(path, G_FILE_TEST_EXISTS));
+    CHECK(g_file_set_contents(path, other, -1, NULL));
+}
+
+static void wait_for_autostart(struct lab *lab)
+{
+    gint64 deadline = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    while (vm_on(lab, lab->source)->status.state != VM_RUNNING) {
+        CHECK(g_get_monotonic_time() < deadline);
+        (void)g_main_context_iteration(NULL, FALSE);
+        g_usleep(1000);
+    }
+}
+
 static void settle(struct lab *lab, const struct scene *scene, const char *id)
 {
     if (scene->is_given) {
@@ -121,6 +153,8 @@ static void settle(struct lab *lab, const struct scene *scene, const char *id)
         CHECK(lease && config_mode(lab, lab->source) == 0400);
         relay(lab, id);
     }
+    if (scene->reboots)
+        wait_for_autostart(lab);
     wait_for_state(agent_of(lab, true), id, MOVE_DONE);
     wait_for_state(agent_of(lab, false), id, MOVE_DONE);
     CHECK(status_of(agent_of(lab, true), id).state == (scene->moves ? MOVE_DONE : MOVE_FAILED));
@@ -150,6 +184,8 @@ static void play(unsigned number, const char *self)
         make_durable(folders[0], lab.uuid, scene->source_step);
     if (scene->destination_step)
         make_durable(folders[1], lab.uuid, scene->destination_step);
+    if (scene->reboots)
+        reboot(folders[0], lab.uuid);
     lab_up(&lab, folders[0], folders[1]);
     settle(&lab, scene, id);
     lab_down(&lab);

@@ -2,10 +2,12 @@
 #include "tests/agent/moves/lab.h"
 
 #include <glib.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/autostart.h"
 #include "agent/door.h"
 #include "agent/journal.h"
 #include "base/fdio.h"
@@ -62,6 +64,7 @@ static struct host *migration_host_up(const char *folder, unsigned number)
         abort();
     }
     moves_recover(&host->agent);
+    autostart_run(&host->agent, NULL, NULL);
     return host;
 }
 
@@ -255,6 +258,9 @@ static void clean_up(int number)
 
 void lab_up(struct lab *lab, const char *folder0, const char *folder1)
 {
+    /* Its port is its own, also while another build runs the same test. */
+    if (!the_lab)
+        CHECK(unshare(CLONE_NEWNET) == 0 && system("ip link set lo up") == 0);
     the_lab = lab;
     (void)signal(SIGABRT, clean_up);
     (void)signal(SIGTERM, clean_up);

@@ -62,6 +62,28 @@ static void memory_short_by_so_much(void **state)
     assert_string_equal(err_arg_find(&err, "vm"), "large");
 }
 
+static void cpu_short_by_so_much(void **state)
+{
+    struct host *host = *state;
+    struct vm_spec spec = checker_spec("reserving");
+    uint32_t all = 100 * host->agent.facts.cpus;
+    spec.cpu_reservation_percent = 40;
+    struct vm *vm = start_vm(host, &spec);
+    struct host_facts facts;
+    facts_now(&host->agent, &facts);
+    assert_int_equal(facts.cpu_reserved_percent, 40);
+    struct vm_spec other = checker_spec("other");
+    other.cpus = VM_CPUS_MAX;
+    other.cpu_reservation_percent = all - 40 + 7;
+    check_refused(host, &other, "tcg", "cpu-short", "7 percent of a core short");
+    other.cpu_reservation_percent -= 7;
+    struct err err = {0};
+    assert_int_equal(vm_check_fits(&host->agent, &other, "tcg", false, &err), 0);
+    /* Its own reservation is no obstacle to itself. */
+    vm->status.spec.cpu_reservation_percent = all;
+    assert_int_equal(vm_check_fits(&host->agent, &vm->status.spec, "tcg", false, &err), 0);
+}
+
 static void an_unknown_machine_network_or_file(void **state)
 {
     struct host *host = *state;
@@ -124,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_fits_is_not_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_short_by_so_much, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(cpu_short_by_so_much, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_machine_network_or_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_the_qemu_user_may_not_open, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kvm_or_qemu_that_is_not_there, set_up, tear_down),

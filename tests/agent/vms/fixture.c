@@ -6,16 +6,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
 #include "agent/facts.h"
 #include "agent/spawn.h"
 #include "agent/vm_process.h"
+#include "base/fdio.h"
 #include "base/log.h"
 
 #define ANSWER_S 60
 
+const char *host_cgroup;
 static GPtrArray *hosts; /* that are up */
+static struct left last_left;
 
 static void remove_folder(const char *folder)
 {
@@ -24,17 +31,50 @@ static void remove_folder(const char *folder)
         (void)fprintf(stderr, "cannot remove %s\n", folder);
 }
 
+unsigned processes_of(const char *uuid, int signal)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc", 0, NULL);
+    const char *name;
+    unsigned n = 0;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_strdup_printf("/proc/%s/cmdline", name);
+        g_autofree char *text = NULL;
+        gsize size = 0;
+        if (!g_ascii_isdigit(name[0]) || !g_file_get_contents(path, &text, &size, NULL) ||
+            !memmem(text, size, uuid, strlen(uuid)))
+            continue;
+        n++;
+        if (signal)
+            (void)kill((int)g_ascii_strtoll(name, NULL, 10), signal);
+    }
+    return n;
+}
+
+void left_sweep(const struct left *left)
+{
+    if (!left->uuid[0])
+        return;
+    (void)processes_of(left->uuid, SIGKILL);
+    if (left->folder[0])
+        remove_folder(left->folder);
+}
+
 int hosts_sweep(void **state)
 {
     (void)state;
+    left_sweep(&last_left);
     for (guint i = 0; hosts && i < hosts->len; i++) {
         struct host *host = g_ptr_array_index(hosts, i);
         GHashTableIter iter;
         gpointer value;
         g_hash_table_iter_init(&iter, host->agent.vms);
         while (g_hash_table_iter_next(&iter, NULL, &value))
-            if (((struct vm *)value)->status.pid)
+            if (((struct vm *)value)->status.pid) {
                 (void)kill(((struct vm *)value)->status.pid, SIGKILL);
+                /* Its control group goes only after it; one that was adopted is not our child. */
+                (void)waitpid(((struct vm *)value)->status.pid, NULL, 0);
+            }
+        cgroup_close(&host->agent);
         remove_folder(host->folder);
     }
     return 0;
@@ -137,6 +177,10 @@ static struct host *up(const char *folder, const char *qemu, const char *qemu_da
     probed = loaded = false;
     facts_probe(&host->agent, on_probed);
     wait_until(&probed, ANSWER_S, "facts");
+    if (host_cgroup) {
+        g_strlcpy(config->cgroup, host_cgroup, sizeof config->cgroup);
+        cgroup_open(&host->agent);
+    }
     vms_load(&host->agent, on_loaded);
     wait_until(&loaded, ANSWER_S, "load");
     return host;
@@ -177,6 +221,7 @@ void host_down(struct host *host)
         vm_end(at->data, take_answer, &answer);
         wait_ok(&answer, "end");
     }
+    cgroup_close(&host->agent);
     remove_folder(host->folder);
     (void)g_ptr_array_remove(hosts, host);
     g_hash_table_unref(host->agent.vms);
@@ -247,4 +292,51 @@ size_t wait_for_console(struct vm *vm, const char *text, size_t offset)
         }
         (void)g_main_context_iteration(NULL, TRUE);
     }
+}
+
+void cut_qmp(const struct vm *vm)
+{
+    g_autofree char *path = vm_path(vm, "qmp.sock");
+    unsigned n_cut = 0;
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_un peer = {0};
+        socklen_t size = sizeof peer - 1;
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && peer.sun_family == AF_UNIX &&
+            !strcmp(peer.sun_path, path))
+            n_cut += shutdown(fd, SHUT_RDWR) == 0;
+    }
+    if (n_cut != 1)
+        fail("cut the control connection");
+}
+
+static _Noreturn void agent_to_kill(int pipe_fd)
+{
+    struct host *host = host_up(NULL);
+    struct vm *vm = start_checker(host, "left");
+    struct left left = {.pid = vm->status.pid};
+    g_strlcpy(left.folder, host->folder, sizeof left.folder);
+    g_strlcpy(left.uuid, vm->status.spec.uuid, sizeof left.uuid);
+    if (fdio_write(pipe_fd, &left, sizeof left, NULL) < 0)
+        _exit(1);
+    for (;;)
+        (void)pause();
+}
+
+struct left host_of_killed_agent(void)
+{
+    int ends[2];
+    struct left left;
+    if (pipe(ends) < 0)
+        fail("pipe");
+    pid_t agent = fork();
+    if (agent == 0)
+        agent_to_kill(ends[1]);
+    (void)close(ends[1]);
+    if (agent < 0 || fdio_read(ends[0], &left, sizeof left, NULL) < 0)
+        fail("the agent to be killed");
+    (void)close(ends[0]);
+    if (kill(agent, SIGKILL) < 0 || waitpid(agent, NULL, 0) != agent)
+        fail("kill the agent");
+    last_left = left;
+    return left;
 }

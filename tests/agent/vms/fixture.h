@@ -13,6 +13,9 @@ struct host {
     char folder[64];
 };
 
+/* Control group of the VMs of the hosts that come up from now on; NULL (as at first): their agents know of no
+ * control groups. */
+extern const char *host_cgroup;
 /* Facts probed, VMs of `folder` loaded (adopted); folder NULL: a new one. QEMU and its firmware: $QEMU,
  * $QEMU_DATA, else the machine's. */
 struct host *host_up(const char *folder);
@@ -32,6 +35,21 @@ size_t wait_for_console(struct vm *vm, const char *text, size_t offset);
 size_t console_size(struct vm *vm);
 /* The whole console; g_free. */
 char *console_text(struct vm *vm);
+
+/* Shuts the agent's end of the VM's QMP connection. */
+void cut_qmp(const struct vm *vm);
+
+/* What an agent left that ran VM "left" and was killed. Its folder is for host_up. */
+struct left {
+    char folder[64];
+    char uuid[MODEL_UUID_SIZE];
+    int pid; /* of QEMU */
+};
+struct left host_of_killed_agent(void);
+/* Ends its QEMU, whatever its pid, and removes the folder; for teardowns. */
+void left_sweep(const struct left *left);
+/* How many processes live that have the VM's UUID in their command line; each gets `signal` unless 0. */
+unsigned processes_of(const char *uuid, int signal);
 
 /* The answer of an asynchronous verb, and a vm_done that fills it. */
 struct answer {

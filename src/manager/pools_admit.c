@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Admission: all on one thread and decided before an agent is asked, so that two wishes cannot both get the
+ * last room. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "manager/pools_private.h"
+#include "manager/task.h"
+
+const char *pools_target(const struct move_options *options, const struct vm_spec *vm)
+{
+    return options->pool[0] ? pool_path_or_root(options->pool) : vm->pool;
+}
+
+static const struct {
+    const char *id;
+    const char *name;
+    const char *unit;
+    const char *option;
+    const char *short_arg;
+} words[POOL_RESOURCES] = {
+    [POOL_MEMORY] = {"pool-memory-short", "memory", "MiB", "--memory-limit", "short_mib"},
+    [POOL_CPU] = {"pool-cpu-short", "CPU", "percent of a core", "--cpu-limit", "short_percent"},
+};
+
+static int refuse(const struct pool_tree *tree, int index, enum pool_resource r, const struct vm_spec *vm,
+                  struct err *err)
+{
+    uint64_t amounts[POOL_RESOURCES];
+    pools_amounts(vm, amounts);
+    const struct pool_sum *sum = pool_tree_at(tree, index, r);
+    int bound = sum->bounded_by;
+    const char *pool = index == POOL_ROOT ? "/" : tree->pools[index].spec.path;
+    const char *bounding = bound == POOL_ROOT ? "/" : tree->pools[bound].spec.path;
+    uint64_t missing = amounts[r] - sum->room;
+    err_set(err, ERR_REFUSED, words[r].id,
+            "pool '%s' has %" PRIu64 " %s of %s left, VM '%s' needs %" PRIu64 ": %" PRIu64 " %s short", pool,
+            sum->room, words[r].unit, words[r].name, vm->name, amounts[r], missing, words[r].unit);
+    err_arg(err, "pool", "%s", pool);
+    err_arg(err, "bounding_pool", "%s", bounding);
+    err_arg(err, "vm", "%s", vm->name);
+    err_arg(err, words[r].short_arg, "%" PRIu64, missing);
+    const struct pool_sum *at = pool_tree_at(tree, bound, r);
+    if (bound == POOL_ROOT) {
+        err_cause(err, "the hosts have no more: %" PRIu64 " are in use and %" PRIu64 " reserved by pools",
+                  at->used, at->inner - at->used);
+        return err_fix(err, "stop a VM, reserve less for other pools, or add a host");
+    }
+    err_cause(err,
+              "the limit of pool '%s' is %" PRIu64 "; %" PRIu64 " are in use and %" PRIu64
+              " reserved by pools below it",
+              bounding, pool_limit(&tree->pools[bound].spec, r), at->used, at->inner - at->used);
+    return err_fix(err,
+                   "stop a VM of the pool, raise the limit (godwit pool set %s %s N), or use another pool",
+                   bounding, words[r].option);
+}
+
+static int check_room(struct manager *manager, const struct vm_spec *vm, const char *path, struct err *err)
+{
+    if (pools_counts(manager, vm->uuid, path))
+        return 0;
+    if (pools_check_exists(manager, path, err))
+        return -1;
+    uint64_t amounts[POOL_RESOURCES];
+    struct pool_tree *tree = pools_tree(manager);
+    int index = pool_tree_find(tree, path);
+    int result = 0;
+    pools_amounts(vm, amounts);
+    for (enum pool_resource r = 0; r < POOL_RESOURCES && !result; r++)
+        if (amounts[r] > pool_tree_at(tree, index, r)->room)
+            result = refuse(tree, index, r, vm, err);
+    pools_tree_free(tree);
+    return result;
+}
+
+/* The promise to the VM in that pool, with one more call. */
+static int take_promise(struct manager *manager, const struct vm_spec *vm, const char *pool, bool is_change,
+                        struct pool_promise **ret_promise, struct err *err)
+{
+    struct pool_promise *promise = g_hash_table_lookup(manager->pools->promises, vm->uuid);
+    if (promise && (promise->is_change != is_change || strcmp(promise->pool, pool) != 0)) {
+        err_set(err, ERR_RETRY, "vm-busy", "VM '%s' is being %s", vm->name,
+                promise->is_change ? "changed" : "started, or put into another pool");
+        err_arg(err, "vm", "%s", vm->name);
+        return err_fix(err, "try again when that is done");
+    }
+    if (!promise) {
+        promise = g_new0(struct pool_promise, 1);
+        (void)g_strlcpy(promise->uuid, vm->uuid, sizeof promise->uuid);
+        (void)g_strlcpy(promise->pool, pool, sizeof promise->pool);
+        promise->is_change = is_change;
+        g_hash_table_insert(manager->pools->promises, g_strdup(vm->uuid), promise);
+    }
+    promise->n_calls++;
+    *ret_promise = promise;
+    return 0;
+}
+
+int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
+{
+    struct pool_promise *promise;
+    if (check_room(manager, vm, pool, err) || take_promise(manager, vm, pool, false, &promise, err))
+        return -1;
+    pools_amounts(vm, promise->amounts);
+    return 0;
+}
+
+int pools_hold(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
+{
+    struct pool_promise *promise;
+    return take_promise(manager, vm, pool, true, &promise, err);
+}
+
+void pools_release(struct manager *manager, const char *uuid)
+{
+    /* None: the manager ends, and with it its calls. */
+    struct pool_promise *promise =
+        manager->pools ? g_hash_table_lookup(manager->pools->promises, uuid) : NULL;
+    if (promise && !--promise->n_calls)
+        (void)g_hash_table_remove(manager->pools->promises, uuid);
+}
+
+int pools_admit(struct task *task, const struct vm_spec *vm, struct err *err)
+{
+    if (check_room(task->manager, vm, pools_target(&task->options, vm), err)) {
+        err_place(err, "", "manager");
+        return -1;
+    }
+    task->has_place = true;
+    return 0;
+}

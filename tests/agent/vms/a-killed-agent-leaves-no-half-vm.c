@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent is killed after each system call that changes what others can see (files, processes, words to
+ * QEMU) while it creates, starts, stops or removes a VM: it is traced (ptrace) and dies after its k-th such
+ * call, for every k until the verb is done. The next agent finds the VM in one of its two honest states, with
+ * nothing left of the other, and can use it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/ptrace.h>
+
+#include "agent/vm_process.h"
+#include "base/log.h"
+#include "fixture.h"
+
+static char uuid[MODEL_UUID_SIZE]; /* of the VM in all scenes */
+static char folder_now[32];        /* of the scene that is played */
+
+struct verb {
+    const char *name;
+    void (*prepare)(struct host *host); /* may be NULL */
+    void (*run)(struct host *host);
+    bool may_be_absent, may_be_off, may_run; /* afterwards */
+};
+
+static bool changes_something(uint64_t number)
+{
+    static const uint64_t numbers[] = {SYS_rename,    SYS_unlink, SYS_rmdir, SYS_mkdir,   SYS_fdatasync,
+                                       SYS_fallocate, SYS_bind,   SYS_clone, SYS_clone3,  SYS_vfork,
+                                       SYS_sendmsg,   SYS_chmod,  SYS_ioctl, SYS_fchmodat};
+    for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++)
+        if (numbers[i] == number)
+            return true;
+    return false;
+}
+
+/* ---- the agent that dies ---- */
+
+static struct vm_spec the_spec(void)
+{
+    struct vm_spec spec = checker_spec("half");
+    g_strlcpy(spec.uuid, uuid, sizeof spec.uuid);
+    spec.n_nics = 1;
+    g_strlcpy(spec.nics[0].network, "vmnet", sizeof spec.nics[0].network);
+    g_strlcpy(spec.nics[0].mac, "52:54:00:00:00:01", sizeof spec.nics[0].mac);
+    return spec;
+}
+
+static struct host *networked_host_up(const char *folder)
+{
+    struct host *host = host_up(folder);
+    host->agent.config.n_networks = 1;
+    host->agent.config.networks[0] = (struct host_network){.name = "vmnet", .bridge = "br0"};
+    return host;
+}
+
+static void create(struct host *host)
+{
+    struct vm_spec spec = the_spec();
+    struct vm *vm;
+    struct err err = {0};
+    assert_int_equal(vm_create(&host->agent, &spec, &vm, &err), 0);
+}
+
+static void start(struct host *host)
+{
+    struct answer answer = {0};
+    vm_start(vm_find(&host->agent, uuid), take_answer, &answer);
+    wait_ok(&answer, "start");
+}
+
+static void create_and_start(struct host *host)
+{
+    create(host);
+    start(host);
+}
+
+static void stop(struct host *host)
+{
+    struct answer answer = {0};
+    vm_stop(vm_find(&host->agent, uuid), true, 1, take_answer, &answer);
+    wait_ok(&answer, "stop");
+}
+
+static void create_and_use(struct host *host)
+{
+    create_and_start(host);
+    stop(host);
+}
+
+static void rm(struct host *host)
+{
+    struct err err = {0};
+    assert_int_equal(vm_remove(vm_find(&host->agent, uuid), &err), 0);
+}
+
+static _Noreturn void dying_agent(const struct verb *verb, const char *folder)
+{
+    struct host *host = networked_host_up(folder);
+    if (verb->prepare)
+        verb->prepare(host);
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+        _exit(1);
+    (void)raise(SIGSTOP);
+    verb->run(host);
+    _exit(0);
+}
+
+/* False: the verb was done before the k-th call. */
+static bool run_until_killed(const struct verb *verb, const char *folder, unsigned k)
+{
+    unsigned n = 0;
+    int status;
+    int pass_on = 0;
+    pid_t agent = fork();
+    assert_true(agent >= 0);
+    if (agent == 0)
+        dying_agent(verb, folder);
+    assert_int_equal(waitpid(agent, &status, 0), agent);
+    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+    assert_int_equal(ptrace(PTRACE_SETOPTIONS, agent, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL), 0);
+    for (;;) {
+        struct ptrace_syscall_info info;
+        assert_int_equal(ptrace(PTRACE_SYSCALL, agent, NULL, pass_on), 0);
+        assert_int_equal(waitpid(agent, &status, 0), agent);
+        if (WIFEXITED(status)) {
+            assert_int_equal(WEXITSTATUS(status), 0);
+            return false;
+        }
+        assert_true(WIFSTOPPED(status));
+        pass_on = WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
+        if (pass_on)
+            continue;
+        assert_true(ptrace(PTRACE_GET_SYSCALL_INFO, agent, sizeof info, &info) > 0);
+        static uint64_t entered;
+        if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
+            entered = info.entry.nr;
+        if (info.op != PTRACE_SYSCALL_INFO_EXIT || !changes_something(entered) || ++n < k)
+            continue;
+        (void)fprintf(stderr, "---- %s: killed after change %u (system call %u)\n", verb->name, k,
+                      (unsigned)entered);
+        assert_int_equal(kill(agent, SIGKILL), 0);
+        assert_int_equal(waitpid(agent, &status, 0), agent);
+        return true;
+    }
+}
+
+/* ---- what is left ---- */
+
+static unsigned n_processes(void)
+{
+    return processes_of(uuid, 0);
+}
+
+static unsigned n_taps(void)
+{
+    struct if_nameindex *all = if_nameindex();
+    unsigned n = 0;
+    for (unsigned i = 0; all[i].if_index; i++)
+        n += g_str_has_prefix(all[i].if_name, "vm");
+    if_freenameindex(all);
+    return n;
+}
+
+static unsigned n_entries(const struct host *host, const char *below)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s", host->folder, below);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    unsigned n = 0;
+    while (dir && g_dir_read_name(dir))
+        n++;
+    return n;
+}
+
+/* The kernel takes a dead process's descriptors, and with them its tap, a moment after its end. */
+static void wait_for_taps(unsigned expected)
+{
+    gint64 deadline = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    while (n_taps() != expected && g_get_monotonic_time() < deadline)
+        (void)usleep(1000);
+    assert_int_equal(n_taps(), expected);
+}
+
+static void check(const struct verb *verb, const char *folder)
+{
+    struct host *host = networked_host_up(folder);
+    struct vm *vm = vm_find(&host->agent, uuid);
+    assert_true(vm || verb->may_be_absent);
+    unsigned runs = vm && vm->status.state == VM_RUNNING;
+    if (vm) {
+        assert_true(runs ? verb->may_run : verb->may_be_off);
+        assert_true(runs || vm->status.state == VM_OFF);
+        assert_string_equal(vm->status.spec.name, "half");
+    }
+    assert_int_equal(n_processes(), runs);
+    wait_for_taps(runs);
+    g_autofree char *run = g_strdup_printf("run/vms/%s", uuid);
+    assert_true(vm || n_entries(host, "run/vms") == 0);
+    assert_true(runs || n_entries(host, run) <= 2); /* the logs of an earlier run */
+    if (!vm)
+        create(host);
+    start(host);
+    assert_int_equal(n_processes(), 1);
+    stop(host);
+    rm(host);
+    wait_for_taps(0);
+    assert_int_equal(n_entries(host, "state/vms"), 0);
+    assert_int_equal(n_entries(host, "run/vms"), 0);
+    host_down(host);
+}
+
+static void kill_everywhere(const struct verb *verb)
+{
+    for (unsigned k = 1;; k++) {
+        g_strlcpy(folder_now, "/tmp/agentvm-XXXXXX", sizeof folder_now);
+        assert_non_null(mkdtemp(folder_now));
+        bool was_killed = run_until_killed(verb, folder_now, k);
+        check(verb, folder_now);
+        if (!was_killed) {
+            assert_true(k > 3); /* it was killed at all */
+            return;
+        }
+    }
+}
+
+static void while_it_creates(void **state)
+{
+    (void)state;
+    static const struct verb verb = {
+        .name = "create", .run = create, .may_be_absent = true, .may_be_off = true};
+    kill_everywhere(&verb);
+}
+
+static void while_it_starts(void **state)
+{
+    (void)state;
+    static const struct verb verb = {
+        .name = "start", .prepare = create, .run = start, .may_be_off = true, .may_run = true};
+    kill_everywhere(&verb);
+}
+
+static void while_it_stops(void **state)
+{
+    (void)state;
+    static const struct verb verb = {
+        .name = "stop", .prepare = create_and_start, .run = stop, .may_be_off = true, .may_run = true};
+    kill_everywhere(&verb);
+}
+
+static void while_it_removes(void **state)
+{
+    (void)state;
+    static const struct verb verb = {
+        .name = "remove", .prepare = create_and_use, .run = rm, .may_be_absent = true, .may_be_off = true};
+    kill_everywhere(&verb);
+}
+
+/* Of scenes that failed. */
+static int sweep(void **state)
+{
+    struct left left = {0};
+    g_strlcpy(left.uuid, uuid, sizeof left.uuid);
+    g_strlcpy(left.folder, folder_now, sizeof left.folder);
+    left_sweep(&left);
+    return hosts_sweep(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(while_it_creates),
+        cmocka_unit_test(while_it_starts),
+        cmocka_unit_test(while_it_stops),
+        cmocka_unit_test(while_it_removes),
+    };
+    if (geteuid() != 0)
+        return 77;
+    model_uuid_new(uuid);
+    if (unshare(CLONE_NEWNET) < 0 || system("ip link add br0 type bridge && ip link set br0 up") != 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, sweep);
+}
