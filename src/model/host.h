@@ -37,10 +37,10 @@ struct host_facts {
     uint32_t n_machines;
     char machines[HOST_MACHINES_MAX][32]; /* q35 machine types of this QEMU, newest first; none: not told */
     uint32_t cpus;
-    uint64_t memory_mib;         /* of the machine */
-    uint64_t memory_used_mib;    /* promised to VMs, shells included */
-    uint64_t memory_foreign_mib; /* what QEMU processes of others hold now */
-    uint64_t memory_free_mib;    /* what a new VM may take */
+    uint64_t memory_mib;           /* of the machine */
+    uint64_t memory_used_mib;      /* promised to VMs, shells included */
+    uint64_t memory_foreign_mib;   /* what QEMU processes of others hold now */
+    uint64_t memory_free_mib;      /* what a new VM may take */
     uint32_t cpu_reserved_percent; /* of one core, promised to VMs, shells included */
     bool migration_enabled;
     uint16_t migration_port;
