@@ -171,6 +171,7 @@ static void a_host_that_was_declared_down_gives_way_when_it_is_back(void **state
     assert_false(harness->source.order.is_owner);
     g_autoptr(JsonObject) event = harness_wait_event(harness, "recovery", "action", "gave up");
     assert_string_equal(text_of(event, "host"), "h1");
+    harness_wait_connected(harness, "h2"); /* else the VM is shown where it is known to be off */
     struct answer vm = harness_call(harness, "GET", "/v1/vms/web", NULL);
     assert_string_equal(text_of(vm.object, "host"), "h2");
     assert_int_equal(json_array_get_length(json_object_get_array_member(vm.object, "conflict")), 0);
