@@ -27,6 +27,7 @@ struct vm {
     bool incoming;           /* started with -incoming, not yet running here */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
+    char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
      * move sets it to learn of a crash. May be NULL. */
@@ -85,6 +86,10 @@ int vms_check_up(const struct agent *agent, struct err *err);
  * networks, files. First problem only. */
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
                   struct err *err);
+
+/* PEER_LOST "qemu-died": QEMU ended while a move needed it, at the source or as_incoming. Names VM and host,
+ * and says how it ended. */
+void vm_died(const struct vm *vm, bool as_incoming, struct err *err);
 
 /* ---- verbs of a move (called by moves.c and handover.c only) ---- */
 /* Destination: registers the VM as a shell and starts QEMU with -S -incoming defer, empty memfd,
