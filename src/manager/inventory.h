@@ -27,6 +27,7 @@ struct host {
     int64_t saved_ms; /* when facts were last stored */
     unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
+    bool is_releasing;         /* manager/autostart.h: the word is on its way */
     struct clock_offset clock; /* measured with each answer */
     GHashTable *vms;           /* uuid -> struct vm_status, owned: what this host said last */
     GHashTable *claims;        /* uuid -> its claim (manager/claims.h), owned */
