@@ -222,6 +222,9 @@ static void remove_file(const char *path)
 
 void vm_forget(struct vm *vm)
 {
+    if (vm->is_forgotten)
+        return; /* two waited for the end of its QEMU */
+    vm->is_forgotten = true;
     g_autofree char *config = vm_config_path(vm->agent, vm->status.spec.uuid);
     g_autofree char *damaged = g_strdup_printf("%s" VM_CONFIG_DAMAGED, config);
     remove_file(config);

@@ -27,6 +27,7 @@ struct vm {
     bool incoming;           /* started with -incoming, not yet running here */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
+    bool is_forgotten;       /* vm_forget was called: only those who wait for a verb still see it */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
      * move sets it to learn of a crash. May be NULL. */
@@ -111,7 +112,7 @@ void vm_cont(struct vm *vm, unsigned deadline_ms,
  * tap, memfd and sockets are released. */
 void vm_end(struct vm *vm, vm_done done, void *user);
 /* Forgets a VM that this host no longer owns (GONE, ABORTED, RETURNED): config file away; the journal is
- * closed, its file stays. Frees vm once the main loop is reached again. */
+ * closed, its file stays. Frees vm once the main loop is reached again; until then a second call is fine. */
 void vm_forget(struct vm *vm);
 /* Source: what a job needs. Asks the trace object for a fresh pair (blocking at most 1 s on a local socket),
  * finds where QEMU maps the memfd, opens /proc/PID/pagemap. The caller closes all five descriptors. */
