@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "model/move.h"
 #include "qemu/qmp.h"
 
 #define ANSWER_MS 10000 /* a disk that hangs holds QEMU up; longer is a verb that was lost */
@@ -43,7 +44,7 @@ const char *vm_result_text(JsonNode *result, const char *member)
 {
     if (!result || !JSON_NODE_HOLDS_OBJECT(result))
         return "";
-    return json_object_get_string_member_with_default(json_node_get_object(result), member, "");
+    return model_text(json_node_get_object(result), member);
 }
 
 bool vm_runstate_is_stopped(const char *runstate)
@@ -70,7 +71,7 @@ static void on_event(const char *name, JsonObject *data, void *user)
     } else if (!strcmp(name, "RESET")) {
         log_info("VM %s: the guest was reset", vm->status.spec.name);
     } else if (!strcmp(name, "MIGRATION") && data) {
-        vm_save_event(vm, json_object_get_string_member_with_default(data, "status", ""));
+        vm_save_event(vm, model_text(data, "status"));
     } else if (!strcmp(name, "GUEST_PANICKED") || !strcmp(name, "BLOCK_IO_ERROR")) {
         log_warn("VM %s: QEMU reports %s", vm->status.spec.name, name);
     }

@@ -59,7 +59,7 @@ int vm_run_folder(const struct vm *vm, struct err *err);
 int vm_listen(const struct vm *vm, const char *file, int type, int *ret_fd, struct err *err);
 int vm_process_write(const struct vm *vm, struct err *err);
 /* Fills status.pid, accel, qemu_version, move, vm->incoming and a new vm->process. ERR_NOT_FOUND if there is
- * none. */
+ * none; any other error: a QEMU may run. */
 int vm_process_read(struct vm *vm, struct err *err);
 /* The copy of the spec in the record of a VM that has none yet. */
 int vm_process_read_spec(const struct agent *agent, const char *uuid, struct vm_spec *ret_spec,
