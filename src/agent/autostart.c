@@ -44,10 +44,13 @@ static void on_started(struct vm *vm, const struct err *err, void *user)
     start_next(user);
 }
 
-/* A move that the boot ended is being settled: the VM comes back to this host in a moment. */
+/* A move that the boot ended is being settled: the VM comes back to this host in a moment. Or a shutdown was
+ * taken back and the guest, which cannot be told, still switches itself off. */
 static bool is_coming_back(const struct vm *vm)
 {
     struct journal_entry entry = {0};
+    if (vm->ending)
+        return true;
     if (vm->journal)
         journal_read(vm->journal, &entry);
     return vm->status.move[0] && (entry.step == JOURNAL_SENDING || entry.step == JOURNAL_RESUMED);
