@@ -75,6 +75,7 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
     struct vm *vm = user;
     const char *runstate = vm_result_text(result, "status");
     if (!vm->process || err_is_set(err)) {
+        vm_status_lost(vm, err);
         settled();
         return;
     }

@@ -196,6 +196,17 @@ static int refuse_unless_off(const struct vm *vm, const char *member, struct err
                    name);
 }
 
+/* Also in the record of its QEMU, from which a lost config file is written again. */
+static int take_spec(struct vm *vm, const struct vm_spec *changed, struct err *err)
+{
+    struct err note = {0};
+    if (vm_config_write(vm, changed, "", err) < 0)
+        return -1;
+    if (vm->process && vm_process_write(vm, &note) < 0)
+        log_error(&note, "VM %s: the record of its QEMU has the old specification", changed->name);
+    return 0;
+}
+
 int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
 {
     struct vm_spec changed = vm->status.spec;
@@ -205,12 +216,22 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
     if (member && refuse_unless_off(vm, member, err) < 0)
         return -1;
     g_autofree char *text = model_print(changes, false);
-    if (vm_config_write(vm, &changed, "", err) < 0)
+    if (take_spec(vm, &changed, err) < 0)
         return -1;
-    struct err note = {0};
-    if (vm->process && vm_process_write(vm, &note) < 0)
-        log_error(&note, "VM %s: the record of its QEMU has the old specification", changed.name);
     log_info("VM %s (%s): changed: %s", changed.name, changed.uuid, text);
+    return 0;
+}
+
+int vm_set_pool(struct vm *vm, const char *pool, struct err *err)
+{
+    struct vm_spec changed = vm->status.spec;
+    if (!pool_path_is_valid(pool))
+        return err_set(err, ERR_BAD_REQUEST, "field-invalid", "pool must be names joined by '/', or empty");
+    (void)g_strlcpy(changed.pool, pool, sizeof changed.pool);
+    if (vm_check_free(vm, err) < 0 || take_spec(vm, &changed, err) < 0)
+        return -1;
+    if (vm->process)
+        cgroup_place(vm);
     return 0;
 }
 

@@ -60,7 +60,7 @@ uint64_t vms_memory_mib(struct agent *agent);
 /* CPU promised to the same, percent of one core. */
 uint64_t vms_cpu_percent(struct agent *agent);
 /* Puts the VM into another pool, which is durable when it returns 0; a running QEMU changes its control
- * group. REFUSED while a move holds it. */
+ * group. REFUSED while a move holds it, or its files are damaged. */
 int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 
 /* ---- life ---- */

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "agent/journal.h"
 #include "base/log.h"
 #include "model/move.h"
 #include "qemu/qmp.h"
@@ -11,6 +12,7 @@
 #define ANSWER_MS 10000 /* a disk that hangs holds QEMU up; longer is a verb that was lost */
 #define RECONNECT_MS 10000
 #define RECONNECT_PAUSE_MS 200
+#define CONT_MS 5000
 
 struct lost {
     qmp_done done;
@@ -87,14 +89,46 @@ void vm_take_runstate(struct vm *vm, const char *runstate)
     vm_set_state(vm, !is_stopped ? VM_RUNNING : vm->incoming ? VM_INCOMING : VM_PAUSED);
 }
 
+void vm_status_lost(struct vm *vm, const struct err *err)
+{
+    if (!vm->process || vm->process->dead || err->code == ERR_CANCELLED)
+        return; /* QEMU has ended, or another connection is made already */
+    log_error(err, "VM %s: QEMU %d does not tell its state", vm->status.spec.name, vm->status.pid);
+    vm_set_state(vm, VM_UNKNOWN);
+    vm_reconnect(vm);
+}
+
+static void on_cont(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user)
+{
+    (void)user;
+    if (result != VM_CONT_RUNS)
+        log_error(err, "VM %s belongs to this host and does not run", vm->status.spec.name);
+}
+
+/* A guest of ours that stood when nobody could reach it: what would have continued it has given up. */
+static bool must_go_on(const struct vm *vm, const char *runstate)
+{
+    struct journal_entry entry = {0};
+    if (vm->journal)
+        journal_read(vm->journal, &entry);
+    bool is_ours = entry.step == JOURNAL_OWNED || entry.step == JOURNAL_RESUMED;
+    return is_ours && vm_runstate_is_stopped(runstate) && strcmp(runstate, "inmigrate") != 0 &&
+           !vm_holder(vm)[0] && !vm->n_conts && !vm->ending;
+}
+
 static void on_asked_again(JsonNode *result, const struct err *err, void *user)
 {
     struct vm *vm = user;
-    if (!vm->process || err_is_set(err))
-        return; /* asked anew with the next connection */
+    if (!vm->process || err_is_set(err)) {
+        vm_status_lost(vm, err);
+        return;
+    }
     const char *runstate = vm_result_text(result, "status");
     log_info("VM %s: QEMU %d answers again, %s", vm->status.spec.name, vm->status.pid, runstate);
+    bool was_unknown = vm->status.state == VM_UNKNOWN;
     vm_take_runstate(vm, runstate);
+    if (was_unknown && must_go_on(vm, runstate))
+        vm_cont(vm, CONT_MS, on_cont, NULL);
 }
 
 /* The events in between are lost. */

@@ -97,6 +97,8 @@ void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 void vm_connect(struct vm *vm, unsigned deadline_ms, void (*ready)(struct vm *vm, const struct err *err));
 /* Goes on trying after `ready` had an error. */
 void vm_reconnect(struct vm *vm);
+/* QEMU did not answer when its run state was asked: unknown, and asked again over a new connection. */
+void vm_status_lost(struct vm *vm, const struct err *err);
 /* Sets the state to what QEMU says of itself. */
 void vm_take_runstate(struct vm *vm, const char *runstate);
 /* qmp_call on the VM's connection; ERR_PEER_LOST from the main loop if there is none. */

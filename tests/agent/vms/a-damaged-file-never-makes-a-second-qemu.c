@@ -109,6 +109,8 @@ static void check_untouchable(struct host *host, const char *uuid)
     assert_int_equal(model_parse("{\"autostart\":true}", -1, &changes, NULL), 0);
     assert_int_equal(vm_set(vm, changes, &err), -1);
     check_refused(&err);
+    assert_int_equal(vm_set_pool(vm, "prod", &err), -1);
+    check_refused(&err);
     assert_int_equal(vm_remove(vm, &err), -1);
     check_refused(&err);
 }
