@@ -185,6 +185,7 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
     handover_new_entry(&old, JOURNAL_SENDING, spec->id, old.epoch + 1, &entry);
     fdio_random(entry.commit, sizeof entry.commit);
     move = move_new(agent, spec, true);
+    move_log(move);
     move->journal = journal;
     move->entry = entry;
     move_take_vm(move, vm);
