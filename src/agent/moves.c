@@ -358,8 +358,10 @@ int moves_cancel(struct agent *agent, const char *id, const struct err *why, str
     struct move *move = moves_find(agent, id);
     if (!move)
         return err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this host", id);
-    if (handover_is_too_late(move))
-        return err_set(err, ERR_REFUSED, "too-late-to-cancel", "the VM is already handed over");
+    if (handover_is_too_late(move)) {
+        (void)err_set(err, ERR_REFUSED, "too-late-to-cancel", "the VM is already handed over");
+        return err_fix(err, "wait until the migration is over, and migrate the VM back");
+    }
     struct err reason;
     (void)err_set(&reason, ERR_CANCELLED, "cancelled", "the move was cancelled");
     if (!move->is_settled)

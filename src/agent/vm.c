@@ -127,10 +127,12 @@ static int own(struct vm *vm, struct err *err)
     if (journal_open(path, &vm->journal, err) < 0)
         return -1;
     journal_read(vm->journal, &entry);
-    if (entry.step != JOURNAL_NONE && !journal_may_run(vm->journal))
-        return err_set(err, ERR_REFUSED, "vm-owned-elsewhere",
-                       "VM %s left this host or never was here (journal: %s); it cannot be created again",
-                       vm->status.spec.uuid, journal_step_name(entry.step));
+    if (entry.step != JOURNAL_NONE && !journal_may_run(vm->journal)) {
+        (void)err_set(err, ERR_REFUSED, "vm-owned-elsewhere",
+                      "VM %s left this host or never was here (journal: %s); it cannot be created again",
+                      vm->status.spec.uuid, journal_step_name(entry.step));
+        return err_fix(err, "see with 'godwit vm settle %s' which host owns it", vm->status.spec.uuid);
+    }
     struct journal_entry owned = {.step = JOURNAL_OWNED, .epoch = entry.epoch + 1};
     journal_last_session(&entry, &owned.past);
     return journal_write_sync(vm->journal, &owned, err);
@@ -157,8 +159,9 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
             return 0;
         if (vm_check_free(vm, err) < 0)
             return -1;
-        return err_set(err, ERR_REFUSED, "vm-exists", "VM %s exists here with another specification",
-                       spec->uuid);
+        (void)err_set(err, ERR_REFUSED, "vm-exists", "VM %s exists here with another specification",
+                      spec->uuid);
+        return err_fix(err, "change it with 'godwit vm set %s', or remove it first", vm->status.spec.name);
     }
     if (!model_uuid_is_valid(spec->uuid))
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid: a lower-case UUID is needed");
@@ -283,9 +286,12 @@ int vm_remove(struct vm *vm, struct err *err)
     bool journal_stays;
     if (vm_check_free(vm, err) < 0)
         return -1;
-    if (vm->status.state != VM_OFF || vm->process || vm->n_conts)
-        return err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s; stop it first", vm->status.spec.name,
-                       vm_state_name(vm->status.state));
+    if (vm->status.state != VM_OFF || vm->process || vm->n_conts) {
+        (void)err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s and cannot be removed",
+                      vm->status.spec.name, vm_state_name(vm->status.state));
+        (void)err_arg(err, "vm", "%s", vm->status.spec.name);
+        return err_fix(err, "stop it first: godwit vm stop %s", vm->status.spec.name);
+    }
     if (leave_journal(vm, &journal_stays, err) < 0)
         return -1;
     log_info("VM %s (%s): removed", vm->status.spec.name, vm->status.spec.uuid);

@@ -86,6 +86,9 @@ int vms_check_up(const struct agent *agent, struct err *err);
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
                   struct err *err);
 
+/* REFUSED "vm-not-owned" unless the journal lets it run here; CORRUPT "journal-corrupt" if there is none. */
+int vm_check_owned(const struct vm *vm, struct err *err);
+
 /* ---- verbs of a move (called by moves.c and handover.c only) ---- */
 /* Destination: registers the VM as a shell and starts QEMU with -S -incoming defer, empty memfd,
  * x-ignore-shared, late-block-activate, announce-rounds 0. The journal is already INCOMING; it becomes the

@@ -62,7 +62,9 @@ int vm_lease_take(struct vm *vm, const char *task, uint64_t epoch, struct err *e
     if (lease_write(vm, err) == 0 && set_config_mode(vm, VM_CONFIG_MODE_HELD, err) == 0)
         return 0;
     vm_lease_release(vm);
-    return err_prefix(err, "the configuration of VM %s cannot be locked", vm->status.spec.name);
+    (void)err_prefix(err, "the configuration of VM %s cannot be locked", vm->status.spec.name);
+    return err_fix(err, "see that the file system of %s on host '%s' can be written and is not full",
+                   vm->agent->config.state_dir, vm->agent->config.name);
 }
 
 void vm_lease_renew(struct vm *vm)
