@@ -95,9 +95,19 @@ static void answered(JsonObject *object, const struct err *err, void *user)
         log_info("host %s was booted, has heard all settlements, and starts its VMs", word->host);
 }
 
+static void look_for_unasked(struct host *host, void *user)
+{
+    *(bool *)user |= !inventory_host_was_asked(host);
+}
+
 void autostart_work(struct host *host)
 {
+    bool is_early = false;
     if (!host->facts.autostart_pending || host->is_releasing || settlements_are_open_at(host))
+        return;
+    /* What another host owns is seen in its answer, not in an old copy of the database. */
+    inventory_each_host(host->manager->inventory, look_for_unasked, &is_early);
+    if (is_early)
         return;
     struct word *word = g_new0(struct word, 1);
     JsonObject *body = json_object_new();

@@ -80,6 +80,9 @@ void inventory_forget_vm(struct host *host, const char *uuid);
 /* The host holds nothing for that move any more: its VM is free, a shell that waited for it is gone. */
 void inventory_move_over(struct host *host, const char *move);
 
+/* The host has answered, or not answered for as long as it takes to count as disconnected, since the manager
+ * runs. True for one that has never enrolled. */
+bool inventory_host_was_asked(const struct host *host);
 /* Asks one host now. `done` is called once with err set if it did not answer. */
 void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user);
 

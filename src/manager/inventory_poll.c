@@ -185,6 +185,11 @@ void host_poll(struct host *host)
     ask(host, true, NULL, NULL);
 }
 
+bool inventory_host_was_asked(const struct host *host)
+{
+    return !host->client || host->state == HOST_CONNECTED || host->misses >= MISSES_UNTIL_DISCONNECTED;
+}
+
 void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user)
 {
     ask(host, false, done, user);

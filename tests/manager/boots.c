@@ -133,6 +133,23 @@ static void what_another_host_owns_in_a_later_epoch_is_left_off(void **state)
     assert_string_equal(text_of(event, "other_host"), "h2");
 }
 
+/* An old copy of the database knows neither the settlement nor what the other host owns now. */
+static void the_word_waits_until_every_host_was_asked(void **state)
+{
+    struct harness *harness = *state;
+    harness_kill(harness);
+    struct vm_status *twin = fake_agent_add_vm(&harness->destination, "web", VM_OFF);
+    memcpy(twin->spec.uuid, harness->source.vms[0].spec.uuid, sizeof twin->spec.uuid);
+    twin->epoch = harness->source.vms[0].epoch + 1000;
+    boot(&harness->source);
+    fake_agent_freeze(&harness->destination);
+    harness_start(harness);
+    wait_for_polls(&harness->source, 1);
+    fake_agent_thaw(&harness->destination);
+    harness_wait(is_released, &harness->source, "the word");
+    assert_int_equal(n_excepted(&harness->source), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
@@ -141,6 +158,7 @@ int main(void)
         TEST(the_word_comes_by_itself),
         TEST(a_refused_or_lost_word_is_repeated),
         TEST(the_word_waits_for_the_settlements),
+        TEST(the_word_waits_until_every_host_was_asked),
         TEST(what_another_host_owns_in_a_later_epoch_is_left_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
