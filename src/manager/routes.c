@@ -75,6 +75,15 @@ int routes_text(JsonObject *body, const char *name, const char *fallback, const 
     return 0;
 }
 
+int routes_name(const char *name, struct err *err)
+{
+    if (model_name_is_valid(name))
+        return 0;
+    (void)err_set(err, ERR_BAD_REQUEST, "name", "'%s' is not a name", name);
+    return err_fix(err, "use 1 to %d letters, digits, '-', '_' or '.'; the first is a letter, a digit or '_'",
+                   MODEL_NAME_MAX - 1);
+}
+
 int routes_client_key(JsonObject *body, const char **ret_key, struct err *err)
 {
     if (routes_text(body, "client_key", "", ret_key, err))
