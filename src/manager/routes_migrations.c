@@ -49,7 +49,7 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
         pools_check_exists(manager, pool_path_or_root(ret_wish->options.pool), err) ||
         inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
         inventory_get_host(manager->inventory, destination, &ret_wish->destination, err) ||
-        settlements_check(manager, &ret_wish->vm.spec, err))
+        settlements_check(manager, &ret_wish->vm, err))
         return -1;
     struct check_input input = {
         .vm = &ret_wish->vm,

@@ -135,7 +135,7 @@ static int find_owned(struct manager *manager, struct http_request *request, str
     struct err err = {0};
     if (find(manager, request, true, ret_vm, ret_host))
         return -1;
-    if (!settlements_check(manager, &ret_vm->spec, &err))
+    if (!settlements_check(manager, ret_vm, &err))
         return 0;
     http_fail(request, &err);
     return -1;

@@ -254,7 +254,13 @@ static JsonObject *ownership(struct fake_agent *agent, const char *uuid)
 
 static void get_ownership(struct http_request *request, void *user)
 {
-    http_reply(request, 200, ownership(user, http_param(request, "uuid")));
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "GET ownership"))
+        return;
+    if (agent->lacks_settling)
+        fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
+    else
+        http_reply(request, 200, ownership(agent, http_param(request, "uuid")));
 }
 
 static void post_settle(struct http_request *request, void *user)
@@ -271,6 +277,10 @@ static void post_settle(struct http_request *request, void *user)
     }
     agent->n_orders++;
     struct vm_status *vm = find_vm(agent, uuid);
+    if (vm && vm->epoch > agent->order.epoch) {
+        fail(request, ERR_REFUSED, "epoch-too-old", "the fake agent knows a later epoch");
+        return;
+    }
     if (agent->order.is_owner) {
         if (!vm)
             vm = fake_agent_add_vm(agent, agent->order.spec.name, VM_OFF);
