@@ -257,7 +257,7 @@ static void get_ownership(struct http_request *request, void *user)
     struct fake_agent *agent = user;
     if (intercept(agent, request, "GET ownership"))
         return;
-    if (agent->lacks_settling)
+    if (agent->is_before)
         fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
     else
         http_reply(request, 200, ownership(agent, http_param(request, "uuid")));
@@ -370,6 +370,12 @@ static void put_pools(struct http_request *request, void *user)
     struct fake_agent *agent = user;
     JsonObject *body;
     struct err err = {0};
+    if (intercept(agent, request, "PUT pools"))
+        return;
+    if (agent->is_before) {
+        fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
+        return;
+    }
     if (http_body(request, &body, &err)) {
         http_fail(request, &err);
         return;

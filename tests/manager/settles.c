@@ -306,7 +306,7 @@ static void a_manager_that_is_stopped_while_hosts_are_asked_ends_well(void **sta
 static void an_agent_of_a_version_before_is_not_taken_for_down(void **state)
 {
     struct harness *harness = *state;
-    harness->destination.lacks_settling = true;
+    harness->destination.is_before = true;
     refuses(harness, "{\"owner\":\"h1\",\"confirm\":\"h1\"}", "protocol-mismatch");
     refuses(harness, "{\"owner\":\"h1\",\"confirm\":\"h1\",\"hosts_down\":[\"h2\"]}", "protocol-mismatch");
     refuses(harness, "{\"owner\":\"h2\",\"confirm\":\"h2\"}", "protocol-mismatch");
