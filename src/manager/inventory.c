@@ -165,6 +165,7 @@ int inventory_get_host(struct inventory *inventory, const char *name, struct hos
     for (guint i = 0; i < hosts->len; i++)
         g_string_append_printf(names, "%s%s", i ? ", " : "", ((struct host *)hosts->pdata[i])->name);
     err_set(err, ERR_NOT_FOUND, "host-not-found", "there is no host '%s'", name);
+    (void)err_arg(err, "host", "%s", name);
     err_cause(err, "hosts: %s", names->len ? names->str : "none");
     return err_fix(err, "list them with 'godwit host ls'");
 }

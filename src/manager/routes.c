@@ -55,9 +55,17 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
         g_autofree char *names = g_strjoinv(", ", (char **)allowed);
         err_set(err, ERR_BAD_REQUEST, "unknown-member", "the request has an unknown member '%s'",
                 (const char *)member->data);
-        return err_fix(err, "members of this request: %s", names);
+        return names[0] ? err_fix(err, "members of this request: %s", names)
+                        : err_fix(err, "this request has no members: leave them out");
     }
     return 0;
+}
+
+int routes_no_members(struct http_request *request, struct err *err)
+{
+    static const char *const members[] = {NULL};
+    JsonObject *body;
+    return routes_body(request, members, &body, err);
 }
 
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,

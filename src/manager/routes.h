@@ -55,6 +55,8 @@ void route_token_remove(struct http_request *request, void *user);
 /* The body, with no members besides `allowed` (NULL-terminated); a typing error must not be lost. */
 int routes_body(struct http_request *request, const char *const *allowed, JsonObject **ret_body,
                 struct err *err);
+/* For a request that has none. */
+int routes_no_members(struct http_request *request, struct err *err);
 /* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err);

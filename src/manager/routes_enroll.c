@@ -118,13 +118,11 @@ void route_renew(struct http_request *request, void *user)
 
 void route_host_enroll(struct http_request *request, void *user)
 {
-    static const char *const members[] = {NULL};
     struct manager *manager = user;
     struct err err = {0};
-    JsonObject *body;
     struct host *host;
     char token[AUTH_ENROLMENT_SIZE];
-    if (routes_body(request, members, &body, &err) ||
+    if (routes_no_members(request, &err) ||
         inventory_get_host(manager->inventory, http_param(request, "host"), &host, &err) ||
         auth_enrolment_new(manager, host->name, token, &err)) {
         http_fail(request, &err);

@@ -115,6 +115,7 @@ static int check_removal(struct host *host, struct err *err)
         return 0;
     err_set(err, ERR_REFUSED, "host-in-use", "host '%s' has %u VM%s", host->name, n_vms,
             n_vms == 1 ? "" : "s");
+    (void)err_arg(err, "host", "%s", host->name);
     return err_fix(err, "move or remove its VMs first");
 }
 

@@ -196,6 +196,10 @@ void route_vm_start(struct http_request *request, void *user)
     struct vm_status vm;
     struct host *host;
     struct err err = {0};
+    if (routes_no_members(request, &err)) {
+        http_fail(request, &err);
+        return;
+    }
     if (find_owned(user, request, &vm, &host))
         return;
     if (pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
