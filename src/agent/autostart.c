@@ -68,11 +68,16 @@ static enum journal_step step_of(const struct vm *vm)
 }
 
 /* A move that the boot ended is being settled. Before GIVEN the VM comes back to this host in a moment; after
- * it the other host decides, which may take long. */
+ * it the other host decides, which may take long. Or a shutdown was taken back, and the guest, which cannot
+ * be told, still switches itself off. */
 static bool may_come_back(struct autostart *autostart, const struct vm *vm)
 {
     enum journal_step step = step_of(vm);
     bool is_given = step == JOURNAL_GIVEN;
+    if (vm->ending) {
+        autostart->n_postponed++;
+        return true;
+    }
     if (!vm->status.move[0] || (!is_given && step != JOURNAL_SENDING && step != JOURNAL_RESUMED))
         return false;
     autostart->n_postponed++;

@@ -28,6 +28,7 @@ struct vm {
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
     char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */
+    bool is_forgotten;       /* vm_forget was called: only those who wait for a verb still see it */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
      * move sets it to learn of a crash. May be NULL. */
@@ -60,7 +61,7 @@ uint64_t vms_memory_mib(struct agent *agent);
 /* CPU promised to the same, percent of one core. */
 uint64_t vms_cpu_percent(struct agent *agent);
 /* Puts the VM into another pool, which is durable when it returns 0; a running QEMU changes its control
- * group. REFUSED while a move holds it. */
+ * group. REFUSED while a move holds it, or its files are damaged. */
 int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 
 /* ---- life ---- */
@@ -90,6 +91,8 @@ int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *a
 /* PEER_LOST "qemu-died": QEMU ended while a move needed it, at the source or as_incoming. Names VM and host,
  * and says how it ended. */
 void vm_died(const struct vm *vm, bool as_incoming, struct err *err);
+/* REFUSED "vm-not-owned" unless the journal lets it run here; CORRUPT "journal-corrupt" if there is none. */
+int vm_check_owned(const struct vm *vm, struct err *err);
 
 /* ---- verbs of a move (called by moves.c and handover.c only) ---- */
 /* Destination: registers the VM as a shell and starts QEMU with -S -incoming defer, empty memfd,
@@ -117,7 +120,7 @@ void vm_cont(struct vm *vm, unsigned deadline_ms,
  * tap, memfd and sockets are released. */
 void vm_end(struct vm *vm, vm_done done, void *user);
 /* Forgets a VM that this host no longer owns (GONE, ABORTED, RETURNED): config file away; the journal is
- * closed, its file stays. Frees vm once the main loop is reached again. */
+ * closed, its file stays. Frees vm once the main loop is reached again; until then a second call is fine. */
 void vm_forget(struct vm *vm);
 /* Source: what a job needs. Asks the trace object for a fresh pair (blocking at most 1 s on a local socket),
  * finds where QEMU maps the memfd, opens /proc/PID/pagemap. The caller closes all five descriptors. */

@@ -9,6 +9,7 @@
 struct inquiry_row {
     char host[MODEL_NAME_MAX];
     struct err err;             /* set if it did not answer */
+    bool is_outdated;           /* ... because its agent is of a version that cannot be asked: it is up */
     struct ownership ownership; /* valid if it did */
 };
 

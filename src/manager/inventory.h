@@ -34,6 +34,7 @@ struct host {
     struct http_client *client;
     char certificate[65];          /* hex SHA-256 of what it may show; "": whatever the CA signed */
     char previous_certificate[65]; /* may be shown too; "": none */
+    char shown[65];                /* in the last handshake, which may have failed after that */
 };
 
 int inventory_open(struct manager *manager, struct err *err);
@@ -46,9 +47,9 @@ int inventory_get_host(struct inventory *inventory, const char *name, struct hos
                        struct err *err);
 int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
                        struct err *err);
-/* As inventory_add_host, for a host that holds a certificate of ours already; it is asked at once. */
-int inventory_adopt_host(struct manager *manager, const char *name, const char *address, uint16_t port,
-                         struct err *err);
+/* As inventory_add_host, for a host that holds a certificate of ours already: the one that the probe's only
+ * connection was shown counts from now on. It is asked at once. */
+int inventory_adopt_host(const struct host *probe, struct err *err);
 /* After the enrolment was stored: only this certificate is accepted from now on, "" = whatever the CA signed
  * for the host. Starts to poll it. */
 void inventory_host_enrolled(struct host *host, const char *certificate);

@@ -63,6 +63,10 @@ static int check_owner(const struct wish *wish, const struct inquiry *inquiry, s
     const struct inquiry_row *owner = inquiry_owner(inquiry);
     if (inventory_get_host(wish->manager->inventory, wish->owner, &host, err))
         return -1;
+    if (row && row->is_outdated) {
+        *err = row->err;
+        return -1;
+    }
     if (!row || err_is_set(&row->err)) {
         err_set(err, ERR_REFUSED, "host-disconnected", "host '%s' does not answer", wish->owner);
         (void)err_arg(err, "host", "%s", wish->owner);
@@ -96,6 +100,10 @@ static int check_silence(const struct wish *wish, const struct inquiry *inquiry,
     for (guint i = 0; i < inquiry->rows->len; i++) {
         const struct inquiry_row *row = inquiry->rows->pdata[i];
         bool is_declared = is_down(wish, row->host);
+        if (row->is_outdated) {
+            *err = row->err;
+            return -1;
+        }
         if (err_is_set(&row->err) && !is_declared)
             g_string_append_printf(options, " --host-is-down %s", row->host);
         if (err_is_set(&row->err) && is_declared && check_down(wish, inquiry, row->host, err))
@@ -236,6 +244,12 @@ static void apply(struct inquiry *inquiry, void *user)
     struct wish *wish = user;
     struct settle_plan plan;
     struct err err = {0};
+    if (!wish->manager->tasks) {
+        err_set(&err, ERR_RETRY, "manager-restarted", "the manager is being stopped; nothing was changed");
+        err_fix(&err, "repeat the command when it runs again");
+        fail(wish, &err);
+        return;
+    }
     wish->before = inquiry_json(inquiry);
     if (check_owner(wish, inquiry, &err) || check_silence(wish, inquiry, &err) ||
         check_task(wish, inquiry, &err) || make_plan(wish, inquiry, &plan, &err)) {
@@ -247,12 +261,12 @@ static void apply(struct inquiry *inquiry, void *user)
     answer->request = wish->request;
     memcpy(answer->uuid, plan.uuid, sizeof answer->uuid);
     audit(wish, &plan);
-    tasks_settled(wish->manager, plan.uuid, plan.owner);
     if (settlements_add(wish->manager, &plan, settled, answer, &err)) {
         g_free(answer);
         fail(wish, &err);
         return;
     }
+    tasks_settled(wish->manager, plan.uuid, plan.owner);
     wish_free(wish);
 }
 

@@ -48,7 +48,7 @@ bool settlements_are_open_at(struct host *host);
 uint64_t settlements_epoch(struct manager *manager, const char *uuid);
 /* {"owner","epoch","user","is_owned","hosts":{NAME:"to do|down|done"}}, or NULL. Transfer full. */
 JsonObject *settlements_json(struct manager *manager, const char *uuid);
-/* REFUSED if nothing may start or move this VM now: "vm-being-settled", "vm-owned-twice". */
-int settlements_check(struct manager *manager, const struct vm_spec *vm, struct err *err);
+/* REFUSED if nothing may start or move this VM where it is shown: "vm-being-settled", "vm-owned-twice". */
+int settlements_check(struct manager *manager, const struct vm_status *status, struct err *err);
 
 #endif

@@ -255,8 +255,13 @@ static JsonObject *ownership(struct fake_agent *agent, const char *uuid)
 
 static void get_ownership(struct http_request *request, void *user)
 {
-    if (!intercept(user, request, "GET ownership"))
-        http_reply(request, 200, ownership(user, http_param(request, "uuid")));
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "GET ownership"))
+        return;
+    if (agent->is_before)
+        fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
+    else
+        http_reply(request, 200, ownership(agent, http_param(request, "uuid")));
 }
 
 static void post_settle(struct http_request *request, void *user)
@@ -273,6 +278,10 @@ static void post_settle(struct http_request *request, void *user)
     }
     agent->n_orders++;
     struct vm_status *vm = find_vm(agent, uuid);
+    if (vm && vm->epoch > agent->order.epoch) {
+        fail(request, ERR_REFUSED, "epoch-too-old", "the fake agent knows a later epoch");
+        return;
+    }
     if (agent->order.is_owner) {
         if (!vm)
             vm = fake_agent_add_vm(agent, agent->order.spec.name, VM_OFF);
@@ -362,6 +371,12 @@ static void put_pools(struct http_request *request, void *user)
     struct fake_agent *agent = user;
     JsonObject *body;
     struct err err = {0};
+    if (intercept(agent, request, "PUT pools"))
+        return;
+    if (agent->is_before) {
+        fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
+        return;
+    }
     if (http_body(request, &body, &err)) {
         http_fail(request, &err);
         return;

@@ -105,6 +105,27 @@ static void after_a_boot_only_the_managers_word_or_roots_starts_vms(struct lab *
     check_one_runner(lab);
 }
 
+/* The power comes back while the guests are being switched off. */
+static void a_shutdown_taken_back_leaves_no_guest_off(struct lab *lab)
+{
+    struct agent *agent = agent_of(lab, true);
+    struct vm *vm = vm_on(lab, lab->source);
+    int pid = vm->status.pid;
+    bool down = false;
+    bool up = false;
+    g_autoptr(JsonObject) changes = json_object_new();
+    json_object_set_boolean_member(changes, "autostart", TRUE);
+    CHECK(vm_set(vm, changes, NULL) == 0);
+    vms_shutdown(agent, 1, on_down, &down);
+    while (!vm->ending)
+        (void)g_main_context_iteration(NULL, TRUE);
+    vms_power_on(agent, false, on_down, &up);
+    CHECK(down);
+    wait_until(&up, DOWN_S, "the host to come up");
+    CHECK(vm->status.state == VM_RUNNING && !vm->ending && vm->status.pid != pid);
+    check_one_runner(lab);
+}
+
 static void a_move_on_its_way_is_cancelled_first(struct lab *lab)
 {
     struct move_spec spec = {0};
@@ -153,6 +174,7 @@ int main(int argc, char **argv)
     static void (*const cases[])(struct lab * lab) = {
         guests_are_switched_off_in_the_end,
         after_a_boot_only_the_managers_word_or_roots_starts_vms,
+        a_shutdown_taken_back_leaves_no_guest_off,
         a_move_on_its_way_is_cancelled_first,
         what_was_given_away_is_waited_for_and_not_ended,
     };
