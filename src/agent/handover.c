@@ -277,7 +277,11 @@ static void run_guest(struct call *call)
         return;
     }
     struct err err;
-    (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "QEMU died before the guest could run");
+    if (move->vm)
+        vm_died(move->vm, true, &err);
+    else
+        (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "there is no QEMU for the guest on host %s",
+                      move->agent->config.name);
     destination_ran(NULL, move->is_recovered ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err, call);
 }
 
@@ -440,11 +444,7 @@ static void explain_abort(struct move *move)
     struct err err;
     if (!move->vm || can_run(move->vm))
         return;
-    (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s ended before the guest could run",
-                  move->vm->status.spec.name);
-    (void)err_fix(&err, "look for what ended it on host '%s', then start the migration again",
-                  move->agent->config.name);
-    (void)err_arg(&err, "host", "%s", move->agent->config.name);
+    vm_died(move->vm, true, &err);
     move_set_error(move, &err);
 }
 

@@ -35,7 +35,10 @@ static void recover(struct agent *agent, const char *uuid, struct journal *journ
         move->is_stopped =
             vm->status.state == VM_PAUSED || vm->status.state == VM_INCOMING || entry->step == JOURNAL_GIVEN;
     }
-    (void)err_set(&why, ERR_PEER_LOST, "agent-restarted", "the agent was restarted during the move");
+    (void)err_set(&why, ERR_PEER_LOST, "agent-restarted",
+                  "the agent of host %s was restarted during the move", agent->config.name);
+    (void)err_arg(&why, "host", "%s", agent->config.name);
+    (void)err_arg(&why, "vm", "%s", move->spec.vm.name[0] ? move->spec.vm.name : uuid);
     (void)err_fix(&why, "start the migration again");
     if (entry->step != JOURNAL_GIVEN)
         move_set_error(move, &why);

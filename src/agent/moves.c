@@ -103,16 +103,7 @@ static void qemu_ended(struct vm *vm, void *user)
 {
     struct err err;
     struct move *move = user;
-    const char *host = vm->agent->config.name;
-    (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s on host %s ended during the move",
-                  vm->status.spec.name, host);
-    (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
-    (void)err_arg(&err, "host", "%s", host);
-    if (move->status.is_source)
-        (void)err_fix(&err, "start the VM again: godwit vm start %s; the log of the agent on '%s' says more",
-                      vm->status.spec.name, host);
-    else
-        (void)err_fix(&err, "start the migration again; the log of the agent on '%s' says more", host);
+    vm_died(vm, !move->status.is_source, &err);
     handover_doubt(move, &err);
 }
 

@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/cgroup.h"
@@ -13,6 +16,9 @@
 #include "base/log.h"
 #include "model/ownership.h"
 #include "qemu/qmp.h"
+
+/* The kernel closes a dying process' sockets a moment before its end can be seen. */
+#define END_MS 100
 
 struct vm *vm_find(struct agent *agent, const char *uuid)
 {
@@ -88,6 +94,58 @@ void vm_explain(const struct vm *vm, struct err *err)
     g_autofree char *tail = vm_log_tail(vm);
     if (tail[0])
         (void)err_cause(err, "%s", tail);
+}
+
+static void note_end(struct vm *vm, int status)
+{
+    vm->how_ended[0] = '\0';
+    if (status != -1 && WIFSIGNALED(status))
+        (void)snprintf(vm->how_ended, sizeof vm->how_ended, "signal %d (%s)", WTERMSIG(status),
+                       strsignal(WTERMSIG(status)));
+    else if (status != -1)
+        (void)snprintf(vm->how_ended, sizeof vm->how_ended, "exit status %d", WEXITSTATUS(status));
+}
+
+void vm_died(const struct vm *vm, bool as_incoming, struct err *err)
+{
+    const char *name = vm->status.spec.name;
+    const char *host = vm->agent->config.name;
+    g_autofree char *tail = vm->process ? vm_log_tail(vm) : g_strdup("");
+    (void)err_set(err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s on host %s ended during the move%s%s", name,
+                  host, vm->how_ended[0] ? ": " : "", vm->how_ended);
+    (void)err_arg(err, "vm", "%s", name);
+    (void)err_arg(err, "host", "%s", host);
+    if (tail[0])
+        (void)err_cause(err, "%s", tail);
+    if (as_incoming)
+        (void)err_fix(err, "start the migration again; the log of the agent on '%s' says more", host);
+    else
+        (void)err_fix(err, "start the VM again: godwit vm start %s; the log of the agent on '%s' says more",
+                      name, host);
+}
+
+static bool has_ended(struct vm *vm)
+{
+    siginfo_t info = {0};
+    struct pollfd exit = {.fd = vm->pidfd, .events = POLLIN};
+    if (!vm->process || vm->process->dead || vm->pidfd < 0)
+        return true;
+    if (poll(&exit, 1, END_MS) != 1)
+        return false;
+    /* Another agent's child cannot be asked. Left for vm_exited. */
+    if (waitid(P_PIDFD, (id_t)vm->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
+        note_end(vm,
+                 info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0) : W_EXITCODE(0, info.si_status));
+    return true;
+}
+
+void vm_explain_loss(struct vm *vm, struct err *err)
+{
+    bool is_lost = !strcmp(err->id, "qmp-lost") || !strcmp(err->id, "qmp-closed");
+    if (is_lost && has_ended(vm))
+        vm_died(vm, vm->incoming, err);
+    else
+        vm_explain(vm, err);
 }
 
 struct later {
@@ -371,9 +429,12 @@ void vm_exited(pid_t pid, int status, void *user)
     (void)pid;
     process->dead = true;
     log_end(vm, status);
+    note_end(vm, status);
     struct err err;
+    struct err died;
     (void)err_set(&err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended", vm->status.spec.name);
     vm_explain(vm, &err);
+    vm_died(vm, vm->incoming, &died);
     const guint timers[] = {process->kill_timer, process->reconnect_timer, process->settle_timer};
     for (unsigned i = 0; i < G_N_ELEMENTS(timers); i++)
         if (timers[i])
@@ -385,7 +446,7 @@ void vm_exited(pid_t pid, int status, void *user)
     vm->ending = false;
     vm_set_state(vm, VM_OFF);
     const struct err none = {0};
-    vm_wait_end(&process->moves, vm, &err);
+    vm_wait_end(&process->moves, vm, &died);
     vm_wait_end(&process->starts, vm, &err);
     for (GSList *at = process->ends; at; at = at->next)
         vm_wait_end(at->data, vm, &none);

@@ -27,6 +27,7 @@ struct vm {
     bool incoming;           /* started with -incoming, not yet running here */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
+    char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */
     bool is_forgotten;       /* vm_forget was called: only those who wait for a verb still see it */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
@@ -87,6 +88,9 @@ int vms_check_up(const struct agent *agent, struct err *err);
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
                   struct err *err);
 
+/* PEER_LOST "qemu-died": QEMU ended while a move needed it, at the source or as_incoming. Names VM and host,
+ * and says how it ended. */
+void vm_died(const struct vm *vm, bool as_incoming, struct err *err);
 /* REFUSED "vm-not-owned" unless the journal lets it run here; CORRUPT "journal-corrupt" if there is none. */
 int vm_check_owned(const struct vm *vm, struct err *err);
 

@@ -171,7 +171,7 @@ static void on_closed(void *user)
     struct err err;
     (void)err_set(&err, ERR_PEER_LOST, "qmp-lost", "QEMU of VM %s closed its control connection",
                   vm->status.spec.name);
-    vm_explain(vm, &err);
+    vm_explain_loss(vm, &err);
     vm_wait_end(&vm->process->moves, vm, &err);
     vm_reconnect(vm);
 }

@@ -100,7 +100,7 @@ static void stream_end(struct vm *vm, const struct err *err)
     if (!vm->process)
         return;
     struct err told = *err;
-    vm_explain(vm, &told);
+    vm_explain_loss(vm, &told);
     vm_wait_end(&vm->process->moves, vm, &told);
 }
 

@@ -32,7 +32,7 @@ static struct verb *verb_new(struct vm *vm, vm_done done, void *user)
 static void verb_end(struct verb *verb, const struct err *err)
 {
     struct err told = *err;
-    vm_explain(verb->vm, &told);
+    vm_explain_loss(verb->vm, &told);
     vm_wait_end(&verb->wait, verb->vm, &told);
     g_free(verb);
 }
@@ -97,7 +97,7 @@ static void cont_end(struct cont *cont, enum vm_cont_result result, const struct
     struct vm *vm = cont->vm;
     struct err told = *err;
     struct err note = {0};
-    vm_explain(vm, &told);
+    vm_explain_loss(vm, &told);
     if (result == VM_CONT_RUNS) {
         vm->incoming = false;
         vm_set_state(vm, VM_RUNNING);

@@ -694,7 +694,7 @@ end:
 		absent = false;
 		o = 0
 	   }
-	/* The operator starts a VM that is off. */
+	/* The operator starts a VM that is off, or its host does after a boot, at the word of the manager, which has told it all. */
 	:: atomic { !calm && word != UNSAID && ready(0) && may_start(0) && qemu[0] == Q_NONE -> qemu[0] = Q_PAUSED }
 	:: atomic { !calm && word != UNSAID && ready(1) && may_start(1) && qemu[1] == Q_NONE -> qemu[1] = Q_PAUSED }
 	od

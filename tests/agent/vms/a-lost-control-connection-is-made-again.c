@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -97,6 +98,39 @@ static void a_qemu_that_did_not_answer_for_long_is_known_again_when_it_does(void
     host_down(host);
 }
 
+static void check_died(const struct vm *vm, struct answer *answer)
+{
+    g_autofree char *name =
+        g_strdup_printf("VM %s on host %s ended", vm->status.spec.name, vm->agent->config.name);
+    wait_until(&answer->there, STATE_S, "the answer");
+    assert_string_equal(answer->err.id, "qemu-died");
+    assert_non_null(strstr(answer->err.message, name));
+    assert_non_null(strstr(answer->err.message, "signal 9"));
+    assert_true(answer->err.fix[0]);
+    wait_for_state(vm, VM_OFF);
+}
+
+static void a_qemu_that_dies_under_a_move_is_not_reported_as_a_lost_connection(void **state)
+{
+    (void)state;
+    struct host *host = host_up(NULL);
+    struct vm *vm = start_checker(host, "dies");
+    struct answer pause = {0};
+    assert_int_equal(kill(vm->status.pid, SIGKILL), 0);
+    vm_pause(vm, take_answer, &pause);
+    check_died(vm, &pause);
+    vm = start_checker(host, "dies2");
+    struct answer save = {0};
+    int stream[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+    assert_int_equal(kill(vm->status.pid, SIGKILL), 0);
+    vm_save(vm, stream[0], take_answer, &save);
+    check_died(vm, &save);
+    (void)close(stream[0]);
+    (void)close(stream[1]);
+    host_down(host);
+}
+
 /* The agent was killed before `cont`, and the next one cannot reach QEMU when it starts. */
 static void a_guest_that_stood_meanwhile_goes_on(void **state)
 {
@@ -117,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_happened_meanwhile_is_asked),
+        cmocka_unit_test(a_qemu_that_dies_under_a_move_is_not_reported_as_a_lost_connection),
         cmocka_unit_test(a_guest_that_stood_meanwhile_goes_on),
         cmocka_unit_test(a_qemu_that_did_not_answer_for_long_is_known_again_when_it_does),
     };
