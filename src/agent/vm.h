@@ -76,9 +76,10 @@ void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *
 void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct agent *agent, void *user),
                   void *user);
 /* Takes a shutdown back, also one under way, whose `done` is called: VMs start here again, and those with
- * autostart do now (agent/autostart.h). Without a shutdown nothing happens. `done` once, when each was tried.
+ * autostart do now (agent/autostart.h), unless they wait for the manager's word after a boot. With `now` they
+ * do not wait. Without a shutdown, and nothing that waits, nothing happens. `done` once, when each was tried.
  */
-void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user);
+void vms_power_on(struct agent *agent, bool now, void (*done)(struct agent *agent, void *user), void *user);
 /* REFUSED "host-shutting-down" between the two. */
 int vms_check_up(const struct agent *agent, struct err *err);
 /* Everything that can be said before a VM is started or received here: memory, accel, QEMU, machine version,

@@ -83,6 +83,7 @@ static void fail_no_route(struct http_request *request, const char *path, const 
     struct err err;
     if (!*allowed) {
         (void)err_set(&err, ERR_NOT_FOUND, "path-not-found", "there is nothing at %s", path);
+        (void)err_fix(&err, "correct the path; a newer program than this may know it");
         http_fail(request, &err);
         return;
     }

@@ -6,10 +6,10 @@
 #include "http/http.h"
 #include "manager/inventory.h"
 
-/* A client that trusts only the host of that name below our CA. */
 /* The only call that any version of an agent answers. */
 #define AGENT_FACTS_PATH "/v1/host"
 
+/* A client that trusts only the host of that name below our CA. */
 int agent_client_new(struct host *host, struct http_client **ret_client, struct err *err);
 /* The call's body is consumed. A host that has not enrolled yet fails with PEER_LOST, from the main loop.
  * When the host is removed its calls end with CANCELLED: callbacks must not keep pointers to it. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "manager/agent_client.h"
 #include "manager/claims.h"
 #include "manager/settlements.h"
@@ -34,7 +35,13 @@ static void answered(JsonObject *object, const struct err *err, void *user)
     g_autofree struct question *question = user;
     struct inquiry_row *row = question->row;
     row->err = *err;
-    if (!err_is_set(err) && !object)
+    row->is_outdated = !strcmp(err->id, "path-not-found");
+    if (row->is_outdated) {
+        err_set(&row->err, ERR_REFUSED, "protocol-mismatch",
+                "the agent on host '%s' is of a version that does not know this question", row->host);
+        (void)err_arg(&row->err, "host", "%s", row->host);
+        err_fix(&row->err, "upgrade the agent on host '%s'; its VMs run on meanwhile", row->host);
+    } else if (!err_is_set(err) && !object)
         err_set(&row->err, ERR_CORRUPT, "agent-answer", "host %s sent no answer", row->host);
     else if (!err_is_set(err))
         (void)ownership_from_json(object, &row->ownership, &row->err);
@@ -79,6 +86,7 @@ int inquiry_start(struct manager *manager, const char *name_or_uuid,
     inquiry->done = done;
     inquiry->user = user;
     inquiry->n_open = 1; /* this call */
+    inquiry->started_ms = clock_wall_ms();
     (void)g_strlcpy(inquiry->uuid, vm.spec.uuid, sizeof inquiry->uuid);
     (void)g_strlcpy(inquiry->vm_name, vm.spec.name, sizeof inquiry->vm_name);
     inventory_each_host(manager->inventory, ask, inquiry);

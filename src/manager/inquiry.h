@@ -9,6 +9,7 @@
 struct inquiry_row {
     char host[MODEL_NAME_MAX];
     struct err err;             /* set if it did not answer */
+    bool is_outdated;           /* ... because its agent is of a version that cannot be asked: it is up */
     struct ownership ownership; /* valid if it did */
 };
 
@@ -18,6 +19,7 @@ struct inquiry {
     char vm_name[MODEL_NAME_MAX]; /* the uuid if nobody knows a name */
     GPtrArray *rows;              /* struct inquiry_row, by the host's name */
     unsigned n_open;
+    int64_t started_ms; /* wall clock, as host->last_seen_ms */
     void (*done)(struct inquiry *inquiry, void *user);
     void *user;
 };

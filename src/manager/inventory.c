@@ -165,6 +165,7 @@ int inventory_get_host(struct inventory *inventory, const char *name, struct hos
     for (guint i = 0; i < hosts->len; i++)
         g_string_append_printf(names, "%s%s", i ? ", " : "", ((struct host *)hosts->pdata[i])->name);
     err_set(err, ERR_NOT_FOUND, "host-not-found", "there is no host '%s'", name);
+    (void)err_arg(err, "host", "%s", name);
     err_cause(err, "hosts: %s", names->len ? names->str : "none");
     return err_fix(err, "list them with 'godwit host ls'");
 }
@@ -185,12 +186,14 @@ int inventory_add_host(struct manager *manager, const char *name, const char *ad
     return 0;
 }
 
-int inventory_adopt_host(struct manager *manager, const char *name, const char *address, uint16_t port,
-                         struct err *err)
+int inventory_adopt_host(const struct host *probe, struct err *err)
 {
-    if (db_host_adopt(manager->db, name, address, port, err))
+    struct manager *manager = probe->manager;
+    const struct db_host row = {
+        .name = probe->name, .address = probe->address, .port = probe->port, .certificate = probe->shown};
+    if (db_host_adopt(manager->db, &row, err))
         return -1;
-    inventory_host_enrolled(host_new(manager, name, address, port), "");
+    inventory_host_enrolled(host_new(manager, probe->name, probe->address, probe->port), probe->shown);
     return 0;
 }
 
@@ -213,6 +216,7 @@ void inventory_host_enrolled(struct host *host, const char *certificate)
 bool inventory_host_shows(struct host *host, const char *fingerprint)
 {
     struct err err = {0};
+    (void)g_strlcpy(host->shown, fingerprint, sizeof host->shown);
     if (!host->certificate[0] || !strcmp(host->previous_certificate, fingerprint))
         return true;
     if (strcmp(host->certificate, fingerprint) != 0)

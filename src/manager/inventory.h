@@ -27,12 +27,14 @@ struct host {
     int64_t saved_ms; /* when facts were last stored */
     unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
+    bool is_releasing;         /* manager/autostart.h: the word is on its way */
     struct clock_offset clock; /* measured with each answer */
     GHashTable *vms;           /* uuid -> struct vm_status, owned: what this host said last */
     GHashTable *claims;        /* uuid -> its claim (manager/claims.h), owned */
     struct http_client *client;
     char certificate[65];          /* hex SHA-256 of what it may show; "": whatever the CA signed */
     char previous_certificate[65]; /* may be shown too; "": none */
+    char shown[65];                /* in the last handshake, which may have failed after that */
 };
 
 int inventory_open(struct manager *manager, struct err *err);
@@ -45,9 +47,9 @@ int inventory_get_host(struct inventory *inventory, const char *name, struct hos
                        struct err *err);
 int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
                        struct err *err);
-/* As inventory_add_host, for a host that holds a certificate of ours already; it is asked at once. */
-int inventory_adopt_host(struct manager *manager, const char *name, const char *address, uint16_t port,
-                         struct err *err);
+/* As inventory_add_host, for a host that holds a certificate of ours already: the one that the probe's only
+ * connection was shown counts from now on. It is asked at once. */
+int inventory_adopt_host(const struct host *probe, struct err *err);
 /* After the enrolment was stored: only this certificate is accepted from now on, "" = whatever the CA signed
  * for the host. Starts to poll it. */
 void inventory_host_enrolled(struct host *host, const char *certificate);
@@ -79,6 +81,9 @@ void inventory_forget_vm(struct host *host, const char *uuid);
 /* The host holds nothing for that move any more: its VM is free, a shell that waited for it is gone. */
 void inventory_move_over(struct host *host, const char *move);
 
+/* The host has answered, or not answered for as long as it takes to count as disconnected, since the manager
+ * runs. True for one that has never enrolled. */
+bool inventory_host_was_asked(const struct host *host);
 /* Asks one host now. `done` is called once with err set if it did not answer. */
 void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user);
 

@@ -92,6 +92,7 @@ int inventory_get_vm(struct inventory *inventory, const char *name_or_uuid, stru
         }
     }
     err_set(err, ERR_NOT_FOUND, "vm-not-found", "there is no VM '%s'", name_or_uuid);
+    (void)err_arg(err, "vm", "%s", name_or_uuid);
     return err_fix(err, "list them with 'godwit vm ls'");
 }
 

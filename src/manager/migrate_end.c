@@ -16,7 +16,7 @@
 #define TICK_MS 50
 /* How long a settled source waits for a destination that says nothing; for one that answers and does not come
  * to an end; and for that one when an operator waits: he wants to know that his VM stays, and what is left
- * there is cleared afterwards (tasks_reap). */
+ * there is cleared afterwards (orphans.c). */
 #define SILENCE_NS (400 * NS_PER_MS)
 #define PATIENCE_NS (10 * NS_PER_S)
 #define CANCEL_PATIENCE_NS (600 * NS_PER_MS)

@@ -16,8 +16,10 @@
 #define TELL_TIMEOUT_S 10
 
 struct telling {
-    char *told; /* the list that the host has confirmed, NULL: none */
-    char *sent; /* under way, NULL: none */
+    char *told;        /* the list that the host has confirmed, NULL: none */
+    char *sent;        /* under way, NULL: none */
+    uint32_t protocol; /* of the agent that was told */
+    char version[sizeof((struct host_facts *)NULL)->agent_version];
 };
 
 static void telling_free(void *data)
@@ -28,51 +30,64 @@ static void telling_free(void *data)
     g_free(telling);
 }
 
-struct cpus {
-    GHashTable *seen; /* uuid, in a count over all hosts */
-    const char *path;
-    uint64_t n;
+/* Virtual CPUs of the VMs that are on, in each pool and all below it, by the pool's index. */
+struct counting {
+    const struct pool_tree *tree;
+    GHashTable *seen; /* "UUID INDEX" in a count over all hosts: a VM that two of them list counts once */
+    uint64_t *cpus;
 };
+
+static void count_vm(const struct counting *counting, const struct vm_spec *vm)
+{
+    int at = pool_tree_nearest(counting->tree, vm->pool);
+    for (; at != POOL_ROOT; at = pool_tree_parent(counting->tree, at))
+        if (!counting->seen || g_hash_table_add(counting->seen, g_strdup_printf("%s %d", vm->uuid, at)))
+            counting->cpus[at] += vm->cpus;
+}
 
 static void count_host(struct host *host, void *user)
 {
-    struct cpus *cpus = user;
     GHashTableIter iter;
     void *value;
     g_hash_table_iter_init(&iter, host->vms);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct vm_status *vm = value;
-        if (vm->state == VM_OFF || !pool_path_is_within(vm->spec.pool, cpus->path))
-            continue;
-        if (!cpus->seen || g_hash_table_add(cpus->seen, (void *)vm->spec.uuid))
-            cpus->n += vm->spec.cpus;
+        if (vm->state != VM_OFF)
+            count_vm(user, &vm->spec);
     }
 }
 
-/* A host without a VM of the pool gets the whole: one may start there before the next list comes. */
-static uint32_t part_of(struct host *host, const struct pool_spec *pool)
+/* Over all hosts; g_free. */
+static uint64_t *count_all(const struct pools *pools)
 {
-    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-    struct cpus all = {seen, pool->path, 0};
-    struct cpus here = {NULL, pool->path, 0};
-    inventory_each_host(host->manager->inventory, count_host, &all);
-    count_host(host, &here);
-    if (!here.n || here.n >= all.n)
-        return pool->cpu_limit_percent;
-    return (uint32_t)MAX(1, pool->cpu_limit_percent * here.n / all.n);
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    struct counting counting = {&pools->tree, seen, g_new0(uint64_t, pools->tree.n_pools + 1)};
+    inventory_each_host(pools->manager->inventory, count_host, &counting);
+    return counting.cpus;
 }
 
-static JsonObject *list_for(struct host *host)
+/* A host without a VM of the pool gets the whole: one may start there before the next list comes. */
+static uint32_t part_of(const struct pool_spec *pool, uint64_t n_here, uint64_t n_all)
+{
+    if (!n_here || n_here >= n_all)
+        return pool->cpu_limit_percent;
+    return (uint32_t)MAX(1, pool->cpu_limit_percent * n_here / n_all);
+}
+
+static JsonObject *list_for(struct host *host, const uint64_t *all)
 {
     const struct pool_tree *tree = &host->manager->pools->tree;
     g_autofree struct pool_spec *parts = g_new0(struct pool_spec, tree->n_pools + 1);
+    g_autofree uint64_t *here = g_new0(uint64_t, tree->n_pools + 1);
+    struct counting counting = {tree, NULL, here};
+    count_host(host, &counting);
     for (uint32_t i = 0; i < tree->n_pools; i++) {
         const struct pool_spec *spec = &tree->pools[i].spec;
         pool_spec_init(&parts[i]);
         memcpy(parts[i].path, spec->path, sizeof spec->path);
         memcpy(parts[i].cpu_shares, spec->cpu_shares, sizeof spec->cpu_shares);
         if (spec->cpu_limit_percent)
-            parts[i].cpu_limit_percent = part_of(host, spec);
+            parts[i].cpu_limit_percent = part_of(spec, here[i], all[i]);
     }
     return pool_list_to_json(parts, tree->n_pools);
 }
@@ -101,9 +116,25 @@ static void told(JsonObject *object, const struct err *err, void *user)
         log_error(err, "host %s does not take the list of pools", question->host);
 }
 
+/* Another agent than was told: one of the version before refuses the list, and its successor has none. */
+static void note_version(struct telling *telling, const struct host_facts *facts)
+{
+    if (telling->protocol == facts->protocol && !strcmp(telling->version, facts->agent_version))
+        return;
+    telling->protocol = facts->protocol;
+    (void)g_strlcpy(telling->version, facts->agent_version, sizeof telling->version);
+    g_clear_pointer(&telling->told, g_free);
+}
+
+struct round {
+    struct pools *pools;
+    const uint64_t *cpus; /* of all hosts */
+};
+
 static void tell(struct host *host, void *user)
 {
-    struct pools *pools = user;
+    const struct round *round = user;
+    struct pools *pools = round->pools;
     struct telling *telling = g_hash_table_lookup(pools->told, host->name);
     if (!telling) {
         telling = g_new0(struct telling, 1);
@@ -113,7 +144,8 @@ static void tell(struct host *host, void *user)
         g_clear_pointer(&telling->told, g_free);
         return;
     }
-    g_autoptr(JsonObject) list = list_for(host);
+    note_version(telling, &host->facts);
+    g_autoptr(JsonObject) list = list_for(host, round->cpus);
     g_autofree char *text = model_print(list, false);
     if (telling->sent || g_strcmp0(telling->told, text) == 0)
         return;
@@ -128,15 +160,19 @@ static void tell(struct host *host, void *user)
 static gboolean look(void *user)
 {
     struct pools *pools = user;
-    inventory_each_host(pools->manager->inventory, tell, pools);
+    g_autofree uint64_t *cpus = count_all(pools);
+    struct round round = {pools, cpus};
+    inventory_each_host(pools->manager->inventory, tell, &round);
     return G_SOURCE_CONTINUE;
 }
 
 void pools_tell(struct manager *manager, const char *host_name)
 {
     struct host *host = inventory_find_host(manager->inventory, host_name);
+    g_autofree uint64_t *cpus = count_all(manager->pools);
+    struct round round = {manager->pools, cpus};
     if (host)
-        tell(host, manager->pools);
+        tell(host, &round);
 }
 
 void pools_tell_start(struct pools *pools)

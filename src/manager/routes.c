@@ -55,9 +55,17 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
         g_autofree char *names = g_strjoinv(", ", (char **)allowed);
         err_set(err, ERR_BAD_REQUEST, "unknown-member", "the request has an unknown member '%s'",
                 (const char *)member->data);
-        return err_fix(err, "members of this request: %s", names);
+        return names[0] ? err_fix(err, "members of this request: %s", names)
+                        : err_fix(err, "this request has no members: leave them out");
     }
     return 0;
+}
+
+int routes_no_members(struct http_request *request, struct err *err)
+{
+    static const char *const members[] = {NULL};
+    JsonObject *body;
+    return routes_body(request, members, &body, err);
 }
 
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
@@ -73,6 +81,15 @@ int routes_text(JsonObject *body, const char *name, const char *fallback, const 
         return err_set(err, ERR_BAD_REQUEST, "member-type", "the member '%s' must be a text", name);
     *ret_text = json_node_get_string(node);
     return 0;
+}
+
+int routes_name(const char *name, struct err *err)
+{
+    if (model_name_is_valid(name))
+        return 0;
+    (void)err_set(err, ERR_BAD_REQUEST, "name", "'%s' is not a name", name);
+    return err_fix(err, "use 1 to %d letters, digits, '-', '_' or '.'; the first is a letter, a digit or '_'",
+                   MODEL_NAME_MAX - 1);
 }
 
 int routes_client_key(JsonObject *body, const char **ret_key, struct err *err)

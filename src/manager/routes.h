@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manager's API: each handler reads the request, asks the part that knows, answers. The bodies are
- * described in API.md. */
+ * described in docs/api.md. */
 #ifndef MANAGER_ROUTES_H
 #define MANAGER_ROUTES_H
 
@@ -55,9 +55,14 @@ void route_token_remove(struct http_request *request, void *user);
 /* The body, with no members besides `allowed` (NULL-terminated); a typing error must not be lost. */
 int routes_body(struct http_request *request, const char *const *allowed, JsonObject **ret_body,
                 struct err *err);
+/* For a request that has none. */
+int routes_no_members(struct http_request *request, struct err *err);
 /* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err);
+/* BAD_REQUEST "name" unless it is a name, of a host also if it is the manager's (routes_hosts.c). */
+int routes_name(const char *name, struct err *err);
+int routes_host_name(const char *name, struct err *err);
 /* The member `client_key`, "" if there is none; BAD_REQUEST "client-key" if it is too long. Borrowed. */
 int routes_client_key(JsonObject *body, const char **ret_key, struct err *err);
 /* The members `address` and `port` of a host; what is wrong is named. The address is borrowed. */

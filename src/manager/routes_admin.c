@@ -77,10 +77,7 @@ static int add(struct manager *manager, struct http_request *request, JsonObject
     char token[AUTH_TOKEN_SIZE];
     if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err))
         return -1;
-    if (!model_name_is_valid(name))
-        return err_set(err, ERR_BAD_REQUEST, "name",
-                       "name must have 1 to %d letters, digits, '-', '_' or '.'", MODEL_NAME_MAX - 1);
-    if (auth_token_new(manager->db, name, token, err))
+    if (routes_name(name, err) || auth_token_new(manager->db, name, token, err))
         return -1;
     *ret_object = json_object_new();
     json_object_set_string_member(*ret_object, "name", name);

@@ -49,7 +49,7 @@ static int adopt(const struct adoption *adoption, JsonObject *object, struct err
         return -1;
     if (strcmp(facts.name, probe->name) != 0)
         return err_set(err, ERR_REFUSED, "name-differs", "it says that it is '%s'", facts.name);
-    return inventory_adopt_host(probe->manager, probe->name, probe->address, probe->port, err);
+    return inventory_adopt_host(probe, err);
 }
 
 static void answered(JsonObject *object, const struct err *call_err, void *user)
@@ -78,9 +78,8 @@ static int begin(struct manager *manager, struct http_request *request, struct e
     uint16_t port;
     if (routes_body(request, members, &body, err) || routes_address(body, &address, &port, err))
         return -1;
-    if (!model_name_is_valid(name))
-        return err_set(err, ERR_BAD_REQUEST, "name",
-                       "name must have 1 to %d letters, digits, '-', '_' or '.'", MODEL_NAME_MAX - 1);
+    if (routes_host_name(name, err))
+        return -1;
     if (inventory_find_host(manager->inventory, name)) {
         err_set(err, ERR_REFUSED, "host-exists", "there is a host with the name '%s' already", name);
         (void)err_arg(err, "host", "%s", name);
@@ -96,7 +95,7 @@ static int begin(struct manager *manager, struct http_request *request, struct e
         g_free(adoption);
         return -1;
     }
-    agent_call(&adoption->probe, &(struct http_call){"GET", "/v1/host", NULL, ANSWER_TIMEOUT_S, NULL},
+    agent_call(&adoption->probe, &(struct http_call){"GET", AGENT_FACTS_PATH, NULL, ANSWER_TIMEOUT_S, NULL},
                answered, adoption);
     return 0;
 }

@@ -66,6 +66,17 @@ void route_enroll(struct http_request *request, void *user)
         http_reply(request, 200, object);
 }
 
+static int explain_refusal(const struct host *host, const char *name, struct err *err)
+{
+    if (!host) {
+        (void)err_cause(err, "the host was removed");
+        return err_fix(err, "add it again with 'godwit host add %s'", name);
+    }
+    (void)err_cause(err, host->state == HOST_ENROLLING ? "the host was removed, and added again since"
+                                                       : "the host was enrolled again since");
+    return err_fix(err, "use 'godwit host enroll %s' and enrol it again", name);
+}
+
 static int renew(struct manager *manager, struct http_request *request, JsonObject **ret_object,
                  struct err *err)
 {
@@ -79,15 +90,13 @@ static int renew(struct manager *manager, struct http_request *request, JsonObje
     struct host *host = inventory_find_host(manager->inventory, name);
     if (routes_body(request, members, &body, err) || routes_text(body, "csr", NULL, &csr, err))
         return -1;
-    if (!host || !http_client_fingerprint(request, shown) || !inventory_host_shows(host, shown)) {
+    /* One that was removed and added again has no certificate until it uses its token. */
+    if (!host || host->state == HOST_ENROLLING || !http_client_fingerprint(request, shown) ||
+        !inventory_host_shows(host, shown)) {
         (void)err_set(err, ERR_UNAUTHORIZED, "certificate-replaced",
                       "this certificate of host '%s' does not count any more", name);
         (void)err_arg(err, "host", "%s", name);
-        (void)err_cause(err, "the host was %s", host ? "enrolled again since" : "removed");
-        return err_fix(err,
-                       host ? "use 'godwit host enroll %s' and enrol it again"
-                            : "add it again with 'godwit host add %s'",
-                       name);
+        return explain_refusal(host, name, err);
     }
     if (sign(host, csr, &certificate, fingerprint, err) ||
         inventory_host_renewed(host, fingerprint, shown, err))
@@ -109,13 +118,11 @@ void route_renew(struct http_request *request, void *user)
 
 void route_host_enroll(struct http_request *request, void *user)
 {
-    static const char *const members[] = {NULL};
     struct manager *manager = user;
     struct err err = {0};
-    JsonObject *body;
     struct host *host;
     char token[AUTH_ENROLMENT_SIZE];
-    if (routes_body(request, members, &body, &err) ||
+    if (routes_no_members(request, &err) ||
         inventory_get_host(manager->inventory, http_param(request, "host"), &host, &err) ||
         auth_enrolment_new(manager, host->name, token, &err)) {
         http_fail(request, &err);

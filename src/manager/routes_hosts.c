@@ -53,6 +53,17 @@ int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_por
     return err_set(err, ERR_BAD_REQUEST, "address", "address must be a host name or a numeric address");
 }
 
+int routes_host_name(const char *name, struct err *err)
+{
+    if (routes_name(name, err))
+        return -1;
+    /* Agents obey whoever has the manager's name. */
+    if (strcmp(name, MANAGER_NAME) != 0)
+        return 0;
+    (void)err_set(err, ERR_BAD_REQUEST, "name", "'%s' is the manager's own name", name);
+    return err_fix(err, "choose another name for the host");
+}
+
 static int add_host(struct manager *manager, struct http_request *request, JsonObject **ret_object,
                     struct err *err)
 {
@@ -65,13 +76,7 @@ static int add_host(struct manager *manager, struct http_request *request, JsonO
     if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err) ||
         routes_address(body, &address, &port, err))
         return -1;
-    if (!model_name_is_valid(name))
-        return err_set(err, ERR_BAD_REQUEST, "name",
-                       "name must have 1 to %d letters, digits, '-', '_' or '.'", MODEL_NAME_MAX - 1);
-    /* Agents obey whoever has the manager's name. */
-    if (!strcmp(name, MANAGER_NAME))
-        return err_set(err, ERR_BAD_REQUEST, "name", "'%s' is the manager's own name", name);
-    if (inventory_add_host(manager, name, address, port, err) ||
+    if (routes_host_name(name, err) || inventory_add_host(manager, name, address, port, err) ||
         auth_enrolment_new(manager, name, token, err))
         return -1;
     *ret_object = json_object_new();
@@ -110,6 +115,7 @@ static int check_removal(struct host *host, struct err *err)
         return 0;
     err_set(err, ERR_REFUSED, "host-in-use", "host '%s' has %u VM%s", host->name, n_vms,
             n_vms == 1 ? "" : "s");
+    (void)err_arg(err, "host", "%s", host->name);
     return err_fix(err, "move or remove its VMs first");
 }
 

@@ -49,7 +49,7 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
         pools_check_exists(manager, pool_path_or_root(ret_wish->options.pool), err) ||
         inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
         inventory_get_host(manager->inventory, destination, &ret_wish->destination, err) ||
-        settlements_check(manager, &ret_wish->vm.spec, err))
+        settlements_check(manager, &ret_wish->vm, err))
         return -1;
     struct check_input input = {
         .vm = &ret_wish->vm,
@@ -121,8 +121,11 @@ static void add_task(const struct db_task *row, void *user)
         document = task_to_json(task);
     else
         (void)model_parse(row->document, -1, &document, &listing->err);
-    if (document)
+    /* A thousand of them would be most of the answer. */
+    if (document) {
+        json_object_remove_member(document, "timeline");
         json_array_add_object_element(listing->tasks, document);
+    }
 }
 
 void route_tasks_list(struct http_request *request, void *user)
@@ -182,6 +185,12 @@ static void cancel_ended(struct manager *manager, struct http_request *request, 
     bool is_success = !strcmp(state, task_state_name(TASK_SUCCESS));
     err_set(&err, ERR_REFUSED, is_success ? "too-late-to-cancel" : "task-is-over",
             "task %s is over: its state is %s", id, state);
+    (void)err_arg(&err, "task", "%s", id);
+    (void)err_arg(&err, "state", "%s", state);
+    if (is_success)
+        err_fix(&err, "move the VM back with another migration");
+    else
+        err_fix(&err, "there is nothing left to cancel; see 'godwit task show %s'", id);
     json_object_unref(document);
     http_fail(request, &err);
 }
@@ -191,6 +200,11 @@ void route_task_cancel(struct http_request *request, void *user)
     struct manager *manager = user;
     const char *id = http_param(request, "task");
     struct task *task = tasks_find(manager, id);
+    struct err err = {0};
+    if (routes_no_members(request, &err)) {
+        http_fail(request, &err);
+        return;
+    }
     if (!task) {
         cancel_ended(manager, request, id);
         return;

@@ -135,7 +135,7 @@ static int find_owned(struct manager *manager, struct http_request *request, str
     struct err err = {0};
     if (find(manager, request, true, ret_vm, ret_host))
         return -1;
-    if (!settlements_check(manager, &ret_vm->spec, &err))
+    if (!settlements_check(manager, ret_vm, &err))
         return 0;
     http_fail(request, &err);
     return -1;
@@ -196,6 +196,10 @@ void route_vm_start(struct http_request *request, void *user)
     struct vm_status vm;
     struct host *host;
     struct err err = {0};
+    if (routes_no_members(request, &err)) {
+        http_fail(request, &err);
+        return;
+    }
     if (find_owned(user, request, &vm, &host))
         return;
     if (pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {

@@ -63,6 +63,10 @@ static int check_owner(const struct wish *wish, const struct inquiry *inquiry, s
     const struct inquiry_row *owner = inquiry_owner(inquiry);
     if (inventory_get_host(wish->manager->inventory, wish->owner, &host, err))
         return -1;
+    if (row && row->is_outdated) {
+        *err = row->err;
+        return -1;
+    }
     if (!row || err_is_set(&row->err)) {
         err_set(err, ERR_REFUSED, "host-disconnected", "host '%s' does not answer", wish->owner);
         (void)err_arg(err, "host", "%s", wish->owner);
@@ -77,6 +81,18 @@ static int check_owner(const struct wish *wish, const struct inquiry *inquiry, s
     return err_fix(err, "move it: godwit vm migrate %s --to %s", inquiry->vm_name, wish->owner);
 }
 
+/* It was booted while it was asked, and may have got the word to start its VMs (manager/autostart.h). */
+static int check_down(const struct wish *wish, const struct inquiry *inquiry, const char *name,
+                      struct err *err)
+{
+    const struct host *host = inventory_find_host(wish->manager->inventory, name);
+    if (!host || host->last_seen_ms < inquiry->started_ms)
+        return 0;
+    err_set(err, ERR_REFUSED, "host-is-up", "host '%s' is declared down, and it has just answered", name);
+    (void)err_arg(err, "host", "%s", name);
+    return err_fix(err, "see to it that it is switched off, and repeat the command");
+}
+
 /* Every host that does not answer must be declared down by name, and none that does. */
 static int check_silence(const struct wish *wish, const struct inquiry *inquiry, struct err *err)
 {
@@ -84,8 +100,14 @@ static int check_silence(const struct wish *wish, const struct inquiry *inquiry,
     for (guint i = 0; i < inquiry->rows->len; i++) {
         const struct inquiry_row *row = inquiry->rows->pdata[i];
         bool is_declared = is_down(wish, row->host);
+        if (row->is_outdated) {
+            *err = row->err;
+            return -1;
+        }
         if (err_is_set(&row->err) && !is_declared)
             g_string_append_printf(options, " --host-is-down %s", row->host);
+        if (err_is_set(&row->err) && is_declared && check_down(wish, inquiry, row->host, err))
+            return -1;
         if (!err_is_set(&row->err) && is_declared) {
             err_set(err, ERR_REFUSED, "host-is-up", "host '%s' is declared down, and it answers", row->host);
             (void)err_arg(err, "host", "%s", row->host);
@@ -222,6 +244,12 @@ static void apply(struct inquiry *inquiry, void *user)
     struct wish *wish = user;
     struct settle_plan plan;
     struct err err = {0};
+    if (!wish->manager->tasks) {
+        err_set(&err, ERR_RETRY, "manager-restarted", "the manager is being stopped; nothing was changed");
+        err_fix(&err, "repeat the command when it runs again");
+        fail(wish, &err);
+        return;
+    }
     wish->before = inquiry_json(inquiry);
     if (check_owner(wish, inquiry, &err) || check_silence(wish, inquiry, &err) ||
         check_task(wish, inquiry, &err) || make_plan(wish, inquiry, &plan, &err)) {
@@ -233,12 +261,12 @@ static void apply(struct inquiry *inquiry, void *user)
     answer->request = wish->request;
     memcpy(answer->uuid, plan.uuid, sizeof answer->uuid);
     audit(wish, &plan);
-    tasks_settled(wish->manager, plan.uuid, plan.owner);
     if (settlements_add(wish->manager, &plan, settled, answer, &err)) {
         g_free(answer);
         fail(wish, &err);
         return;
     }
+    tasks_settled(wish->manager, plan.uuid, plan.owner);
     wish_free(wish);
 }
 

@@ -127,13 +127,6 @@ static void load(const char *uuid, const char *document, void *user)
     g_hash_table_replace(manager->settlements->table, settlement->plan.uuid, settlement);
 }
 
-int settlements_open(struct manager *manager, struct err *err)
-{
-    manager->settlements = g_new0(struct settlements, 1);
-    manager->settlements->table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, settlement_free);
-    return db_settlement_list(manager->db, load, manager, err);
-}
-
 void settlements_free(struct settlements *settlements)
 {
     if (!settlements)
@@ -204,6 +197,30 @@ static void go_on(struct settlement *settlement)
     }
 }
 
+/* One that every host has heard of: the manager was killed before it could forget it. */
+static gboolean is_over(void *uuid, void *value, void *user)
+{
+    const struct settlement *settlement = value;
+    struct err err = {0};
+    (void)user;
+    if (!settlement->is_owned || !all_are(settlement, false))
+        return FALSE;
+    if (!db_settlement_remove(settlement->manager->db, uuid, &err))
+        return TRUE;
+    log_error(&err, "the settlement of VM %s is finished and stays stored", (const char *)uuid);
+    return FALSE;
+}
+
+int settlements_open(struct manager *manager, struct err *err)
+{
+    manager->settlements = g_new0(struct settlements, 1);
+    manager->settlements->table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, settlement_free);
+    if (db_settlement_list(manager->db, load, manager, err))
+        return -1;
+    (void)g_hash_table_foreach_remove(manager->settlements->table, is_over, NULL);
+    return 0;
+}
+
 static void note_answer(struct settlement *settlement, const char *name, bool had_it)
 {
     struct err err = {0};
@@ -230,6 +247,27 @@ static void refreshed(const struct err *err, void *user)
     (void)user;
 }
 
+/* What keeps the owner from having it: said once to who waits, and the log. */
+static void note_refusal(struct settlement *settlement, const char *host, const struct err *err)
+{
+    const struct err *why = err;
+    struct err gone = {0};
+    if (strcmp(settlement->problem, err->message) != 0)
+        log_error(err, "VM %s: host %s did not take the operator's word", settlement->plan.uuid, host);
+    (void)g_strlcpy(settlement->problem, err->message, sizeof settlement->problem);
+    if (GPOINTER_TO_INT(g_hash_table_lookup(settlement->plan.hosts, host)) == SETTLE_DOWN)
+        return;
+    if (err->code == ERR_CANCELLED) {
+        if (inventory_find_host(settlement->manager->inventory, host))
+            return; /* the manager ends */
+        err_set(&gone, ERR_REFUSED, "host-removed", "host '%s' was removed before it answered", host);
+        (void)err_arg(&gone, "host", "%s", host);
+        err_fix(&gone, "settle VM '%s' once more", settlement->plan.vm_name);
+        why = &gone;
+    }
+    finish(settlement, why);
+}
+
 static void told(JsonObject *object, const struct err *err, void *user)
 {
     g_autofree struct telling *telling = user;
@@ -237,21 +275,17 @@ static void told(JsonObject *object, const struct err *err, void *user)
     if (!settlement || settlement->plan.epoch != telling->epoch)
         return;
     (void)g_hash_table_remove(settlement->under_way, telling->host);
-    if (err_is_set(err)) {
-        if (strcmp(settlement->problem, err->message) != 0)
-            log_error(err, "VM %s: host %s did not take the operator's word", telling->uuid, telling->host);
-        (void)g_strlcpy(settlement->problem, err->message, sizeof settlement->problem);
-        bool is_needed =
-            GPOINTER_TO_INT(g_hash_table_lookup(settlement->plan.hosts, telling->host)) != SETTLE_DOWN;
-        if (is_needed && err->code != ERR_CANCELLED)
-            finish(settlement, err);
+    /* The owner has it, and the VM went on from there: the word is of an older database. */
+    bool is_past = settlement->is_owned && !strcmp(err->id, "epoch-too-old");
+    if (err_is_set(err) && !is_past) {
+        note_refusal(settlement, telling->host, err);
         return;
     }
     struct host *host = inventory_find_host(telling->manager->inventory, telling->host);
     if (host)
         inventory_refresh(host, refreshed, NULL);
     const char *journal = object ? json_object_get_string_member_with_default(object, "journal", "") : "";
-    note_answer(settlement, telling->host, strcmp(journal, OWNERSHIP_ABSENT) != 0);
+    note_answer(settlement, telling->host, !is_past && strcmp(journal, OWNERSHIP_ABSENT) != 0);
 }
 
 static void tell(struct settlement *settlement, struct host *host, bool is_owner)
@@ -281,17 +315,21 @@ static bool is_behind(const struct settlement *settlement, const struct host *ho
            !g_hash_table_contains(settlement->plan.hosts, host->name);
 }
 
+static bool must_give_up(const struct settlement *settlement, const struct host *host)
+{
+    void *state = GINT_TO_POINTER(SETTLE_DONE);
+    (void)g_hash_table_lookup_extended(settlement->plan.hosts, host->name, NULL, &state);
+    return GPOINTER_TO_INT(state) != SETTLE_DONE || is_behind(settlement, host);
+}
+
 static void work(struct settlement *settlement, struct host *host)
 {
     if (!strcmp(host->name, settlement->plan.owner)) {
         if (!settlement->is_owned && all_are(settlement, true))
             tell(settlement, host, true);
-        return;
-    }
-    void *state = GINT_TO_POINTER(SETTLE_DONE);
-    (void)g_hash_table_lookup_extended(settlement->plan.hosts, host->name, NULL, &state);
-    if (GPOINTER_TO_INT(state) != SETTLE_DONE || is_behind(settlement, host))
+    } else if (must_give_up(settlement, host)) {
         tell(settlement, host, false);
+    }
 }
 
 static void work_at(struct host *host, void *user)
@@ -332,16 +370,32 @@ int settlements_add(struct manager *manager, struct settle_plan *plan, settlemen
 
 /* ---- questions ---- */
 
-bool settlements_are_at(struct manager *manager, const char *uuid, const char *host)
+bool settlements_are_at(struct manager *manager, const char *uuid, const char *host_name)
 {
     const struct settlement *settlement = find(manager, uuid);
     if (!settlement)
         return false;
-    if (!strcmp(settlement->plan.owner, host))
+    if (!strcmp(settlement->plan.owner, host_name))
         return !settlement->is_owned;
     void *state;
-    return !g_hash_table_lookup_extended(settlement->plan.hosts, host, NULL, &state) ||
-           GPOINTER_TO_INT(state) != SETTLE_DONE;
+    if (g_hash_table_lookup_extended(settlement->plan.hosts, host_name, NULL, &state))
+        return GPOINTER_TO_INT(state) != SETTLE_DONE;
+    const struct host *host = inventory_find_host(manager->inventory, host_name);
+    return host && is_behind(settlement, host);
+}
+
+bool settlements_are_open_at(struct host *host)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, host->manager->settlements->table);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct settlement *settlement = value;
+        bool is_owner = !strcmp(host->name, settlement->plan.owner);
+        if (is_owner ? !settlement->is_owned : must_give_up(settlement, host))
+            return true;
+    }
+    return false;
 }
 
 uint64_t settlements_epoch(struct manager *manager, const char *uuid)
@@ -356,13 +410,16 @@ JsonObject *settlements_json(struct manager *manager, const char *uuid)
     return settlement ? to_json(settlement) : NULL;
 }
 
-int settlements_check(struct manager *manager, const struct vm_spec *vm, struct err *err)
+int settlements_check(struct manager *manager, const struct vm_status *status, struct err *err)
 {
+    const struct vm_spec *vm = &status->spec;
     const struct settlement *settlement = find(manager, vm->uuid);
-    if (settlement && !settlement->is_owned) {
+    if (settlement && (!settlement->is_owned || settlements_are_at(manager, vm->uuid, status->host))) {
         err_set(err, ERR_REFUSED, "vm-being-settled",
                 "VM '%s' is being given to host '%s' by the operator's word", vm->name,
                 settlement->plan.owner);
+        if (settlement->is_owned)
+            err_cause(err, "host '%s', which shows it, has not given it up yet", status->host);
         (void)err_arg(err, "vm", "%s", vm->name);
         (void)err_arg(err, "host", "%s", settlement->plan.owner);
         return err_fix(err, "see with 'godwit vm settle %s' which host has not answered yet", vm->name);

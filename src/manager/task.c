@@ -19,6 +19,8 @@
 /* A source that has not said by then whether it is too late: the ending finds out. */
 #define CANCEL_PATIENCE_MS 400
 #define WAIT_SHOWN_MS 1000
+/* Lines of the timeline that waits may fill: each phase has a line too, and the end. */
+#define WAITS_NOTED (MOVE_EVENTS_MAX / 2)
 
 enum cancel_rule {
     CANCEL_HERE,  /* no agent knows of the move yet */
@@ -246,7 +248,9 @@ void task_wait_since(struct task *task, int64_t since_ms, const char *format, ..
     memcpy(task->waiting_for, text, sizeof text);
     task->waiting_since_ms = since_ms ? since_ms : clock_wall_ms();
     log_info("task %s waits for %s", task->id, task->waiting_for);
-    task_note(task, "waits", "for %s", task->waiting_for);
+    /* On a network that comes and goes they would push everything else out. */
+    if (task->story.n_events < WAITS_NOTED)
+        task_note(task, "waits", "for %s", task->waiting_for);
     publish(task, false);
     keep_showing(task);
 }

@@ -239,6 +239,8 @@ void tasks_settled(struct manager *manager, const char *uuid, const char *owner)
     err_set(&task->error, ERR_IN_DOUBT, "settled-by-operator", "the operator gave VM '%s' to host '%s'",
             task->vm_name, owner);
     err_cause(&task->error, "the migration could not find out which host has it");
+    err_fix(&task->error, "see there how it is ('godwit vm show %s'), and start or migrate it",
+            task->vm_name);
     (void)err_arg(&task->error, "vm", "%s", task->vm_name);
     (void)err_arg(&task->error, "host", "%s", owner);
     err_place(&task->error, move_phase_name(task->phase), "manager");

@@ -45,8 +45,9 @@ struct db_host {
 };
 /* REFUSED "host-exists" if the name is taken. */
 int db_host_add(struct db *db, const char *name, const char *address, uint16_t port, struct err *err);
-/* As db_host_add, for a host that holds a certificate of ours already: it counts as enrolled. */
-int db_host_adopt(struct db *db, const char *name, const char *address, uint16_t port, struct err *err);
+/* As db_host_add, for a host that holds a certificate of ours already: it counts as enrolled. Of the row the
+ * name, the address, the port and the certificate are taken. */
+int db_host_adopt(struct db *db, const struct db_host *host, struct err *err);
 int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_t last_seen_ms,
                       struct err *err);
 /* `previous` may be NULL. */

@@ -5,13 +5,16 @@
 
 static int add(struct db *db, const struct db_host *host, struct err *err)
 {
-    if (statement_run(
-            db, "INSERT INTO hosts (name, address, port, enrolled) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
-            err, "ttii", host->name, host->address, (int64_t)host->port, (int64_t)host->enrolled))
+    if (statement_run(db,
+                      "INSERT INTO hosts (name, address, port, enrolled, certificate) VALUES (?,?,?,?,?)"
+                      " ON CONFLICT DO NOTHING",
+                      err, "ttiit", host->name, host->address, (int64_t)host->port, (int64_t)host->enrolled,
+                      host->certificate))
         return -1;
     if (sqlite3_changes(db_connection(db)) == 1)
         return 0;
     err_set(err, ERR_REFUSED, "host-exists", "there is a host with the name '%s' already", host->name);
+    (void)err_arg(err, "host", "%s", host->name);
     return err_fix(err, "choose another name, or remove that host first");
 }
 
@@ -20,9 +23,11 @@ int db_host_add(struct db *db, const char *name, const char *address, uint16_t p
     return add(db, &(struct db_host){.name = name, .address = address, .port = port}, err);
 }
 
-int db_host_adopt(struct db *db, const char *name, const char *address, uint16_t port, struct err *err)
+int db_host_adopt(struct db *db, const struct db_host *host, struct err *err)
 {
-    return add(db, &(struct db_host){.name = name, .address = address, .port = port, .enrolled = true}, err);
+    struct db_host row = *host;
+    row.enrolled = true;
+    return add(db, &row, err);
 }
 
 int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_t last_seen_ms,

@@ -152,6 +152,55 @@ static void a_host_that_was_removed_gets_no_certificate(void **test)
     answer_clear(&removed);
 }
 
+/* It has a new token, and its old certificate is not worth one. */
+static void a_host_that_was_added_again_gets_none_without_its_token(void **test)
+{
+    struct harness *harness = *test;
+    struct fake_agent *agent = &harness->destination;
+    struct answer removed = harness_call(harness, "DELETE", "/v1/hosts/h2", NULL);
+    assert_string_equal(removed.err.message, "");
+    struct answer added =
+        harness_call(harness, "POST", "/v1/hosts", "{\"name\":\"h2\",\"address\":\"127.0.0.1\"}");
+    assert_string_equal(added.err.message, "");
+    g_autofree char *any = NULL;
+    struct answer answer = renew(harness, agent->certificate_pem, agent->key_pem, &any);
+    assert_string_equal(answer.err.id, "certificate-replaced");
+    assert_non_null(strstr(answer.err.fix, "godwit host enroll h2"));
+    answer_clear(&removed);
+    answer_clear(&added);
+}
+
+/* Only the certificate that it showed then, not whatever was ever signed for it. */
+static void an_adopted_host_keeps_its_one_certificate(void **test)
+{
+    struct harness *harness = *test;
+    struct fake_agent *agent = &harness->destination;
+    g_autofree char *first = g_strdup(agent->certificate_pem);
+    g_autofree char *first_key = g_strdup(agent->key_pem);
+    char *key;
+    struct answer renewed = renew(harness, first, first_key, &key);
+    assert_string_equal(renewed.err.message, "");
+    use(agent, text_of(renewed.object, "certificate"), key);
+    fake_agent_stop(agent);
+    fake_agent_start(agent);
+    struct answer removed = harness_call(harness, "DELETE", "/v1/hosts/h2", NULL);
+    assert_string_equal(removed.err.message, "");
+    g_autofree char *body = g_strdup_printf("{\"address\":\"127.0.0.1\",\"port\":%u}", agent->port);
+    struct answer adopted = harness_call(harness, "POST", "/v1/hosts/h2/adopt", body);
+    assert_string_equal(adopted.err.message, "");
+    g_autofree char *any = NULL;
+    struct answer late = renew(harness, first, first_key, &any);
+    assert_string_equal(late.err.id, "certificate-replaced");
+    harness_kill(harness);
+    harness_start(harness); /* and it is not forgotten */
+    harness_wait_connected(harness, "h2");
+    late = renew(harness, first, first_key, &any);
+    assert_string_equal(late.err.id, "certificate-replaced");
+    answer_clear(&renewed);
+    answer_clear(&removed);
+    answer_clear(&adopted);
+}
+
 static void no_certificate_and_no_token_is_no_renewal(void **test)
 {
     struct harness *harness = *test;
@@ -159,6 +208,9 @@ static void no_certificate_and_no_token_is_no_renewal(void **test)
     assert_string_equal(answer.err.id, "unauthorized");
     answer = harness_call(harness, "POST", "/v1/hosts", "{\"name\":\"godwitd\",\"address\":\"::1\"}");
     assert_string_equal(answer.err.id, "name");
+    answer = harness_call(harness, "POST", "/v1/hosts/godwitd/adopt", "{\"address\":\"::1\"}");
+    assert_string_equal(answer.err.id, "name");
+    assert_true(answer.err.fix[0]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
@@ -169,6 +221,8 @@ int main(void)
         TEST(a_certificate_is_renewed_by_the_one_before),
         TEST(an_enrolment_ends_the_certificate_before),
         TEST(a_host_that_was_removed_gets_no_certificate),
+        TEST(a_host_that_was_added_again_gets_none_without_its_token),
+        TEST(an_adopted_host_keeps_its_one_certificate),
         TEST(no_certificate_and_no_token_is_no_renewal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,7 @@ static void get_host(struct http_request *request, void *user)
                                .memory_mib = 4096,
                                .memory_free_mib = 2048,
                                .migration_enabled = true,
+                               .autostart_pending = agent->is_booted && !agent->released,
                                .migration_port = 8000,
                                .n_migration_addresses = 1,
                                .wall_ms = clock_wall_ms() + agent->clock_ahead_ms};
@@ -254,7 +255,13 @@ static JsonObject *ownership(struct fake_agent *agent, const char *uuid)
 
 static void get_ownership(struct http_request *request, void *user)
 {
-    http_reply(request, 200, ownership(user, http_param(request, "uuid")));
+    struct fake_agent *agent = user;
+    if (intercept(agent, request, "GET ownership"))
+        return;
+    if (agent->is_before)
+        fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
+    else
+        http_reply(request, 200, ownership(agent, http_param(request, "uuid")));
 }
 
 static void post_settle(struct http_request *request, void *user)
@@ -271,6 +278,10 @@ static void post_settle(struct http_request *request, void *user)
     }
     agent->n_orders++;
     struct vm_status *vm = find_vm(agent, uuid);
+    if (vm && vm->epoch > agent->order.epoch) {
+        fail(request, ERR_REFUSED, "epoch-too-old", "the fake agent knows a later epoch");
+        return;
+    }
     if (agent->order.is_owner) {
         if (!vm)
             vm = fake_agent_add_vm(agent, agent->order.spec.name, VM_OFF);
@@ -360,6 +371,12 @@ static void put_pools(struct http_request *request, void *user)
     struct fake_agent *agent = user;
     JsonObject *body;
     struct err err = {0};
+    if (intercept(agent, request, "PUT pools"))
+        return;
+    if (agent->is_before) {
+        fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
+        return;
+    }
     if (http_body(request, &body, &err)) {
         http_fail(request, &err);
         return;
@@ -367,6 +384,23 @@ static void put_pools(struct http_request *request, void *user)
     g_clear_pointer(&agent->pools, json_object_unref);
     agent->pools = json_object_ref(body);
     http_reply(request, 200, NULL);
+}
+
+static void post_autostart(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    JsonObject *body;
+    struct err err = {0};
+    if (intercept(agent, request, "POST autostart"))
+        return;
+    if (http_body(request, &body, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    g_clear_pointer(&agent->released, json_object_unref);
+    agent->released = json_object_ref(body);
+    agent->n_orders_at_release = agent->n_orders;
+    http_reply(request, 202, NULL);
 }
 
 static void patch_vm(struct http_request *request, void *user)
@@ -636,6 +670,7 @@ static const struct http_route routes[] = {
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, post_vm_stop},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, put_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, put_pools},
+    {"POST", "/v1/autostart", HTTP_CLIENT, post_autostart},
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},
     {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, post_settle},

@@ -46,9 +46,13 @@ struct fake_agent {
     uint64_t epoch;      /* ... in this epoch */
     unsigned n_orders;   /* POST settle: how many, and the last one */
     struct settle_order order;
+    bool is_before;        /* of the version before: knows neither settling nor pools */
     struct move_spec spec; /* of the last PUT of a move */
     JsonObject *pools;     /* the last PUT of pools, or NULL */
     unsigned n_vm_lists;   /* how often it was asked for its VMs */
+    bool is_booted;        /* its VMs with autostart wait for the word */
+    JsonObject *released;  /* the word, POST autostart; or NULL */
+    unsigned n_orders_at_release;
 };
 
 void fake_agent_start(struct fake_agent *agent);

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "model/protocol.h"
+
 #define VM_MIB 64
 
 /* A call that must work; its answer (unref). */
@@ -539,6 +541,30 @@ static void each_host_is_told_its_part_of_a_limit(void **state)
     harness_wait(are_told, &parts, "the host to be told again");
 }
 
+static bool was_told(void *user)
+{
+    return fake_agent_was_called(user, "PUT pools");
+}
+
+/* Its restart is too short to be missed. */
+static void an_upgraded_agent_is_told_the_limits(void **state)
+{
+    struct harness *harness = *state;
+    struct fake_agent *agent = &harness->destination;
+    agent->protocol = PROTOCOL - 1;
+    agent->is_before = true;
+    harness_kill(harness);
+    harness_start(harness);
+    harness_wait_connected(harness, "h2");
+    g_ptr_array_set_size(agent->calls, 0);
+    do_must(harness, "POST", "/v1/pools", "{\"path\":\"slow\",\"cpu_limit_percent\":80}");
+    harness_wait(was_told, agent, "the agent of the version before to be told");
+    agent->protocol = 0;
+    agent->is_before = false;
+    struct limits whole = {harness, 80, 80};
+    harness_wait(are_told, &whole, "the upgraded agent to be told");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
@@ -559,6 +585,7 @@ int main(void)
         TEST(a_move_to_another_pool_takes_from_both_until_it_is_over),
         TEST(a_move_counts_for_the_next_manager),
         TEST(two_moves_at_once_cannot_share_the_last_room),
+        TEST(an_upgraded_agent_is_told_the_limits),
         TEST(each_host_is_told_its_part_of_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,8 @@ static void bad_input_names_the_field_and_the_cure(void **state)
         {"POST", "/v1/vms/web/stop", "{\"timeout_s\":3601}", "bad-timeout", ERR_BAD_REQUEST},
         {"POST", "/v1/vms/web/stop", "{\"timeout_s\":\"9\"}", "bad-timeout", ERR_BAD_REQUEST},
         {"POST", "/v1/vms/web/stop", "{\"time\":9}", "unknown-member", ERR_BAD_REQUEST},
+        {"POST", "/v1/vms/dark/start", "{\"wait\":true}", "unknown-member", ERR_BAD_REQUEST},
+        {"POST", "/v1/tasks/nope/cancel", "{\"force\":true}", "unknown-member", ERR_BAD_REQUEST},
         {"PATCH", "/v1/vms/nope", "{\"cpus\":2}", "vm-not-found", ERR_NOT_FOUND},
         {"PATCH", "/v1/vms/web", "{}", "nothing-to-change", ERR_BAD_REQUEST},
         {"PATCH", "/v1/vms/web", "{\"memory_mib\":65}", "field-out-of-range", ERR_BAD_REQUEST},
@@ -71,6 +73,9 @@ static void bad_input_names_the_field_and_the_cure(void **state)
             fail_msg("%s %s %s: %s %s %s", rows[i].method, rows[i].path, rows[i].body ? rows[i].body : "",
                      err_code_name(answer.err.code), answer.err.id, answer.err.message);
         assert_true(answer.err.message[0]);
+        /* What is wrong with a value is said together with what it must be. */
+        if (answer.err.code != ERR_BAD_REQUEST && !answer.err.fix[0])
+            fail_msg("%s %s: no cure: %s", rows[i].method, rows[i].path, answer.err.message);
         answer_clear(&answer);
     }
     struct answer tasks = harness_call(harness, "GET", "/v1/tasks", NULL);
