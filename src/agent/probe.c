@@ -200,7 +200,7 @@ static void on_job_exit(pid_t pid, int status, void *user)
     const char *line = strrchr(output, '\n');
     line = line ? line + 1 : output;
     struct err err;
-    if (status == 0 && model_parse(line, -1, &object, &err) == 0)
+    if (status == 0 && model_parse(line, -1, &object, &err) == 0 && model_text(object, "dirty_source")[0])
         job_answer(probe, model_text(object, "dirty_source"), model_text(object, "detail"));
     else
         job_answer(probe, "none", output[0] ? line : "godwit-job --probe gave no answer");

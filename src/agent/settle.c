@@ -222,6 +222,7 @@ static void own(struct settling *settling)
     }
     journal_close(vm->journal);
     vm->journal = journal;
+    vm_lease_release(vm); /* kept while a damaged journal said nothing of its move */
     vm_refresh(vm);
     bool stands = vm->status.state == VM_PAUSED || vm->status.state == VM_INCOMING;
     if (vm->process && stands)

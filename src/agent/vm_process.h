@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files about VMs (vm*.c, adopt.c, ram.c, trace_client.c) share and nobody else sees. */
+/* What the files about VMs (vm*.c, adopt.c, orphan.c, ram.c, trace_client.c) share, with settle.c, which
+ * makes and ends them. */
 #ifndef AGENT_VM_PROCESS_H
 #define AGENT_VM_PROCESS_H
 

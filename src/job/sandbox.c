@@ -4,6 +4,7 @@
 #include <asm/ioctls.h>
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #ifndef WITHOUT_SECCOMP
 static const int allowed[] = {
@@ -41,7 +43,6 @@ static const int allowed[] = {
     SCMP_SYS(shutdown),
     /* descriptors and waits */
     SCMP_SYS(close),
-    SCMP_SYS(fcntl),
     SCMP_SYS(eventfd2),
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
@@ -66,7 +67,6 @@ static const int allowed[] = {
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),
-    SCMP_SYS(tgkill),
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
     /* facts */
@@ -96,6 +96,14 @@ static int allow_with_arguments(scmp_filter_ctx filter)
         {SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_TYPE, USERFAULTFD_IOC << 8)},
         {SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_TYPE_AND_NUMBER, PAGEMAP_SCAN_TYPE)},
         {SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ)},
+        /* Its own threads only: the jobs of other VMs, and the guards, are of the same user. */
+        {SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())},
+        /* Not those that choose who is signalled when a descriptor is ready. */
+        {SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC)},
+        {SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFD)},
+        {SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFD)},
+        {SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL)},
+        {SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL)},
     };
     int failed = 0;
     for (size_t i = 0; !failed && i < sizeof rules / sizeof *rules; i++)

@@ -174,8 +174,7 @@ static void asked(JsonObject *object, const struct err *err, void *user)
     }
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "verdict", verdict);
-    json_object_set_string_member(body, "secret",
-                                  json_object_get_string_member_with_default(object, "secret", ""));
+    json_object_set_string_member(body, "secret", model_text(object, "secret"));
     g_clear_pointer(&orphan->relayed, json_object_unref);
     orphan->relayed = json_object_ref(body);
     g_autofree char *path = g_strdup_printf("/v1/moves/%s/verdict", orphan->id);
@@ -309,8 +308,8 @@ void orphans_look(struct host *host, JsonArray *moves)
     for (guint i = 0; i < json_array_get_length(moves); i++) {
         JsonNode *node = json_array_get_element(moves, i);
         JsonObject *move = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-        const char *id = move ? json_object_get_string_member_with_default(move, "id", "") : "";
-        const char *vm = move ? json_object_get_string_member_with_default(move, "vm", "") : "";
+        const char *id = move ? model_text(move, "id") : "";
+        const char *vm = move ? model_text(move, "vm") : "";
         if (model_uuid_is_valid(id) && model_uuid_is_valid(vm) && !tasks_find(host->manager, id))
             look_at(host, id, vm);
     }

@@ -112,12 +112,9 @@ static void load(const char *uuid, const char *document, void *user)
     if (err_is_set(&err))
         log_error(&err, "the settlement of VM %s has no usable specification", uuid);
     (void)g_strlcpy(plan.uuid, uuid, sizeof plan.uuid);
-    (void)g_strlcpy(plan.vm_name, json_object_get_string_member_with_default(object, "vm", ""),
-                    sizeof plan.vm_name);
-    (void)g_strlcpy(plan.owner, json_object_get_string_member_with_default(object, "owner", ""),
-                    sizeof plan.owner);
-    (void)g_strlcpy(plan.user, json_object_get_string_member_with_default(object, "user", ""),
-                    sizeof plan.user);
+    (void)g_strlcpy(plan.vm_name, model_text(object, "vm"), sizeof plan.vm_name);
+    (void)g_strlcpy(plan.owner, model_text(object, "owner"), sizeof plan.owner);
+    (void)g_strlcpy(plan.user, model_text(object, "user"), sizeof plan.user);
     plan.epoch = (uint64_t)json_object_get_int_member_with_default(object, "epoch", 0);
     plan.hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (json_object_has_member(object, "hosts"))
@@ -284,7 +281,7 @@ static void told(JsonObject *object, const struct err *err, void *user)
     struct host *host = inventory_find_host(telling->manager->inventory, telling->host);
     if (host)
         inventory_refresh(host, refreshed, NULL);
-    const char *journal = object ? json_object_get_string_member_with_default(object, "journal", "") : "";
+    const char *journal = object ? model_text(object, "journal") : "";
     note_answer(settlement, telling->host, !is_past && strcmp(journal, OWNERSHIP_ABSENT) != 0);
 }
 

@@ -180,16 +180,6 @@ const char *vm_state_name(enum vm_state state)
     return (unsigned)state < G_N_ELEMENTS(state_names) ? state_names[state] : "unknown";
 }
 
-int vm_state_from_name(const char *name, enum vm_state *ret_state)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(state_names); i++)
-        if (!strcmp(name, state_names[i])) {
-            *ret_state = (enum vm_state)i;
-            return 0;
-        }
-    return -1;
-}
-
 const char *vm_accel_name(enum vm_accel accel)
 {
     return (unsigned)accel < G_N_ELEMENTS(accel_names) ? accel_names[accel] : "auto";

@@ -93,8 +93,7 @@ int vm_status_from_json(JsonObject *object, struct vm_status *ret_status, struct
 
 const char *
 vm_state_name(enum vm_state state); /* "off", "starting", "running", "paused", "incoming", "unknown" */
-int vm_state_from_name(const char *name, enum vm_state *ret_state); /* -1 if unknown */
-const char *vm_accel_name(enum vm_accel accel);                     /* "auto", "kvm", "tcg" */
+const char *vm_accel_name(enum vm_accel accel); /* "auto", "kvm", "tcg" */
 int vm_accel_from_name(const char *name, enum vm_accel *ret_accel);
 /* True for a name usable for VMs, hosts and networks. */
 bool model_name_is_valid(const char *name);

@@ -226,6 +226,19 @@ static void the_later_of_two_orders_counts(struct lab *lab)
     start_anew(lab);
 }
 
+/* An agent that finds a lease and no journal to tell whether its move is over keeps it. */
+static void the_owner_is_held_by_no_old_lease(struct lab *lab)
+{
+    char task[MODEL_UUID_SIZE];
+    struct vm *vm = vm_on(lab, lab->source);
+    model_uuid_new(task);
+    CHECK(vm_lease_take(vm, task, vm->status.epoch, NULL) == 0);
+    CHECK(config_mode(lab, lab->source) == 0400 && vm_check_free(vm, NULL) < 0);
+    settle_to(lab, lab->source);
+    CHECK(config_mode(lab, lab->source) == 0600 && vm_check_free(vm, NULL) == 0);
+    check_moves_work(lab);
+}
+
 static unsigned n_damaged(const char *folder)
 {
     g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
@@ -267,6 +280,7 @@ int main(void)
     a_refused_order_ends_no_move(&lab);
     an_order_may_come_twice_at_once(&lab);
     the_later_of_two_orders_counts(&lab);
+    the_owner_is_held_by_no_old_lease(&lab);
     a_damaged_journal_is_kept_aside(&lab);
     lab_down(&lab);
     return 0;
