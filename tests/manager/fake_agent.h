@@ -50,6 +50,7 @@ struct fake_agent {
     struct move_spec spec; /* of the last PUT of a move */
     JsonObject *pools;     /* the last PUT of pools, or NULL */
     unsigned n_vm_lists;   /* how often it was asked for its VMs */
+    unsigned n_pool_lists; /* ... and told the pools */
 };
 
 void fake_agent_start(struct fake_agent *agent);
