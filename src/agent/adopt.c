@@ -75,6 +75,7 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
     struct vm *vm = user;
     const char *runstate = vm_result_text(result, "status");
     if (!vm->process || err_is_set(err)) {
+        vm_status_lost(vm, err);
         settled();
         return;
     }
@@ -114,17 +115,32 @@ static void on_ready(struct vm *vm, const struct err *err)
     settled();
 }
 
+static bool has_ended(int pidfd)
+{
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+    return pidfd < 0 || poll(&ended, 1, 0) != 0;
+}
+
+static int say_ended(const struct vm *vm, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "qemu-ended", "QEMU %d of VM %s ended while no agent ran",
+                   vm->status.pid, vm->status.spec.name);
+}
+
 /* The process of process.json, if it still is that one; vm->pidfd is set. */
 static int find_process(struct vm *vm, struct err *err)
 {
     vm->pidfd = (int)syscall(SYS_pidfd_open, vm->status.pid, 0);
-    struct pollfd ended = {.fd = vm->pidfd, .events = POLLIN};
+    if (vm->pidfd < 0 && errno != ESRCH)
+        return err_sys(err, errno, "watch-failed", "cannot watch process %d", vm->status.pid);
     /* Compared after the descriptor is held: from now on the number cannot change its meaning. A dead process
      * that nobody has collected yet still has its number and start time. */
-    if (vm->pidfd < 0 || process_start_time(vm->status.pid) != vm->process->start_time ||
-        poll(&ended, 1, 0) != 0)
-        return err_set(err, ERR_NOT_FOUND, "qemu-ended", "QEMU %d of VM %s ended while no agent ran",
-                       vm->status.pid, vm->status.spec.name);
+    uint64_t start_time = vm->pidfd < 0 ? 0 : process_start_time(vm->status.pid);
+    bool lives = !has_ended(vm->pidfd);
+    if (lives && !start_time)
+        return err_set(err, ERR_INTERNAL, "proc-unreadable", "cannot read /proc/%d/stat", vm->status.pid);
+    if (!lives || start_time != vm->process->start_time)
+        return say_ended(vm, err);
     return 0;
 }
 
@@ -148,9 +164,10 @@ static int adopt(struct vm *vm, struct err *err)
     if (find_process(vm, err) == 0 && ram_adopt(vm, err) == 0 &&
         spawn_watch(vm->status.pid, vm->pidfd, vm_exited, vm, err) == 0)
         return 0;
-    if (vm->pidfd >= 0 && err->code != ERR_NOT_FOUND)
-        return -1; /* it lives: nothing of it may be removed */
-    drop_process(vm);
+    if (vm->pidfd >= 0 && has_ended(vm->pidfd))
+        (void)say_ended(vm, err);
+    if (err->code == ERR_NOT_FOUND) /* else it lives, or may: nothing of it may be removed */
+        drop_process(vm);
     return -1;
 }
 
@@ -271,7 +288,8 @@ static bool is_lost(struct agent *agent, const char *uuid)
     g_strlcpy(vm.status.spec.name, uuid, sizeof vm.status.spec.name);
     if (vm_process_read(&vm, &err) < 0)
         return err.code != ERR_NOT_FOUND;
-    bool is_alive = vm.status.pid ? find_process(&vm, &err) == 0 : orphan_end(&vm, &err) < 0;
+    bool is_alive =
+        vm.status.pid ? find_process(&vm, &err) == 0 || err.code != ERR_NOT_FOUND : orphan_end(&vm, &err) < 0;
     if (vm.pidfd >= 0)
         (void)close(vm.pidfd);
     g_free(vm.process);

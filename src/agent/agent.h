@@ -15,6 +15,7 @@ struct door;
 struct qemu_caps;
 struct cgroup;
 struct shutdown;
+struct autostart;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -68,6 +69,7 @@ struct agent {
     struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
     struct door *door;           /* NULL when migration is disabled (agent/door.h) */
     struct shutdown *shutdown;   /* not NULL: vms_shutdown was called, no VM starts or moves any more */
+    struct autostart *autostart; /* not NULL: a start after a boot waits for the manager's word */
 };
 
 #endif

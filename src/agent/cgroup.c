@@ -40,7 +40,8 @@ static int write_value(const char *folder, const char *file, const char *value, 
     auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, value, strlen(value)) < 0) {
         (void)err_sys(err, errno, "cgroup-failed", "cannot write %s to %s", value, path);
-        return -1;
+        return err_fix(err, "see that no other program manages these groups, or do without them: cgroup= in "
+                            "the agent's configuration");
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "agent/identity.h"
 #include "http/http.h"
+#include "model/move.h"
 
 #define TOKEN_VERSION "gwe1"
 #define TOKEN_PARTS 4
@@ -48,7 +49,7 @@ int enroll(const struct agent_config *config, const char *manager_url, const cha
         return err_prefix(err, "manager %s", manager_url);
     if (!answer)
         return err_set(err, ERR_INTERNAL, "empty-answer", "manager %s gave an empty answer", manager_url);
-    const char *name = json_object_get_string_member_with_default(answer, "name", "");
+    const char *name = model_text(answer, "name");
     if (strcmp(name, config->name) != 0) {
         (void)err_set(err, ERR_REFUSED, "name-differs",
                       "the token is for host '%s' and this host's name is '%s'", name, config->name);
@@ -56,9 +57,9 @@ int enroll(const struct agent_config *config, const char *manager_url, const cha
     }
     const struct identity_text text = {
         manager_url,
-        json_object_get_string_member_with_default(answer, "certificate", ""),
+        model_text(answer, "certificate"),
         key,
-        json_object_get_string_member_with_default(answer, "ca", ""),
+        model_text(answer, "ca"),
     };
     return identity_store(config, &text, err);
 }

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
 #include "agent/network.h"
 #include "agent/probe.h"
 #include "agent/vm.h"
@@ -256,6 +257,7 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
     uint64_t taken = facts->memory_used_mib + facts->memory_foreign_mib + agent->config.memory_reserve_mib;
     facts->memory_free_mib = facts->memory_mib > taken ? facts->memory_mib - taken : 0;
     facts->n_vms = g_hash_table_size(agent->vms);
+    facts->autostart_pending = autostart_is_pending(agent);
     facts->wall_ms = clock_wall_ms();
     facts->n_networks = agent->config.n_networks;
     for (uint32_t i = 0; i < facts->n_networks; i++) {

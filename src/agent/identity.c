@@ -52,10 +52,10 @@ static int load_new(const char *path, struct identity *identity, struct err *err
     if (fdio_read_file(path, BYTES_MAX, &text, err) < 0 || model_parse(text, -1, &object, err) < 0)
         return -1;
     const struct identity_text parts = {
-        json_object_get_string_member_with_default(object, "manager", ""),
-        json_object_get_string_member_with_default(object, "certificate", ""),
-        json_object_get_string_member_with_default(object, "key", ""),
-        json_object_get_string_member_with_default(object, "ca", ""),
+        model_text(object, "manager"),
+        model_text(object, "certificate"),
+        model_text(object, "key"),
+        model_text(object, "ca"),
     };
     return fill(&parts, identity, err);
 }

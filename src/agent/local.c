@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/local.h"
 
+#include "agent/autostart.h"
 #include "agent/facts.h"
 #include "agent/vm.h"
 #include "base/clock.h"
@@ -31,6 +32,8 @@ static void get_status(struct http_request *request, void *user)
     json_object_set_int_member(object, "running", n_running);
     json_object_set_int_member(object, "moves", g_hash_table_size(local->agent->moves));
     json_object_set_int_member(object, "foreign_vms", facts.n_foreign_vms);
+    json_object_set_string_member(object, "autostart",
+                                  facts.autostart_pending ? "waits for the manager's word" : "done");
     http_reply(request, 200, object);
 }
 
@@ -73,6 +76,7 @@ static void on_power(struct agent *agent, void *request)
 {
     JsonObject *object = json_object_new();
     json_object_set_int_member(object, "on", count_on(agent));
+    json_object_set_boolean_member(object, "waits", autostart_is_pending(agent));
     http_reply(request, 200, object);
 }
 
@@ -98,7 +102,14 @@ static void post_shutdown(struct http_request *request, void *user)
 static void post_power_on(struct http_request *request, void *user)
 {
     const struct local *local = user;
-    vms_power_on(local->agent, on_power, request);
+    struct err err = {0};
+    JsonObject *body;
+    if (http_body(request, &body, &err) < 0) {
+        http_fail(request, &err);
+        return;
+    }
+    bool now = json_object_get_boolean_member_with_default(body, "now", FALSE);
+    vms_power_on(local->agent, now, on_power, request);
 }
 
 static const struct http_route routes[] = {

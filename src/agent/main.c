@@ -43,6 +43,7 @@ struct arguments {
     char *manager_url;
     char *token;
     gint timeout_s;
+    gboolean now;
     gboolean wants_version;
 };
 
@@ -128,6 +129,7 @@ static void on_loaded(struct agent *agent)
     }
     moves_recover(agent);
     settle_recover(agent);
+    autostart_prepare(agent);
     if (serve(program, &err) < 0) {
         fail(program, &err);
         return;
@@ -135,7 +137,6 @@ static void on_loaded(struct agent *agent)
     log_info("host %s serves on %s port %u: %u VMs", agent->config.name, agent->config.listen,
              agent->config.port, g_hash_table_size(agent->vms));
     (void)sd_notify(0, "READY=1");
-    autostart_run(agent, NULL, NULL);
 }
 
 static void on_probed(struct agent *agent)
@@ -274,21 +275,27 @@ static int shut_down(const struct agent_config *config, const struct arguments *
         0)
         return -1;
     gint64 n_on = json_object_get_int_member_with_default(answer, "on", 0);
-    if (n_on)
-        return err_set(err, ERR_TIMEOUT, "vms-still-on", "%d VMs of host %s could not be switched off",
-                       (int)n_on, config->name);
+    if (n_on) {
+        (void)err_set(err, ERR_TIMEOUT, "vms-still-on", "%d VMs of host %s could not be switched off",
+                      (int)n_on, config->name);
+        return err_fix(err, "the agent's log says which; repeat it, 'godwit-agent power-on' takes it back");
+    }
     (void)printf("all VMs of host %s are off\n", config->name);
     return 0;
 }
 
 static int power_on(const struct agent_config *config, const struct arguments *arguments, struct err *err)
 {
-    (void)arguments;
     g_autoptr(JsonObject) answer = NULL;
-    if (local_call(config, "/power-on", NULL, POWER_ON_S, &answer, err) < 0)
+    JsonObject *body = json_object_new();
+    json_object_set_boolean_member(body, "now", arguments->now);
+    if (local_call(config, "/power-on", body, POWER_ON_S, &answer, err) < 0)
         return -1;
     (void)printf("%d VMs of host %s are on\n", (int)json_object_get_int_member_with_default(answer, "on", 0),
                  config->name);
+    if (json_object_get_boolean_member_with_default(answer, "waits", FALSE))
+        (void)printf("those with autostart wait for the manager's word, which knows whether they were given "
+                     "to another host; --now starts them without it\n");
     return 0;
 }
 
@@ -320,7 +327,8 @@ static int usage(const char *why)
                   "godwit-agent: %s\n"
                   "usage: godwit-agent [run] [--config FILE]\n"
                   "       godwit-agent enroll [--config FILE] --manager https://ADDRESS:PORT --token TOKEN\n"
-                  "       godwit-agent renew|status|power-on [--config FILE]\n"
+                  "       godwit-agent renew|status [--config FILE]\n"
+                  "       godwit-agent power-on [--config FILE] [--now]\n"
                   "       godwit-agent shutdown [--config FILE] [--timeout S]\n",
                   why);
     return EXIT_USAGE;
@@ -334,6 +342,9 @@ static int parse(int argc, char **argv, struct arguments *arguments, GError **er
         {"token", 0, 0, G_OPTION_ARG_STRING, &arguments->token, "enroll: the one-time token", "TOKEN"},
         {"timeout", 0, 0, G_OPTION_ARG_INT, &arguments->timeout_s, "shutdown: time for the guests (180)",
          "S"},
+        {"now", 0, 0, G_OPTION_ARG_NONE, &arguments->now,
+         "power-on: start VMs with autostart without the manager's word; sure that no other host has them?",
+         NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->wants_version, "print the version", NULL},
         {0},
     };
@@ -371,6 +382,8 @@ int main(int argc, char **argv)
         return usage("unknown verb");
     if (verb->call == enroll_here && (!arguments.manager_url || !arguments.token))
         return usage("enroll needs --manager and --token");
+    if (arguments.now && verb->call != power_on)
+        return usage("--now goes with power-on");
     if (arguments.timeout_s < 1 || arguments.timeout_s > LOCAL_SHUTDOWN_MAX_S)
         return usage("--timeout must be from 1 to 3600 seconds");
     if (config_read(arguments.config_path ? arguments.config_path : DEFAULT_CONFIG, &config, &err) < 0 ||

@@ -57,6 +57,8 @@ static inline const char *move_side(const struct move *move)
 /* ---- moves.c ---- */
 /* Puts a new move into the table. */
 struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is_source);
+/* Opens the file with its task's lines, until the move is over. */
+void move_log(const struct move *move);
 struct move *move_ref(struct move *move);
 void move_unref(struct move *move);
 /* Something visible has changed. */

@@ -187,6 +187,7 @@ void moves_prepare_destination(struct agent *agent, const struct move_spec *spec
     entry.is_destination = true;
     memcpy(entry.commit, spec->commit_hash, sizeof entry.commit);
     move = move_new(agent, spec, false);
+    move_log(move);
     move->journal = journal;
     draw(entry.ready, move->spec.ready_hash);
     draw(entry.running, move->spec.running_hash);

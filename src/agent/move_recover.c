@@ -26,6 +26,8 @@ static void recover(struct agent *agent, const char *uuid, struct journal *journ
     move->entry = *entry;
     move->is_recovered = true;
     move->is_prepared = true;
+    if (!is_over(entry->step))
+        move_log(move);
     struct vm *vm = vm_find(agent, uuid);
     if (vm) {
         move_take_vm(move, vm);

@@ -33,19 +33,8 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
                        spec->source, agent->config.name);
     if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
         return -1;
-    if (!vm->journal) {
-        (void)err_set(err, ERR_CORRUPT, "journal-corrupt",
-                      "the journal of VM %s cannot be read: it is not known who owns the VM", vm_name);
-        name(err, agent, vm_name);
-        return err_fix(err, "see with 'godwit vm settle %s' what the hosts know; it repairs the journal too",
-                       vm_name);
-    }
-    if (!journal_may_run(vm->journal)) {
-        (void)err_set(err, ERR_REFUSED, "vm-not-owned", "host %s does not own VM %s", agent->config.name,
-                      vm_name);
-        name(err, agent, vm_name);
-        return err_fix(err, "see with 'godwit vm ls' which host owns it");
-    }
+    if (vm_check_owned(vm, err) < 0)
+        return -1;
     if (vm->status.state != VM_RUNNING) {
         bool is_off = vm->status.state == VM_OFF;
         (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", vm_name,
@@ -185,6 +174,7 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
     handover_new_entry(&old, JOURNAL_SENDING, spec->id, old.epoch + 1, &entry);
     fdio_random(entry.commit, sizeof entry.commit);
     move = move_new(agent, spec, true);
+    move_log(move);
     move->journal = journal;
     move->entry = entry;
     move_take_vm(move, vm);

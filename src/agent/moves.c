@@ -48,6 +48,11 @@ void move_unref(struct move *move)
     g_free(move);
 }
 
+void move_log(const struct move *move)
+{
+    task_log_open(move->status.id, move->spec.vm.uuid, move_side(move));
+}
+
 static GHashTable *table(struct agent *agent)
 {
     if (!agent->moves)
@@ -70,7 +75,6 @@ struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is
     g_strlcpy(move->status.encryption, "none", sizeof move->status.encryption);
     g_queue_init(&move->events);
     (void)g_hash_table_insert(table(agent), move->status.id, move);
-    task_log_open(move->status.id, spec->vm.uuid, move_side(move));
     return move;
 }
 
@@ -208,8 +212,10 @@ void move_set_state(struct move *move, enum move_state state)
         return;
     log_info("move %s (%s): %s", move->status.id, move_side(move), move_state_name(state));
     move->status.state = state;
-    if (state == MOVE_DONE || state == MOVE_FAILED)
+    if (state == MOVE_DONE || state == MOVE_FAILED) {
         move->status.end_ms = clock_wall_ms();
+        task_log_close(move->status.id); /* it stays on the list for as long as the manager likes */
+    }
     if (state != MOVE_GIVEN)
         explicit_bzero(move->status.commit, sizeof move->status.commit);
     move_changed(move);
@@ -352,8 +358,10 @@ int moves_cancel(struct agent *agent, const char *id, const struct err *why, str
     struct move *move = moves_find(agent, id);
     if (!move)
         return err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this host", id);
-    if (handover_is_too_late(move))
-        return err_set(err, ERR_REFUSED, "too-late-to-cancel", "the VM is already handed over");
+    if (handover_is_too_late(move)) {
+        (void)err_set(err, ERR_REFUSED, "too-late-to-cancel", "the VM is already handed over");
+        return err_fix(err, "wait until the migration is over, and migrate the VM back");
+    }
     struct err reason;
     (void)err_set(&reason, ERR_CANCELLED, "cancelled", "the move was cancelled");
     if (!move->is_settled)

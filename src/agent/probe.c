@@ -201,8 +201,7 @@ static void on_job_exit(pid_t pid, int status, void *user)
     line = line ? line + 1 : output;
     struct err err;
     if (status == 0 && model_parse(line, -1, &object, &err) == 0)
-        job_answer(probe, json_object_get_string_member_with_default(object, "dirty_source", "none"),
-                   json_object_get_string_member_with_default(object, "detail", ""));
+        job_answer(probe, model_text(object, "dirty_source"), model_text(object, "detail"));
     else
         job_answer(probe, "none", output[0] ? line : "godwit-job --probe gave no answer");
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/http.h"
+#include "model/move.h"
 
 #define MANAGER_NAME "godwitd"
 #define ANSWER_S 30
@@ -78,9 +79,9 @@ static void on_answer(JsonObject *object, const struct err *call_err, void *user
     if (!err_is_set(&err)) {
         const struct identity_text text = {
             renewal->identity->manager_url,
-            json_object_get_string_member_with_default(object, "certificate", ""),
+            model_text(object, "certificate"),
             renewal->key,
-            json_object_get_string_member_with_default(object, "ca", ""),
+            model_text(object, "ca"),
         };
         if (identity_store(&renewal->agent->config, &text, &err) == 0)
             renewal->renewed(renewal->renewed_user);

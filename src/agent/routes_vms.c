@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/autostart.h"
 #include "agent/facts.h"
 #include "agent/routes_moves.h"
 #include "agent/vm.h"
@@ -77,6 +78,44 @@ void route_host(struct http_request *request, void *user)
         return;
     facts_now(user, &facts);
     http_reply(request, 200, host_facts_to_json(&facts));
+}
+
+/* The UUIDs of `except`, ends with NULL; g_strfreev. */
+static int read_except(struct http_request *request, char ***ret_uuids, struct err *err)
+{
+    JsonObject *body;
+    if (http_body(request, &body, err) < 0)
+        return -1;
+    JsonNode *node = json_object_get_member(body, "except");
+    if (node && !JSON_NODE_HOLDS_ARRAY(node))
+        return err_set(err, ERR_BAD_REQUEST, "member-type", "the member 'except' must be a list of UUIDs");
+    JsonArray *list = node ? json_node_get_array(node) : NULL;
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonNode *element = json_array_get_element(list, i);
+        bool is_text = json_node_get_value_type(element) == G_TYPE_STRING;
+        if (!is_text || !model_uuid_is_valid(json_node_get_string(element)))
+            return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "except[%u]: a lower-case UUID is needed",
+                           i);
+        g_strv_builder_add(builder, json_node_get_string(element));
+    }
+    *ret_uuids = g_strv_builder_end(builder);
+    return 0;
+}
+
+/* Answered at once: how each start goes is seen at the VM. */
+void route_autostart(struct http_request *request, void *user)
+{
+    g_auto(GStrv) except = NULL;
+    struct err err = {0};
+    if (!route_allowed(request))
+        return;
+    if (read_except(request, &except, &err) < 0) {
+        http_fail(request, &err);
+        return;
+    }
+    autostart_release(user, (const char *const *)except, NULL, NULL);
+    http_reply(request, 202, NULL);
 }
 
 void route_vm_list(struct http_request *request, void *user)

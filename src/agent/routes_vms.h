@@ -20,6 +20,7 @@ void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
+void route_autostart(struct http_request *request, void *user);
 /* routes_pools.c */
 void route_pools_put(struct http_request *request, void *user);
 

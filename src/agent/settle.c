@@ -95,24 +95,56 @@ static int open_journal(struct settling *settling, struct journal **ret_journal,
     return journal_replace(path, ret_journal, err);
 }
 
+static enum journal_step ordered_step(const struct settling *settling)
+{
+    return settling->order.is_owner ? JOURNAL_OWNED : JOURNAL_GONE;
+}
+
+static int check_epoch(const struct settling *settling, uint64_t known, struct err *err)
+{
+    if (known < settling->order.epoch)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "epoch-too-old", "host %s knows epoch %llu of VM %s, the order is %llu",
+                  settling->agent->config.name, (unsigned long long)known, settling->uuid,
+                  (unsigned long long)settling->order.epoch);
+    (void)err_arg(err, "epoch", "%llu", (unsigned long long)known);
+    return err_fix(err, "look at 'godwit vm settle' again and repeat it: it takes a higher epoch");
+}
+
+static int check_config(const struct settling *settling, struct err *err)
+{
+    const struct settle_order *order = &settling->order;
+    if (order->has_spec && !strcmp(order->spec.uuid, settling->uuid))
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "vm-config-missing", "host %s has no config file of VM %s",
+                  settling->agent->config.name, settling->uuid);
+    return err_fix(err, "choose a host that has it, or bring one back that has");
+}
+
+/* Before a move is ended for it: an order that is refused changes nothing. */
+static int check_order(const struct settling *settling, struct err *err)
+{
+    const struct settle_order *order = &settling->order;
+    struct ownership known;
+    settle_look(settling->agent, settling->uuid, &known);
+    bool was_said = known.epoch == order->epoch && !known.session[0] &&
+                    !strcmp(known.journal, journal_step_name(ordered_step(settling)));
+    if (!was_said && check_epoch(settling, known.epoch, err) < 0)
+        return -1;
+    return order->is_owner && !known.is_registered ? check_config(settling, err) : 0;
+}
+
 /* Durable when this returns 0. What a destination has said of a session stays only where it was RUNNING: any
  * other verdict would give the VM back to a source that has not heard of the operator's word. */
 static int write_entry(struct settling *settling, struct journal *journal, struct err *err)
 {
     struct journal_entry old;
-    const struct settle_order *order = &settling->order;
-    struct journal_entry entry = {.step = order->is_owner ? JOURNAL_OWNED : JOURNAL_GONE,
-                                  .epoch = order->epoch};
+    struct journal_entry entry = {.step = ordered_step(settling), .epoch = settling->order.epoch};
     journal_read(journal, &old);
     if (old.epoch == entry.epoch && old.step == entry.step && !old.session[0])
         return 0; /* said before */
-    if (old.epoch >= entry.epoch) {
-        (void)err_set(err, ERR_REFUSED, "epoch-too-old",
-                      "host %s knows epoch %llu of VM %s, the order is %llu", settling->agent->config.name,
-                      (unsigned long long)old.epoch, settling->uuid, (unsigned long long)entry.epoch);
-        (void)err_arg(err, "epoch", "%llu", (unsigned long long)old.epoch);
-        return err_fix(err, "look at 'godwit vm settle' again and repeat it: it takes a higher epoch");
-    }
+    if (check_epoch(settling, old.epoch, err) < 0)
+        return -1;
     journal_last_session(&old, &entry.past);
     if (entry.past.verdict != VERDICT_RUNNING)
         memset(&entry.past, 0, sizeof entry.past);
@@ -124,9 +156,16 @@ static int write_entry(struct settling *settling, struct journal *journal, struc
     return 0;
 }
 
+/* Unless an order that came while it ended made this host the owner. */
+static void forget(struct vm *vm)
+{
+    if (!journal_may_run(vm->journal))
+        vm_forget(vm);
+}
+
 static void given_up(struct vm *vm, const struct err *err, void *user)
 {
-    vm_forget(vm);
+    forget(vm);
     answer(user, err);
 }
 
@@ -160,11 +199,8 @@ static void runs(struct vm *vm, enum vm_cont_result result, const struct err *er
 static int register_vm(struct settling *settling, struct vm **ret_vm, struct err *err)
 {
     const struct settle_order *order = &settling->order;
-    if (!order->has_spec || strcmp(order->spec.uuid, settling->uuid) != 0) {
-        (void)err_set(err, ERR_REFUSED, "vm-config-missing", "host %s has no config file of VM %s",
-                      settling->agent->config.name, settling->uuid);
-        return err_fix(err, "choose a host that has it, or bring one back that has");
-    }
+    if (check_config(settling, err) < 0)
+        return -1;
     *ret_vm = vm_new(settling->agent, &order->spec);
     if (vm_config_write(*ret_vm, &order->spec, "", err) == 0)
         return 0;
@@ -254,7 +290,11 @@ void settle_apply(struct agent *agent, const char *uuid, const struct settle_ord
     struct settling *settling = g_new0(struct settling, 1);
     *settling = (struct settling){.agent = agent, .order = *order, .done = done, .user = user};
     g_strlcpy(settling->uuid, uuid, sizeof settling->uuid);
-    overrule_next(settling);
+    struct err err = {0};
+    if (check_order(settling, &err) < 0)
+        answer(settling, &err);
+    else
+        overrule_next(settling);
 }
 
 static void leftover_ended(struct vm *vm, const struct err *err, void *user)
@@ -262,7 +302,7 @@ static void leftover_ended(struct vm *vm, const struct err *err, void *user)
     (void)user;
     if (err_is_set(err))
         log_error(err, "ending QEMU of VM %s", vm->status.spec.name);
-    vm_forget(vm);
+    forget(vm);
 }
 
 void settle_recover(struct agent *agent)

@@ -20,8 +20,9 @@ typedef void (*settle_done)(const struct ownership *ownership, const struct err 
  * - not the owner: journals GONE in order->epoch, ends QEMU and forgets the VM;
  * - owner: journals OWNED in order->epoch; a guest that stands here runs on, the shell of a move whose COMMIT
  *   has not come is ended first. Registers the VM from order->spec if it is not.
- * A damaged journal is kept aside and replaced. May be repeated. REFUSED "epoch-too-old" if this host knows
- * the same or a later epoch. `done` is called once.
+ * A damaged journal is kept aside and replaced. May be repeated, also before the first has ended; the later
+ * epoch counts. REFUSED, with nothing changed: "epoch-too-old" if this host knows the same or a later epoch,
+ * "vm-config-missing". `done` is called once.
  */
 void settle_apply(struct agent *agent, const char *uuid, const struct settle_order *order, settle_done done,
                   void *user);

@@ -125,18 +125,28 @@ void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct a
     shutdown->timer = g_timeout_add(LOOK_MS, on_look, shutdown);
 }
 
-void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user)
+static void take_back(struct agent *agent, struct shutdown *shutdown)
 {
-    struct shutdown *shutdown = g_steal_pointer(&agent->shutdown);
-    if (!shutdown) {
-        done(agent, user); /* what starts with a boot has begun with the agent */
-        return;
-    }
     log_info("host %s: its VMs may start again", agent->config.name);
     if (shutdown->timer)
         (void)g_source_remove(shutdown->timer);
     finish(shutdown, 0);
     g_hash_table_unref(shutdown->asked);
     g_free(shutdown);
-    autostart_all(agent, done, user);
+}
+
+void vms_power_on(struct agent *agent, bool now, void (*done)(struct agent *agent, void *user), void *user)
+{
+    struct shutdown *shutdown = g_steal_pointer(&agent->shutdown);
+    if (shutdown)
+        take_back(agent, shutdown);
+    if (now && autostart_is_pending(agent)) {
+        log_warn("host %s: VMs with autostart start without the manager's word, as root says",
+                 agent->config.name);
+        autostart_release(agent, NULL, done, user);
+    } else if (shutdown && !autostart_is_pending(agent)) {
+        autostart_all(agent, done, user);
+    } else {
+        done(agent, user);
+    }
 }

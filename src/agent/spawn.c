@@ -174,6 +174,7 @@ int spawn(const struct spawn_request *request, pid_t *ret_pid, int *ret_pidfd,
         (void)waitpid(*ret_pid, NULL, 0);
         if (*ret_pidfd >= 0)
             (void)close(*ret_pidfd);
+        *ret_pidfd = -1;
         return err_sys(err, errnum, "spawn-failed", "cannot watch %s", request->program);
     }
     return 0;

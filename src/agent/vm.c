@@ -127,10 +127,12 @@ static int own(struct vm *vm, struct err *err)
     if (journal_open(path, &vm->journal, err) < 0)
         return -1;
     journal_read(vm->journal, &entry);
-    if (entry.step != JOURNAL_NONE && !journal_may_run(vm->journal))
-        return err_set(err, ERR_REFUSED, "vm-owned-elsewhere",
-                       "VM %s left this host or never was here (journal: %s); it cannot be created again",
-                       vm->status.spec.uuid, journal_step_name(entry.step));
+    if (entry.step != JOURNAL_NONE && !journal_may_run(vm->journal)) {
+        (void)err_set(err, ERR_REFUSED, "vm-owned-elsewhere",
+                      "VM %s left this host or never was here (journal: %s); it cannot be created again",
+                      vm->status.spec.uuid, journal_step_name(entry.step));
+        return err_fix(err, "see with 'godwit vm settle %s' which host owns it", vm->status.spec.uuid);
+    }
     struct journal_entry owned = {.step = JOURNAL_OWNED, .epoch = entry.epoch + 1};
     journal_last_session(&entry, &owned.past);
     return journal_write_sync(vm->journal, &owned, err);
@@ -157,8 +159,9 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
             return 0;
         if (vm_check_free(vm, err) < 0)
             return -1;
-        return err_set(err, ERR_REFUSED, "vm-exists", "VM %s exists here with another specification",
-                       spec->uuid);
+        (void)err_set(err, ERR_REFUSED, "vm-exists", "VM %s exists here with another specification",
+                      spec->uuid);
+        return err_fix(err, "change it with 'godwit vm set %s', or remove it first", vm->status.spec.name);
     }
     if (!model_uuid_is_valid(spec->uuid))
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid: a lower-case UUID is needed");
@@ -196,6 +199,17 @@ static int refuse_unless_off(const struct vm *vm, const char *member, struct err
                    name);
 }
 
+/* Also in the record of its QEMU, from which a lost config file is written again. */
+static int take_spec(struct vm *vm, const struct vm_spec *changed, struct err *err)
+{
+    struct err note = {0};
+    if (vm_config_write(vm, changed, "", err) < 0)
+        return -1;
+    if (vm->process && vm_process_write(vm, &note) < 0)
+        log_error(&note, "VM %s: the record of its QEMU has the old specification", changed->name);
+    return 0;
+}
+
 int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
 {
     struct vm_spec changed = vm->status.spec;
@@ -205,12 +219,22 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
     if (member && refuse_unless_off(vm, member, err) < 0)
         return -1;
     g_autofree char *text = model_print(changes, false);
-    if (vm_config_write(vm, &changed, "", err) < 0)
+    if (take_spec(vm, &changed, err) < 0)
         return -1;
-    struct err note = {0};
-    if (vm->process && vm_process_write(vm, &note) < 0)
-        log_error(&note, "VM %s: the record of its QEMU has the old specification", changed.name);
     log_info("VM %s (%s): changed: %s", changed.name, changed.uuid, text);
+    return 0;
+}
+
+int vm_set_pool(struct vm *vm, const char *pool, struct err *err)
+{
+    struct vm_spec changed = vm->status.spec;
+    if (!pool_path_is_valid(pool))
+        return err_set(err, ERR_BAD_REQUEST, "field-invalid", "pool must be names joined by '/', or empty");
+    (void)g_strlcpy(changed.pool, pool, sizeof changed.pool);
+    if (vm_check_free(vm, err) < 0 || take_spec(vm, &changed, err) < 0)
+        return -1;
+    if (vm->process)
+        cgroup_place(vm);
     return 0;
 }
 
@@ -222,6 +246,9 @@ static void remove_file(const char *path)
 
 void vm_forget(struct vm *vm)
 {
+    if (vm->is_forgotten)
+        return; /* two waited for the end of its QEMU */
+    vm->is_forgotten = true;
     g_autofree char *config = vm_config_path(vm->agent, vm->status.spec.uuid);
     g_autofree char *damaged = g_strdup_printf("%s" VM_CONFIG_DAMAGED, config);
     remove_file(config);
@@ -259,9 +286,12 @@ int vm_remove(struct vm *vm, struct err *err)
     bool journal_stays;
     if (vm_check_free(vm, err) < 0)
         return -1;
-    if (vm->status.state != VM_OFF || vm->process || vm->n_conts)
-        return err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s; stop it first", vm->status.spec.name,
-                       vm_state_name(vm->status.state));
+    if (vm->status.state != VM_OFF || vm->process || vm->n_conts) {
+        (void)err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s and cannot be removed",
+                      vm->status.spec.name, vm_state_name(vm->status.state));
+        (void)err_arg(err, "vm", "%s", vm->status.spec.name);
+        return err_fix(err, "stop it first: godwit vm stop %s", vm->status.spec.name);
+    }
     if (leave_journal(vm, &journal_stays, err) < 0)
         return -1;
     log_info("VM %s (%s): removed", vm->status.spec.name, vm->status.spec.uuid);

@@ -27,6 +27,7 @@ struct vm {
     bool incoming;           /* started with -incoming, not yet running here */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
+    bool is_forgotten;       /* vm_forget was called: only those who wait for a verb still see it */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
      * move sets it to learn of a crash. May be NULL. */
@@ -59,7 +60,7 @@ uint64_t vms_memory_mib(struct agent *agent);
 /* CPU promised to the same, percent of one core. */
 uint64_t vms_cpu_percent(struct agent *agent);
 /* Puts the VM into another pool, which is durable when it returns 0; a running QEMU changes its control
- * group. REFUSED while a move holds it. */
+ * group. REFUSED while a move holds it, or its files are damaged. */
 int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 
 /* ---- life ---- */
@@ -75,15 +76,19 @@ void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *
 void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct agent *agent, void *user),
                   void *user);
 /* Takes a shutdown back, also one under way, whose `done` is called: VMs start here again, and those with
- * autostart do now (agent/autostart.h). Without a shutdown nothing happens. `done` once, when each was tried.
+ * autostart do now (agent/autostart.h), unless they wait for the manager's word after a boot. With `now` they
+ * do not wait. Without a shutdown, and nothing that waits, nothing happens. `done` once, when each was tried.
  */
-void vms_power_on(struct agent *agent, void (*done)(struct agent *agent, void *user), void *user);
+void vms_power_on(struct agent *agent, bool now, void (*done)(struct agent *agent, void *user), void *user);
 /* REFUSED "host-shutting-down" between the two. */
 int vms_check_up(const struct agent *agent, struct err *err);
 /* Everything that can be said before a VM is started or received here: memory, accel, QEMU, machine version,
  * networks, files. First problem only. */
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
                   struct err *err);
+
+/* REFUSED "vm-not-owned" unless the journal lets it run here; CORRUPT "journal-corrupt" if there is none. */
+int vm_check_owned(const struct vm *vm, struct err *err);
 
 /* ---- verbs of a move (called by moves.c and handover.c only) ---- */
 /* Destination: registers the VM as a shell and starts QEMU with -S -incoming defer, empty memfd,
@@ -111,7 +116,7 @@ void vm_cont(struct vm *vm, unsigned deadline_ms,
  * tap, memfd and sockets are released. */
 void vm_end(struct vm *vm, vm_done done, void *user);
 /* Forgets a VM that this host no longer owns (GONE, ABORTED, RETURNED): config file away; the journal is
- * closed, its file stays. Frees vm once the main loop is reached again. */
+ * closed, its file stays. Frees vm once the main loop is reached again; until then a second call is fine. */
 void vm_forget(struct vm *vm);
 /* Source: what a job needs. Asks the trace object for a fresh pair (blocking at most 1 s on a local socket),
  * finds where QEMU maps the memfd, opens /proc/PID/pagemap. The caller closes all five descriptors. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/facts.h"
+#include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
@@ -205,6 +206,25 @@ static int check_disks(struct agent *agent, const struct vm_spec *spec, struct e
                        user->gid, path);
     }
     return 0;
+}
+
+int vm_check_owned(const struct vm *vm, struct err *err)
+{
+    const struct vm_spec *spec = &vm->status.spec;
+    const struct agent *agent = vm->agent;
+    if (journal_may_run(vm->journal))
+        return 0;
+    if (vm->journal) {
+        (void)err_set(err, ERR_REFUSED, "vm-not-owned", "host %s does not own VM %s", agent->config.name,
+                      spec->name);
+        name(err, agent, spec);
+        return err_fix(err, "see with 'godwit vm ls' which host owns it");
+    }
+    (void)err_set(err, ERR_CORRUPT, "journal-corrupt",
+                  "the journal of VM %s cannot be read: it is not known who owns the VM", spec->name);
+    name(err, agent, spec);
+    return err_fix(err, "see with 'godwit vm settle %s' what the hosts know; it repairs the journal too",
+                   spec->name);
 }
 
 const char *vm_accel_here(const struct agent *agent, const struct vm_spec *spec)

@@ -4,12 +4,15 @@
 
 #include <string.h>
 
+#include "agent/journal.h"
 #include "base/log.h"
+#include "model/move.h"
 #include "qemu/qmp.h"
 
 #define ANSWER_MS 10000 /* a disk that hangs holds QEMU up; longer is a verb that was lost */
 #define RECONNECT_MS 10000
 #define RECONNECT_PAUSE_MS 200
+#define CONT_MS 5000
 
 struct lost {
     qmp_done done;
@@ -43,7 +46,7 @@ const char *vm_result_text(JsonNode *result, const char *member)
 {
     if (!result || !JSON_NODE_HOLDS_OBJECT(result))
         return "";
-    return json_object_get_string_member_with_default(json_node_get_object(result), member, "");
+    return model_text(json_node_get_object(result), member);
 }
 
 bool vm_runstate_is_stopped(const char *runstate)
@@ -70,7 +73,7 @@ static void on_event(const char *name, JsonObject *data, void *user)
     } else if (!strcmp(name, "RESET")) {
         log_info("VM %s: the guest was reset", vm->status.spec.name);
     } else if (!strcmp(name, "MIGRATION") && data) {
-        vm_save_event(vm, json_object_get_string_member_with_default(data, "status", ""));
+        vm_save_event(vm, model_text(data, "status"));
     } else if (!strcmp(name, "GUEST_PANICKED") || !strcmp(name, "BLOCK_IO_ERROR")) {
         log_warn("VM %s: QEMU reports %s", vm->status.spec.name, name);
     }
@@ -86,14 +89,46 @@ void vm_take_runstate(struct vm *vm, const char *runstate)
     vm_set_state(vm, !is_stopped ? VM_RUNNING : vm->incoming ? VM_INCOMING : VM_PAUSED);
 }
 
+void vm_status_lost(struct vm *vm, const struct err *err)
+{
+    if (!vm->process || vm->process->dead || err->code == ERR_CANCELLED)
+        return; /* QEMU has ended, or another connection is made already */
+    log_error(err, "VM %s: QEMU %d does not tell its state", vm->status.spec.name, vm->status.pid);
+    vm_set_state(vm, VM_UNKNOWN);
+    vm_reconnect(vm);
+}
+
+static void on_cont(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user)
+{
+    (void)user;
+    if (result != VM_CONT_RUNS)
+        log_error(err, "VM %s belongs to this host and does not run", vm->status.spec.name);
+}
+
+/* A guest of ours that stood when nobody could reach it: what would have continued it has given up. */
+static bool must_go_on(const struct vm *vm, const char *runstate)
+{
+    struct journal_entry entry = {0};
+    if (vm->journal)
+        journal_read(vm->journal, &entry);
+    bool is_ours = entry.step == JOURNAL_OWNED || entry.step == JOURNAL_RESUMED;
+    return is_ours && vm_runstate_is_stopped(runstate) && strcmp(runstate, "inmigrate") != 0 &&
+           !vm_holder(vm)[0] && !vm->n_conts && !vm->ending;
+}
+
 static void on_asked_again(JsonNode *result, const struct err *err, void *user)
 {
     struct vm *vm = user;
-    if (!vm->process || err_is_set(err))
-        return; /* asked anew with the next connection */
+    if (!vm->process || err_is_set(err)) {
+        vm_status_lost(vm, err);
+        return;
+    }
     const char *runstate = vm_result_text(result, "status");
     log_info("VM %s: QEMU %d answers again, %s", vm->status.spec.name, vm->status.pid, runstate);
+    bool was_unknown = vm->status.state == VM_UNKNOWN;
     vm_take_runstate(vm, runstate);
+    if (was_unknown && must_go_on(vm, runstate))
+        vm_cont(vm, CONT_MS, on_cont, NULL);
 }
 
 /* The events in between are lost. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -120,7 +121,9 @@ static void read_taps(JsonObject *object, struct vm_process *process)
         return;
     JsonArray *taps = json_node_get_array(node);
     for (guint i = 0; i < json_array_get_length(taps) && process->n_taps < VM_NICS_MAX; i++)
-        g_strlcpy(process->taps[process->n_taps++], json_array_get_string_element(taps, i), TAP_NAME_SIZE);
+        if (json_node_get_value_type(json_array_get_element(taps, i)) == G_TYPE_STRING)
+            g_strlcpy(process->taps[process->n_taps++], json_array_get_string_element(taps, i),
+                      TAP_NAME_SIZE);
 }
 
 static int read_record(const struct agent *agent, const char *uuid, JsonObject **ret_object, struct err *err)
@@ -149,27 +152,41 @@ int vm_process_read_spec(const struct agent *agent, const char *uuid, struct vm_
                                         : 0;
 }
 
+/* A record that names no process, nor the memory by which one could be found, is no proof that none runs. */
+static int check_record(const struct vm *vm, gint64 pid, uint64_t start_time, uint64_t ram_inode,
+                        struct err *err)
+{
+    if (pid > 0 && pid <= INT_MAX && start_time)
+        return 0;
+    if (pid == 0 && ram_inode)
+        return 0;
+    return err_set(err, ERR_CORRUPT, "process-record-damaged",
+                   "the record of VM %s does not say which process its QEMU is", vm->status.spec.name);
+}
+
 int vm_process_read(struct vm *vm, struct err *err)
 {
     g_autoptr(JsonObject) object = NULL;
     if (read_record(vm->agent, vm->status.spec.uuid, &object, err) < 0)
         return -1;
+    gint64 pid = json_object_get_int_member_with_default(object, "pid", -1);
+    uint64_t start_time = (uint64_t)json_object_get_int_member_with_default(object, "start_time", 0);
+    uint64_t ram_inode = (uint64_t)json_object_get_int_member_with_default(object, "ram_inode", 0);
+    if (check_record(vm, pid, start_time, ram_inode, err) < 0)
+        return -1;
     struct vm_process *process = g_new0(struct vm_process, 1);
-    vm->status.pid = (int)json_object_get_int_member_with_default(object, "pid", 0);
-    process->start_time = (uint64_t)json_object_get_int_member_with_default(object, "start_time", 0);
+    vm->status.pid = (int)pid;
+    process->start_time = start_time;
+    process->ram_inode = ram_inode;
     process->ram_device = (uint64_t)json_object_get_int_member_with_default(object, "ram_device", 0);
-    process->ram_inode = (uint64_t)json_object_get_int_member_with_default(object, "ram_inode", 0);
     process->qemu_ram_fd = (int)json_object_get_int_member_with_default(object, "ram_fd", -1);
     process->qemu_major = (int)json_object_get_int_member_with_default(object, "qemu_major", 0);
     process->log_start = (uint64_t)json_object_get_int_member_with_default(object, "log_start", 0);
     process->has_trace = json_object_get_boolean_member_with_default(object, "has_trace", FALSE);
     vm->incoming = json_object_get_boolean_member_with_default(object, "incoming", FALSE);
-    g_strlcpy(vm->status.qemu_version, json_object_get_string_member_with_default(object, "qemu_version", ""),
-              sizeof vm->status.qemu_version);
-    g_strlcpy(vm->status.accel, json_object_get_string_member_with_default(object, "accel", ""),
-              sizeof vm->status.accel);
-    g_strlcpy(vm->status.move, json_object_get_string_member_with_default(object, "move", ""),
-              sizeof vm->status.move);
+    g_strlcpy(vm->status.qemu_version, model_text(object, "qemu_version"), sizeof vm->status.qemu_version);
+    g_strlcpy(vm->status.accel, model_text(object, "accel"), sizeof vm->status.accel);
+    g_strlcpy(vm->status.move, model_text(object, "move"), sizeof vm->status.move);
     read_taps(object, process);
     vm->process = process;
     return 0;

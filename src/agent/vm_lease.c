@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "model/move.h"
 
 #define LEASE_BYTES_MAX 4096
 /* The file is written on the main loop: every ten seconds of ninety, not at each report of the job. */
@@ -61,7 +62,9 @@ int vm_lease_take(struct vm *vm, const char *task, uint64_t epoch, struct err *e
     if (lease_write(vm, err) == 0 && set_config_mode(vm, VM_CONFIG_MODE_HELD, err) == 0)
         return 0;
     vm_lease_release(vm);
-    return err_prefix(err, "the configuration of VM %s cannot be locked", vm->status.spec.name);
+    (void)err_prefix(err, "the configuration of VM %s cannot be locked", vm->status.spec.name);
+    return err_fix(err, "see that the file system of %s on host '%s' can be written and is not full",
+                   vm->agent->config.state_dir, vm->agent->config.name);
 }
 
 void vm_lease_renew(struct vm *vm)
@@ -99,10 +102,8 @@ static int lease_read(struct vm *vm, struct err *err)
     struct vm_lease *lease = &vm->lease;
     if (fdio_read_file(path, LEASE_BYTES_MAX, &text, err) < 0 || model_parse(text, -1, &object, err) < 0)
         return -1;
-    g_strlcpy(lease->task, json_object_get_string_member_with_default(object, "task", ""),
-              sizeof lease->task);
-    g_strlcpy(lease->boot_id, json_object_get_string_member_with_default(object, "boot_id", ""),
-              sizeof lease->boot_id);
+    g_strlcpy(lease->task, model_text(object, "task"), sizeof lease->task);
+    g_strlcpy(lease->boot_id, model_text(object, "boot_id"), sizeof lease->boot_id);
     lease->epoch = (uint64_t)json_object_get_int_member_with_default(object, "epoch", 0);
     lease->expires_ns = (uint64_t)json_object_get_int_member_with_default(object, "expires_ns", 0);
     lease->renewals = (uint64_t)json_object_get_int_member_with_default(object, "renewals", 0);

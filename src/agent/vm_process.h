@@ -59,7 +59,7 @@ int vm_run_folder(const struct vm *vm, struct err *err);
 int vm_listen(const struct vm *vm, const char *file, int type, int *ret_fd, struct err *err);
 int vm_process_write(const struct vm *vm, struct err *err);
 /* Fills status.pid, accel, qemu_version, move, vm->incoming and a new vm->process. ERR_NOT_FOUND if there is
- * none. */
+ * none; any other error: a QEMU may run. */
 int vm_process_read(struct vm *vm, struct err *err);
 /* The copy of the spec in the record of a VM that has none yet. */
 int vm_process_read_spec(const struct agent *agent, const char *uuid, struct vm_spec *ret_spec,
@@ -97,6 +97,8 @@ void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 void vm_connect(struct vm *vm, unsigned deadline_ms, void (*ready)(struct vm *vm, const struct err *err));
 /* Goes on trying after `ready` had an error. */
 void vm_reconnect(struct vm *vm);
+/* QEMU did not answer when its run state was asked: unknown, and asked again over a new connection. */
+void vm_status_lost(struct vm *vm, const struct err *err);
 /* Sets the state to what QEMU says of itself. */
 void vm_take_runstate(struct vm *vm, const char *runstate);
 /* qmp_call on the VM's connection; ERR_PEER_LOST from the main loop if there is none. */

@@ -272,25 +272,19 @@ static int may_run(const struct vm *vm, struct err *err)
 {
     if (vms_check_up(vm->agent, err) < 0)
         return -1;
-    if (!vm->journal)
-        return err_set(err, ERR_CORRUPT, "journal-corrupt",
-                       "the journal of VM %s cannot be read: it is not known who owns the VM",
-                       vm->status.spec.name);
-    if (vm_check_free(vm, err) < 0)
-        return -1;
-    if (!journal_may_run(vm->journal))
-        return err_set(err, ERR_REFUSED, "vm-not-owned", "this host does not own VM %s",
-                       vm->status.spec.name);
-    return 0;
+    return vm_check_free(vm, err) < 0 ? -1 : vm_check_owned(vm, err);
 }
 
 static int may_start(struct vm *vm, struct err *err)
 {
     if (may_run(vm, err) < 0)
         return -1;
-    if (vm->process || vm->n_conts)
-        return err_set(err, ERR_REFUSED, "vm-busy", "VM %s is %s", vm->status.spec.name,
-                       vm_state_name(vm->status.state));
+    if (vm->process || vm->n_conts) {
+        (void)err_set(err, ERR_REFUSED, "vm-busy", "VM %s is %s", vm->status.spec.name,
+                      vm_state_name(vm->status.state));
+        (void)err_arg(err, "vm", "%s", vm->status.spec.name);
+        return err_fix(err, "wait until 'godwit vm ls' shows it as off or running");
+    }
     return vm_check_fits(vm->agent, &vm->status.spec, "", false, err);
 }
 

@@ -21,6 +21,7 @@ struct halt;
 struct dirty_source_config {
     int uffd;       /* of the right kind, nothing enabled; not owned */
     int pagemap_fd; /* not owned; async only */
+    int ram_fd;     /* the memory itself; not owned; sync only */
     uint64_t ram_address, ram_size;
     uint64_t step;        /* bytes that one protect or scan call may cover while the guest runs */
     uint64_t *fault_beat; /* as in engine_source_config; sync only */
@@ -37,6 +38,10 @@ struct dirty_source_ops {
     /* Adds to `dirty` every page of RAM that was written since the last collection (or start), and protects
      * these pages again. On failure the attempt is over: pages may have been protected and not reported. */
     int (*collect)(struct dirty_source *source, struct bitmap *dirty, struct err *err);
+    /* The guest stands. May be NULL. A source that hears of a write before it happens needs to know: whoever
+     * was about to write (a vCPU that the stop interrupted, a kernel worker that fetches a page for it) may
+     * not have done so, and then it is none. */
+    void (*guest_stopped)(struct dirty_source *source);
     /* How long writers were held up so far, in ns. Any thread. */
     uint64_t (*stun_ns)(const struct dirty_source *source);
     /* Unregisters, which releases every blocked writer; joins threads. */

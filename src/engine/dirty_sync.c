@@ -8,6 +8,12 @@
  *   fault thread:  lock { note page; release }      collect:  lock { take notes; protect }  ...later: read
  * page
  *
+ * A note says that somebody was about to write. While the guest runs that is as good as a write. Once it
+ * stands it is not: a vCPU was interrupted by the stop, or a kernel worker fetched a page for a vCPU (KVM's
+ * asynchronous page faults) and comes late. Such pages are compared: their content is kept as a checksum
+ * before the release, when it is still what was sent. collect protects again and looks until nobody is
+ * released any more, so that a writer which is slow to go on is caught at its next try.
+ *
  * The lock is held by collect for one step (config.step) at a time, so no writer waits longer than that.
  * The fault thread sleeps in poll only when no event waits, and never for long: from before the registration
  * until all is released it beats, so that a process that is stopped meanwhile can be noticed and ended from
@@ -22,9 +28,11 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fdio.h"
 #include "base/thread.h"
 #include "engine/engine.h"
 #include "engine/halt.h"
@@ -34,15 +42,59 @@
 /* Of one lock hold in collect, whatever config.step allows: a writer may be waiting for the lock. */
 #define STEP_MAX (2ull << 20)
 
+/* Pages that are compared, and how often they are looked at again; more are taken for written. */
+#define SUSPECTS_MAX 256
+#define LOOKS_MAX 50
+#define LOOK_AGAIN_MS 2
+
+struct suspect {
+    uint64_t page;
+    uint64_t checksum; /* of its content before its writer was released */
+};
+
 struct dirty_sync {
     struct dirty_source base;
     pthread_mutex_t lock; /* makes note + release, and take + protect, one step each */
     struct bitmap noted;
+    bool guest_stands;   /* lock */
+    unsigned n_suspects; /* lock */
+    struct suspect suspects[SUSPECTS_MAX];
     uint64_t stun_ns; /* atomic */
     bool registered;
     int stop_fd;
     struct thread faults;
 };
+
+static int checksum(const struct dirty_sync *sync, uint64_t page, uint64_t *ret_checksum, struct err *err)
+{
+    uint8_t content[ENGINE_PAGE_SIZE];
+    if (fdio_pread(sync->base.config.ram_fd, content, sizeof content, page * ENGINE_PAGE_SIZE, err) < 0)
+        return -1;
+    *ret_checksum = XXH3_64bits(content, sizeof content);
+    return 0;
+}
+
+static const struct suspect *find_suspect(const struct dirty_sync *sync, uint64_t page)
+{
+    for (unsigned i = 0; i < sync->n_suspects; i++)
+        if (sync->suspects[i].page == page)
+            return &sync->suspects[i];
+    return NULL;
+}
+
+/* Before the release: what is written later is compared with this. The first content counts. */
+static int suspect_page(struct dirty_sync *sync, uint64_t page, struct err *err)
+{
+    if (!sync->guest_stands || bitmap_has(&sync->noted, page) || find_suspect(sync, page) ||
+        sync->n_suspects == SUSPECTS_MAX)
+        return 0;
+    struct suspect *suspect = &sync->suspects[sync->n_suspects];
+    suspect->page = page;
+    if (checksum(sync, page, &suspect->checksum, err) < 0)
+        return -1;
+    sync->n_suspects++;
+    return 0;
+}
 
 /* Notes one page and lets its writers go. */
 static int handle_fault(struct dirty_sync *sync, uint64_t address, struct err *err)
@@ -51,7 +103,10 @@ static int handle_fault(struct dirty_sync *sync, uint64_t address, struct err *e
     address &= ~(uint64_t)(ENGINE_PAGE_SIZE - 1);
     if (address < config->ram_address || address - config->ram_address >= config->ram_size)
         return err_set(err, ERR_INTERNAL, "fault-address", "a fault outside guest RAM was reported");
-    bitmap_set(&sync->noted, (address - config->ram_address) / ENGINE_PAGE_SIZE);
+    uint64_t page = (address - config->ram_address) / ENGINE_PAGE_SIZE;
+    if (suspect_page(sync, page, err) < 0)
+        return -1;
+    bitmap_set(&sync->noted, page);
     return uffd_protect(config->uffd, (struct uffd_range){address, ENGINE_PAGE_SIZE}, false, err);
 }
 
@@ -150,9 +205,9 @@ static int take(struct dirty_sync *sync, uint64_t first, uint64_t limit, struct 
     return 0;
 }
 
-static int collect(struct dirty_source *source, struct bitmap *dirty, struct err *err)
+static int collect_notes(struct dirty_sync *sync, struct bitmap *dirty, struct err *err)
 {
-    struct dirty_sync *sync = (struct dirty_sync *)source;
+    struct dirty_source *source = &sync->base;
     uint64_t step = (source->config.step < STEP_MAX ? source->config.step : STEP_MAX) / ENGINE_PAGE_SIZE;
     uint64_t n_pages = sync->noted.n_bits;
     for (uint64_t first = 0; first < n_pages; first += step) {
@@ -168,6 +223,66 @@ static int collect(struct dirty_source *source, struct bitmap *dirty, struct err
             return -1;
     }
     return halt_check(source->config.halt, err);
+}
+
+/* Takes out of `noted` what nobody wrote. */
+static int compare(struct dirty_sync *sync, struct bitmap *noted, struct err *err)
+{
+    uint64_t now;
+    int result = 0;
+    (void)pthread_mutex_lock(&sync->lock);
+    for (unsigned i = 0; i < sync->n_suspects && result == 0; i++) {
+        const struct suspect *suspect = &sync->suspects[i];
+        if (!bitmap_has(noted, suspect->page))
+            continue;
+        result = checksum(sync, suspect->page, &now, err);
+        if (result == 0 && now == suspect->checksum)
+            bitmap_clear_range(noted, suspect->page, 1);
+    }
+    (void)pthread_mutex_unlock(&sync->lock);
+    return result;
+}
+
+/* `seen` holds the notes of one look. Who still tries to write at the last one is taken for a writer. */
+static int collect_standing(struct dirty_sync *sync, struct bitmap *seen, struct bitmap *dirty,
+                            struct err *err)
+{
+    for (unsigned look = 1; look <= LOOKS_MAX; look++) {
+        bitmap_clear_range(seen, 0, seen->n_bits);
+        if (collect_notes(sync, seen, err) < 0)
+            return -1;
+        uint64_t n_noted = bitmap_count(seen);
+        if (look < LOOKS_MAX && compare(sync, seen, err) < 0)
+            return -1;
+        for (uint64_t word = 0; word < (seen->n_bits + 63) / 64; word++)
+            dirty->words[word] |= seen->words[word];
+        /* Nobody was released: who was before has written by now, or has gone. */
+        if (!n_noted)
+            return 0;
+        (void)poll(NULL, 0, LOOK_AGAIN_MS);
+    }
+    return 0;
+}
+
+static int collect(struct dirty_source *source, struct bitmap *dirty, struct err *err)
+{
+    struct dirty_sync *sync = (struct dirty_sync *)source;
+    struct bitmap seen = {0};
+    if (!sync->guest_stands)
+        return collect_notes(sync, dirty, err);
+    if (bitmap_init(&seen, dirty->n_bits, err) < 0)
+        return -1;
+    int result = collect_standing(sync, &seen, dirty, err);
+    bitmap_free_bits(&seen);
+    return result;
+}
+
+static void guest_stopped(struct dirty_source *source)
+{
+    struct dirty_sync *sync = (struct dirty_sync *)source;
+    (void)pthread_mutex_lock(&sync->lock);
+    sync->guest_stands = true;
+    (void)pthread_mutex_unlock(&sync->lock);
 }
 
 static uint64_t stun_ns(const struct dirty_source *source)
@@ -193,7 +308,13 @@ static void sync_free(struct dirty_source *source)
 }
 
 static const struct dirty_source_ops ops = {
-    .name = "sync", .start = start, .collect = collect, .stun_ns = stun_ns, .free = sync_free};
+    .name = "sync",
+    .start = start,
+    .collect = collect,
+    .guest_stopped = guest_stopped,
+    .stun_ns = stun_ns,
+    .free = sync_free,
+};
 
 struct dirty_source *dirty_sync_new(const struct dirty_source_config *config, struct err *err)
 {

@@ -73,6 +73,7 @@ static int start_kind(struct engine_source *source, enum engine_dirty kind, stru
     struct dirty_source_config dirty = {.uffd = kind == ENGINE_DIRTY_ASYNC ? config->uffd_async
                                                                            : config->uffd_sync,
                                         .pagemap_fd = config->pagemap_fd,
+                                        .ram_fd = config->ram_fd,
                                         .ram_address = config->ram_address,
                                         .ram_size = config->ram_size,
                                         .step = config->is_kvm ? STEP_KVM : STEP_TCG,
@@ -302,6 +303,8 @@ static int send_rest(struct engine_source *source, struct err *err)
 {
     struct bitmap holes = {0};
     struct engine_round last = {.n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1};
+    if (source->dirty_source->ops->guest_stopped)
+        source->dirty_source->ops->guest_stopped(source->dirty_source);
     if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0 ||
         bitmap_init(&holes, source->dirty.n_bits, err) < 0)
         return -1;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "manager/agent_client.h"
 #include "manager/claims.h"
 #include "manager/settlements.h"
@@ -85,6 +86,7 @@ int inquiry_start(struct manager *manager, const char *name_or_uuid,
     inquiry->done = done;
     inquiry->user = user;
     inquiry->n_open = 1; /* this call */
+    inquiry->started_ms = clock_wall_ms();
     (void)g_strlcpy(inquiry->uuid, vm.spec.uuid, sizeof inquiry->uuid);
     (void)g_strlcpy(inquiry->vm_name, vm.spec.name, sizeof inquiry->vm_name);
     inventory_each_host(manager->inventory, ask, inquiry);

@@ -19,6 +19,7 @@ struct inquiry {
     char vm_name[MODEL_NAME_MAX]; /* the uuid if nobody knows a name */
     GPtrArray *rows;              /* struct inquiry_row, by the host's name */
     unsigned n_open;
+    int64_t started_ms; /* wall clock, as host->last_seen_ms */
     void (*done)(struct inquiry *inquiry, void *user);
     void *user;
 };

@@ -27,6 +27,7 @@ struct host {
     int64_t saved_ms; /* when facts were last stored */
     unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
+    bool is_releasing;         /* manager/autostart.h: the word is on its way */
     struct clock_offset clock; /* measured with each answer */
     GHashTable *vms;           /* uuid -> struct vm_status, owned: what this host said last */
     GHashTable *claims;        /* uuid -> its claim (manager/claims.h), owned */
@@ -80,6 +81,9 @@ void inventory_forget_vm(struct host *host, const char *uuid);
 /* The host holds nothing for that move any more: its VM is free, a shell that waited for it is gone. */
 void inventory_move_over(struct host *host, const char *move);
 
+/* The host has answered, or not answered for as long as it takes to count as disconnected, since the manager
+ * runs. True for one that has never enrolled. */
+bool inventory_host_was_asked(const struct host *host);
 /* Asks one host now. `done` is called once with err set if it did not answer. */
 void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user);
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "manager/agent_client.h"
+#include "manager/autostart.h"
 #include "manager/claims.h"
 #include "manager/inventory_private.h"
 #include "manager/orphans.h"
@@ -131,6 +132,7 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
         host->misses = 0;
         set_state(host, HOST_CONNECTED);
         settlements_work(host);
+        autostart_work(host);
         take_moves(host, object);
     }
     finish(question, host, &err);
@@ -181,6 +183,11 @@ void host_poll(struct host *host)
         return;
     host->is_polling = true;
     ask(host, true, NULL, NULL);
+}
+
+bool inventory_host_was_asked(const struct host *host)
+{
+    return !host->client || host->state == HOST_CONNECTED || host->misses >= MISSES_UNTIL_DISCONNECTED;
 }
 
 void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user)

@@ -81,6 +81,18 @@ static int check_owner(const struct wish *wish, const struct inquiry *inquiry, s
     return err_fix(err, "move it: godwit vm migrate %s --to %s", inquiry->vm_name, wish->owner);
 }
 
+/* It was booted while it was asked, and may have got the word to start its VMs (manager/autostart.h). */
+static int check_down(const struct wish *wish, const struct inquiry *inquiry, const char *name,
+                      struct err *err)
+{
+    const struct host *host = inventory_find_host(wish->manager->inventory, name);
+    if (!host || host->last_seen_ms < inquiry->started_ms)
+        return 0;
+    err_set(err, ERR_REFUSED, "host-is-up", "host '%s' is declared down, and it has just answered", name);
+    (void)err_arg(err, "host", "%s", name);
+    return err_fix(err, "see to it that it is switched off, and repeat the command");
+}
+
 /* Every host that does not answer must be declared down by name, and none that does. */
 static int check_silence(const struct wish *wish, const struct inquiry *inquiry, struct err *err)
 {
@@ -94,6 +106,8 @@ static int check_silence(const struct wish *wish, const struct inquiry *inquiry,
         }
         if (err_is_set(&row->err) && !is_declared)
             g_string_append_printf(options, " --host-is-down %s", row->host);
+        if (err_is_set(&row->err) && is_declared && check_down(wish, inquiry, row->host, err))
+            return -1;
         if (!err_is_set(&row->err) && is_declared) {
             err_set(err, ERR_REFUSED, "host-is-up", "host '%s' is declared down, and it answers", row->host);
             (void)err_arg(err, "host", "%s", row->host);

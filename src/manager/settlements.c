@@ -315,17 +315,21 @@ static bool is_behind(const struct settlement *settlement, const struct host *ho
            !g_hash_table_contains(settlement->plan.hosts, host->name);
 }
 
+static bool must_give_up(const struct settlement *settlement, const struct host *host)
+{
+    void *state = GINT_TO_POINTER(SETTLE_DONE);
+    (void)g_hash_table_lookup_extended(settlement->plan.hosts, host->name, NULL, &state);
+    return GPOINTER_TO_INT(state) != SETTLE_DONE || is_behind(settlement, host);
+}
+
 static void work(struct settlement *settlement, struct host *host)
 {
     if (!strcmp(host->name, settlement->plan.owner)) {
         if (!settlement->is_owned && all_are(settlement, true))
             tell(settlement, host, true);
-        return;
-    }
-    void *state = GINT_TO_POINTER(SETTLE_DONE);
-    (void)g_hash_table_lookup_extended(settlement->plan.hosts, host->name, NULL, &state);
-    if (GPOINTER_TO_INT(state) != SETTLE_DONE || is_behind(settlement, host))
+    } else if (must_give_up(settlement, host)) {
         tell(settlement, host, false);
+    }
 }
 
 static void work_at(struct host *host, void *user)
@@ -378,6 +382,20 @@ bool settlements_are_at(struct manager *manager, const char *uuid, const char *h
         return GPOINTER_TO_INT(state) != SETTLE_DONE;
     const struct host *host = inventory_find_host(manager->inventory, host_name);
     return host && is_behind(settlement, host);
+}
+
+bool settlements_are_open_at(struct host *host)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, host->manager->settlements->table);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct settlement *settlement = value;
+        bool is_owner = !strcmp(host->name, settlement->plan.owner);
+        if (is_owner ? !settlement->is_owned : must_give_up(settlement, host))
+            return true;
+    }
+    return false;
 }
 
 uint64_t settlements_epoch(struct manager *manager, const char *uuid)

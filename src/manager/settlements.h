@@ -42,6 +42,8 @@ int settlements_add(struct manager *manager, struct settle_plan *plan, settlemen
 void settlements_work(struct host *host);
 /* True if the host has not heard the word on this VM yet. */
 bool settlements_are_at(struct manager *manager, const char *uuid, const char *host);
+/* True if the host has not heard every word yet that concerns it. */
+bool settlements_are_open_at(struct host *host);
 /* The epoch of the VM's settlement, 0 if there is none. */
 uint64_t settlements_epoch(struct manager *manager, const char *uuid);
 /* {"owner","epoch","user","is_owned","hosts":{NAME:"to do|down|done"}}, or NULL. Transfer full. */

@@ -37,6 +37,7 @@ static const struct field facts_fields[] = {
     LIST(struct host_facts, networks, network_fields),
     COUNT(struct host_facts, n_vms),
     COUNT(struct host_facts, n_foreign_vms),
+    BOOL(struct host_facts, autostart_pending),
     COUNT(struct host_facts, strangers),
     SIGNED(struct host_facts, certificate_until_ms),
     SIGNED(struct host_facts, wall_ms),

@@ -50,6 +50,7 @@ struct host_facts {
     struct host_network networks[HOST_NETWORKS_MAX];
     uint32_t n_vms;         /* ours */
     uint32_t n_foreign_vms; /* QEMU processes that are not ours: left alone */
+    bool autostart_pending; /* booted, and VMs with autostart wait for the manager's word */
     uint64_t strangers;     /* connections the door turned away */
     int64_t
         certificate_until_ms; /* end of the life of the agent's certificate; 0: an agent that does not say */

@@ -72,6 +72,12 @@ int model_parse(const char *text, gssize length, JsonObject **ret_object, struct
     return 0;
 }
 
+const char *model_text(JsonObject *object, const char *member)
+{
+    JsonNode *node = json_object_get_member(object, member);
+    return node && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node) : "";
+}
+
 char *model_print(JsonObject *object, bool pretty)
 {
     g_autoptr(JsonNode) root = json_node_new(JSON_NODE_OBJECT);

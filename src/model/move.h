@@ -170,6 +170,8 @@ void model_error_from_json(JsonObject *object, struct err *ret_error);
 int model_parse(const char *text, gssize length, JsonObject **ret_object, struct err *err);
 /* Compact text of an object; g_free. */
 char *model_print(JsonObject *object, bool pretty);
+/* The member if it is a text, else "": what a foreign program sends, or a damaged file holds. */
+const char *model_text(JsonObject *object, const char *member);
 /* Hexadecimal. `text` takes 2*size+1 bytes. model_unhex: -1 unless exactly `size` bytes. */
 void model_hex(const uint8_t *data, size_t size, char *text);
 int model_unhex(const char *text, uint8_t *ret_data, size_t size);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/move.h"
+
 #define ANSWER_MS 10000
 
 struct query {
@@ -42,8 +44,8 @@ int caps_take_machines(struct qemu_caps *caps, JsonNode *result, struct err *err
         if (!JSON_NODE_HOLDS_OBJECT(node))
             continue;
         JsonObject *machine = json_node_get_object(node);
-        const char *name = json_object_get_string_member_with_default(machine, "name", "");
-        const char *alias = json_object_get_string_member_with_default(machine, "alias", "");
+        const char *name = model_text(machine, "name");
+        const char *alias = model_text(machine, "alias");
         if (!name[0] || strlen(name) >= sizeof caps->machine || caps->n_machines == CAPS_MACHINES_MAX)
             continue;
         g_strlcpy(caps->machines[caps->n_machines++], name, sizeof caps->machines[0]);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "model/move.h"
 
 #define CONNECT_RETRY_MS 20
 #define GREETING_MS 3000
@@ -269,12 +270,9 @@ static void take_answer(struct qmp *qmp, JsonObject *object)
     struct err err = {0};
     if (json_object_has_member(object, "error")) {
         JsonNode *node = json_object_get_member(object, "error");
-        const char *text = JSON_NODE_HOLDS_OBJECT(node)
-                               ? json_object_get_string_member_with_default(json_node_get_object(node),
-                                                                            "desc", "no description")
-                               : "no description";
+        const char *text = JSON_NODE_HOLDS_OBJECT(node) ? model_text(json_node_get_object(node), "desc") : "";
         (void)err_set(&err, ERR_REFUSED, "qemu-refused", "QEMU refused '%s'", call->command);
-        (void)err_cause(&err, "%s", text);
+        (void)err_cause(&err, "%s", text[0] ? text : "no description");
         call_end(qmp, call, NULL, &err);
         return;
     }
@@ -301,7 +299,7 @@ static void take_line(struct qmp *qmp, const char *line, size_t length)
     } else if (json_object_has_member(object, "event")) {
         JsonNode *data = json_object_get_member(object, "data");
         if (qmp->event)
-            qmp->event(json_object_get_string_member_with_default(object, "event", ""),
+            qmp->event(model_text(object, "event"),
                        data && JSON_NODE_HOLDS_OBJECT(data) ? json_node_get_object(data) : NULL, qmp->user);
     } else {
         take_answer(qmp, object);

@@ -1,10 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The host of a VM dies. The operator says who owns the VM: a wrong name changes nothing, the dead host must be named, the VM starts on its new
-# host. The dead host comes back with the VM in its journal and gives it up. A damaged journal is repaired the same way.
+# host. The dead host is booted with the VM in its journal: it starts nothing by itself before the manager has spoken, gives that VM up, and starts what
+# is still its own. A damaged journal is repaired the same way.
 . "$(dirname "$0")/../functions.sh" "$1"
+PATH=$build/stage/usr/local/sbin:$PATH
 lab_up --hosts 3
+on_h1() { godwit lab exec h1 -- godwit-agent "$@" --config "$lab_dir/hosts/h1/agent.conf"; }
 checker_vm vm h1 128 1 tcg "mb=16 rate=10"
+checker_vm own h1 128 1 tcg "mb=16 rate=10"
+godwit vm set vm --autostart yes >/dev/null
+godwit vm set own --autostart yes >/dev/null
 uuid=$(godwit vm show vm --json | jq -r .spec.uuid)
 journal() { godwit vm settle vm --json | jq -r --arg h "$1" '.hosts[] | select(.host == $h) | .journal // "none"'; }
 [ "$(journal h1)" = OWNED ] || fail "h1 says $(journal h1)"
@@ -28,13 +34,27 @@ godwit vm start vm >/dev/null
 checker_is_whole vm
 godwit event ls | grep -q "audit .*host h2 owns VM vm" || fail "no audit event"
 
+say "h1 is booted while the manager is away"
+cat /proc/sys/kernel/random/uuid >"$lab_dir/hosts/h1/state/boot_id"
+godwit lab service stop manager >/dev/null
 godwit lab service start h1 >/dev/null
+waits() { on_h1 status 2>/dev/null | grep -q "^autostart .*waits for the manager's word"; }
+wait_until 30 "h1 to wait for the manager's word" waits
+on_h1 power-on | grep -q "wait for the manager's word" || fail "power-on does not say that VMs wait"
+waits || fail "systemd's call after a boot stood for the manager's word"
+[ -z "$(pids_in h1 qemu-system-x86)" ] || fail "h1 started a VM before the manager had spoken"
+godwit lab service start manager >/dev/null
 gave_up() { [ "$(journal h1)" = GONE ]; }
 wait_until 30 "h1 to give the VM up" gave_up
 no_config() { [ ! -e "$lab_dir/hosts/h1/state/vms/$uuid.json" ]; }
 wait_until 10 "h1 to forget the VM" no_config
 godwit vm ls
-[ "$(godwit vm ls --json | jq '.vms | length')" = 1 ] || fail "more than one VM is listed"
+[ "$(godwit vm ls --json | jq '.vms | length')" = 2 ] || fail "not two VMs are listed"
+own_runs() { [ "$(vm_state own)$(vm_host own)" = runningh1 ]; }
+wait_until 60 "h1 to start what is its own" own_runs
+[ "$(pids_in h1 qemu-system-x86 | wc -w)" = 1 ] || fail "h1 runs more than its own VM"
+checker_is_whole own
+godwit vm stop own --force >/dev/null
 [ "$(godwit vm show vm --json | jq -c '[.host, .state, .conflict]')" = '["h2","running",[]]' ] || fail "$(godwit vm show vm --json)"
 migrate vm h1 --verify >/dev/null || fail "the VM does not move to the host that was dead"
 checker_is_whole vm

@@ -38,10 +38,13 @@ expect_error host-shutting-down godwit vm start web
 
 say "up: as systemd does after a boot"
 godwit lab service stop h1
+cat /proc/sys/kernel/random/uuid >"$lab_dir/hosts/h1/state/boot_id"
 godwit lab service start h1
 serves() { on_h1 status >/dev/null 2>&1; }
 wait_until 30 "the agent" serves
 on_h1 power-on
+web_runs() { [ "$(vm_state web)" = running ]; }
+wait_until 60 "the VM with autostart to be started at the manager's word" web_runs
 wait_until 60 "the VM with autostart to be up" console_has web "GUEST ready"
 [ "$(vm_state deaf)" = off ] || fail "a VM without autostart was started"
 godwit vm start deaf >/dev/null

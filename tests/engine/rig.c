@@ -264,6 +264,8 @@ static int run_source(struct rig *rig, struct rig_attempt *attempt, struct engin
         attempt->before_finish(attempt->user);
     if (engine_source_finish(source, attempt->verify, err) < 0)
         return -1;
+    if (attempt->before_quiet)
+        attempt->before_quiet(attempt->user);
     return engine_source_check_quiet(source, err);
 }
 

@@ -54,6 +54,7 @@ struct rig_attempt {
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
     void (*before_finish)(void *user); /* the guest was stopped */
+    void (*before_quiet)(void *user);  /* all is sent */
     void *user;
 
     /* set up by rig_open; tests of failures use them */

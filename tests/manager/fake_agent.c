@@ -175,6 +175,7 @@ static void get_host(struct http_request *request, void *user)
                                .memory_mib = 4096,
                                .memory_free_mib = 2048,
                                .migration_enabled = true,
+                               .autostart_pending = agent->is_booted && !agent->released,
                                .migration_port = 8000,
                                .n_migration_addresses = 1,
                                .wall_ms = clock_wall_ms() + agent->clock_ahead_ms};
@@ -382,6 +383,23 @@ static void put_pools(struct http_request *request, void *user)
     g_clear_pointer(&agent->pools, json_object_unref);
     agent->pools = json_object_ref(body);
     http_reply(request, 200, NULL);
+}
+
+static void post_autostart(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    JsonObject *body;
+    struct err err = {0};
+    if (intercept(agent, request, "POST autostart"))
+        return;
+    if (http_body(request, &body, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    g_clear_pointer(&agent->released, json_object_unref);
+    agent->released = json_object_ref(body);
+    agent->n_orders_at_release = agent->n_orders;
+    http_reply(request, 202, NULL);
 }
 
 static void patch_vm(struct http_request *request, void *user)
@@ -651,6 +669,7 @@ static const struct http_route routes[] = {
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, post_vm_stop},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, put_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, put_pools},
+    {"POST", "/v1/autostart", HTTP_CLIENT, post_autostart},
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},
     {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, post_settle},

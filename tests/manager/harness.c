@@ -313,6 +313,7 @@ static void clear_agent(struct fake_agent *agent)
     g_free(agent->key_pem);
     g_free(agent->ca_pem);
     g_clear_pointer(&agent->pools, json_object_unref);
+    g_clear_pointer(&agent->released, json_object_unref);
 }
 
 static void remove_folder(const char *path)

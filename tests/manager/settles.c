@@ -175,10 +175,44 @@ static void a_host_that_was_declared_down_gives_way_when_it_is_back(void **state
     assert_false(harness->source.order.is_owner);
     g_autoptr(JsonObject) event = harness_wait_event(harness, "recovery", "action", "gave up");
     assert_string_equal(text_of(event, "host"), "h1");
+    harness_wait_connected(harness, "h2"); /* else the VM is shown where it is known to be off */
     struct answer vm = harness_call(harness, "GET", "/v1/vms/web", NULL);
     assert_string_equal(text_of(vm.object, "host"), "h2");
     assert_int_equal(json_array_get_length(json_object_get_array_member(vm.object, "conflict")), 0);
     answer_clear(&vm);
+}
+
+struct lists {
+    struct fake_agent *agent;
+    unsigned n_wanted;
+};
+
+static bool was_listed(void *user)
+{
+    const struct lists *lists = user;
+    return lists->agent->n_vm_lists >= lists->n_wanted;
+}
+
+/* It is booted while it is asked, and may be starting the VM. */
+static void a_host_that_answers_meanwhile_is_not_down(void **state)
+{
+    struct harness *harness = *state;
+    struct background background = {0};
+    harness->source.hold = "GET ownership";
+    settle_in_background(harness, "{\"owner\":\"h2\",\"confirm\":\"h2\",\"hosts_down\":[\"h1\"]}",
+                         &background);
+    harness_wait(is_held, &harness->source, "the question");
+    struct lists lists = {&harness->source, harness->source.n_vm_lists + 2};
+    harness_wait(was_listed, &lists, "the host to be heard");
+    struct err lost = {0};
+    err_set(&lost, ERR_RETRY, "vm-busy", "busy");
+    harness->source.hold = NULL;
+    http_fail(g_steal_pointer(&harness->source.held), &lost);
+    harness_wait(is_answered, &background, "the answer");
+    assert_string_equal(background.answer.err.id, "host-is-up");
+    assert_true(background.answer.err.fix[0]);
+    assert_int_equal(harness->destination.n_orders, 0);
+    answer_clear(&background.answer);
 }
 
 /* A task that waits for the dead host ends with the word, and a given VM is brought back. */
@@ -360,6 +394,7 @@ int main(void)
         TEST(the_loser_gives_it_up_before_the_owner_has_it),
         TEST(a_settlement_survives_the_managers_death),
         TEST(a_host_that_was_declared_down_gives_way_when_it_is_back),
+        TEST(a_host_that_answers_meanwhile_is_not_down),
         TEST(a_host_that_has_not_heard_the_word_starts_nothing),
         TEST(a_manager_that_is_stopped_while_hosts_are_asked_ends_well),
         TEST(an_agent_of_a_version_before_is_not_taken_for_down),

@@ -4,6 +4,8 @@
 #include <glib.h>
 #include <string.h>
 
+#include "agent/autostart.h"
+#include "agent/boot.h"
 #include "agent/journal.h"
 #include "tests/agent/moves/lab.h"
 
@@ -68,9 +70,59 @@ static void guests_are_switched_off_in_the_end(struct lab *lab)
     json_object_set_boolean_member(changes, "autostart", TRUE);
     CHECK(vm_set(vm, changes, NULL) == 0);
     bool up = false;
-    vms_power_on(agent, on_down, &up);
+    vms_power_on(agent, false, on_down, &up);
     wait_until(&up, DOWN_S, "the host to come up");
     CHECK(vm->status.state == VM_RUNNING && stands->status.state == VM_OFF);
+    check_one_runner(lab);
+}
+
+/* systemd's call after a boot is not the manager's word; root's, with --now, stands for it. */
+static void after_a_boot_only_the_managers_word_or_roots_starts_vms(struct lab *lab)
+{
+    struct agent *agent = agent_of(lab, true);
+    struct vm *vm = vm_on(lab, lab->source);
+    char other[MODEL_UUID_SIZE];
+    bool down = false;
+    bool up = false;
+    bool released = false;
+    g_autoptr(JsonObject) changes = json_object_new();
+    json_object_set_boolean_member(changes, "autostart", TRUE);
+    CHECK(vm_set(vm, changes, NULL) == 0);
+    vms_shutdown(agent, 1, on_down, &down);
+    wait_until(&down, DOWN_S, "the host to go down");
+    model_uuid_new(other);
+    CHECK(boot_record(agent, other, NULL) == 0);
+    autostart_prepare(agent);
+    CHECK(autostart_is_pending(agent));
+    autostart_release(agent, NULL, on_down, &released); /* the host is going down */
+    CHECK(released && autostart_is_pending(agent));
+    vms_power_on(agent, false, on_down, &up);
+    CHECK(up && autostart_is_pending(agent) && vm->status.state == VM_OFF);
+    up = false;
+    vms_power_on(agent, true, on_down, &up);
+    wait_until(&up, DOWN_S, "VMs to start");
+    CHECK(!autostart_is_pending(agent) && vm->status.state == VM_RUNNING);
+    check_one_runner(lab);
+}
+
+/* The power comes back while the guests are being switched off. */
+static void a_shutdown_taken_back_leaves_no_guest_off(struct lab *lab)
+{
+    struct agent *agent = agent_of(lab, true);
+    struct vm *vm = vm_on(lab, lab->source);
+    int pid = vm->status.pid;
+    bool down = false;
+    bool up = false;
+    g_autoptr(JsonObject) changes = json_object_new();
+    json_object_set_boolean_member(changes, "autostart", TRUE);
+    CHECK(vm_set(vm, changes, NULL) == 0);
+    vms_shutdown(agent, 1, on_down, &down);
+    while (!vm->ending)
+        (void)g_main_context_iteration(NULL, TRUE);
+    vms_power_on(agent, false, on_down, &up);
+    CHECK(down);
+    wait_until(&up, DOWN_S, "the host to come up");
+    CHECK(vm->status.state == VM_RUNNING && !vm->ending && vm->status.pid != pid);
     check_one_runner(lab);
 }
 
@@ -121,6 +173,8 @@ int main(int argc, char **argv)
 {
     static void (*const cases[])(struct lab * lab) = {
         guests_are_switched_off_in_the_end,
+        after_a_boot_only_the_managers_word_or_roots_starts_vms,
+        a_shutdown_taken_back_leaves_no_guest_off,
         a_move_on_its_way_is_cancelled_first,
         what_was_given_away_is_waited_for_and_not_ended,
     };

@@ -64,7 +64,8 @@ static struct host *migration_host_up(const char *folder, unsigned number)
         abort();
     }
     moves_recover(&host->agent);
-    autostart_run(&host->agent, NULL, NULL);
+    autostart_prepare(&host->agent);
+    autostart_release(&host->agent, NULL, NULL, NULL);
     return host;
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A second ticket for the same VM, QEMU's control connection that breaks or its process that dies at the
- * worst moment, a VM that is removed before its source has heard the verdict: the outcome stays that of the
- * journal, and the VM stays usable. */
+ * worst moment, a VM that is removed before its source has heard the verdict, logs that fill up: the outcome
+ * stays that of the journal, and the VM stays usable. */
 #include <glib.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/journal.h"
+#include "base/task_log.h"
 #include "tests/agent/moves/lab.h"
 
 static const struct err test_err = {.code = ERR_CANCELLED, .id = "test"};
@@ -198,12 +199,33 @@ static void a_removed_vm_still_has_its_verdict(struct lab *lab)
     CHECK(vm_remove(vm, &err) == 0);
 }
 
+/* The manager may never come to forget it; there are only so many files. */
+static void a_move_that_is_over_holds_no_file_open(struct lab *lab)
+{
+    struct move_spec spec = {0};
+    struct task_log_config logs = {.keep_files = 1, .keep_days = 1};
+    (void)g_strlcpy(logs.folder, agent_of(lab, true)->config.state_dir, sizeof logs.folder);
+    task_logs_init(&logs);
+    set_fault(lab, "source hang-copying");
+    start_move(lab, &spec);
+    CHECK(task_log_fd(spec.id) >= 0);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK(moves_cancel(agent_of(lab, i), spec.id, &test_err, NULL) == 0);
+    for (unsigned i = 0; i < 2; i++)
+        wait_for_state(agent_of(lab, i), spec.id, MOVE_DONE);
+    CHECK(task_log_fd(spec.id) < 0);
+    end_both(lab, spec.id);
+    task_logs_init(&(struct task_log_config){0});
+    set_fault(lab, "");
+}
+
 /* One argument: the number of the only case to run. */
 int main(int argc, char **argv)
 {
     static void (*const cases[])(struct lab * lab) = {
         a_vm_comes_in_once_at_a_time,
         a_task_that_the_vm_has_outlived_moves_nothing,
+        a_move_that_is_over_holds_no_file_open,
         a_broken_control_connection_does_not_leave_the_source_paused,
         a_lost_answer_of_cont_does_not_leave_the_owner_paused,
         a_qemu_that_dies_before_it_ran_does_not_hold_its_vm,

@@ -172,6 +172,60 @@ static void an_order_of_an_old_epoch_is_refused(struct lab *lab)
     check_one_runner(lab);
 }
 
+/* "None of these changes anything": the move that would have to end for it goes on. */
+static void a_refused_order_ends_no_move(struct lab *lab)
+{
+    struct move_spec spec = {0};
+    set_fault(lab, "source hang-copying");
+    start_move(lab, &spec);
+    wait_for_state(agent_of(lab, true), spec.id, MOVE_COPYING);
+    struct settle_order old = {.epoch = epoch - 1};
+    CHECK(!strcmp(settle(lab, lab->source, old).err.id, "epoch-too-old"));
+    CHECK(!strcmp(settle(lab, 1 - lab->source, old).err.id, "epoch-too-old"));
+    for (unsigned i = 0; i < 2; i++)
+        CHECK(status_of(agent_of(lab, i), spec.id).state < MOVE_DONE);
+    settle_to(lab, lab->source);
+    set_fault(lab, "");
+    check_moves_work(lab);
+}
+
+/* A manager that waited too long repeats it. */
+static void an_order_may_come_twice_at_once(struct lab *lab)
+{
+    struct agent *old = agent_of(lab, true);
+    struct settle_order owner = {.is_owner = true, .has_spec = true};
+    struct settle_order loser = {.epoch = epoch += 1000};
+    struct settled first = {0};
+    struct settled second = {0};
+    owner.spec = vm_on(lab, lab->source)->status.spec;
+    owner.epoch = epoch;
+    settle_apply(old, lab->uuid, &loser, take_settled, &first);
+    settle_apply(old, lab->uuid, &loser, take_settled, &second);
+    wait_until(&first.there, 60, "the first order");
+    wait_until(&second.there, 60, "the second order");
+    CHECK(!first.err.code && !second.err.code && !second.ownership.is_registered);
+    lab->source = 1 - lab->source;
+    CHECK(!settle(lab, lab->source, owner).err.code);
+    start_anew(lab);
+}
+
+static void the_later_of_two_orders_counts(struct lab *lab)
+{
+    struct agent *agent = agent_of(lab, true);
+    struct settle_order loser = {.epoch = epoch += 1000};
+    struct settle_order owner = {.is_owner = true, .epoch = epoch += 1000};
+    struct settled first = {0};
+    struct settled second = {0};
+    CHECK(!settle(lab, 1 - lab->source, loser).err.code);
+    settle_apply(agent, lab->uuid, &loser, take_settled, &first);
+    settle_apply(agent, lab->uuid, &owner, take_settled, &second);
+    wait_until(&first.there, 60, "the first order");
+    wait_until(&second.there, 60, "the second order");
+    CHECK(!first.err.code && !second.err.code);
+    CHECK(config_mode(lab, lab->source) == 0600);
+    start_anew(lab);
+}
+
 static unsigned n_damaged(const char *folder)
 {
     g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
@@ -210,6 +264,9 @@ int main(void)
     a_guest_that_arrived_runs_on(&lab);
     a_host_without_the_config_gets_it(&lab);
     an_order_of_an_old_epoch_is_refused(&lab);
+    a_refused_order_ends_no_move(&lab);
+    an_order_may_come_twice_at_once(&lab);
+    the_later_of_two_orders_counts(&lab);
     a_damaged_journal_is_kept_aside(&lab);
     lab_down(&lab);
     return 0;

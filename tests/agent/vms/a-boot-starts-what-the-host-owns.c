@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A boot is played by another id in the file where the agent has noted the last one. */
+/* A boot is played by another id in the file where the agent has noted the last one, and the manager's word
+ * by a call. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include "agent/autostart.h"
 #include "agent/boot.h"
+#include "agent/facts.h"
 #include "agent/journal.h"
 #include "fixture.h"
 
@@ -24,11 +26,17 @@ static void on_done(struct agent *agent, void *user)
     is_done = true;
 }
 
-static void run(struct host *host)
+static void release(struct host *host, const char *const *except)
 {
     is_done = false;
-    autostart_run(&host->agent, on_done, NULL);
+    autostart_release(&host->agent, except, on_done, NULL);
     wait_until(&is_done, START_S, "autostart");
+}
+
+static void run(struct host *host)
+{
+    autostart_prepare(&host->agent);
+    release(host, NULL);
 }
 
 static struct vm *add(struct host *host, const char *name, bool autostart)
@@ -73,6 +81,41 @@ static void only_a_boot_starts_vms(void **state)
     take_down(vm);
     run(host);
     assert_int_equal(vm->status.state, VM_OFF);
+    host_down(host);
+}
+
+static bool is_pending(struct host *host)
+{
+    struct host_facts facts;
+    facts_now(&host->agent, &facts);
+    assert_int_equal(facts.autostart_pending, autostart_is_pending(&host->agent));
+    return facts.autostart_pending;
+}
+
+static void nothing_starts_before_the_managers_word(void **state)
+{
+    (void)state;
+    struct host *host = host_up(NULL);
+    struct vm *vm = add(host, "mine", true);
+    struct vm *other = add(host, "theirs", true);
+    const char *const except[] = {other->status.spec.uuid, NULL};
+    run(host);
+    assert_false(is_pending(host));
+    autostart_prepare(&host->agent); /* a restart of the agent */
+    assert_false(is_pending(host));
+    boot(host);
+    autostart_prepare(&host->agent);
+    assert_true(is_pending(host));
+    assert_int_equal(vm->status.state, VM_OFF);
+    /* The word, and once more. */
+    release(host, except);
+    assert_false(is_pending(host));
+    assert_int_equal(vm->status.state, VM_RUNNING);
+    assert_int_equal(other->status.state, VM_OFF);
+    take_down(vm);
+    release(host, NULL);
+    assert_int_equal(vm->status.state, VM_OFF);
+    assert_int_equal(other->status.state, VM_OFF);
     host_down(host);
 }
 
@@ -127,7 +170,8 @@ static void what_an_agent_did_not_come_to_the_next_one_does(void **state)
     assert_int_equal(boot_id_read(now, NULL), 0);
     boot(host);
     is_done = false;
-    autostart_run(&host->agent, on_done, NULL);
+    autostart_prepare(&host->agent);
+    autostart_release(&host->agent, NULL, on_done, NULL);
     while (first->status.state != VM_RUNNING) {
         assert_int_equal(boot_recorded(&host->agent, recorded, NULL), 0);
         assert_string_not_equal(recorded, now);
@@ -147,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_a_boot_starts_vms),
+        cmocka_unit_test(nothing_starts_before_the_managers_word),
         cmocka_unit_test(the_journal_decides),
         cmocka_unit_test(one_that_cannot_start_does_not_hold_up_the_next),
         cmocka_unit_test(what_an_agent_did_not_come_to_the_next_one_does),

@@ -109,6 +109,8 @@ static void check_untouchable(struct host *host, const char *uuid)
     assert_int_equal(model_parse("{\"autostart\":true}", -1, &changes, NULL), 0);
     assert_int_equal(vm_set(vm, changes, &err), -1);
     check_refused(&err);
+    assert_int_equal(vm_set_pool(vm, "prod", &err), -1);
+    check_refused(&err);
     assert_int_equal(vm_remove(vm, &err), -1);
     check_refused(&err);
 }
@@ -156,6 +158,36 @@ static void with_both_damaged_its_qemu_is_left_alone(void **state)
     host_down(host);
 }
 
+static void check_record_is_not_believed(const struct left *left, const char *text)
+{
+    g_autofree char *path = path_in(left, RECORD);
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    check_untouchable(host_up(left->folder), left->uuid);
+    assert_int_equal(kill(left->pid, 0), 0);
+    assert_true(is_there(left, RECORD));
+}
+
+/* JSON as it should be, and what it says is not: of a start that was interrupted, of another process. */
+static void a_record_of_wrong_types_or_values_is_not_believed(void **state)
+{
+    (void)state;
+    struct left left = host_of_killed_agent();
+    g_autofree char *path = path_in(&left, RECORD);
+    g_autofree char *text = NULL;
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    check_record_is_not_believed(&left, "{}");
+    check_record_is_not_believed(&left, "{\"pid\":\"12\",\"start_time\":[],\"taps\":[{},7],\"move\":1}");
+    check_record_is_not_believed(&left, "{\"pid\":-1,\"start_time\":5}");
+    check_record_is_not_believed(&left, "{\"pid\":0,\"ram_inode\":\"7\"}");
+    g_autoptr(JsonObject) record = NULL;
+    assert_int_equal(model_parse(text, -1, &record, NULL), 0);
+    json_object_set_int_member(record, "ram_fd", 4000);
+    g_autofree char *other_memory = model_print(record, false);
+    check_record_is_not_believed(&left, other_memory);
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    check_runs_with_its_config(&left);
+}
+
 static void with_a_damaged_record_the_cure_works(void **state)
 {
     (void)state;
@@ -186,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_lost_config_is_written_again_from_the_record),
         cmocka_unit_test(without_a_copy_it_waits_for_its_config),
         cmocka_unit_test(with_both_damaged_its_qemu_is_left_alone),
+        cmocka_unit_test(a_record_of_wrong_types_or_values_is_not_believed),
         cmocka_unit_test(with_a_damaged_record_the_cure_works),
     };
     return cmocka_run_group_tests(tests, NULL, hosts_sweep);

@@ -36,20 +36,25 @@ static void wait_for_word(int fd, const char *word)
     }
 }
 
-/* Takes QEMU's only control connection while the agent has none; its main loop stands meanwhile. */
-static int take_connection(const struct vm *vm)
+static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     static const char hello[] = "{\"execute\":\"qmp_capabilities\"}\n";
-    g_autofree char *path = vm_path(vm, "qmp.sock");
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    cut_qmp(vm);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     wait_for_word(fd, "QMP");
     assert_int_equal(fdio_write(fd, hello, strlen(hello), NULL), 0);
     wait_for_word(fd, "return");
     return fd;
+}
+
+/* Takes QEMU's only control connection while the agent has none; its main loop stands meanwhile. */
+static int take_connection(const struct vm *vm)
+{
+    g_autofree char *path = vm_path(vm, "qmp.sock");
+    cut_qmp(vm);
+    return connect_to(path);
 }
 
 static void tell(int fd, const char *command)
@@ -92,10 +97,27 @@ static void a_qemu_that_did_not_answer_for_long_is_known_again_when_it_does(void
     host_down(host);
 }
 
+/* The agent was killed before `cont`, and the next one cannot reach QEMU when it starts. */
+static void a_guest_that_stood_meanwhile_goes_on(void **state)
+{
+    (void)state;
+    struct left left = host_of_killed_agent();
+    g_autofree char *path = g_strdup_printf("%s/run/vms/%s/qmp.sock", left.folder, left.uuid);
+    int fd = connect_to(path);
+    tell(fd, "stop");
+    struct host *host = host_up(left.folder);
+    const struct vm *vm = vm_find(&host->agent, left.uuid);
+    assert_int_equal(vm->status.state, VM_UNKNOWN);
+    (void)close(fd);
+    wait_for_state(vm, VM_RUNNING);
+    host_down(host);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_happened_meanwhile_is_asked),
+        cmocka_unit_test(a_guest_that_stood_meanwhile_goes_on),
         cmocka_unit_test(a_qemu_that_did_not_answer_for_long_is_known_again_when_it_does),
     };
     return cmocka_run_group_tests(tests, NULL, hosts_sweep);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/vm_process.h"
 #include "base/fdio.h"
 #include "fixture.h"
 #include "qemu/caps.h"
@@ -144,6 +145,9 @@ static void a_vm_is_in_the_group_of_its_pool_as_long_as_it_runs(void **state)
     struct err err = {0};
     assert_int_equal(vm_set_pool(vm, "test", &err), 0);
     assert_in(host, vm, "pool-test");
+    struct vm_spec recorded; /* from which a lost config file is written again */
+    assert_int_equal(vm_process_read_spec(&host->agent, vm->status.spec.uuid, &recorded, &err), 0);
+    assert_string_equal(recorded.pool, "test");
     assert_shares(host, "pool-test", "128", "12");
     assert_false(exists(host, "pool-prod"));
     assert_int_equal(vm_set_pool(vm, "", &err), 0);

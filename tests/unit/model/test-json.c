@@ -92,12 +92,25 @@ static void an_incomplete_error_is_still_an_error(void **state)
     json_object_unref(object);
 }
 
+static void what_is_no_text_is_an_empty_one(void **state)
+{
+    (void)state;
+    g_autoptr(JsonObject) object = NULL;
+    assert_int_equal(
+        model_parse("{\"a\":\"x\",\"b\":7,\"c\":[\"x\"],\"d\":{},\"e\":null,\"f\":true}", -1, &object, NULL),
+        0);
+    assert_string_equal(model_text(object, "a"), "x");
+    for (const char *name = "bcdefg"; *name; name++)
+        assert_string_equal(model_text(object, (char[]){*name, '\0'}), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_json_names_line_and_position),
         cmocka_unit_test(a_document_that_is_no_object_is_refused),
         cmocka_unit_test(endless_nesting_is_refused),
+        cmocka_unit_test(what_is_no_text_is_an_empty_one),
         cmocka_unit_test(an_error_survives_its_json_form),
         cmocka_unit_test(an_error_with_foreign_bytes_is_still_utf_8),
         cmocka_unit_test(an_incomplete_error_is_still_an_error),

@@ -305,6 +305,37 @@ static void a_connection_that_is_not_greeted_is_given_up_for_another(void **stat
     (void)close(listener);
 }
 
+static void on_any_event(const char *name, JsonObject *data, void *user)
+{
+    struct seen *seen = user;
+    assert_string_equal(name, "");
+    assert_null(data);
+    seen->n_answers++;
+}
+
+/* A guest that broke out of its QEMU says what it likes; the agent has the rights of root. */
+static void words_of_a_wrong_type_are_empty(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    int listener = listen_here();
+    const struct qmp_config config = {.path = path,
+                                      .deadline_ms = WAIT_S * 1000,
+                                      .ready = on_ready,
+                                      .event = on_any_event,
+                                      .closed = on_closed,
+                                      .user = &seen};
+    qmp = qmp_new(&config);
+    int fd = accept_here(listener);
+    say(fd,
+        "{\"QMP\":{}}\n{\"event\":7}\n{\"event\":[],\"data\":\"x\"}\n{\"error\":{\"desc\":7},\"id\":1}\n");
+    wait_for(&seen.is_ready);
+    assert_int_equal(seen.n_answers, 2);
+    assert_string_equal(seen.ready_err.id, "qemu-refused");
+    (void)close(fd);
+    (void)close(listener);
+}
+
 static void on_caps(const struct err *err, void *user)
 {
     struct seen *seen = user;
@@ -361,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_freed_client_cancels_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_told_in_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_may_come_in_pieces_and_garbage_ends_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(words_of_a_wrong_type_are_empty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(qemu_tells_what_it_can_do, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
