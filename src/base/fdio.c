@@ -115,7 +115,7 @@ int fdio_read_file(const char *path, size_t max, char **ret_text, struct err *er
     return 0;
 }
 
-static int sync_folder_of(const char *path, struct err *err)
+int fdio_sync_folder_of(const char *path, struct err *err)
 {
     char copy[PATH_MAX];
     (void)snprintf(copy, sizeof copy, "%s", path);
@@ -139,7 +139,7 @@ int fdio_replace_file(const char *path, const void *data, size_t size, unsigned 
         return err_sys(err, errno, "sync-failed", "cannot make %s durable", temporary);
     if (rename(temporary, path) < 0)
         return err_sys(err, errno, "rename-failed", "cannot rename %s", temporary);
-    return sync_folder_of(path, err);
+    return fdio_sync_folder_of(path, err);
 }
 
 void fdio_random(void *data, size_t size)

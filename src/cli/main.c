@@ -27,7 +27,8 @@ static const struct cli_command commands[] = {
      "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "set",
-     "V [--name N] [--memory MIB] [--cpus N] [--accel A] [--machine M] [--cpu-model M] [--kernel K] "
+     "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
+     "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
      "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no]",
      "change a VM that is off; name and autostart at any time", cmd_vm_set},

@@ -2,7 +2,6 @@
 #include "manager/backup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,16 +89,6 @@ static int give_to_owner(const char *folder, const char *state_dir, struct err *
     return 0;
 }
 
-static int sync_folder_of(const char *path, struct err *err)
-{
-    g_autofree char *folder = g_path_get_dirname(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int failed = fd < 0 || fsync(fd) ? errno : 0;
-    if (fd >= 0)
-        (void)close(fd);
-    return failed ? err_sys(err, failed, "state-folder", "cannot write the folder %s", folder) : 0;
-}
-
 int manager_restore(const struct manager_config *config, const char *file, struct err *err)
 {
     const char *state_dir = config->state_dir;
@@ -124,5 +113,5 @@ int manager_restore(const struct manager_config *config, const char *file, struc
         remove_folder(folder);
         return -1;
     }
-    return sync_folder_of(state_dir, err);
+    return fdio_sync_folder_of(state_dir, err);
 }

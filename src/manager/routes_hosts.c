@@ -41,7 +41,9 @@ static bool is_address(const char *text)
     size_t length = strlen(text);
     if (!length || length >= MODEL_ADDRESS_MAX)
         return false;
-    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:") == length;
+    if (strchr(text, ':'))
+        return g_hostname_is_ip_address(text);
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == length;
 }
 
 int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_port, struct err *err)
@@ -50,7 +52,9 @@ int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_por
         return -1;
     if (is_address(*ret_address))
         return 0;
-    return err_set(err, ERR_BAD_REQUEST, "address", "address must be a host name or a numeric address");
+    (void)err_set(err, ERR_BAD_REQUEST, "address",
+                  "address must be a host name or a numeric address, not '%s'", *ret_address);
+    return err_fix(err, "give it without port and brackets, like 198.18.1.2 or fd00::2");
 }
 
 int routes_host_name(const char *name, struct err *err)

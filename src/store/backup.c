@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fdio.h"
 #include "store/statement.h"
 
 #define BUSY_TIMEOUT_MS 5000
@@ -48,13 +48,6 @@ static int sync_path(const char *path, struct err *err)
     if (fd >= 0)
         (void)close(fd);
     return failed ? err_sys(err, failed, "backup-failed", "cannot write %s", path) : 0;
-}
-
-static int sync_folder_of(const char *path, struct err *err)
-{
-    char copy[PATH_BYTES];
-    (void)snprintf(copy, sizeof copy, "%s", path);
-    return sync_path(dirname(copy), err);
 }
 
 /* All pages in one step: of one moment, whatever a manager writes meanwhile. */
@@ -126,7 +119,7 @@ int backup_write(const char *database, const char *target, const struct backup_f
         (void)err_fix(err, "name a file that does not exist, in a folder that does");
     }
     (void)unlink(path);
-    return result ? result : sync_folder_of(target, err);
+    return result ? result : fdio_sync_folder_of(target, err);
 }
 
 /* ---- reading ---- */

@@ -5,11 +5,9 @@
 
 static int add(struct db *db, const struct db_host *host, struct err *err)
 {
-    if (statement_run(db,
-                      "INSERT INTO hosts (name, address, port, enrolled, certificate) VALUES (?,?,?,?,?)"
-                      " ON CONFLICT DO NOTHING",
-                      err, "ttiit", host->name, host->address, (int64_t)host->port, (int64_t)host->enrolled,
-                      host->certificate))
+    if (statement_run(
+            db, "INSERT INTO hosts (name, address, port, enrolled) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
+            err, "ttii", host->name, host->address, (int64_t)host->port, (int64_t)host->enrolled))
         return -1;
     if (sqlite3_changes(db_connection(db)) == 1)
         return 0;
@@ -27,7 +25,14 @@ int db_host_adopt(struct db *db, const struct db_host *host, struct err *err)
 {
     struct db_host row = *host;
     row.enrolled = true;
-    return add(db, &row, err);
+    if (db_begin(db, err))
+        return -1;
+    if (add(db, &row, err) || db_host_set_certificates(db, row.name, row.certificate, NULL, err) ||
+        db_commit(db, err)) {
+        db_rollback(db);
+        return -1;
+    }
+    return 0;
 }
 
 int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_t last_seen_ms,

@@ -371,8 +371,7 @@ static void put_pools(struct http_request *request, void *user)
     struct fake_agent *agent = user;
     JsonObject *body;
     struct err err = {0};
-    if (intercept(agent, request, "PUT pools"))
-        return;
+    agent->n_pool_lists++;
     if (agent->is_before) {
         fail(request, ERR_NOT_FOUND, "path-not-found", "there is nothing");
         return;

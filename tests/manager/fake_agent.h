@@ -50,6 +50,7 @@ struct fake_agent {
     struct move_spec spec; /* of the last PUT of a move */
     JsonObject *pools;     /* the last PUT of pools, or NULL */
     unsigned n_vm_lists;   /* how often it was asked for its VMs */
+    unsigned n_pool_lists; /* ... and told the pools */
     bool is_booted;        /* its VMs with autostart wait for the word */
     JsonObject *released;  /* the word, POST autostart; or NULL */
     unsigned n_orders_at_release;

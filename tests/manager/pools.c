@@ -543,7 +543,7 @@ static void each_host_is_told_its_part_of_a_limit(void **state)
 
 static bool was_told(void *user)
 {
-    return fake_agent_was_called(user, "PUT pools");
+    return ((struct fake_agent *)user)->n_pool_lists > 0;
 }
 
 /* Its restart is too short to be missed. */
@@ -556,7 +556,7 @@ static void an_upgraded_agent_is_told_the_limits(void **state)
     harness_kill(harness);
     harness_start(harness);
     harness_wait_connected(harness, "h2");
-    g_ptr_array_set_size(agent->calls, 0);
+    agent->n_pool_lists = 0;
     do_must(harness, "POST", "/v1/pools", "{\"path\":\"slow\",\"cpu_limit_percent\":80}");
     harness_wait(was_told, agent, "the agent of the version before to be told");
     agent->protocol = 0;

@@ -32,6 +32,8 @@ static void bad_input_names_the_field_and_the_cure(void **state)
          ERR_BAD_REQUEST},
         {"POST", "/v1/hosts", "{\"name\":\"h 3\",\"address\":\"::1\"}", "name", ERR_BAD_REQUEST},
         {"POST", "/v1/hosts", "{\"name\":\"h3\",\"address\":\"a b\"}", "address", ERR_BAD_REQUEST},
+        {"POST", "/v1/hosts", "{\"name\":\"h3\",\"address\":\"10.0.0.1:8443\"}", "address", ERR_BAD_REQUEST},
+        {"POST", "/v1/hosts/h3/adopt", "{\"address\":\"[::1]\"}", "address", ERR_BAD_REQUEST},
         {"POST", "/v1/hosts", "{\"name\":\"h3\",\"address\":\"::1\",\"port\":70000}", "port",
          ERR_BAD_REQUEST},
         {"POST", "/v1/hosts", "{\"name\":\"h1\",\"address\":\"::1\"}", "host-exists", ERR_REFUSED},
