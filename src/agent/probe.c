@@ -13,12 +13,15 @@
 #include "agent/spawn.h"
 #include "base/cleanup.h"
 #include "base/fdio.h"
+#include "base/log.h"
 #include "model/move.h"
 #include "qemu/qmp.h"
 
 #include "qemu/caps.h"
 
 #define QEMU_MS 15000
+/* On a busy machine a QEMU may not answer in time, or trip over its own start, with nothing wrong with it. */
+#define QEMU_TRIES 3
 #define JOB_MS 10000
 #define OUTPUT_BYTES_MAX 65536
 
@@ -30,6 +33,8 @@ struct probe {
     guint timer;
     struct qmp *qmp;
     struct qemu_caps *caps;
+    unsigned n_tries;
+    bool is_late;
     struct err err;
     void (*qemu_done)(const struct err *err, void *user);
     void (*job_done)(const char *source, const char *detail, void *user);
@@ -80,11 +85,14 @@ static gboolean on_too_late(gpointer user)
 {
     struct probe *probe = user;
     probe->timer = 0;
+    probe->is_late = true;
     kill_program(probe);
     return G_SOURCE_REMOVE;
 }
 
 /* ---- QEMU: killed once it has answered; its end is the end of the probe ---- */
+static int ask_qemu(struct probe *probe, struct err *err);
+
 static void on_qemu_exit(pid_t pid, int status, void *user)
 {
     (void)pid;
@@ -92,6 +100,12 @@ static void on_qemu_exit(pid_t pid, int status, void *user)
     struct probe *probe = user;
     qmp_free(probe->qmp);
     struct err err = probe->err;
+    if (!probe->caps->version[0] && probe->n_tries < QEMU_TRIES) {
+        log_warn("%s %s: asked again", probe->agent->config.qemu_path,
+                 probe->is_late ? "did not answer in time" : "ended without an answer");
+        if (ask_qemu(probe, &err) == 0)
+            return;
+    }
     if (!probe->caps->version[0] || !probe->caps->machine[0]) {
         g_autofree char *output = read_output(probe);
         if (!err_is_set(&err))
@@ -117,6 +131,7 @@ static void on_caps(const struct err *err, void *user)
 static void on_qmp_ready(const struct err *err, void *user)
 {
     struct probe *probe = user;
+    probe->is_late |= err->code == ERR_TIMEOUT;
     if (err_is_set(err))
         kill_program(probe);
     else
@@ -165,6 +180,27 @@ static int start_qemu(struct probe *probe, struct err *err)
     return spawn(&request, &pid, &probe->pidfd, on_qemu_exit, probe, err);
 }
 
+/* Once more from the beginning. */
+static int ask_qemu(struct probe *probe, struct err *err)
+{
+    probe->n_tries++;
+    probe->is_late = false;
+    err_clear(&probe->err);
+    memset(probe->caps, 0, sizeof *probe->caps);
+    if (probe->pidfd >= 0)
+        (void)close(probe->pidfd);
+    probe->pidfd = -1;
+    if (start_qemu(probe, err) < 0)
+        return -1;
+    const struct qmp_config config = {
+        .path = probe->socket, .deadline_ms = QEMU_MS, .ready = on_qmp_ready, .user = probe};
+    probe->qmp = qmp_new(&config);
+    if (probe->timer)
+        (void)g_source_remove(probe->timer);
+    probe->timer = g_timeout_add(QEMU_MS, on_too_late, probe);
+    return 0;
+}
+
 void probe_qemu(struct agent *agent, struct qemu_caps *ret_caps,
                 void (*done)(const struct err *err, void *user), void *user)
 {
@@ -172,16 +208,10 @@ void probe_qemu(struct agent *agent, struct qemu_caps *ret_caps,
     struct err err = {0};
     probe->qemu_done = done;
     probe->caps = ret_caps;
-    memset(ret_caps, 0, sizeof *ret_caps);
-    if (start_qemu(probe, &err) < 0) {
+    if (ask_qemu(probe, &err) < 0) {
         probe_free(probe);
         done(&err, user);
-        return;
     }
-    const struct qmp_config config = {
-        .path = probe->socket, .deadline_ms = QEMU_MS, .ready = on_qmp_ready, .user = probe};
-    probe->qmp = qmp_new(&config);
-    probe->timer = g_timeout_add(QEMU_MS, on_too_late, probe);
 }
 
 /* ---- the job ---- */
