@@ -367,31 +367,27 @@ int settlements_add(struct manager *manager, struct settle_plan *plan, settlemen
 
 /* ---- questions ---- */
 
+static bool is_open_at(const struct settlement *settlement, const struct host *host)
+{
+    bool is_owner = !strcmp(host->name, settlement->plan.owner);
+    return is_owner ? !settlement->is_owned : must_give_up(settlement, host);
+}
+
 bool settlements_are_at(struct manager *manager, const char *uuid, const char *host_name)
 {
     const struct settlement *settlement = find(manager, uuid);
-    if (!settlement)
-        return false;
-    if (!strcmp(settlement->plan.owner, host_name))
-        return !settlement->is_owned;
-    void *state;
-    if (g_hash_table_lookup_extended(settlement->plan.hosts, host_name, NULL, &state))
-        return GPOINTER_TO_INT(state) != SETTLE_DONE;
     const struct host *host = inventory_find_host(manager->inventory, host_name);
-    return host && is_behind(settlement, host);
+    return settlement && host && is_open_at(settlement, host);
 }
 
 bool settlements_are_open_at(struct host *host)
 {
     GHashTableIter iter;
-    void *value;
+    void *settlement;
     g_hash_table_iter_init(&iter, host->manager->settlements->table);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct settlement *settlement = value;
-        bool is_owner = !strcmp(host->name, settlement->plan.owner);
-        if (is_owner ? !settlement->is_owned : must_give_up(settlement, host))
+    while (g_hash_table_iter_next(&iter, NULL, &settlement))
+        if (is_open_at(settlement, host))
             return true;
-    }
     return false;
 }
 
