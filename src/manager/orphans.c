@@ -164,12 +164,12 @@ static void asked(JsonObject *object, const struct err *err, void *user)
     struct orphan *orphan = user;
     const char *verdict = object ? json_object_get_string_member_with_default(object, "verdict", NULL) : NULL;
     if (err_is_set(err) || !verdict) {
-        if (err->code == ERR_RETRY)
+        if (err->code == ERR_RETRY) {
             (void)say(orphan, "host %s is settling it", orphan->answering);
-        if (err->code == ERR_RETRY)
             rest(orphan);
-        else
+        } else {
             ask_next(orphan);
+        }
         return;
     }
     JsonObject *body = json_object_new();
