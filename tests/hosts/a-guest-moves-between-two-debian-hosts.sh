@@ -6,11 +6,12 @@
 cluster_up
 for name in h1 h2; do
     facts=$(godwit host show $name --json | jq .facts)
-    jq -e '(.kernel | startswith("6.1.")) and .dirty_source == "sync"' <<<"$facts" >/dev/null || fail "$name is not what this test is for: $facts"
+    jq -e '(.kernel | startswith("6.1.")) and .dirty_source == "sync" and .cgroups == "v2"' <<<"$facts" >/dev/null || fail "$name is not what this test is for: $facts"
 done
 guest_up guest h1
 say "the guest works after $SECONDS s"
 guest_is_only_on h1
+on h1 "grep -q godwit-vms /proc/$(guest_pid guest)/cgroup" || fail "QEMU is not in the control group of its VM"
 
 move guest h2 --verify
 guest_is_only_on h2
