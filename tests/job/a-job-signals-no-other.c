@@ -63,10 +63,6 @@ int main(void)
         {"F_SETSIG", choose_the_signal, SIGSYS},
     };
     int n_failed = 0;
-#ifdef WITHOUT_SECCOMP
-    (void)printf("a build with a sanitizer has no system call filter\n");
-    return 77;
-#endif
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int end = end_of(cases[i].act);
         (void)printf("%s: ended by signal %d, expected %d\n", cases[i].what, end, cases[i].signal);
