@@ -26,6 +26,8 @@ for to in h2 h1; do
     wait_until 30 "the guest's answer from $to" answers
     [ "$(guest count | jq -r .boot_id)" = "$boot" ] || fail "it is another guest"
 done
+has_looked() { guest work >/dev/null; }
+wait_until 60 "the guest to have looked at its memory" has_looked
 [ "$(guest work | jq .bad)" = 0 ] || fail "the guest found bad memory: $(guest work)"
 godwit lab exec h1 -- godwit-agent renew --config "$lab_dir/hosts/h1/agent.conf"
 curl_manager() {
