@@ -22,7 +22,7 @@ on h2 'systemctl restart godwit-agent'
 wait_until 30 "the guest to be known again" guest_runs guest
 [ "$(guest_pid guest)" = "$pid" ] || fail "the restart of the agent changed QEMU's process"
 old=$(on h2 'systemctl show -P MainPID godwit-agent')
-# Only the agent: without --kill-whom all of the service would be killed, the guests' QEMUs too.
+# Only the agent: without --kill-whom all of the service would be killed, its door too.
 on h2 'systemctl kill --kill-whom=main -s KILL godwit-agent'
 agent_is_new() {
     local now
