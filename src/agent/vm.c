@@ -361,7 +361,8 @@ int vm_remove(struct vm *vm, struct err *err)
     return 0;
 }
 
-uint64_t vms_memory_mib(struct agent *agent)
+/* Of the VMs that are on, shells included. */
+static uint64_t sum_of(struct agent *agent, uint32_t (*share)(const struct vm_spec *spec))
 {
     uint64_t sum = 0;
     GHashTableIter iter;
@@ -370,23 +371,29 @@ uint64_t vms_memory_mib(struct agent *agent)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct vm *vm = value;
         if (vm->process)
-            sum += vm->status.spec.memory_mib;
+            sum += share(&vm->status.spec);
     }
     return sum;
 }
 
+static uint32_t memory_of(const struct vm_spec *spec)
+{
+    return spec->memory_mib;
+}
+
+static uint32_t cpu_of(const struct vm_spec *spec)
+{
+    return spec->cpu_reservation_percent;
+}
+
+uint64_t vms_memory_mib(struct agent *agent)
+{
+    return sum_of(agent, memory_of);
+}
+
 uint64_t vms_cpu_percent(struct agent *agent)
 {
-    uint64_t sum = 0;
-    GHashTableIter iter;
-    gpointer value;
-    g_hash_table_iter_init(&iter, agent->vms);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct vm *vm = value;
-        if (vm->process)
-            sum += vm->status.spec.cpu_reservation_percent;
-    }
-    return sum;
+    return sum_of(agent, cpu_of);
 }
 
 void vm_release(struct vm *vm)
