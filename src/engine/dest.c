@@ -52,8 +52,8 @@ static int start(struct engine_dest *dest, struct err *err)
         mmap(NULL, config->ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, config->ram_fd, 0);
     if (mapping == MAP_FAILED)
         return err_sys(err, errno, "ram-map", "cannot map guest RAM");
-    receiver->mapping = mapping;
-    receiver->ram = (struct ram){config->ram_fd, config->ram_size};
+    receiver->place.mapping = mapping;
+    receiver->place.ram = (struct ram){config->ram_fd, config->ram_size};
     receiver->halt = &dest->halt;
     receiver->before_verify = config->before_verify;
     receiver->user = config->user;
@@ -110,7 +110,7 @@ void engine_dest_snapshot(const struct engine_dest *dest, struct engine_snapshot
         .round = __atomic_load_n(&dest->receiver.published, __ATOMIC_RELAXED),
         .bytes_on_wire = bytes,
         .rate_bytes_s = (uint64_t)((unsigned __int128)bytes * NS_PER_S / (age_ns ? age_ns : 1)),
-        .zero_pages = __atomic_load_n(&dest->receiver.zero_pages, __ATOMIC_RELAXED),
+        .zero_pages = __atomic_load_n(&dest->receiver.place.zero_pages, __ATOMIC_RELAXED),
     };
 }
 
@@ -121,8 +121,8 @@ void engine_dest_free(struct engine_dest *dest)
     halt_end(&dest->halt);
     receiver_clear(&dest->receiver);
     halt_clear(&dest->halt);
-    if (dest->receiver.mapping)
-        (void)munmap(dest->receiver.mapping, dest->config.ram_size);
+    if (dest->receiver.place.mapping)
+        (void)munmap(dest->receiver.place.mapping, dest->config.ram_size);
     close_descriptors(&dest->config);
     free(dest);
 }

@@ -4,106 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <xxhash.h>
 
 #include "base/err.h"
 #include "engine/halt.h"
 
-#define LIST_BYTES_MAX ((size_t)WIRE_EXTENTS_MAX * WIRE_EXTENT_SIZE)
-_Static_assert(LIST_BYTES_MAX <= RAM_HASH_BUFFER_SIZE, "the buffer serves for lists");
 _Static_assert(WIRE_HASHES_MAX *WIRE_HASH_SIZE <= RAM_HASH_BUFFER_SIZE, "the buffer serves for hashes");
-
-static int check_round(const struct receiver *receiver, uint32_t round, struct err *err)
-{
-    if (round != receiver->round)
-        return err_set(err, ERR_CORRUPT, "round-order", "a record of round %u arrived in round %u", round,
-                       receiver->round);
-    return 0;
-}
-
-static int receive_extents(struct receiver_worker *worker, uint32_t n_extents, uint64_t *ret_bytes,
-                           struct err *err)
-{
-    if (link_receive(worker->link, worker->buffer, (size_t)n_extents * WIRE_EXTENT_SIZE, err) < 0)
-        return -1;
-    return wire_extents_decode(worker->buffer, n_extents, worker->receiver->ram.size, worker->extents,
-                               ret_bytes, err);
-}
-
-/* Gives the extents memory, where they have none yet. */
-static int populate(struct receiver *receiver, const struct wire_extent *extents, uint32_t n, struct err *err)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t first = extents[i].offset / ENGINE_PAGE_SIZE, count = extents[i].length / ENGINE_PAGE_SIZE;
-        uint64_t at;
-        if (bitmap_next_run(&receiver->populated, first, first + count, &at) == count)
-            continue;
-        if (madvise(receiver->mapping + extents[i].offset, extents[i].length, MADV_POPULATE_WRITE) < 0)
-            return err_sys(err, errno, "populate-failed", "no memory for %llu bytes of guest RAM",
-                           (unsigned long long)extents[i].length);
-        bitmap_set_range(&receiver->populated, first, count);
-    }
-    return 0;
-}
-
-static int receive_pages(struct receiver_worker *worker, const struct wire_record *record, struct err *err)
-{
-    struct receiver *receiver = worker->receiver;
-    uint8_t head[WIRE_PAGES_SIZE];
-    struct wire_pages pages;
-    uint64_t n_bytes;
-    if (link_receive(worker->link, head, sizeof head, err) < 0 ||
-        wire_pages_decode(head, record->length, &pages, err) < 0 ||
-        check_round(receiver, pages.round, err) < 0 ||
-        receive_extents(worker, pages.n_extents, &n_bytes, err) < 0)
-        return -1;
-    if (n_bytes != pages.n_bytes)
-        return err_set(err, ERR_CORRUPT, "batch-length", "a batch of %llu bytes has extents of %llu",
-                       (unsigned long long)pages.n_bytes, (unsigned long long)n_bytes);
-    if (populate(receiver, worker->extents, pages.n_extents, err) < 0)
-        return -1;
-    for (uint32_t i = 0; i < pages.n_extents; i++)
-        worker->parts[i] =
-            (struct iovec){receiver->mapping + worker->extents[i].offset, worker->extents[i].length};
-    if (link_receive_parts(worker->link, worker->parts, pages.n_extents, err) < 0)
-        return -1;
-    (void)XXH3_64bits_reset(worker->hash);
-    for (uint32_t i = 0; i < pages.n_extents; i++)
-        (void)XXH3_64bits_update(worker->hash, receiver->mapping + worker->extents[i].offset,
-                                 worker->extents[i].length);
-    if (XXH3_64bits_digest(worker->hash) != pages.xxh3)
-        return err_set(
-            err, ERR_CORRUPT, "batch-checksum", "a batch of %llu bytes at %llu in round %u arrived damaged",
-            (unsigned long long)n_bytes, (unsigned long long)worker->extents[0].offset, pages.round);
-    worker->n_bytes += n_bytes;
-    (void)__atomic_fetch_add(&receiver->placed_bytes, n_bytes, __ATOMIC_RELAXED);
-    return 0;
-}
-
-/* ZERO and HOLE alike: pages without memory read as zeros, and cost none. */
-static int receive_list(struct receiver_worker *worker, const struct wire_record *record, struct err *err)
-{
-    struct receiver *receiver = worker->receiver;
-    uint8_t head[WIRE_LIST_SIZE];
-    struct wire_list list;
-    uint64_t n_bytes;
-    if (link_receive(worker->link, head, sizeof head, err) < 0 ||
-        wire_list_decode(head, record->length, &list, err) < 0 ||
-        check_round(receiver, list.round, err) < 0 ||
-        receive_extents(worker, list.n_extents, &n_bytes, err) < 0)
-        return -1;
-    for (uint32_t i = 0; i < list.n_extents; i++) {
-        const struct wire_extent *extent = &worker->extents[i];
-        if (ram_punch(&receiver->ram, extent->offset, extent->length, err) < 0)
-            return -1;
-        bitmap_clear_range(&receiver->populated, extent->offset / ENGINE_PAGE_SIZE,
-                           extent->length / ENGINE_PAGE_SIZE);
-    }
-    if (record->type == WIRE_ZERO)
-        (void)__atomic_fetch_add(&receiver->zero_pages, n_bytes / ENGINE_PAGE_SIZE, __ATOMIC_RELAXED);
-    return 0;
-}
 
 static int send_ack(struct receiver *receiver, struct wire_ack ack, struct err *err)
 {
@@ -115,12 +21,12 @@ static int send_ack(struct receiver *receiver, struct wire_ack ack, struct err *
 static int end_round(void *user, struct err *err)
 {
     struct receiver *receiver = user;
-    struct wire_ack ack = {.round = receiver->round,
+    struct wire_ack ack = {.round = receiver->place.round,
                            .verdict = WIRE_VERDICT_PLACED,
-                           .n_bytes = __atomic_load_n(&receiver->placed_bytes, __ATOMIC_RELAXED)};
-    __atomic_store_n(&receiver->placed_bytes, 0, __ATOMIC_RELAXED);
-    receiver->round++;
-    __atomic_store_n(&receiver->published, receiver->round, __ATOMIC_RELAXED);
+                           .n_bytes = __atomic_load_n(&receiver->place.placed_bytes, __ATOMIC_RELAXED)};
+    __atomic_store_n(&receiver->place.placed_bytes, 0, __ATOMIC_RELAXED);
+    receiver->place.round++;
+    __atomic_store_n(&receiver->published, receiver->place.round, __ATOMIC_RELAXED);
     return send_ack(receiver, ack, err);
 }
 
@@ -131,14 +37,14 @@ static int receive_sync(struct receiver_worker *worker, struct err *err)
     if (link_receive(worker->link, bytes, sizeof bytes, err) < 0)
         return -1;
     wire_sync_decode(bytes, &sync);
-    if (check_round(worker->receiver, sync.round, err) < 0)
+    if (place_check_round(&worker->receiver->place, sync.round, err) < 0)
         return -1;
-    if (sync.n_records != worker->n_records || sync.n_bytes != worker->n_bytes)
+    if (sync.n_records != worker->n_records || sync.n_bytes != worker->placer.n_bytes)
         return err_set(err, ERR_CORRUPT, "sync-counts",
                        "round %u ended on channel %u with %llu records, %llu arrived", sync.round,
                        worker->link->number, (unsigned long long)sync.n_records,
                        (unsigned long long)worker->n_records);
-    worker->n_records = worker->n_bytes = 0;
+    worker->n_records = worker->placer.n_bytes = 0;
     return barrier_wait(&worker->receiver->barrier, end_round, worker->receiver, err);
 }
 
@@ -147,11 +53,11 @@ static int begin_verify(void *user, struct err *err)
     struct receiver *receiver = user;
     if (receiver->hashes)
         return err_set(err, ERR_CORRUPT, "verify-twice", "verification was asked for twice");
-    receiver->hashes = calloc(ram_n_parts(&receiver->ram), sizeof receiver->hashes[0]);
+    receiver->hashes = calloc(ram_n_parts(&receiver->place.ram), sizeof receiver->hashes[0]);
     if (!receiver->hashes)
         return err_sys(err, ENOMEM, "no-memory", "no memory for checksums");
     if (receiver->before_verify)
-        receiver->before_verify(receiver->ram.fd, receiver->user);
+        receiver->before_verify(receiver->place.ram.fd, receiver->user);
     return 0;
 }
 
@@ -168,10 +74,10 @@ static int hash_share(struct receiver_worker *worker, struct err *err)
     struct ram_hash_job job = {.first = worker->link->number,
                                .stride = receiver->n_channels,
                                .ret_hashes = receiver->hashes,
-                               .buffer = worker->buffer,
-                               .hash = worker->hash,
+                               .buffer = worker->placer.buffer,
+                               .hash = worker->placer.hash,
                                .halt = receiver->halt};
-    if (ram_hash_parts(&receiver->ram, &job, err) < 0)
+    if (ram_hash_parts(&receiver->place.ram, &job, err) < 0)
         return -1;
     return barrier_wait(&receiver->barrier, NULL, NULL, err);
 }
@@ -183,16 +89,16 @@ static int compare_hashes(struct receiver_worker *worker, const struct wire_reco
     uint8_t head[WIRE_VERIFY_SIZE];
     struct wire_verify verify;
     if (link_receive(worker->link, head, sizeof head, err) < 0 ||
-        wire_verify_decode(head, record->length, ram_n_parts(&receiver->ram), &verify, err) < 0)
+        wire_verify_decode(head, record->length, ram_n_parts(&receiver->place.ram), &verify, err) < 0)
         return -1;
     if (worker->link->number != 0 || !worker->is_verifying || verify.first_part != receiver->n_compared)
         return err_set(err, ERR_CORRUPT, "verify-order", "hashes of part %llu arrived out of order",
                        (unsigned long long)verify.first_part);
-    if (link_receive(worker->link, worker->buffer, (size_t)verify.n_parts * WIRE_HASH_SIZE, err) < 0)
+    if (link_receive(worker->link, worker->placer.buffer, (size_t)verify.n_parts * WIRE_HASH_SIZE, err) < 0)
         return -1;
     for (uint32_t i = 0; i < verify.n_parts; i++) {
         uint64_t part = verify.first_part + i;
-        if (wire_hash_decode(worker->buffer + (size_t)i * WIRE_HASH_SIZE) != receiver->hashes[part] &&
+        if (wire_hash_decode(worker->placer.buffer + (size_t)i * WIRE_HASH_SIZE) != receiver->hashes[part] &&
             part < receiver->differs_at)
             receiver->differs_at = part;
     }
@@ -204,16 +110,17 @@ static int compare_hashes(struct receiver_worker *worker, const struct wire_reco
 static int conclude(void *user, struct err *err)
 {
     struct receiver *receiver = user;
-    struct wire_ack ack = {.round = receiver->round - 1, .verdict = WIRE_VERDICT_PLACED};
-    if (!receiver->round)
+    struct wire_ack ack = {.round = receiver->place.round - 1, .verdict = WIRE_VERDICT_PLACED};
+    if (!receiver->place.round)
         return err_set(err, ERR_CORRUPT, "unexpected-record", "the source finished before the first round");
-    if (receiver->hashes && receiver->n_compared != ram_n_parts(&receiver->ram))
+    if (receiver->hashes && receiver->n_compared != ram_n_parts(&receiver->place.ram))
         return err_set(err, ERR_CORRUPT, "verify-order", "the source finished amid the verification");
     if (receiver->hashes && receiver->differs_at != UINT64_MAX) {
         ack.verdict = WIRE_VERDICT_DIFFERS;
         ack.offset = receiver->differs_at * WIRE_PART_BYTES;
-        ack.length = receiver->ram.size - ack.offset < WIRE_PART_BYTES ? receiver->ram.size - ack.offset
-                                                                       : WIRE_PART_BYTES;
+        ack.length = receiver->place.ram.size - ack.offset < WIRE_PART_BYTES
+                         ? receiver->place.ram.size - ack.offset
+                         : WIRE_PART_BYTES;
     } else if (receiver->hashes) {
         ack.verdict = WIRE_VERDICT_SAME;
         receiver->is_verified = true;
@@ -240,11 +147,11 @@ static int handle(struct receiver_worker *worker, const struct wire_record *reco
         worker->n_records++;
     switch (record->type) {
     case WIRE_PAGES:
-        result = receive_pages(worker, record, err);
+        result = placer_pages(&worker->placer, worker->link, record, err);
         break;
     case WIRE_ZERO:
     case WIRE_HOLE:
-        result = receive_list(worker, record, err);
+        result = placer_list(&worker->placer, worker->link, record, err);
         break;
     case WIRE_SYNC:
         result = receive_sync(worker, err);
@@ -286,13 +193,8 @@ static int prepare(struct receiver_worker *worker, struct receiver *receiver, un
 {
     worker->receiver = receiver;
     worker->link = &receiver->links[number];
-    worker->extents = calloc(WIRE_EXTENTS_MAX, sizeof worker->extents[0]);
-    worker->buffer = malloc(RAM_HASH_BUFFER_SIZE);
-    worker->parts = calloc(WIRE_BATCH_BYTES_MAX / WIRE_PAGE_SIZE, sizeof worker->parts[0]);
-    worker->hash = XXH3_createState();
-    if (!worker->extents || !worker->buffer || !worker->parts || !worker->hash)
-        return err_sys(err, ENOMEM, "no-memory", "no memory for a channel");
-    return 0;
+    worker->placer.place = &receiver->place;
+    return placer_init(&worker->placer, err);
 }
 
 int receiver_init(struct receiver *receiver, struct err *err)
@@ -302,7 +204,7 @@ int receiver_init(struct receiver *receiver, struct err *err)
     for (unsigned i = 0; i < receiver->n_channels; i++)
         if (prepare(&receiver->workers[i], receiver, i, err) < 0)
             return -1;
-    return bitmap_init(&receiver->populated, receiver->ram.size / ENGINE_PAGE_SIZE, err);
+    return place_init(&receiver->place, err);
 }
 
 int receiver_start(struct receiver *receiver, struct err *err)
@@ -335,13 +237,9 @@ void receiver_wake(struct receiver *receiver)
 void receiver_clear(struct receiver *receiver)
 {
     receiver_join(receiver);
-    for (unsigned i = 0; i < receiver->n_channels; i++) {
-        free(receiver->workers[i].extents);
-        free(receiver->workers[i].buffer);
-        free(receiver->workers[i].parts);
-        (void)XXH3_freeState(receiver->workers[i].hash);
-    }
+    for (unsigned i = 0; i < receiver->n_channels; i++)
+        placer_clear(&receiver->workers[i].placer);
     free(receiver->hashes);
-    bitmap_free_bits(&receiver->populated);
+    place_clear(&receiver->place);
     barrier_clear(&receiver->barrier);
 }

@@ -7,14 +7,7 @@
  *   channel 2:  ZERO ............... SYNC(n) |  ACK(n) | ...
  *
  * A worker that has read its SYNC waits for the others, so no page of round n+1 is placed before all of round
- * n. Within a round every page comes at most once, so channels need no other order. Pages go from the socket
- * straight into the mapping of guest RAM and are hashed there, as the guest will see them.
- *
- * Memory is populated batch by batch just before it is filled, by each worker for itself: page faults inside
- * recv cost several times as much, and populating all that the source has ahead of time would also populate
- * its zero pages, which here stay holes.
- *
- * Everything a record says is hostile until wire/ has checked it.
+ * n. Within a round every page comes at most once, so channels need no other order.
  */
 #ifndef ENGINE_RECEIVE_H
 #define ENGINE_RECEIVE_H
@@ -22,20 +15,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/bitmap.h"
 #include "base/thread.h"
 #include "engine/barrier.h"
 #include "engine/engine.h"
 #include "engine/link.h"
-#include "engine/ram.h"
+#include "engine/place.h"
 #include "wire/data.h"
 
 struct err;
 struct halt;
 
 struct receiver {
-    struct ram ram;
-    uint8_t *mapping;  /* of ram, read-write; not owned */
+    struct place place;
     struct halt *halt; /* not owned */
     unsigned n_channels;
     struct link links[ENGINE_CHANNELS_MAX];
@@ -43,30 +34,23 @@ struct receiver {
     void *user;
 
     struct barrier barrier;
-    struct bitmap populated; /* pages that have memory in our mapping */
-    uint32_t round;          /* changed only by the barrier's action */
-    uint32_t published;      /* the same for snapshots; atomic */
-    uint64_t placed_bytes;   /* in this round; atomic */
-    uint64_t zero_pages;     /* atomic */
-    uint64_t *hashes;        /* ours, one per part; set up at VERIFY_BEGIN */
-    uint64_t n_compared;     /* parts; connection 0 only */
-    uint64_t differs_at;     /* first part that differs, UINT64_MAX if none; connection 0 only */
-    bool is_verified;        /* all parts compared and equal; valid after receiver_join */
+    uint32_t published;  /* the round, for snapshots; atomic */
+    uint64_t *hashes;    /* ours, one per part; set up at VERIFY_BEGIN */
+    uint64_t n_compared; /* parts; connection 0 only */
+    uint64_t differs_at; /* first part that differs, UINT64_MAX if none; connection 0 only */
+    bool is_verified;    /* all parts compared and equal; valid after receiver_join */
     struct receiver_worker {
         struct thread thread;
         struct receiver *receiver;
         struct link *link;
-        uint64_t n_records, n_bytes; /* of this round */
+        struct placer placer;
+        uint64_t n_records; /* of this round */
         bool is_verifying;
-        struct wire_extent *extents; /* WIRE_EXTENTS_MAX */
-        uint8_t *buffer;             /* RAM_HASH_BUFFER_SIZE: extent lists, hashes, pieces to hash */
-        struct iovec *parts;         /* WIRE_BATCH_BYTES_MAX / WIRE_PAGE_SIZE */
-        XXH3_state_t *hash;
     } workers[ENGINE_CHANNELS_MAX];
 };
 
-/* `receiver` is zeroed but for ram, mapping, halt, n_channels, links, before_verify, user. On failure
- * receiver_clear is still due. */
+/* `receiver` is zeroed but for place.ram, place.mapping, halt, n_channels, links, before_verify, user. On
+ * failure receiver_clear is still due. */
 int receiver_init(struct receiver *receiver, struct err *err);
 /* Starts the workers; the halt is ready by now. On failure receiver_clear is due, after the halt was set. */
 int receiver_start(struct receiver *receiver, struct err *err);

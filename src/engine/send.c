@@ -4,72 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/err.h"
-#include "base/fdio.h"
 #include "base/queue.h"
+#include "engine/batch.h"
 #include "engine/halt.h"
-
-struct run_list {
-    uint32_t n;
-    struct wire_extent extents[BATCH_PAGES];
-};
-
-/* One unit of work. Either pages of RAM, or, while verifying, every n-th part to hash. */
-struct batch {
-    bool is_hash;
-    uint64_t first_part; /* is_hash */
-    struct run_list wanted;
-    /* scratch of the worker */
-    struct run_list data, zeros;
-    uint8_t data_bytes[BATCH_PAGES * WIRE_EXTENT_SIZE];
-    uint8_t zero_bytes[BATCH_PAGES * WIRE_EXTENT_SIZE];
-    struct iovec parts[3 + BATCH_PAGES]; /* header, head, extents, pages */
-    uint8_t *pages;                      /* WIRE_BATCH_BYTES_MAX, page aligned */
-    XXH3_state_t *hash;
-};
-
-/* Adds one page; pages come in rising order. */
-static void add_page(struct run_list *list, uint64_t offset)
-{
-    struct wire_extent *last = list->n ? &list->extents[list->n - 1] : NULL;
-    if (last && last->offset + last->length == offset)
-        last->length += ENGINE_PAGE_SIZE;
-    else
-        list->extents[list->n++] = (struct wire_extent){offset, ENGINE_PAGE_SIZE};
-}
-
-/* Reads the wanted pages and sorts them into data and zeros; parts[3...] are the runs of data in the buffer.
- * Returns the bytes of data, or -1. */
-static int64_t read_pages(struct sender *sender, struct batch *batch, size_t *ret_parts, struct err *err)
-{
-    uint8_t *at = batch->pages;
-    uint64_t n_bytes = 0;
-    size_t n_parts = 3;
-    batch->data.n = batch->zeros.n = 0;
-    for (uint32_t i = 0; i < batch->wanted.n; i++) {
-        struct wire_extent extent = batch->wanted.extents[i];
-        if (fdio_pread(sender->ram.fd, at, extent.length, extent.offset, err) < 0)
-            return -1;
-        for (uint64_t done = 0; done < extent.length; done += ENGINE_PAGE_SIZE, at += ENGINE_PAGE_SIZE) {
-            uint64_t offset = extent.offset + done;
-            if (ram_is_zero_page(at)) {
-                add_page(&batch->zeros, offset);
-                continue;
-            }
-            add_page(&batch->data, offset);
-            n_bytes += ENGINE_PAGE_SIZE;
-            struct iovec *last = &batch->parts[n_parts - 1];
-            if (n_parts > 3 && (uint8_t *)last->iov_base + last->iov_len == at)
-                last->iov_len += ENGINE_PAGE_SIZE;
-            else
-                batch->parts[n_parts++] = (struct iovec){at, ENGINE_PAGE_SIZE};
-        }
-    }
-    *ret_parts = n_parts;
-    return (int64_t)n_bytes;
-}
 
 /* A ZERO or HOLE record. */
 static int send_list(struct sender *sender, unsigned channel, uint32_t type, struct batch *batch,
@@ -86,11 +25,11 @@ static int send_list(struct sender *sender, unsigned channel, uint32_t type, str
 }
 
 /* The pages of the batch, of which parts[3...] and `data` are filled. */
-static int send_data(struct sender *sender, unsigned channel, struct batch *batch, size_t n_parts,
-                     uint64_t n_bytes, struct err *err)
+static int send_data(struct sender *sender, unsigned channel, struct batch *batch, uint64_t n_bytes,
+                     struct err *err)
 {
     (void)XXH3_64bits_reset(batch->hash);
-    for (size_t i = 3; i < n_parts; i++)
+    for (size_t i = 3; i < batch->n_parts; i++)
         (void)XXH3_64bits_update(batch->hash, batch->parts[i].iov_base, batch->parts[i].iov_len);
     uint8_t head[WIRE_PAGES_SIZE];
     wire_pages_encode(&(struct wire_pages){.round = sender->round,
@@ -103,15 +42,7 @@ static int send_data(struct sender *sender, unsigned channel, struct batch *batc
     batch->parts[2] = (struct iovec){batch->data_bytes, (size_t)batch->data.n * WIRE_EXTENT_SIZE};
     sender->counts[channel].n_records++;
     sender->counts[channel].n_bytes += n_bytes;
-    return link_send(&sender->links[channel], WIRE_PAGES, batch->parts, n_parts, err);
-}
-
-static uint64_t pages_of(const struct run_list *list)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < list->n; i++)
-        bytes += list->extents[i].length;
-    return bytes / ENGINE_PAGE_SIZE;
+    return link_send(&sender->links[channel], WIRE_PAGES, batch->parts, batch->n_parts, err);
 }
 
 static void note_present(struct sender *sender, const struct batch *batch)
@@ -126,17 +57,16 @@ static void note_present(struct sender *sender, const struct batch *batch)
 
 static int send_batch(struct sender *sender, unsigned channel, struct batch *batch, struct err *err)
 {
-    size_t n_parts;
-    int64_t n_bytes = read_pages(sender, batch, &n_parts, err);
+    int64_t n_bytes = batch_read(batch, &sender->ram, err);
     if (n_bytes < 0)
         return -1;
     if (batch->zeros.n && send_list(sender, channel, WIRE_ZERO, batch, err) < 0)
         return -1;
-    if (n_bytes && send_data(sender, channel, batch, n_parts, (uint64_t)n_bytes, err) < 0)
+    if (n_bytes && send_data(sender, channel, batch, (uint64_t)n_bytes, err) < 0)
         return -1;
     note_present(sender, batch);
-    (void)__atomic_fetch_add(&sender->zero_pages, pages_of(&batch->zeros), __ATOMIC_RELAXED);
-    (void)__atomic_fetch_sub(&sender->pages_left, pages_of(&batch->wanted), __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&sender->zero_pages, run_list_pages(&batch->zeros), __ATOMIC_RELAXED);
+    (void)__atomic_fetch_sub(&sender->pages_left, run_list_pages(&batch->wanted), __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -182,10 +112,8 @@ int sender_start(struct sender *sender, struct err *err)
         bitmap_init(&sender->present, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0)
         return -1;
     for (unsigned i = 0; i < sender->n_batches; i++) {
-        sender->batches[i].pages = aligned_alloc(ENGINE_PAGE_SIZE, WIRE_BATCH_BYTES_MAX);
-        sender->batches[i].hash = XXH3_createState();
-        if (!sender->batches[i].pages || !sender->batches[i].hash)
-            return err_sys(err, ENOMEM, "no-memory", "no memory for %u batches", sender->n_batches);
+        if (batch_init(&sender->batches[i], err) < 0)
+            return -1;
         queue_put(sender->idle, &sender->batches[i]);
     }
     for (unsigned i = 0; i < sender->n_channels; i++) {
@@ -206,33 +134,13 @@ static struct batch *take_idle(struct sender *sender, struct err *err)
     return batch;
 }
 
-/* Fills a batch with pages of `pages` from *from on, and moves *from behind them. False: there are none. */
-static bool fill_batch(struct batch *batch, const struct bitmap *pages, uint64_t *from)
-{
-    uint64_t room = BATCH_PAGES;
-    batch->is_hash = false;
-    batch->wanted.n = 0;
-    while (room) {
-        uint64_t first, count = bitmap_next_run(pages, *from, pages->n_bits, &first);
-        if (!count)
-            break;
-        if (count > room)
-            count = room;
-        batch->wanted.extents[batch->wanted.n++] =
-            (struct wire_extent){first * ENGINE_PAGE_SIZE, count * ENGINE_PAGE_SIZE};
-        room -= count;
-        *from = first + count;
-    }
-    return batch->wanted.n > 0;
-}
-
 static int hand_out_pages(struct sender *sender, const struct bitmap *dirty, struct err *err)
 {
     for (uint64_t from = 0;;) {
         struct batch *batch = take_idle(sender, err);
         if (!batch)
             return -1;
-        if (!fill_batch(batch, dirty, &from)) {
+        if (!batch_fill(batch, dirty, &from)) {
             queue_put(sender->idle, batch);
             return 0;
         }
@@ -421,10 +329,8 @@ void sender_clear(struct sender *sender)
         thread_join(&sender->workers[i].thread);
     queue_free(sender->idle);
     queue_free(sender->work);
-    for (unsigned i = 0; sender->batches && i < sender->n_batches; i++) {
-        free(sender->batches[i].pages);
-        (void)XXH3_freeState(sender->batches[i].hash);
-    }
+    for (unsigned i = 0; sender->batches && i < sender->n_batches; i++)
+        batch_clear(&sender->batches[i]);
     free(sender->batches);
     free(sender->hashes);
     bitmap_free_bits(&sender->present);

@@ -26,8 +26,6 @@ struct err;
 struct halt;
 struct queue;
 
-#define BATCH_PAGES (WIRE_BATCH_BYTES_MAX / ENGINE_PAGE_SIZE)
-
 struct batch;
 
 struct channel_counts { /* of this round; written by its worker, read by the story when it is idle */

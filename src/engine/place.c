@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/place.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/err.h"
+#include "engine/engine.h"
+
+#define LIST_BYTES_MAX ((size_t)WIRE_EXTENTS_MAX * WIRE_EXTENT_SIZE)
+_Static_assert(LIST_BYTES_MAX <= RAM_HASH_BUFFER_SIZE, "the buffer serves for lists");
+
+int place_init(struct place *place, struct err *err)
+{
+    return bitmap_init(&place->populated, place->ram.size / ENGINE_PAGE_SIZE, err);
+}
+
+void place_clear(struct place *place)
+{
+    bitmap_free_bits(&place->populated);
+}
+
+int placer_init(struct placer *placer, struct err *err)
+{
+    placer->extents = calloc(WIRE_EXTENTS_MAX, sizeof placer->extents[0]);
+    placer->buffer = malloc(RAM_HASH_BUFFER_SIZE);
+    placer->parts = calloc(WIRE_BATCH_BYTES_MAX / WIRE_PAGE_SIZE, sizeof placer->parts[0]);
+    placer->hash = XXH3_createState();
+    if (!placer->extents || !placer->buffer || !placer->parts || !placer->hash)
+        return err_sys(err, ENOMEM, "no-memory", "no memory for a channel");
+    return 0;
+}
+
+void placer_clear(struct placer *placer)
+{
+    free(placer->extents);
+    free(placer->buffer);
+    free(placer->parts);
+    (void)XXH3_freeState(placer->hash);
+}
+
+int place_check_round(const struct place *place, uint32_t round, struct err *err)
+{
+    if (round != place->round)
+        return err_set(err, ERR_CORRUPT, "round-order", "a record of round %u arrived in round %u", round,
+                       place->round);
+    return 0;
+}
+
+static int receive_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
+                           struct err *err)
+{
+    if (link_receive(link, placer->buffer, (size_t)n_extents * WIRE_EXTENT_SIZE, err) < 0)
+        return -1;
+    return wire_extents_decode(placer->buffer, n_extents, placer->place->ram.size, placer->extents, ret_bytes,
+                               err);
+}
+
+/* Gives the extents memory, where they have none yet. */
+static int populate(struct place *place, const struct wire_extent *extents, uint32_t n, struct err *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t first = extents[i].offset / ENGINE_PAGE_SIZE, count = extents[i].length / ENGINE_PAGE_SIZE;
+        uint64_t at;
+        if (bitmap_next_run(&place->populated, first, first + count, &at) == count)
+            continue;
+        if (madvise(place->mapping + extents[i].offset, extents[i].length, MADV_POPULATE_WRITE) < 0)
+            return err_sys(err, errno, "populate-failed", "no memory for %llu bytes of guest RAM",
+                           (unsigned long long)extents[i].length);
+        bitmap_set_range(&place->populated, first, count);
+    }
+    return 0;
+}
+
+int placer_pages(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err)
+{
+    struct place *place = placer->place;
+    uint8_t head[WIRE_PAGES_SIZE];
+    struct wire_pages pages;
+    uint64_t n_bytes;
+    if (link_receive(link, head, sizeof head, err) < 0 ||
+        wire_pages_decode(head, record->length, &pages, err) < 0 ||
+        place_check_round(place, pages.round, err) < 0 ||
+        receive_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
+        return -1;
+    if (n_bytes != pages.n_bytes)
+        return err_set(err, ERR_CORRUPT, "batch-length", "a batch of %llu bytes has extents of %llu",
+                       (unsigned long long)pages.n_bytes, (unsigned long long)n_bytes);
+    if (populate(place, placer->extents, pages.n_extents, err) < 0)
+        return -1;
+    for (uint32_t i = 0; i < pages.n_extents; i++)
+        placer->parts[i] =
+            (struct iovec){place->mapping + placer->extents[i].offset, placer->extents[i].length};
+    if (link_receive_parts(link, placer->parts, pages.n_extents, err) < 0)
+        return -1;
+    (void)XXH3_64bits_reset(placer->hash);
+    for (uint32_t i = 0; i < pages.n_extents; i++)
+        (void)XXH3_64bits_update(placer->hash, place->mapping + placer->extents[i].offset,
+                                 placer->extents[i].length);
+    if (XXH3_64bits_digest(placer->hash) != pages.xxh3)
+        return err_set(
+            err, ERR_CORRUPT, "batch-checksum", "a batch of %llu bytes at %llu in round %u arrived damaged",
+            (unsigned long long)n_bytes, (unsigned long long)placer->extents[0].offset, pages.round);
+    placer->n_bytes += n_bytes;
+    (void)__atomic_fetch_add(&place->placed_bytes, n_bytes, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* ZERO and HOLE alike: pages without memory read as zeros, and cost none. */
+int placer_list(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err)
+{
+    struct place *place = placer->place;
+    uint8_t head[WIRE_LIST_SIZE];
+    struct wire_list list;
+    uint64_t n_bytes;
+    if (link_receive(link, head, sizeof head, err) < 0 ||
+        wire_list_decode(head, record->length, &list, err) < 0 ||
+        place_check_round(place, list.round, err) < 0 ||
+        receive_extents(placer, link, list.n_extents, &n_bytes, err) < 0)
+        return -1;
+    for (uint32_t i = 0; i < list.n_extents; i++) {
+        const struct wire_extent *extent = &placer->extents[i];
+        if (ram_punch(&place->ram, extent->offset, extent->length, err) < 0)
+            return -1;
+        bitmap_clear_range(&place->populated, extent->offset / ENGINE_PAGE_SIZE,
+                           extent->length / ENGINE_PAGE_SIZE);
+    }
+    if (record->type == WIRE_ZERO)
+        (void)__atomic_fetch_add(&place->zero_pages, n_bytes / ENGINE_PAGE_SIZE, __ATOMIC_RELAXED);
+    return 0;
+}
