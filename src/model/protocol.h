@@ -12,7 +12,7 @@
 
 #include "base/err.h"
 
-#define PROTOCOL 2
+#define PROTOCOL 3
 /* Header of every call to an agent; without it the caller speaks version 1. */
 #define PROTOCOL_HEADER "Protocol-Version"
 

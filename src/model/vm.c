@@ -33,8 +33,8 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, name, &rule_name),
     NUMBER(struct vm_spec, memory_mib, 64, 1024 * 1024),
     NUMBER(struct vm_spec, cpus, 1, VM_CPUS_MAX),
-    TEXT(struct vm_spec, pool, &rule_pool_or_empty, NEWER),
-    NUMBER(struct vm_spec, cpu_reservation_percent, 0, 100 * VM_CPUS_MAX, NEWER),
+    TEXT(struct vm_spec, pool, &rule_pool_or_empty),
+    NUMBER(struct vm_spec, cpu_reservation_percent, 0, 100 * VM_CPUS_MAX),
     ENUM(struct vm_spec, accel, accel_names),
     TEXT(struct vm_spec, machine, &rule_qemu_word),
     TEXT(struct vm_spec, cpu_model, &rule_qemu_word),
@@ -43,7 +43,7 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, append, &rule_line),
     LIST(struct vm_spec, disks, disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
-    BOOL(struct vm_spec, autostart, NEWER),
+    BOOL(struct vm_spec, autostart),
     FIELDS_END,
 };
 

@@ -41,23 +41,6 @@ static void a_spec_survives_its_json_form(void **state)
     assert_memory_equal(&spec, &back, sizeof spec);
 }
 
-/* The version before reads specifications strictly and does not know what came later. */
-static void a_lean_form_names_a_newer_member_only_when_it_is_used(void **state)
-{
-    (void)state;
-    struct vm_spec spec;
-    struct err err;
-    assert_int_equal(read_vm("{\"name\":\"v\",\"memory_mib\":64}", &spec, &err), 0);
-    g_autoptr(JsonObject) whole = vm_spec_to_json(&spec);
-    assert_true(json_object_has_member(whole, "autostart"));
-    g_autoptr(JsonObject) lean = vm_spec_to_lean_json(&spec);
-    assert_false(json_object_has_member(lean, "autostart"));
-    assert_true(json_object_has_member(lean, "kernel"));
-    spec.autostart = true;
-    g_autoptr(JsonObject) used = vm_spec_to_lean_json(&spec);
-    assert_true(json_object_get_boolean_member(used, "autostart"));
-}
-
 static void what_may_be_left_out_has_its_default(void **state)
 {
     (void)state;
@@ -229,7 +212,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_spec_survives_its_json_form),
-        cmocka_unit_test(a_lean_form_names_a_newer_member_only_when_it_is_used),
         cmocka_unit_test(what_may_be_left_out_has_its_default),
         cmocka_unit_test(bad_input_is_refused_by_field_and_cure),
         cmocka_unit_test(a_change_leaves_the_rest_as_it_was),
