@@ -275,6 +275,8 @@ void rig_run(struct rig *rig, struct rig_attempt *attempt)
     struct destination_run run = {rig, attempt};
     struct engine_source *source = NULL;
     rig_open(attempt);
+    if (attempt->opened)
+        attempt->opened(attempt);
     assert_int_equal(thread_start(&destination, "destination", run_destination, &run, &attempt->source_err),
                      0);
     struct engine_source_config config = rig_source_config(rig, attempt);

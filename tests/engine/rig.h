@@ -50,6 +50,7 @@ struct rig_attempt {
     uint64_t bandwidth_bytes_s;
     uint32_t max_rounds;
     bool verify, is_kvm;
+    void (*opened)(struct rig_attempt *attempt); /* the channels are connected and may be changed */
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
