@@ -138,6 +138,7 @@ void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
     ret_spec->max_downtime_ms = spec->options.max_downtime_ms;
     ret_spec->switchover_limit_s = spec->options.switchover_limit_s;
     ret_spec->bandwidth_bytes_s = (uint64_t)spec->options.bandwidth_mb_s * 1000000u;
+    ret_spec->is_urgent = move_is_urgent(&spec->options);
     ret_spec->dirty = !strcmp(spec->options.dirty_source, "async")  ? CTL_DIRTY_ASYNC
                       : !strcmp(spec->options.dirty_source, "sync") ? CTL_DIRTY_SYNC
                                                                     : CTL_DIRTY_AUTO;

@@ -46,7 +46,9 @@ struct move_options {
     bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
     char dirty_source[16];       /* "auto", "async", "sync": for tests and for the worried */
+    char priority[8];            /* "high", or "": normal */
 };
+bool move_is_urgent(const struct move_options *options);
 void move_options_init(struct move_options *options);
 JsonObject *move_options_to_json(const struct move_options *options);
 int move_options_from_json(JsonObject *object, struct move_options *ret_options, struct err *err);
