@@ -49,6 +49,17 @@ void move_job_round(const struct ctl_round *round, void *user)
     move_changed(move);
 }
 
+/* For the forecasts of this host: what the stop took beyond its last round. */
+static void note_switch(struct move *move)
+{
+    const struct move_status *status = &move->status;
+    if (!status->is_source || !status->n_rounds)
+        return;
+    uint64_t memory_ns = status->rounds[status->n_rounds - 1].duration_ns;
+    if (status->downtime_ns > memory_ns)
+        move->agent->switch_ns = status->downtime_ns - memory_ns;
+}
+
 void move_job_result(const struct ctl_result *result, void *user)
 {
     static const char *const dirty[] = {
@@ -61,6 +72,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     if (result->ok) {
         status->copy_ns = result->copy_ns;
         status->downtime_ns = result->downtime_ns;
+        note_switch(move);
         status->bytes_left = 0;
     }
     move_changed(move);
@@ -120,18 +132,18 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
         job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
 }
 
-void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
+void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t ram_size,
+                         struct ctl_job_spec *ret_spec)
 {
-    const struct move_spec *spec = &move->spec;
     memset(ret_spec, 0, sizeof *ret_spec);
     ret_spec->version = CTL_VERSION;
-    ret_spec->role = move->status.is_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
+    ret_spec->role = as_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
     g_strlcpy(ret_spec->move_id, spec->id, sizeof ret_spec->move_id);
     g_strlcpy(ret_spec->vm_uuid, spec->vm.uuid, sizeof ret_spec->vm_uuid);
     ret_spec->epoch = spec->epoch;
     memcpy(ret_spec->ticket, spec->ticket, sizeof ret_spec->ticket);
     memcpy(ret_spec->key, spec->key, sizeof ret_spec->key);
-    ret_spec->ram_size = move->status.ram_bytes;
+    ret_spec->ram_size = ram_size;
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
     ret_spec->verify = spec->options.verify;

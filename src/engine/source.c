@@ -11,6 +11,7 @@
 #include "engine/halt.h"
 #include "engine/policy.h"
 #include "engine/send.h"
+#include "engine/source.h"
 #include "wire/preamble.h"
 
 _Static_assert(ENGINE_PAGE_SIZE == WIRE_PAGE_SIZE, "one page size");
@@ -339,6 +340,54 @@ int engine_source_check_quiet(struct engine_source *source, struct err *err)
             "%llu pages of guest RAM were written after the guest was stopped, the first at 0x%llx",
             (unsigned long long)count, (unsigned long long)(first * ENGINE_PAGE_SIZE));
     return 0;
+}
+
+/* ---- a forecast in place of a copy ---- */
+
+const struct engine_source_config *source_config(const struct engine_source *source)
+{
+    return &source->config;
+}
+
+const struct ram *source_ram(const struct engine_source *source)
+{
+    return &source->sender.ram;
+}
+
+const struct halt *source_halt(const struct engine_source *source)
+{
+    return &source->halt;
+}
+
+int source_send(struct engine_source *source, const struct bitmap *pages, struct engine_round *ret,
+                struct err *err)
+{
+    struct sender *sender = &source->sender;
+    uint64_t begin_ns = clock_now_ns(), begin_bytes = sender_bytes(sender);
+    uint64_t zero_pages = published(&sender->zero_pages);
+    begin_round(source, ret->n);
+    if (sender_round(sender, ret->n, pages, NULL, err) < 0)
+        return -1;
+    ret->pages = bitmap_count(pages);
+    ret->duration_ns = clock_now_ns() - begin_ns;
+    ret->bytes = sender_bytes(sender) - begin_bytes;
+    ret->zero_pages = published(&sender->zero_pages) - zero_pages;
+    return 0;
+}
+
+int source_scan(struct engine_source *source, struct bitmap *dirty, struct err *err)
+{
+    return source->dirty_source->ops->collect(source->dirty_source, dirty, err);
+}
+
+int source_end(struct engine_source *source, struct err *err)
+{
+    return sender_finish(&source->sender, false, err);
+}
+
+int source_fail(struct engine_source *source, struct err *err)
+{
+    return fail(source, err);
 }
 
 enum engine_dirty engine_source_dirty(const struct engine_source *source)

@@ -99,7 +99,7 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
     return 0;
 }
 
-static int meet(struct job *job, struct err *err)
+int dest_meet(struct job *job, struct err *err)
 {
     struct wire_choice choice;
     struct peer_hello ours = {.move_id = job->spec.move_id,
@@ -117,7 +117,7 @@ static int meet(struct job *job, struct err *err)
     return 0;
 }
 
-static int copy(struct job *job, struct err *err)
+int dest_receive(struct job *job, struct err *err)
 {
     bool verified = false;
     struct engine_dest_config config = {.ram_fd = job->fds[CTL_FD_RAM],
@@ -221,8 +221,8 @@ static int switch_over(struct job *job, struct err *err)
 
 int dest_story(struct job *job, struct err *err)
 {
-    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, meet},
-                                                {"copy", CTL_STEP_COPY, copy},
+    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, dest_meet},
+                                                {"copy", CTL_STEP_COPY, dest_receive},
                                                 {"switch-over", CTL_STEP_SWITCH, switch_over}};
     return story_run(job, phases, sizeof phases / sizeof *phases, err);
 }
