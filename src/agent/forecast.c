@@ -20,8 +20,8 @@
 #define PATIENCE_S 20u
 /* More than a source ever sends: the memory for it is not reserved. */
 #define BYTES_MAX (256ull << 20)
-/* What a switch-over took beyond its memory on hosts with one guest; the last move away from this host says it
- * better. */
+/* What a switch-over took beyond its memory on hosts with one guest; the last move away from this host says
+ * it better. */
 #define SWITCH_NS_GUESS 20000000ull
 
 struct forecast {
@@ -118,8 +118,11 @@ static void on_ended(const struct err *why, void *user)
     finish(user, why);
 }
 
-static const struct job_handlers handlers = {
-    .progress = on_progress, .round = on_round, .result = on_result, .ended = on_ended, .forecast = on_forecast};
+static const struct job_handlers handlers = {.progress = on_progress,
+                                             .round = on_round,
+                                             .result = on_result,
+                                             .ended = on_ended,
+                                             .forecast = on_forecast};
 
 static struct forecast *new_forecast(struct agent *agent, const struct move_spec *spec, bool is_source)
 {

@@ -56,8 +56,11 @@ static void note_switch(struct move *move)
     if (!status->is_source || !status->n_rounds)
         return;
     uint64_t memory_ns = status->rounds[status->n_rounds - 1].duration_ns;
-    if (status->downtime_ns > memory_ns)
-        move->agent->switch_ns = status->downtime_ns - memory_ns;
+    if (status->downtime_ns <= memory_ns)
+        return;
+    uint64_t now_ns = status->downtime_ns - memory_ns, before_ns = move->agent->switch_ns;
+    /* One that was disturbed does not count for all. */
+    move->agent->switch_ns = before_ns ? (before_ns + now_ns) / 2 : now_ns;
 }
 
 void move_job_result(const struct ctl_result *result, void *user)

@@ -72,7 +72,8 @@ static JsonObject *forecast_to_json(const struct ctl_forecast *found, const char
     return object;
 }
 
-static void on_found(const struct ctl_forecast *found, const char *dirty_source, const struct err *err, void *user)
+static void on_found(const struct ctl_forecast *found, const char *dirty_source, const struct err *err,
+                     void *user)
 {
     if (!found) {
         http_fail(user, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handlers of the agent's API about forecasts; `user` is the struct agent. They only translate to forecast.h. */
+/* Handlers of the agent's API about forecasts; `user` is the struct agent. They only translate to forecast.h.
+ */
 #ifndef AGENT_ROUTES_FORECASTS_H
 #define AGENT_ROUTES_FORECASTS_H
 

@@ -9,9 +9,9 @@ static uint64_t limit_to(uint64_t value, uint64_t limit)
     return value < limit ? value : limit;
 }
 
-/* Of three doublings of time the last two tell how the growth falls off: if by half, as much again is to come as
- * came last. A guest that writes at random in W bytes dirties W (1 - exp(-t/T)), of which this is a cautious
- * reading. */
+/* Of three doublings of time the last two tell how the growth falls off: if by half, as much again is to come
+ * as came last. A guest that writes at random in W bytes dirties W (1 - exp(-t/T)), of which this is a
+ * cautious reading. */
 static uint64_t grows_to(const struct forecast_facts *facts)
 {
     if (facts->n_points < 2)
@@ -67,7 +67,8 @@ static uint64_t dirty_after(const struct forecast_facts *facts, uint64_t held_to
 void forecast_play(const struct forecast_facts *facts, struct forecast *ret)
 {
     struct policy policy;
-    struct policy_round round = {.sent_bytes = facts->used_bytes - limit_to(facts->zero_bytes, facts->used_bytes)};
+    struct policy_round round = {.sent_bytes =
+                                     facts->used_bytes - limit_to(facts->zero_bytes, facts->used_bytes)};
     uint64_t held_to_bytes_s = 0;
     *ret = (struct forecast){.duration_ns = facts->begin_ns,
                              .dirty_bytes_s = forecast_dirty_bytes(facts, NS_PER_S / 10) * 10,
@@ -89,7 +90,6 @@ void forecast_play(const struct forecast_facts *facts, struct forecast *ret)
     }
     ret->converges = true;
     ret->n_rounds++;
-    ret->downtime_ns =
-        facts->switch_ns + time_of(round.dirty_bytes, facts->again_bytes_s) + facts->sync_ns;
+    ret->downtime_ns = facts->switch_ns + time_of(round.dirty_bytes, facts->again_bytes_s) + facts->sync_ns;
     ret->duration_ns += ret->downtime_ns;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a move would be like: its rounds are played with the policy that the engine itself uses, on figures that
- * were measured before (engine/sample.c). Pure; thread: any.
+ * What a move would be like: its rounds are played with the policy that the engine itself uses, on figures
+ * that were measured before (engine/sample.c). Pure; thread: any.
  */
 #ifndef ENGINE_FORECAST_H
 #define ENGINE_FORECAST_H
@@ -39,8 +39,9 @@ struct forecast {
     uint32_t n_rounds;    /* with the last one */
     bool needs_sdps;
     bool converges;
-    uint64_t dirty_bytes_s;     /* over a tenth of a second */
-    uint64_t working_set_bytes; /* what is dirty in the end if nobody cleans it, as far as the points show it */
+    uint64_t dirty_bytes_s; /* over a tenth of a second */
+    uint64_t
+        working_set_bytes; /* what is dirty in the end if nobody cleans it, as far as the points show it */
 };
 
 void forecast_play(const struct forecast_facts *facts, struct forecast *ret_forecast);

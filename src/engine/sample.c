@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a forecast rests on. A part of the memory, taken evenly from all of it, crosses the real channels through
- * the real workers into memory that is new on the other side, as in a first round: the rate that comes out has
- * everything in it (reading, zero pages, codec, encryption, network, first touch). Then the guest is watched for
- * 1.6 s, and what it dirtied last is sent as in a later round.
+ * What a forecast rests on. A part of the memory, taken evenly from all of it, crosses the real channels
+ * through the real workers into memory that is new on the other side, as in a first round: the rate that
+ * comes out has everything in it (reading, zero pages, codec, encryption, network, first touch). Then the
+ * guest is watched for 1.6 s, and what it dirtied last is sent as in a later round.
  */
 #include <poll.h>
 #include <string.h>
@@ -17,7 +17,8 @@
 #include "engine/ram.h"
 #include "engine/source.h"
 
-/* Bursts grow until one takes long enough to be trusted. All of them take 0.2 s on any link from 10 Mbit/s on. */
+/* Bursts grow until one takes long enough to be trusted. All of them take 0.2 s on any link from 10 Mbit/s
+ * on. */
 #define BURST_FIRST_BYTES (256ull << 10)
 #define BURST_MAX_BYTES (64ull << 20)
 #define BURST_GROWTH 4
@@ -149,8 +150,8 @@ static int scan(struct sampling *sampling, uint64_t *ret_begin_ns, struct err *e
     return 0;
 }
 
-/* Each scan makes all of it clean again, so each interval stands for itself. A page is protected and looked at
- * at the same place of two scans: their beginnings are what counts. */
+/* Each scan makes all of it clean again, so each interval stands for itself. A page is protected and looked
+ * at at the same place of two scans: their beginnings are what counts. */
 static int watch_guest(struct sampling *sampling, struct err *err)
 {
     static const uint16_t async_ms[] = {10, 25, 50, 100, 200, 400, 800};
@@ -167,8 +168,8 @@ static int watch_guest(struct sampling *sampling, struct err *err)
         if (sleep_until(source_halt(sampling->source), begin_ns + intervals_ms[i] * NS_PER_MS, err) < 0 ||
             scan(sampling, &end_ns, err) < 0)
             return -1;
-        facts->points[facts->n_points++] = (struct forecast_point){
-            end_ns - begin_ns, bitmap_count(&sampling->dirty) * ENGINE_PAGE_SIZE};
+        facts->points[facts->n_points++] =
+            (struct forecast_point){end_ns - begin_ns, bitmap_count(&sampling->dirty) * ENGINE_PAGE_SIZE};
         begin_ns = end_ns;
     }
     return 0;
@@ -208,8 +209,8 @@ static int take_samples(struct sampling *sampling, struct err *err)
         send_again(sampling, err) < 0)
         return -1;
     if (sampling->n_pages)
-        sampling->facts.zero_bytes = (uint64_t)((unsigned __int128)sampling->facts.used_bytes *
-                                                sampling->n_zero / sampling->n_pages);
+        sampling->facts.zero_bytes =
+            (uint64_t)((unsigned __int128)sampling->facts.used_bytes * sampling->n_zero / sampling->n_pages);
     return source_end(sampling->source, err);
 }
 

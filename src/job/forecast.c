@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stories of a forecast: the two jobs meet as for a move, a part of the memory crosses and is thrown away, and
- * the guest is watched while it runs. Nothing is stopped, saved or handed over. */
+/* The stories of a forecast: the two jobs meet as for a move, a part of the memory crosses and is thrown
+ * away, and the guest is watched while it runs. Nothing is stopped, saved or handed over. */
 #include <string.h>
 
 #include "base/clock.h"

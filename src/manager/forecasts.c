@@ -36,8 +36,8 @@ static void fail(struct run *run, const struct err *why, enum move_phase phase, 
 }
 
 /* Calls one side's agent; a host that was removed meanwhile is an error like that of its agent. */
-static void call(struct run *run, bool is_source, const char *method, const char *path_format, JsonObject *body,
-                 unsigned timeout_s, http_done done)
+static void call(struct run *run, bool is_source, const char *method, const char *path_format,
+                 JsonObject *body, unsigned timeout_s, http_done done)
 {
     const char *name = is_source ? run->plan.source_host : run->plan.destination_host;
     struct host *host;
@@ -92,8 +92,8 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
         return;
     }
     JsonObject *answer = answer_of(run, json_node_get_object(node));
-    log_info("forecast %s of VM %s from %s to %s, for %s", run->plan.id, run->plan.vm_name, run->plan.source_host,
-             run->plan.destination_host, run->plan.user);
+    log_info("forecast %s of VM %s from %s to %s, for %s", run->plan.id, run->plan.vm_name,
+             run->plan.source_host, run->plan.destination_host, run->plan.user);
     events_emit(run->plan.manager->events, "forecast", run->plan.vm_uuid, answer);
     http_reply(run->request, 200, answer);
     run_free(run);
@@ -115,7 +115,8 @@ static void destination_waits(JsonObject *object, const struct err *call_err, vo
     run->plan.spec.port = answer.port;
     memcpy(run->plan.spec.ticket, answer.ticket, sizeof answer.ticket);
     explicit_bzero(&answer, sizeof answer);
-    call(run, true, "POST", "/v1/forecasts/ID/source", move_spec_to_json(&run->plan.spec), SAMPLE_TIMEOUT_S, sampled);
+    call(run, true, "POST", "/v1/forecasts/ID/source", move_spec_to_json(&run->plan.spec), SAMPLE_TIMEOUT_S,
+         sampled);
 }
 
 static void source_agreed(JsonObject *object, const struct err *err, void *user)
@@ -125,8 +126,8 @@ static void source_agreed(JsonObject *object, const struct err *err, void *user)
     if (err_is_set(err))
         fail(run, err, PHASE_SOURCE_CHECK, "source");
     else
-        call(run, false, "PUT", "/v1/forecasts/ID/destination", move_spec_to_json(&run->plan.spec), CHECK_TIMEOUT_S,
-             destination_waits);
+        call(run, false, "PUT", "/v1/forecasts/ID/destination", move_spec_to_json(&run->plan.spec),
+             CHECK_TIMEOUT_S, destination_waits);
 }
 
 static JsonObject *check_body(const struct run *run, const char *side)
@@ -147,7 +148,8 @@ static void destination_agreed(JsonObject *object, const struct err *call_err, v
     else if (migrate_fill_addresses(&run->plan, &err))
         fail(run, &err, PHASE_SPECIFICATION, "manager");
     else
-        call(run, true, "POST", "/v1/moves/ID/check", check_body(run, "source"), CHECK_TIMEOUT_S, source_agreed);
+        call(run, true, "POST", "/v1/moves/ID/check", check_body(run, "source"), CHECK_TIMEOUT_S,
+             source_agreed);
 }
 
 static int check_version(const struct run *run, struct err *err)
@@ -159,8 +161,8 @@ static int check_version(const struct run *run, struct err *err)
             return -1;
         if (!host->has_facts || host->facts.protocol >= FORECAST_PROTOCOL)
             continue;
-        err_set(err, ERR_REFUSED, "forecast-unsupported", "the agent on host '%s' is of a version without forecasts",
-                host->name);
+        err_set(err, ERR_REFUSED, "forecast-unsupported",
+                "the agent on host '%s' is of a version without forecasts", host->name);
         (void)err_arg(err, "host", "%s", host->name);
         return err_fix(err, "upgrade the agent on host '%s'; its VMs run on meanwhile", host->name);
     }

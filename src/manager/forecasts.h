@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a migration would be like: its checks, as phases 1 to 4 make them, then two seconds of samples. It is no task:
- * nothing is held, stored or left behind. */
+/* What a migration would be like: its checks, as phases 1 to 4 make them, then two seconds of samples. It is
+ * no task: nothing is held, stored or left behind. */
 #ifndef MANAGER_FORECASTS_H
 #define MANAGER_FORECASTS_H
 
