@@ -42,6 +42,12 @@ struct rig {
     } guests[RIG_GUESTS_MAX];
 };
 
+/* Where the two ends' sockets are, instead of both on loopback. */
+struct rig_network {
+    int source_namespace, destination_namespace; /* descriptors of network namespaces */
+    const char *address;                         /* IPv4, of the destination */
+};
+
 /* What one attempt shall be. Zero is a good default everywhere but n_channels. */
 struct rig_attempt {
     unsigned n_channels;
@@ -51,6 +57,7 @@ struct rig_attempt {
     uint32_t max_rounds;
     bool verify, is_kvm;
     void (*opened)(struct rig_attempt *attempt); /* the channels are connected and may be changed */
+    const struct rig_network *network; /* NULL = loopback */
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
