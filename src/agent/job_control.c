@@ -180,6 +180,8 @@ static int take_result(struct job_control *job)
     result.copy_ns = clamp(result.copy_ns);
     result.downtime_ns = clamp(result.downtime_ns);
     result.bytes_on_wire = clamp(result.bytes_on_wire);
+    for (unsigned i = 0; i < CTL_MARKS; i++)
+        result.marks_ns[i] = clamp(result.marks_ns[i]);
     if (result.ok)
         err_clear(&result.error);
     else

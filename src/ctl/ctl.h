@@ -130,6 +130,27 @@ struct ctl_round {
     uint64_t stun_ns;
 };
 
+/* What a switch-over consists of, in this order: the source's steps, then the destination's. */
+enum ctl_mark {
+    CTL_MARK_STOPPED, /* source, from here on: QEMU has stopped the guest */
+    CTL_MARK_SCANNED, /* the last dirty pages are known */
+    CTL_MARK_SENT,    /* they are with the kernel */
+    CTL_MARK_SAVED,   /* the device state is here as a whole, and QEMU has settled */
+    CTL_MARK_PLACED,  /* the destination has said that all of memory is there */
+    CTL_MARK_QUIET,   /* one more scan has found nothing */
+    CTL_MARK_STATE_SENT,
+    CTL_MARK_READY,   /* came from the destination */
+    CTL_MARK_GIVEN,   /* is durable */
+    CTL_MARK_RUNNING, /* came from the destination */
+    CTL_MARK_MEMORY,  /* destination, from here on: all of memory is there */
+    CTL_MARK_STATE_RECEIVED,
+    CTL_MARK_LOADED,
+    CTL_MARK_READY_SENT,
+    CTL_MARK_COMMIT, /* came from the source */
+    CTL_MARK_RUNS,   /* OWNED is durable and QEMU runs the guest */
+    CTL_MARKS
+};
+
 struct ctl_result {
     uint32_t ok;
     uint32_t verified; /* whole-RAM checksums were compared and equal */
@@ -138,6 +159,8 @@ struct ctl_result {
     uint64_t copy_ns;       /* both sides ready .. RUNNING received (source) */
     uint64_t downtime_ns;   /* stop asked for .. RUNNING received (source) */
     uint64_t bytes_on_wire; /* everything this side wrote and read on the migration network */
+    uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the stop
+                                     was asked for; destination: its phase began); 0: not reached */
     struct err error;       /* when !ok */
 };
 

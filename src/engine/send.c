@@ -199,10 +199,10 @@ static int receive_ack(struct sender *sender, struct wire_ack *ret_ack, struct e
     return 0;
 }
 
-/* The end of a round on every channel, then the destination's word that all of it is placed. */
-static int synchronize(struct sender *sender, struct err *err)
+/* The end of a round on every channel. */
+static int send_sync(struct sender *sender, struct err *err)
 {
-    uint64_t n_bytes = 0;
+    sender->n_round_bytes = 0;
     for (unsigned i = 0; i < sender->n_channels; i++) {
         uint8_t sync[WIRE_SYNC_SIZE];
         struct channel_counts *counts = &sender->counts[i];
@@ -210,23 +210,30 @@ static int synchronize(struct sender *sender, struct err *err)
                                              .n_records = counts->n_records,
                                              .n_bytes = counts->n_bytes},
                          sync);
-        n_bytes += counts->n_bytes;
+        sender->n_round_bytes += counts->n_bytes;
         *counts = (struct channel_counts){0};
         if (link_send_small(&sender->links[i], WIRE_SYNC, sync, sizeof sync, err) < 0)
             return -1;
     }
-    struct wire_ack ack;
-    if (receive_ack(sender, &ack, err) < 0)
-        return -1;
-    if (ack.verdict != WIRE_VERDICT_PLACED || ack.n_bytes != n_bytes)
-        return err_set(err, ERR_CORRUPT, "ack-counts",
-                       "the destination placed %llu bytes of round %u, %llu were sent",
-                       (unsigned long long)ack.n_bytes, sender->round, (unsigned long long)n_bytes);
     return 0;
 }
 
-int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, const struct bitmap *holes,
-                 struct err *err)
+/* The destination's word that all of the round is placed. */
+static int await_placed(struct sender *sender, struct err *err)
+{
+    struct wire_ack ack;
+    if (receive_ack(sender, &ack, err) < 0)
+        return -1;
+    if (ack.verdict != WIRE_VERDICT_PLACED || ack.n_bytes != sender->n_round_bytes)
+        return err_set(err, ERR_CORRUPT, "ack-counts",
+                       "the destination placed %llu bytes of round %u, %llu were sent",
+                       (unsigned long long)ack.n_bytes, sender->round,
+                       (unsigned long long)sender->n_round_bytes);
+    return 0;
+}
+
+static int send_round(struct sender *sender, uint32_t n, const struct bitmap *dirty,
+                      const struct bitmap *holes, struct err *err)
 {
     sender->round = n;
     __atomic_store_n(&sender->pages_left, bitmap_count(dirty), __ATOMIC_RELAXED);
@@ -234,7 +241,14 @@ int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, 
         return -1;
     if (holes && send_holes(sender, holes, err) < 0)
         return -1;
-    return synchronize(sender, err);
+    return send_sync(sender, err);
+}
+
+int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
+{
+    if (send_round(sender, n, dirty, NULL, err) < 0)
+        return -1;
+    return await_placed(sender, err);
 }
 
 /* Hashes all of RAM with every worker, while the destination does the same. */
@@ -286,15 +300,21 @@ static int verify_ram(struct sender *sender, struct err *err)
     return send_hashes(sender, err);
 }
 
-int sender_finish(struct sender *sender, bool verify, struct err *err)
+int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *dirty,
+                      const struct bitmap *holes, bool verify, struct err *err)
 {
-    if (verify && verify_ram(sender, err) < 0)
+    if (send_round(sender, n, dirty, holes, err) < 0 || (verify && verify_ram(sender, err) < 0))
         return -1;
     for (unsigned i = 0; i < sender->n_channels; i++)
         if (link_send_small(&sender->links[i], WIRE_FINISH, NULL, 0, err) < 0)
             return -1;
+    return 0;
+}
+
+int sender_await_end(struct sender *sender, bool verify, struct err *err)
+{
     struct wire_ack ack;
-    if (receive_ack(sender, &ack, err) < 0)
+    if (await_placed(sender, err) < 0 || receive_ack(sender, &ack, err) < 0)
         return -1;
     if (ack.verdict == WIRE_VERDICT_DIFFERS)
         return err_set(err, ERR_CORRUPT, "ram-differs",

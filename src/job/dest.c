@@ -147,7 +147,10 @@ static int load(struct job *job, struct err *err)
     struct device_state state;
     struct control_answer answer;
     int stream = -1;
+    job->switch_ns = clock_now_ns();
+    story_mark(job, CTL_MARK_MEMORY);
     int ret = device_state_receive(&state, &job->peer, &job->watch, err);
+    story_mark(job, CTL_MARK_STATE_RECEIVED);
     if (ret == 0)
         ret = story_ask(job, CTL_LOAD, NULL, 0, &answer, err);
     if (ret == 0)
@@ -159,6 +162,7 @@ static int load(struct job *job, struct err *err)
     device_state_clear(&state);
     if (ret < 0 || story_answer(job, &answer, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_LOADED);
     return story_answer_body(&answer, NULL, 0, err);
 }
 
@@ -171,6 +175,7 @@ static int offer_ready(struct job *job, struct err *err)
         return -1;
     struct peer_payload payload = {.data = ready, .size = sizeof ready};
     int ret = peer_send(&job->peer, &job->watch, WIRE_READY, &payload, err);
+    story_mark(job, CTL_MARK_READY_SENT);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(ready, sizeof ready);
     return ret;
@@ -201,11 +206,13 @@ static int take_over(struct job *job, struct err *err)
     uint8_t commit[CTL_SECRET_SIZE];
     if (peer_expect(&job->peer, &job->watch, WIRE_COMMIT, commit, sizeof commit, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_COMMIT);
     story_commit(job);
     int ret = story_ask(job, CTL_CONT, commit, sizeof commit, &answer, err);
     explicit_bzero(commit, sizeof commit);
     if (ret < 0 || story_answer_body(&answer, &verdict, sizeof verdict, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_RUNS);
     ret = tell_verdict(job, &verdict, err);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(&verdict, sizeof verdict);

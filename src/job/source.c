@@ -122,20 +122,34 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
 {
     struct control_answer answer;
     struct device_state state = {0};
-    job->stop_ns = clock_now_ns();
-    if (story_ask(job, CTL_STOP, NULL, 0, &answer, err) < 0 || story_answer_body(&answer, NULL, 0, err) < 0 ||
-        engine_source_finish(job->source, job->spec.verify, err) < 0)
+    job->switch_ns = clock_now_ns();
+    if (story_ask(job, CTL_STOP, NULL, 0, &answer, err) < 0 || story_answer_body(&answer, NULL, 0, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_STOPPED);
+    if (engine_source_find_rest(job->source, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SCANNED);
+    if (engine_source_send_rest(job->source, job->spec.verify, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SENT);
+    if (engine_source_await_placed(job->source, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_PLACED);
     job->result.verified = job->spec.verify;
     int ret = save_device_state(job, &state, err);
+    story_mark(job, CTL_MARK_SAVED);
     if (ret == 0)
         ret = engine_source_check_quiet(job->source, err);
+    story_mark(job, CTL_MARK_QUIET);
     if (ret == 0)
         ret = device_state_send(&state, &job->peer, &job->watch, err);
+    story_mark(job, CTL_MARK_STATE_SENT);
     device_state_clear(&state);
     if (ret < 0)
         return -1;
-    return peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
+    ret = peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
+    story_mark(job, CTL_MARK_READY);
+    return ret;
 }
 
 static int in_doubt(struct err *err)
@@ -162,6 +176,7 @@ static int give(struct job *job, uint8_t ready[CTL_SECRET_SIZE], struct err *err
     explicit_bzero(&answer, sizeof answer);
     if (ret < 0)
         return -1;
+    story_mark(job, CTL_MARK_GIVEN);
     struct peer_payload payload = {.data = commit, .size = sizeof commit};
     ret = peer_send(&job->peer, &job->watch, WIRE_COMMIT, &payload, err);
     explicit_bzero(commit, sizeof commit);
@@ -195,7 +210,8 @@ static int conclude(struct job *job, const struct ctl_verdict *verdict, struct e
     struct control_answer answer;
     uint64_t now_ns = clock_now_ns();
     if (verdict->kind == CTL_VERDICT_RUNNING) {
-        job->result.downtime_ns = now_ns - job->stop_ns;
+        story_mark(job, CTL_MARK_RUNNING);
+        job->result.downtime_ns = now_ns - job->switch_ns;
         job->result.copy_ns = now_ns - job->ready_ns;
     }
     if (story_ask(job, CTL_QUIT, verdict, sizeof *verdict, &answer, err) < 0 ||

@@ -36,7 +36,7 @@ struct job {
     struct engine_dest *dest;
     bool is_committed; /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
     uint64_t ready_ns; /* both sides ready */
-    uint64_t stop_ns;  /* the stop was asked for */
+    uint64_t switch_ns; /* source: the stop was asked for; destination: the switch-over began */
     struct ctl_result result;
 };
 
@@ -49,6 +49,8 @@ struct story_phase {
 /* Runs the phases in order; an error is placed in its phase. */
 int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err);
 
+/* The switch-over has come to this step now. */
+void story_mark(struct job *job, enum ctl_mark mark);
 /* A request to the agent and its (first) answer. A failing peer ends the wait unless is_committed. */
 int story_ask(struct job *job, uint32_t type, const void *body, size_t size,
               struct control_answer *ret_answer, struct err *err);

@@ -91,6 +91,13 @@ struct move_round {
     uint64_t stun_ns;
 };
 
+/* A step of the switch-over. */
+#define MOVE_STEPS_MAX 16
+struct move_step {
+    char step[32];
+    uint64_t us; /* since the switch-over began on this side */
+};
+
 /* What happened when, as one side saw it: a line of the task's timeline. */
 #define MOVE_EVENTS_MAX 64
 struct move_event {
@@ -148,6 +155,8 @@ struct move_status {
     int64_t end_ms;          /* wall clock; 0 until known */
     uint32_t n_rounds;
     struct move_round rounds[MOVE_ROUNDS_MAX];
+    uint32_t n_switch_over; /* 0 until the job's end */
+    struct move_step switch_over[MOVE_STEPS_MAX];
     char dirty_source[16];
     char encryption[16]; /* "none" or "tls13-psk" */
     bool verified;       /* whole-RAM checksums were compared and equal */

@@ -281,7 +281,9 @@ static int run_source(struct rig *rig, struct rig_attempt *attempt, struct engin
     rig_stop_guests(rig);
     if (attempt->before_finish)
         attempt->before_finish(attempt->user);
-    if (engine_source_finish(source, attempt->verify, err) < 0)
+    if (engine_source_find_rest(source, err) < 0 ||
+        engine_source_send_rest(source, attempt->verify, err) < 0 ||
+        engine_source_await_placed(source, err) < 0)
         return -1;
     if (attempt->before_quiet)
         attempt->before_quiet(attempt->user);
