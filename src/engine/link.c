@@ -44,20 +44,6 @@ static int wait_or_fail(struct link *link, int errnum, short events, struct err 
     return halt_check(link->halt, err);
 }
 
-/* Moves the window of parts on by `done` bytes. */
-static void advance(struct iovec **parts, size_t *n_parts, size_t done)
-{
-    while (*n_parts && done >= (*parts)->iov_len) {
-        done -= (*parts)->iov_len;
-        (*parts)++;
-        (*n_parts)--;
-    }
-    if (done) {
-        (*parts)->iov_base = (char *)(*parts)->iov_base + done;
-        (*parts)->iov_len -= done;
-    }
-}
-
 static int send_all(struct link *link, struct iovec *parts, size_t n_parts, struct err *err)
 {
     bool is_capped = link->rate && link->rate->bytes_s;
@@ -78,7 +64,7 @@ static int send_all(struct link *link, struct iovec *parts, size_t n_parts, stru
                 return -1;
             continue;
         }
-        advance(&parts, &n_parts, (size_t)sent);
+        stream_advance(&parts, &n_parts, (size_t)sent);
         left -= (size_t)sent;
         allowed -= (size_t)sent;
     }
@@ -108,7 +94,7 @@ int link_send_small(struct link *link, uint32_t type, const void *payload, size_
 
 int link_receive_parts(struct link *link, struct iovec *parts, size_t n_parts, struct err *err)
 {
-    advance(&parts, &n_parts, 0);
+    stream_advance(&parts, &n_parts, 0);
     while (n_parts) {
         ssize_t got = stream_receive(&link->stream, parts, n_parts);
         if (got == 0)
@@ -119,7 +105,7 @@ int link_receive_parts(struct link *link, struct iovec *parts, size_t n_parts, s
                 return -1;
             continue;
         }
-        advance(&parts, &n_parts, (size_t)got);
+        stream_advance(&parts, &n_parts, (size_t)got);
         if (halt_check(link->halt, err) < 0)
             return -1;
     }

@@ -56,6 +56,19 @@ ssize_t stream_receive(struct stream *stream, struct iovec *parts, size_t n_part
     return got;
 }
 
+void stream_advance(struct iovec **parts, size_t *n_parts, size_t done)
+{
+    while (*n_parts && done >= (*parts)->iov_len) {
+        done -= (*parts)->iov_len;
+        (*parts)++;
+        (*n_parts)--;
+    }
+    if (done) {
+        (*parts)->iov_base = (char *)(*parts)->iov_base + done;
+        (*parts)->iov_len -= done;
+    }
+}
+
 bool stream_has_pending(const struct stream *stream)
 {
     return stream->tls && tls_has_pending(stream->tls);

@@ -24,6 +24,8 @@ struct stream {
  * again. Thread: one at a time; in the clear one for each direction. */
 ssize_t stream_send(struct stream *stream, struct iovec *parts, size_t n_parts, size_t size);
 ssize_t stream_receive(struct stream *stream, struct iovec *parts, size_t n_parts);
+/* Moves the window of parts on by `done` bytes; the parts are changed. */
+void stream_advance(struct iovec **parts, size_t *n_parts, size_t done);
 /* Bytes have come that poll of the socket does not show. */
 bool stream_has_pending(const struct stream *stream);
 /* What `size` bytes are on the wire. */
