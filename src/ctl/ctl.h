@@ -20,6 +20,7 @@
 #define CTL_ADDRESS_MAX 64
 #define CTL_ADDRESSES_MAX 4
 #define CTL_CHANNELS_MAX 16
+#define CTL_CIPHER_MAX 24
 
 enum ctl_type {
     /* agent to job */
@@ -83,6 +84,7 @@ struct ctl_job_spec {
     uint64_t epoch;
     uint8_t ticket[CTL_SECRET_SIZE];
     uint8_t key[CTL_SECRET_SIZE];
+    uint32_t encrypt;     /* all connections of this move are under TLS; else none may be */
     uint64_t ram_size;    /* bytes, multiple of 4096 */
     uint64_t ram_address; /* source: where QEMU maps it */
     uint32_t n_channels;
@@ -110,7 +112,8 @@ struct ctl_verdict {
 enum ctl_step { CTL_STEP_CONNECT = 1, CTL_STEP_COPY, CTL_STEP_SWITCH, CTL_STEP_END };
 
 struct ctl_progress {
-    uint32_t step; /* enum ctl_step; COPY is sent once when both sides stand ready */
+    uint32_t step;               /* enum ctl_step; COPY is sent once when both sides stand ready */
+    char cipher[CTL_CIPHER_MAX]; /* of the control connection, from COPY on; "": not encrypted */
     uint32_t round;
     uint64_t bytes_on_wire;
     uint64_t bytes_left;
@@ -174,8 +177,9 @@ struct ctl_door_counts {
 };
 
 struct ctl_door_socket {
-    uint32_t role;    /* from the preamble: 1 control, 2 data */
-    uint32_t channel; /* number of the data channel */
+    uint32_t role;     /* from the preamble: 1 control, 2 data */
+    uint32_t channel;  /* number of the data channel */
+    uint32_t security; /* from the preamble: 0 none, 1 TLS follows */
 };
 
 /* One whole message, or nothing. Blocking or not as the socket is; a full non-blocking socket gives

@@ -46,6 +46,7 @@ struct engine_snapshot {
 };
 
 struct cancel; /* base/cancel.h */
+struct tls;    /* engine/tls.h */
 
 struct engine_source_config {
     int ram_fd;           /* memfd, opened read-write; never read through a mapping */
@@ -59,6 +60,7 @@ struct engine_source_config {
     enum engine_dirty dirty;
     unsigned n_channels;
     int channels[ENGINE_CHANNELS_MAX];
+    struct tls *tls[ENGINE_CHANNELS_MAX]; /* their sessions, taken over as well; NULL: in the clear */
     uint64_t downtime_goal_ns;
     uint64_t fixed_downtime_ns; /* what stop, device state and commit cost whatever the RAM does: taken off
                                    the goal */
@@ -104,6 +106,7 @@ struct engine_dest_config {
     uint64_t ram_size;
     unsigned n_channels;
     int channels[ENGINE_CHANNELS_MAX];
+    struct tls *tls[ENGINE_CHANNELS_MAX];
     struct cancel *cancel;
     /* Test hook of the flip-one-bit test: called once after the last page was placed and before checksums are
      * made; NULL in production. */

@@ -330,7 +330,7 @@ uint64_t sender_bytes(const struct sender *sender)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < sender->n_channels; i++)
-        bytes += link_bytes(&sender->links[i]);
+        bytes += stream_bytes(&sender->links[i].stream);
     return bytes;
 }
 

@@ -121,8 +121,10 @@ static void init_sender(struct engine_source *source)
     sender->n_channels = source->config.n_channels;
     rate_init(&sender->rate, source->config.bandwidth_bytes_s);
     for (unsigned i = 0; i < sender->n_channels; i++) {
-        sender->links[i] = (struct link){
-            .fd = source->config.channels[i], .number = i, .halt = &source->halt, .rate = &sender->rate};
+        sender->links[i] = (struct link){.stream = {source->config.channels[i], source->config.tls[i]},
+                                         .number = i,
+                                         .halt = &source->halt,
+                                         .rate = &sender->rate};
         link_init(&sender->links[i]);
     }
 }
@@ -152,7 +154,7 @@ static void close_descriptors(const struct engine_source_config *config)
     close_fd(config->pagemap_fd);
     close_fd(config->qemu_pidfd);
     for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++)
-        close_fd(config->channels[i]);
+        stream_close(&(struct stream){config->channels[i], config->tls[i]});
 }
 
 int engine_source_new(const struct engine_source_config *config, struct engine_source **ret_source,
