@@ -111,6 +111,11 @@ static void init_sender(struct engine_source *source)
     sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
     sender->halt = &source->halt;
     sender->n_channels = source->config.n_channels;
+    sender->packing.compression = source->config.compression;
+    sender->packing.delta = source->config.delta;
+    sender->packing.cache_bytes = source->config.delta_cache_bytes;
+    sender->packing.n_workers = source->config.n_channels;
+    sender->packing.n_pages = source->config.ram_size / ENGINE_PAGE_SIZE;
     rate_init(&sender->rate, source->config.bandwidth_bytes_s);
     for (unsigned i = 0; i < sender->n_channels; i++) {
         sender->links[i] = (struct link){
@@ -214,7 +219,7 @@ static int run_round(struct engine_source *source, bool is_live, const struct bi
     const struct dirty_source *dirty_source = source->dirty_source;
     uint32_t n = ret->n;
     uint64_t begin_ns = clock_now_ns(), begin_bytes = sender_bytes(sender);
-    uint64_t zero_pages = published(&sender->zero_pages);
+    uint64_t zero_pages = published(&sender->zero_pages), raw_bytes = packing_raw_bytes(&sender->packing);
     uint64_t stun_ns = dirty_source->ops->stun_ns(dirty_source);
     ret->pages = bitmap_count(&source->dirty);
     begin_round(source, n);
@@ -223,6 +228,7 @@ static int run_round(struct engine_source *source, bool is_live, const struct bi
     ret->duration_ns = clock_now_ns() - begin_ns;
     ret->bytes = sender_bytes(sender) - begin_bytes;
     ret->zero_pages = published(&sender->zero_pages) - zero_pages;
+    ret->raw_bytes = packing_raw_bytes(&sender->packing) - raw_bytes;
     bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
     if (is_live && dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return -1;
@@ -239,7 +245,9 @@ static int run_round(struct engine_source *source, bool is_live, const struct bi
 
 static enum policy_answer judge(struct engine_source *source, const struct engine_round *round)
 {
-    struct policy_round measured = {.sent_bytes = round->bytes,
+    /* What is dirty is counted in whole pages, and so is what was sent: a codec makes the link faster. */
+    struct policy_round measured = {.sent_bytes =
+                                        round->raw_bytes > round->bytes ? round->raw_bytes : round->bytes,
                                     .duration_ns = round->duration_ns,
                                     .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE};
     return policy_decide(&source->policy, &measured);
@@ -362,6 +370,7 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
         .zero_pages = published(&source->sender.zero_pages),
         .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
     };
+    packing_counts(&source->sender.packing, ret->codecs);
     /* Within a long round its own rate is the news. */
     if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)
         ret->rate_bytes_s = per_second(bytes - begin_bytes, age_ns);
