@@ -23,13 +23,32 @@
 #define ENGINE_BEAT_MS 50
 
 enum engine_dirty { ENGINE_DIRTY_AUTO, ENGINE_DIRTY_ASYNC, ENGINE_DIRTY_SYNC };
+/* AUTO packs where that is faster, the others always, as far as a batch can be packed at all. */
+enum engine_compression {
+    ENGINE_COMPRESSION_OFF,
+    ENGINE_COMPRESSION_AUTO,
+    ENGINE_COMPRESSION_LZ4,
+    ENGINE_COMPRESSION_ZSTD
+};
+/* Changes against the version sent last, of pages that are sent again: AUTO where the link is the bottleneck.
+ */
+enum engine_delta { ENGINE_DELTA_OFF, ENGINE_DELTA_AUTO, ENGINE_DELTA_ON };
+
+/* How pages were sent, zero pages apart. */
+enum engine_codec { ENGINE_CODEC_RAW, ENGINE_CODEC_LZ4, ENGINE_CODEC_ZSTD, ENGINE_CODEC_DELTA };
+#define ENGINE_CODECS 4
+struct engine_codec_counts {
+    uint64_t pages, raw_bytes;
+    uint64_t wire_bytes;
+};
 
 /* One pass over what is dirty. */
 struct engine_round {
     uint32_t n;
     uint64_t pages; /* handled, zero pages included, holes not */
     uint64_t zero_pages;
-    uint64_t bytes; /* on the wire, both directions, framing included */
+    uint64_t bytes;     /* on the wire, both directions, framing included */
+    uint64_t raw_bytes; /* of pages, zero pages not counted, before any codec */
     uint64_t duration_ns;
     uint64_t dirty_pages; /* found by the scan at its end */
     uint64_t stun_ns;     /* guest threads held up by a synchronous source */
@@ -43,6 +62,7 @@ struct engine_snapshot {
     uint64_t dirty_bytes_s;
     uint64_t zero_pages;
     uint64_t stun_ns;
+    struct engine_codec_counts codecs[ENGINE_CODECS]; /* source only */
 };
 
 struct cancel; /* base/cancel.h */
@@ -66,6 +86,10 @@ struct engine_source_config {
                                    the goal */
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint32_t max_rounds;        /* 0 = 100: more rounds than that give up */
+    /* Both only where the destination takes such records. */
+    enum engine_compression compression;
+    enum engine_delta delta;
+    uint64_t delta_cache_bytes; /* 0 = a quarter of RAM, at most 512 MiB */
     struct cancel *cancel;      /* not owned */
     /* Not owned; NULL: nobody looks. In memory shared with who watches this process: not 0, and raised every
      * ENGINE_BEAT_MS at least, exactly while a write of the guest may wait for a thread of the engine. */

@@ -23,7 +23,7 @@ _Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
 
 /* The counters when a round began. */
 struct round_begin {
-    uint64_t ns, bytes, zero_pages, stun_ns, n_pages;
+    uint64_t ns, bytes, raw_bytes, zero_pages, stun_ns, n_pages;
 };
 
 struct engine_source {
@@ -119,6 +119,11 @@ static void init_sender(struct engine_source *source)
     sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
     sender->halt = &source->halt;
     sender->n_channels = source->config.n_channels;
+    sender->packing.compression = source->config.compression;
+    sender->packing.delta = source->config.delta;
+    sender->packing.cache_bytes = source->config.delta_cache_bytes;
+    sender->packing.n_workers = source->config.n_channels;
+    sender->packing.n_pages = source->config.ram_size / ENGINE_PAGE_SIZE;
     rate_init(&sender->rate, source->config.bandwidth_bytes_s);
     for (unsigned i = 0; i < sender->n_channels; i++) {
         sender->links[i] = (struct link){.stream = {source->config.channels[i], source->config.tls[i]},
@@ -215,6 +220,7 @@ static struct round_begin begin_round(struct engine_source *source, uint32_t n)
     struct round_begin begin = {.ns = clock_now_ns(),
                                 .bytes = sender_bytes(&source->sender),
                                 .zero_pages = published(&source->sender.zero_pages),
+                                .raw_bytes = packing_raw_bytes(&source->sender.packing),
                                 .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
                                 .n_pages = bitmap_count(&source->dirty)};
     __atomic_store_n(&source->round, n, __ATOMIC_RELAXED);
@@ -230,7 +236,8 @@ static struct engine_round round_sent(const struct engine_source *source, const 
                                  .pages = begin->n_pages,
                                  .duration_ns = clock_now_ns() - begin->ns,
                                  .bytes = sender_bytes(&source->sender) - begin->bytes,
-                                 .zero_pages = published(&source->sender.zero_pages) - begin->zero_pages};
+                                 .zero_pages = published(&source->sender.zero_pages) - begin->zero_pages,
+                                 .raw_bytes = packing_raw_bytes(&source->sender.packing) - begin->raw_bytes};
 }
 
 /* `dirty` holds what was written meanwhile. */
@@ -262,7 +269,9 @@ static int run_round(struct engine_source *source, uint32_t n, struct engine_rou
 
 static enum policy_answer judge(struct engine_source *source, const struct engine_round *round)
 {
-    struct policy_round measured = {.sent_bytes = round->bytes,
+    /* What is dirty is counted in whole pages, and so is what was sent: a codec makes the link faster. */
+    struct policy_round measured = {.sent_bytes =
+                                        round->raw_bytes > round->bytes ? round->raw_bytes : round->bytes,
                                     .duration_ns = round->duration_ns,
                                     .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE};
     return policy_decide(&source->policy, &measured);
@@ -396,6 +405,7 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
         .zero_pages = published(&source->sender.zero_pages),
         .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
     };
+    packing_counts(&source->sender.packing, ret->codecs);
     /* Within a long round its own rate is the news. */
     if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)
         ret->rate_bytes_s = per_second(bytes - begin_bytes, age_ns);
