@@ -50,6 +50,9 @@ struct rig_attempt {
     uint64_t bandwidth_bytes_s;
     uint32_t max_rounds;
     bool verify, is_kvm;
+    unsigned stun_limit_percent;
+    int qemu_pid; /* see engine_source_config */
+    uint64_t *fault_beat;
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
@@ -68,6 +71,7 @@ struct rig_attempt {
     bool verified;
     uint64_t round_zero_ns, n_rounds;
     struct engine_snapshot snapshot; /* of the source at its end */
+    struct engine_stuns stuns;
     enum engine_dirty used;
 };
 
