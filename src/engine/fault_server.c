@@ -213,7 +213,8 @@ static void beat_no_more(const struct fault_server *server)
 static void let_all_go(const struct fault_server *server)
 {
     uint64_t first, count;
-    for (uint64_t at = 0; (count = bitmap_next_run(&server->registered, at, server->registered.n_bits, &first));
+    for (uint64_t at = 0;
+         (count = bitmap_next_run(&server->registered, at, server->registered.n_bits, &first));
          at = first + count)
         uffd_let_go(server->config.uffd_sync, pages(server, first, count), server->config.step);
 }

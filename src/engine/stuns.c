@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/stuns.h"
 
-const uint32_t engine_stun_up_to_us[ENGINE_STUN_CLASSES] = {10,   20,   50,    100,   200,   500,
+const uint32_t engine_stun_up_to_us[ENGINE_STUN_CLASSES] = {10,   20,   50,   100,   200,    500,
                                                             1000, 2000, 5000, 10000, 100000, 0};
 
 static void add(uint64_t *sum, uint64_t value)
