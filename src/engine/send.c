@@ -250,10 +250,9 @@ static int await_placed(struct sender *sender, struct err *err)
     if (receive_ack(sender, &ack, err) < 0)
         return -1;
     if (ack.verdict != WIRE_VERDICT_PLACED || ack.n_bytes != sender->n_round_bytes)
-        return err_set(err, ERR_CORRUPT, "ack-counts",
-                       "the destination placed %llu bytes of round %u, %llu were sent",
-                       (unsigned long long)ack.n_bytes, sender->round,
-                       (unsigned long long)sender->n_round_bytes);
+        return err_set(
+            err, ERR_CORRUPT, "ack-counts", "the destination placed %llu bytes of round %u, %llu were sent",
+            (unsigned long long)ack.n_bytes, sender->round, (unsigned long long)sender->n_round_bytes);
     return 0;
 }
 

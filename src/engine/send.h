@@ -40,11 +40,11 @@ struct sender {
     unsigned n_channels;
     struct link links[ENGINE_CHANNELS_MAX];
     struct channel_counts counts[ENGINE_CHANNELS_MAX];
-    struct bitmap present; /* pages that may be other than zero on the destination */
-    uint32_t round;        /* written by the story while all workers idle */
+    struct bitmap present;  /* pages that may be other than zero on the destination */
+    uint32_t round;         /* written by the story while all workers idle */
     uint64_t n_round_bytes; /* of pages, in the round that was ended last; the story's */
-    uint64_t pages_left;   /* of this round; atomic */
-    uint64_t zero_pages;   /* atomic, of all rounds */
+    uint64_t pages_left;    /* of this round; atomic */
+    uint64_t zero_pages;    /* atomic, of all rounds */
     struct packing packing;
     uint64_t *hashes; /* while verifying: one per part, else NULL */
 

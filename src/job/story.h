@@ -34,8 +34,8 @@ struct job {
     struct stream channels[ENGINE_CHANNELS_MAX]; /* fd -1: none, or handed to the engine */
     struct engine_source *source;
     struct engine_dest *dest;
-    bool is_committed; /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
-    uint64_t ready_ns; /* both sides ready */
+    bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
+    uint64_t ready_ns;  /* both sides ready */
     uint64_t switch_ns; /* source: the stop was asked for; destination: the switch-over began */
     struct ctl_result result;
 };
