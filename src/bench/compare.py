@@ -53,7 +53,7 @@ def missing(context, case):
 
 def modes_of(context, case):
     """(version, mode) of every QEMU that is there."""
-    return [(version, mode) for version in sorted(context.tools.qemu) for mode in case.modes
+    return [(version, mode) for version in sorted(context.tools.qemu, key=float) for mode in case.modes
             if mode.versions is None or version.split(".")[0] in mode.versions]
 
 
