@@ -155,12 +155,12 @@ struct ctl_result {
     uint32_t verified; /* whole-RAM checksums were compared and equal */
     uint32_t dirty;    /* enum ctl_dirty that was used */
     uint32_t reserved;
-    uint64_t copy_ns;       /* both sides ready .. RUNNING received (source) */
-    uint64_t downtime_ns;   /* stop asked for .. RUNNING received (source) */
-    uint64_t bytes_on_wire; /* everything this side wrote and read on the migration network */
-    uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the stop
-                                     was asked for; destination: its phase began); 0: not reached */
-    struct err error;       /* when !ok */
+    uint64_t copy_ns;             /* both sides ready .. RUNNING received (source) */
+    uint64_t downtime_ns;         /* stop asked for .. RUNNING received (source) */
+    uint64_t bytes_on_wire;       /* everything this side wrote and read on the migration network */
+    uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the
+                                     stop was asked for; destination: its phase began); 0: not reached */
+    struct err error;             /* when !ok */
 };
 
 struct ctl_door_ticket {

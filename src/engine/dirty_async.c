@@ -9,10 +9,15 @@
 #include "engine/halt.h"
 #include "engine/uffd.h"
 
+/* Of one call when the guest stands; still so little that a cancel is seen in time. */
+#define STANDING_STEP (1ull << 30)
+#define REGIONS_MIN 4096
+
 struct dirty_async {
     struct dirty_source base;
     bool registered;
-    size_t n_regions; /* room: every second page of one step */
+    uint64_t step;    /* of a scan */
+    size_t n_regions; /* room; a scan that finds more stops early and is continued */
     struct page_region regions[];
 };
 
@@ -60,15 +65,21 @@ static int scan(struct dirty_async *async, uint64_t *at, uint64_t end, struct bi
 
 static int collect(struct dirty_source *source, struct bitmap *dirty, struct err *err)
 {
+    struct dirty_async *async = (struct dirty_async *)source;
     uint64_t at = source->config.ram_address;
     uint64_t ram_end = at + source->config.ram_size;
     while (at < ram_end) {
-        uint64_t end = ram_end - at < source->config.step ? ram_end : at + source->config.step;
-        if (scan((struct dirty_async *)source, &at, end, dirty, err) < 0 ||
-            halt_check(source->config.halt, err) < 0)
+        uint64_t end = ram_end - at < async->step ? ram_end : at + async->step;
+        if (scan(async, &at, end, dirty, err) < 0 || halt_check(source->config.halt, err) < 0)
             return -1;
     }
     return 0;
+}
+
+/* Nobody waits for the locks that a scan holds, and each call costs KVM its view of all that it covers. */
+static void guest_stopped(struct dirty_source *source)
+{
+    ((struct dirty_async *)source)->step = STANDING_STEP;
 }
 
 static uint64_t stun_ns(const struct dirty_source *source)
@@ -86,11 +97,19 @@ static void async_free(struct dirty_source *source)
 }
 
 static const struct dirty_source_ops ops = {
-    .name = "async", .start = start, .collect = collect, .stun_ns = stun_ns, .free = async_free};
+    .name = "async",
+    .start = start,
+    .collect = collect,
+    .guest_stopped = guest_stopped,
+    .stun_ns = stun_ns,
+    .free = async_free,
+};
 
 struct dirty_source *dirty_async_new(const struct dirty_source_config *config, struct err *err)
 {
     size_t n_regions = config->step / ENGINE_PAGE_SIZE / 2 + 1;
+    if (n_regions < REGIONS_MIN)
+        n_regions = REGIONS_MIN;
     struct dirty_async *async = calloc(1, sizeof *async + n_regions * sizeof async->regions[0]);
     if (!async) {
         (void)err_sys(err, ENOMEM, "no-memory", "no memory to track writes");
@@ -98,6 +117,7 @@ struct dirty_source *dirty_async_new(const struct dirty_source_config *config, s
     }
     async->base.ops = &ops;
     async->base.config = *config;
+    async->step = config->step;
     async->n_regions = n_regions;
     return &async->base;
 }

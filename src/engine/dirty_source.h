@@ -38,9 +38,9 @@ struct dirty_source_ops {
     /* Adds to `dirty` every page of RAM that was written since the last collection (or start), and protects
      * these pages again. On failure the attempt is over: pages may have been protected and not reported. */
     int (*collect)(struct dirty_source *source, struct bitmap *dirty, struct err *err);
-    /* The guest stands. May be NULL. A source that hears of a write before it happens needs to know: whoever
-     * was about to write (a vCPU that the stop interrupted, a kernel worker that fetches a page for it) may
-     * not have done so, and then it is none. */
+    /* The guest stands. May be NULL. Scans may take longer. A source that hears of a write before it happens
+     * needs to know: whoever was about to write (a vCPU that the stop interrupted, a kernel worker that
+     * fetches a page for it) may not have done so, and then it is none. */
     void (*guest_stopped)(struct dirty_source *source);
     /* How long writers were held up so far, in ns. Any thread. */
     uint64_t (*stun_ns)(const struct dirty_source *source);

@@ -150,6 +150,8 @@ static void tear_down(struct job *job)
             (void)close(job->fds[i]);
     if (job->qemu_pidfd >= 0)
         (void)close(job->qemu_pidfd);
+    if (job->state_stream >= 0)
+        (void)close(job->state_stream);
     pulse_end(&job->pulse);
     beat_unmap(job->beat);
     explicit_bzero(&job->spec, sizeof job->spec);
@@ -157,7 +159,8 @@ static void tear_down(struct job *job)
 
 int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
 {
-    struct job job = {.hooks = hooks, .qemu_pidfd = -1, .peer = {.fd = -1}, .pulse = {.stop_fd = -1}};
+    struct job job = {
+        .hooks = hooks, .qemu_pidfd = -1, .state_stream = -1, .peer = {.fd = -1}, .pulse = {.stop_fd = -1}};
     struct err err = {0};
     memset(job.fds, -1, sizeof job.fds);
     memset(job.channels, -1, sizeof job.channels);
