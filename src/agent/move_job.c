@@ -4,10 +4,14 @@
 #include <glib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/move.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+
+/* A whole device state fits in, so that QEMU need not wait until the job reads. */
+#define STREAM_ROOM (4 << 20)
 
 /* A rate that only follows that of the link is no news. */
 static void note_throttle(struct move *move, uint64_t bytes_s)
@@ -148,19 +152,34 @@ void move_job_failed(struct move *move, const struct err *err)
     handover_doubt(move, &why);
 }
 
-int move_open_stream(struct move *move)
+int move_new_stream(struct move *move)
 {
     int ends[2];
+    int room = STREAM_ROOM;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         struct err err;
         (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
         move_job_failed(move, &err);
         return -1;
     }
-    auto_fd job_end = ends[0];
-    move->is_stream_open = true;
-    job_control_answer(move->job, NULL, 0, job_end, true);
+    /* Without it the writer waits for the reader now and then, and that is all. */
+    for (unsigned i = 0; i < 2; i++)
+        (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+    move->stream = ends[0];
     return ends[1];
+}
+
+void move_hand_stream(struct move *move)
+{
+    move->is_stream_open = true;
+    job_control_answer(move->job, NULL, 0, move->stream, true);
+}
+
+void move_close_stream(struct move *move)
+{
+    if (move->stream >= 0)
+        (void)close(move->stream);
+    move->stream = -1;
 }
 
 void move_pass_secret(struct move *move, const struct handover_answer *answer, const struct err *err,

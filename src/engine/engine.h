@@ -130,10 +130,10 @@ int engine_source_new(const struct engine_source_config *config, struct engine_s
  * writes faster than its memory can be sent is held up page by page (SDPS). ERR_REFUSED "not-converging" if
  * that does not help either. */
 int engine_source_copy(struct engine_source *source, struct err *err);
-/* The guest is stopped: last scan, and which memory it has given up. */
+/* The guest is stopped: the last scan. */
 int engine_source_find_rest(struct engine_source *source, struct err *err);
-/* Sends that; returns when all of it is on its way. With `verify` both sides make checksums of the whole
- * RAM. */
+/* Sends what it found, and which memory the guest has given up; returns when all of it is on its way. With
+ * `verify` both sides make checksums of the whole RAM. */
 int engine_source_send_rest(struct engine_source *source, bool verify, struct err *err);
 /* Returns when the destination has said that all memory is placed, and equal if that was asked for:
  * ERR_CORRUPT "ram-differs" with the first differing range. */

@@ -33,10 +33,9 @@ struct engine_source {
     struct dirty_source *dirty_source;
     enum engine_dirty kind;
     struct policy policy;
-    struct bitmap dirty; /* what the next round has to send */
-    struct bitmap holes; /* the last round: what has no memory any more */
-    struct round_begin last;
-    bool verify; /* of the last round */
+    struct bitmap dirty;     /* what the next round has to send */
+    struct round_begin last; /* of the last round, as is */
+    bool verify;
     /* for snapshots; atomic */
     uint32_t round;
     uint64_t round_begin_ns, round_begin_bytes;
@@ -202,7 +201,6 @@ void engine_source_free(struct engine_source *source)
     halt_clear(&source->halt);
     rate_clear(&source->sender.rate);
     bitmap_free_bits(&source->dirty);
-    bitmap_free_bits(&source->holes);
     close_descriptors(&source->config);
     free(source);
 }
@@ -340,32 +338,13 @@ int engine_source_copy(struct engine_source *source, struct err *err)
     }
 }
 
-/* Splits what is left: pages that are holes by now are not read; those among them that the destination has go
- * into `holes`. Holes and pages of this last round are disjoint, so their order does not matter. */
-static int find_holes(struct engine_source *source, struct err *err)
-{
-    struct bitmap data = {0};
-    struct sender *sender = &source->sender;
-    if (bitmap_init(&data, source->dirty.n_bits, err) < 0)
-        return -1;
-    int result = ram_find_data(&sender->ram, &data, err);
-    uint64_t n_words = (data.n_bits + 63) / 64;
-    for (uint64_t word = 0; result == 0 && word < n_words; word++) {
-        source->holes.words[word] = sender->present.words[word] & ~data.words[word];
-        source->dirty.words[word] &= data.words[word];
-    }
-    bitmap_free_bits(&data);
-    return result;
-}
-
 int engine_source_find_rest(struct engine_source *source, struct err *err)
 {
     struct err local;
     err = err ? err : &local;
     publish(&source->throttle_bytes_s, 0);
     if (source->dirty_source->ops->guest_stopped(source->dirty_source, err) < 0 ||
-        source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0 ||
-        bitmap_init(&source->holes, source->dirty.n_bits, err) < 0 || find_holes(source, err) < 0)
+        source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return fail(source, err);
     return 0;
 }
@@ -377,7 +356,7 @@ int engine_source_send_rest(struct engine_source *source, bool verify, struct er
     uint32_t n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1;
     source->verify = verify;
     source->last = begin_round(source, n);
-    if (sender_last_round(&source->sender, n, &source->dirty, &source->holes, verify, err) < 0)
+    if (sender_last_round(&source->sender, n, &source->dirty, verify, err) < 0)
         return fail(source, err);
     return 0;
 }

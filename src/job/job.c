@@ -170,6 +170,8 @@ static void tear_down(struct job *job)
             (void)close(job->fds[i]);
     if (job->qemu_pidfd >= 0)
         (void)close(job->qemu_pidfd);
+    if (job->state_stream >= 0)
+        (void)close(job->state_stream);
     pulse_end(&job->pulse);
     beat_unmap(job->beat);
     explicit_bzero(&job->spec, sizeof job->spec);
@@ -177,8 +179,11 @@ static void tear_down(struct job *job)
 
 int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
 {
-    struct job job = {
-        .hooks = hooks, .qemu_pidfd = -1, .peer = {.stream = {.fd = -1}}, .pulse = {.stop_fd = -1}};
+    struct job job = {.hooks = hooks,
+                      .qemu_pidfd = -1,
+                      .state_stream = -1,
+                      .peer = {.stream = {.fd = -1}},
+                      .pulse = {.stop_fd = -1}};
     struct err err = {0};
     memset(job.fds, -1, sizeof job.fds);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)

@@ -131,10 +131,6 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
     if (engine_source_send_rest(job->source, job->spec.verify, err) < 0)
         return -1;
     story_mark(job, CTL_MARK_SENT);
-    if (engine_source_await_placed(job->source, err) < 0)
-        return -1;
-    story_mark(job, CTL_MARK_PLACED);
-    job->result.verified = job->spec.verify;
     int ret = save_device_state(job, &state, err);
     story_mark(job, CTL_MARK_SAVED);
     if (ret == 0)
@@ -144,8 +140,10 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
         ret = device_state_send(&state, &job->peer, &job->watch, err);
     story_mark(job, CTL_MARK_STATE_SENT);
     device_state_clear(&state);
-    if (ret < 0)
+    if (ret < 0 || engine_source_await_placed(job->source, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_PLACED);
+    job->result.verified = job->spec.verify;
     ret = peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
     story_mark(job, CTL_MARK_READY);
     return ret;

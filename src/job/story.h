@@ -25,6 +25,7 @@ struct job {
     struct ctl_job_spec spec;
     int fds[CTL_SOURCE_FDS]; /* enum ctl_job_fd; -1 once handed to the engine */
     int qemu_pidfd;          /* source: our own copy, for the waits; else -1 */
+    int state_stream;        /* destination: QEMU reads its device state from it; -1: not opened, or done */
     const struct job_hooks *hooks;
     struct control *control;
     struct beat *beat; /* NULL only until it is mapped */
