@@ -205,7 +205,7 @@ static int begin_at_source(struct agent *agent, const struct move_spec *spec, st
                                      [CTL_FD_PAGEMAP] = trace.pagemap_fd,
                                      [CTL_FD_QEMU_PID] = trace.pidfd};
     moves_fill_job_spec(spec, true, vm->ram_size, &job_spec);
-    job_spec.ram_address = trace.ram_address;
+    moves_fill_job_trace(vm, &trace, &job_spec);
     job_spec.switch_ns = agent->switch_ns ? agent->switch_ns : SWITCH_NS_GUESS;
     int result = start_job(agent, spec, &job_spec, fds, ret_forecast, err);
     for (unsigned i = 0; i < CTL_SOURCE_FDS; i++)

@@ -67,8 +67,9 @@ static uint64_t dirty_after(const struct forecast_facts *facts, uint64_t held_to
 void forecast_play(const struct forecast_facts *facts, struct forecast *ret)
 {
     struct policy policy;
-    struct policy_round round = {.sent_bytes =
-                                     facts->used_bytes - limit_to(facts->zero_bytes, facts->used_bytes)};
+    struct policy_round round = {.content_bytes =
+                                     facts->used_bytes - limit_to(facts->zero_bytes, facts->used_bytes),
+                                 .collect_ns = facts->scan_ns};
     uint64_t held_to_bytes_s = 0;
     *ret = (struct forecast){.duration_ns = facts->begin_ns,
                              .dirty_bytes_s = forecast_dirty_bytes(facts, NS_PER_S / 10) * 10,
@@ -85,7 +86,9 @@ void forecast_play(const struct forecast_facts *facts, struct forecast *ret)
             return;
         if (answer == POLICY_STOP)
             break;
-        round.sent_bytes = round.dirty_bytes;
+        held_to_bytes_s = answer == POLICY_THROTTLE ? policy.throttle_bytes_s : 0;
+        ret->needs_sdps = ret->needs_sdps || answer == POLICY_THROTTLE;
+        round.content_bytes = round.dirty_bytes;
         round.duration_ns = time_of(round.dirty_bytes, facts->again_bytes_s) + facts->sync_ns;
     }
     ret->converges = true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A forecast says how much memory there is and how much of it is written, moves nothing, and a move afterwards is as
- * if there had been none; also when it is cut off. */
+/* A forecast says how much memory there is and how much of it is written, moves nothing, and a move
+ * afterwards is as if there had been none; also when it is cut off. */
 #include "rig.h"
 
 #include <string.h>

@@ -32,7 +32,8 @@ static struct forecast_facts scene(void)
                                    .fixed_ns = 15 * NS_PER_MS};
 }
 
-/* The guest rewrites pages at random in `set` bytes, at `bytes_s`: W (1 - exp(-t/T)), made by steps of 0.1 ms. */
+/* The guest rewrites pages at random in `set` bytes, at `bytes_s`: W (1 - exp(-t/T)), made by steps of 0.1
+ * ms. */
 static void add_guest(struct forecast_facts *facts, double set, double bytes_s)
 {
     double dirty = 0;
@@ -61,7 +62,8 @@ static void an_idle_guest_takes_one_round_and_a_stop(void **state)
     assert_false(forecast.needs_sdps);
     assert_int_equal(forecast.n_rounds, 2);
     assert_int_equal(forecast.downtime_ns, 15 * NS_PER_MS + NS_PER_MS / 10);
-    assert_int_equal(forecast.duration_ns, (20 + 1250 + 2) * NS_PER_MS + NS_PER_MS / 10 + forecast.downtime_ns);
+    assert_int_equal(forecast.duration_ns,
+                     (20 + 1250 + 2) * NS_PER_MS + NS_PER_MS / 10 + forecast.downtime_ns);
 }
 
 static void dirty_memory_follows_the_points_and_levels_off(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two agents, the real door and the real jobs: a forecast says what a move would be like and leaves nothing, neither
- * in QEMU nor in a journal, also when a job of it is killed while the guest's writes are tracked. */
+/* Two agents, the real door and the real jobs: a forecast says what a move would be like and leaves nothing,
+ * neither in QEMU nor in a journal, also when a job of it is killed while the guest's writes are tracked. */
 #include <glib.h>
 #include <signal.h>
 #include <string.h>
@@ -133,8 +133,9 @@ static void a_forecast_has_figures_and_leaves_nothing(struct lab *lab)
     wait_for(is_there, lab, &found);
     CHECK(found.has_figures && !err_is_set(&found.err));
     const struct ctl_forecast *figures = &found.figures;
-    (void)fprintf(stderr, "%.0f ms, downtime %.1f ms, %u rounds, %.1f MB used\n", (double)figures->duration_ns / 1e6,
-                  (double)figures->downtime_ns / 1e6, figures->n_rounds, (double)figures->used_bytes / 1e6);
+    (void)fprintf(stderr, "%.0f ms, downtime %.1f ms, %u rounds, %.1f MB used\n",
+                  (double)figures->duration_ns / 1e6, (double)figures->downtime_ns / 1e6, figures->n_rounds,
+                  (double)figures->used_bytes / 1e6);
     CHECK(figures->converges && figures->n_rounds >= 2);
     CHECK(figures->used_bytes > 0 && figures->used_bytes <= 128u << 20 && figures->link_bytes_s > 0);
     CHECK(figures->duration_ns > figures->downtime_ns && figures->downtime_ns > 0);
