@@ -35,21 +35,23 @@ static void fail(struct run *run, const struct err *why, enum move_phase phase, 
     run_free(run);
 }
 
-/* Calls one side's agent; a host that was removed meanwhile is an error like that of its agent. */
-static void call(struct run *run, bool is_source, const char *method, const char *path_format,
-                 JsonObject *body, unsigned timeout_s, http_done done)
+/* Calls one side's agent; ID in the path becomes the forecast's. A host that was removed meanwhile is an
+ * error like that of its agent. */
+static void call(struct run *run, bool is_source, const struct http_call *what, http_done done)
 {
     const char *name = is_source ? run->plan.source_host : run->plan.destination_host;
     struct host *host;
     struct err err = {0};
     if (inventory_get_host(run->plan.manager->inventory, name, &host, &err)) {
-        json_object_unref(body);
+        json_object_unref(what->body);
         done(NULL, &err, run);
         return;
     }
-    g_autoptr(GString) path = g_string_new(path_format);
+    struct http_call meant = *what;
+    g_autoptr(GString) path = g_string_new(what->path);
     (void)g_string_replace(path, "ID", run->plan.id, 0);
-    agent_call(host, &(struct http_call){method, path->str, body, timeout_s, NULL}, done, run);
+    meant.path = path->str;
+    agent_call(host, &meant, done, run);
 }
 
 static void say_passed(JsonArray *checks, enum move_phase phase)
@@ -115,7 +117,9 @@ static void destination_waits(JsonObject *object, const struct err *call_err, vo
     run->plan.spec.port = answer.port;
     memcpy(run->plan.spec.ticket, answer.ticket, sizeof answer.ticket);
     explicit_bzero(&answer, sizeof answer);
-    call(run, true, "POST", "/v1/forecasts/ID/source", move_spec_to_json(&run->plan.spec), SAMPLE_TIMEOUT_S,
+    call(run, true,
+         &(struct http_call){"POST", "/v1/forecasts/ID/source", move_spec_to_json(&run->plan.spec),
+                             SAMPLE_TIMEOUT_S},
          sampled);
 }
 
@@ -126,8 +130,10 @@ static void source_agreed(JsonObject *object, const struct err *err, void *user)
     if (err_is_set(err))
         fail(run, err, PHASE_SOURCE_CHECK, "source");
     else
-        call(run, false, "PUT", "/v1/forecasts/ID/destination", move_spec_to_json(&run->plan.spec),
-             CHECK_TIMEOUT_S, destination_waits);
+        call(run, false,
+             &(struct http_call){"PUT", "/v1/forecasts/ID/destination", move_spec_to_json(&run->plan.spec),
+                                 CHECK_TIMEOUT_S},
+             destination_waits);
 }
 
 static JsonObject *check_body(const struct run *run, const char *side)
@@ -148,7 +154,8 @@ static void destination_agreed(JsonObject *object, const struct err *call_err, v
     else if (migrate_fill_addresses(&run->plan, &err))
         fail(run, &err, PHASE_SPECIFICATION, "manager");
     else
-        call(run, true, "POST", "/v1/moves/ID/check", check_body(run, "source"), CHECK_TIMEOUT_S,
+        call(run, true,
+             &(struct http_call){"POST", "/v1/moves/ID/check", check_body(run, "source"), CHECK_TIMEOUT_S},
              source_agreed);
 }
 
@@ -184,7 +191,8 @@ static void facts_are_fresh(const struct err *call_err, void *user)
         return;
     }
     migrate_fill_spec(&run->plan, &vm, &destination->facts);
-    call(run, false, "POST", "/v1/moves/ID/check", check_body(run, "destination"), CHECK_TIMEOUT_S,
+    call(run, false,
+         &(struct http_call){"POST", "/v1/moves/ID/check", check_body(run, "destination"), CHECK_TIMEOUT_S},
          destination_agreed);
 }
 
