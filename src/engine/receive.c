@@ -204,7 +204,7 @@ int receiver_init(struct receiver *receiver, struct err *err)
     for (unsigned i = 0; i < receiver->n_channels; i++)
         if (prepare(&receiver->workers[i], receiver, i, err) < 0)
             return -1;
-    return place_init(&receiver->place, err);
+    return 0;
 }
 
 int receiver_start(struct receiver *receiver, struct err *err)
@@ -240,6 +240,5 @@ void receiver_clear(struct receiver *receiver)
     for (unsigned i = 0; i < receiver->n_channels; i++)
         placer_clear(&receiver->workers[i].placer);
     free(receiver->hashes);
-    place_clear(&receiver->place);
     barrier_clear(&receiver->barrier);
 }
