@@ -14,6 +14,16 @@
 
 _Static_assert(LIST_BYTES_MAX <= RAM_HASH_BUFFER_SIZE, "the buffer serves for lists");
 
+int place_init(struct place *place, struct err *err)
+{
+    return bitmap_init(&place->populated, place->ram.size / ENGINE_PAGE_SIZE, err);
+}
+
+void place_clear(struct place *place)
+{
+    bitmap_free_bits(&place->populated);
+}
+
 int placer_init(struct placer *placer, struct err *err)
 {
     placer->extents = calloc(WIRE_EXTENTS_MAX, sizeof placer->extents[0]);
@@ -41,8 +51,8 @@ int place_check_round(const struct place *place, uint32_t round, struct err *err
     return 0;
 }
 
-static int receive_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
-                           struct err *err)
+int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
+                   struct err *err)
 {
     if (link_receive(link, placer->buffer, (size_t)n_extents * WIRE_EXTENT_SIZE, err) < 0)
         return -1;
@@ -50,15 +60,20 @@ static int receive_extents(struct placer *placer, struct link *link, uint32_t n_
                                err);
 }
 
-int place_write(struct place *place, const struct wire_extent *extents, uint32_t n_extents,
-                const uint8_t *pages, struct err *err)
+int placer_write(struct placer *placer, uint32_t n_extents, const uint8_t *pages, struct err *err)
 {
+    struct place *place = placer->place;
+    uint64_t n_bytes = 0;
     for (uint32_t i = 0; i < n_extents; i++) {
-        if (fdio_pwrite(place->ram.fd, pages, extents[i].length, extents[i].offset, err) < 0)
+        const struct wire_extent *extent = &placer->extents[i];
+        if (fdio_pwrite(place->ram.fd, pages + n_bytes, extent->length, extent->offset, err) < 0)
             return -1;
-        pages += extents[i].length;
-        (void)__atomic_fetch_add(&place->placed_bytes, extents[i].length, __ATOMIC_RELAXED);
+        bitmap_set_range(&place->populated, extent->offset / ENGINE_PAGE_SIZE,
+                         extent->length / ENGINE_PAGE_SIZE);
+        n_bytes += extent->length;
     }
+    placer->n_bytes += n_bytes;
+    (void)__atomic_fetch_add(&place->placed_bytes, n_bytes, __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -87,7 +102,7 @@ int placer_pages(struct placer *placer, struct link *link, const struct wire_rec
     if (link_receive(link, head, sizeof head, err) < 0 ||
         wire_pages_decode(head, record->length, &pages, err) < 0 ||
         place_check_round(place, pages.round, err) < 0 ||
-        receive_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
+        placer_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
         return -1;
     if (n_bytes != pages.n_bytes)
         return err_set(err, ERR_CORRUPT, "batch-length", "a batch of %llu bytes has extents of %llu",
@@ -98,8 +113,7 @@ int placer_pages(struct placer *placer, struct link *link, const struct wire_rec
         return err_set(
             err, ERR_CORRUPT, "batch-checksum", "a batch of %llu bytes at %llu in round %u arrived damaged",
             (unsigned long long)n_bytes, (unsigned long long)placer->extents[0].offset, pages.round);
-    placer->n_bytes += n_bytes;
-    return place_write(place, placer->extents, pages.n_extents, placer->pages, err);
+    return placer_write(placer, pages.n_extents, placer->pages, err);
 }
 
 /* ZERO and HOLE alike: pages without memory read as zeros, and cost none. */
@@ -112,12 +126,14 @@ int placer_list(struct placer *placer, struct link *link, const struct wire_reco
     if (link_receive(link, head, sizeof head, err) < 0 ||
         wire_list_decode(head, record->length, &list, err) < 0 ||
         place_check_round(place, list.round, err) < 0 ||
-        receive_extents(placer, link, list.n_extents, &n_bytes, err) < 0)
+        placer_extents(placer, link, list.n_extents, &n_bytes, err) < 0)
         return -1;
     for (uint32_t i = 0; i < list.n_extents; i++) {
         const struct wire_extent *extent = &placer->extents[i];
         if (ram_punch(&place->ram, extent->offset, extent->length, err) < 0)
             return -1;
+        bitmap_clear_range(&place->populated, extent->offset / ENGINE_PAGE_SIZE,
+                           extent->length / ENGINE_PAGE_SIZE);
     }
     if (record->type == WIRE_ZERO)
         (void)__atomic_fetch_add(&place->zero_pages, n_bytes / ENGINE_PAGE_SIZE, __ATOMIC_RELAXED);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <xxhash.h>
 
+#include "base/bitmap.h"
 #include "engine/link.h"
 #include "engine/ram.h"
 #include "wire/data.h"
@@ -22,9 +23,10 @@ struct err;
 /* The memory that all workers fill. */
 struct place {
     struct ram ram;
-    uint32_t round;        /* changed only while no placer works: records of another round are refused */
-    uint64_t placed_bytes; /* in this round; atomic */
-    uint64_t zero_pages;   /* atomic */
+    uint32_t round;          /* changed only while no placer works: records of another round are refused */
+    struct bitmap populated; /* pages that were placed and not given up since */
+    uint64_t placed_bytes;   /* in this round; atomic */
+    uint64_t zero_pages;     /* atomic */
 };
 
 /* One worker's hand. */
@@ -37,7 +39,9 @@ struct placer {
     XXH3_state_t *hash;          /* between records free for others */
 };
 
-/* `placer` is zeroed but for place. On failure the clear is still due. */
+/* `place` is zeroed but for ram, `placer` but for place. On failure the clear is still due. */
+int place_init(struct place *place, struct err *err);
+void place_clear(struct place *place);
 int placer_init(struct placer *placer, struct err *err);
 void placer_clear(struct placer *placer);
 
@@ -45,9 +49,12 @@ void placer_clear(struct placer *placer);
 int placer_pages(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
 /* Of a ZERO or HOLE record. */
 int placer_list(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
-/* Writes pages, which lie one after the other, to the places of the extents. */
-int place_write(struct place *place, const struct wire_extent *extents, uint32_t n_extents,
-                const uint8_t *pages, struct err *err);
+/* The next n_extents extents of a record into placer->extents; *ret_bytes is their sum. */
+int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
+                   struct err *err);
+/* Writes pages, which lie one after the other and are checked, to the places of placer->extents, and counts
+ * them. */
+int placer_write(struct placer *placer, uint32_t n_extents, const uint8_t *pages, struct err *err);
 /* ERR_CORRUPT "round-order" unless this is the round. */
 int place_check_round(const struct place *place, uint32_t round, struct err *err);
 
