@@ -90,8 +90,8 @@ static bool is_hopeless(const struct policy *policy, const struct policy_round *
 {
     if (ratio >= POLICY_HOPELESS)
         return true;
-    return ratio >= POLICY_SLOW && policy_estimate_ns(policy, round->dirty_bytes) >
-                                       POLICY_PATIENCE_NS / 100 * (100 - ratio);
+    return ratio >= POLICY_SLOW &&
+           policy_estimate_ns(policy, round->dirty_bytes) > POLICY_PATIENCE_NS / 100 * (100 - ratio);
 }
 
 /* The rest does not fit: whether, and how hard, the guest is held up in the next round. */

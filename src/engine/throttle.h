@@ -37,7 +37,7 @@ struct throttle_waiter {
 
 struct throttle {
     unsigned n_writers;
-    uint64_t page_ns;       /* of virtual time that a page takes; 0: nobody waits */
+    uint64_t page_ns; /* of virtual time that a page takes; 0: nobody waits */
     uint64_t slice_ns;
     uint64_t next_ns;       /* virtual time: where the next page's share begins */
     uint64_t wait_max_ns;   /* of one wait */
