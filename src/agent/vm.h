@@ -25,6 +25,7 @@ struct vm {
     int ram_fd;              /* memfd, or -1; the agent's own reference */
     uint64_t ram_size;       /* bytes */
     bool incoming;           /* started with -incoming, not yet running here */
+    unsigned n_streams;      /* how often vm_save or vm_load was begun */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
     char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */

@@ -19,12 +19,17 @@
 
 #define CHUNK_PAGES ((2ull << 20) / ENGINE_PAGE_SIZE)
 
+/* Of one call when the guest stands; still so little that a cancel is seen in time. */
+#define STANDING_STEP (1ull << 30)
+#define REGIONS_MIN 4096
+
 struct dirty_async {
     struct dirty_source base;
     bool registered;
     struct chunks chunks;        /* hot: those of the fault server */
     struct fault_server *faults; /* NULL while nothing was throttled; atomic: snapshots look at it */
-    size_t n_regions;            /* room: every second page of one step */
+    uint64_t step;               /* of a scan */
+    size_t n_regions;            /* room; a scan that finds more stops early and is continued */
     struct page_region regions[];
 };
 
@@ -84,7 +89,7 @@ static int collect_range(struct dirty_async *async, struct uffd_range range, str
     const struct dirty_source_config *config = &async->base.config;
     uint64_t at = range.start, range_end = range.start + range.length;
     while (at < range_end) {
-        uint64_t end = range_end - at < config->step ? range_end : at + config->step;
+        uint64_t end = range_end - at < async->step ? range_end : at + async->step;
         if (scan(async, &at, end, dirty, err) < 0 || halt_check(config->halt, err) < 0)
             return -1;
     }
@@ -153,8 +158,10 @@ static int ease(struct dirty_source *source, struct err *err)
     return faults ? fault_server_ease(faults, err) : 0;
 }
 
+/* Nobody waits for the locks that a scan holds, and each call costs KVM its view of all that it covers. */
 static int guest_stopped(struct dirty_source *source, struct err *err)
 {
+    ((struct dirty_async *)source)->step = STANDING_STEP;
     struct fault_server *faults = faults_of(source);
     return faults ? fault_server_guest_stopped(faults, err) : 0;
 }
@@ -200,6 +207,8 @@ static const struct dirty_source_ops ops = {
 struct dirty_source *dirty_async_new(const struct dirty_source_config *config, struct err *err)
 {
     size_t n_regions = config->step / ENGINE_PAGE_SIZE / 2 + 1;
+    if (n_regions < REGIONS_MIN)
+        n_regions = REGIONS_MIN;
     struct dirty_async *async = calloc(1, sizeof *async + n_regions * sizeof async->regions[0]);
     if (!async) {
         (void)err_sys(err, ENOMEM, "no-memory", "no memory to track writes");
@@ -207,6 +216,7 @@ struct dirty_source *dirty_async_new(const struct dirty_source_config *config, s
     }
     async->base.ops = &ops;
     async->base.config = *config;
+    async->step = config->step;
     async->n_regions = n_regions;
     if (chunks_init(&async->chunks, config->ram_size / ENGINE_PAGE_SIZE, CHUNK_PAGES, err) < 0) {
         async_free(&async->base);

@@ -52,9 +52,9 @@ struct dirty_source_ops {
     int (*throttle)(struct dirty_source *source, uint64_t bytes_s, struct bitmap *dirty, struct err *err);
     /* The guest is about to be stopped: whoever is held up goes on before this returns. */
     int (*ease)(struct dirty_source *source, struct err *err);
-    /* The guest stands. A source that hears of a write before it happens needs to know: whoever was about to
-     * write (a vCPU that the stop interrupted, a kernel worker that fetches a page for it) may not have done
-     * so, and then it is none. */
+    /* The guest stands. Scans may take longer. A source that hears of a write before it happens needs to
+     * know: whoever was about to write (a vCPU that the stop interrupted, a kernel worker that fetches a page
+     * for it) may not have done so, and then it is none. */
     int (*guest_stopped)(struct dirty_source *source, struct err *err);
     /* How long writers were held up so far, in ns. Any thread. */
     uint64_t (*stun_ns)(const struct dirty_source *source);

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/ram.h"
+
 #ifndef WITHOUT_SECCOMP
 static const int allowed[] = {
     /* data */
@@ -32,6 +34,7 @@ static const int allowed[] = {
     SCMP_SYS(sendto),
     SCMP_SYS(sendmsg),
     SCMP_SYS(lseek),
+    RAM_SYS_CACHESTAT,
     SCMP_SYS(fallocate),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),

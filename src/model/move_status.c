@@ -37,6 +37,12 @@ static const struct field vcpu_stun_fields[] = {
     FIELDS_END,
 };
 
+static const struct field step_fields[] = {
+    TEXT(struct move_step, step, NULL),
+    COUNT(struct move_step, us),
+    FIELDS_END,
+};
+
 static const struct field status_fields[] = {
     TEXT(struct move_status, id, NULL),
     BOOL(struct move_status, is_source),
@@ -56,6 +62,7 @@ static const struct field status_fields[] = {
     SIGNED(struct move_status, end_ms),
     COUNT(struct move_status, throttle_bytes_s),
     LIST(struct move_status, rounds, round_fields),
+    LIST(struct move_status, switch_over, step_fields),
     LIST(struct move_status, stuns, stuns_fields),
     LIST(struct move_status, vcpu_stuns, vcpu_stun_fields),
     COUNT(struct move_status, n_vcpus),

@@ -9,7 +9,6 @@
 #include "base/err.h"
 #include "engine/chunks.h"
 #include "engine/policy.h"
-#include "engine/rate.h"
 #include "engine/throttle.h"
 
 #define MB 1000000ull
@@ -214,22 +213,6 @@ static void it_is_let_go_when_it_has_become_calm(void **state)
     assert_int_equal(after(&policy, 100 * MB, 100, 300 * MB), POLICY_THROTTLE);
 }
 
-static void the_bucket_spaces_bytes_out(void **state)
-{
-    (void)state;
-    uint64_t next = 0, now = NS_PER_S;
-    /* What was saved before is worth 5 ms. */
-    assert_int_equal(rate_reserve(100 * MB, 500000, now, &next), now);
-    assert_int_equal(rate_reserve(100 * MB, 500000, now, &next), now);
-    assert_int_equal(rate_reserve(100 * MB, 500000, now, &next), now + 5 * NS_PER_MS);
-    assert_int_equal(rate_reserve(100 * MB, 0, now, &next), now + 10 * NS_PER_MS);
-    /* A second of pieces takes a second. */
-    uint64_t start = 0;
-    for (unsigned i = 0; i < 1000; i++)
-        start = rate_reserve(100 * MB, 100000, now, &next);
-    assert_int_equal(start, now + 10 * NS_PER_MS + NS_PER_S - NS_PER_MS);
-}
-
 static void writers_wait_for_their_slice(void **state)
 {
     (void)state;
@@ -386,7 +369,6 @@ int main(void)
         cmocka_unit_test(stuns_stay_below_the_limit),
         cmocka_unit_test(waiters_go_in_order_and_all_of_a_page_at_once),
         cmocka_unit_test(chunks_with_stray_pages_stay_where_they_are),
-        cmocka_unit_test(the_bucket_spaces_bytes_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
