@@ -49,6 +49,39 @@ void move_job_round(const struct ctl_round *round, void *user)
     move_changed(move);
 }
 
+/* Only what was reached, in the order in which it was. */
+static void take_marks(struct move_status *status, const uint64_t marks_ns[CTL_MARKS])
+{
+    static const char *const names[CTL_MARKS] = {
+        [CTL_MARK_STOPPED] = "guest stopped",
+        [CTL_MARK_SCANNED] = "last pages found",
+        [CTL_MARK_SENT] = "last pages sent",
+        [CTL_MARK_SAVED] = "device state saved",
+        [CTL_MARK_PLACED] = "memory acknowledged",
+        [CTL_MARK_QUIET] = "nothing written since",
+        [CTL_MARK_STATE_SENT] = "device state sent",
+        [CTL_MARK_READY] = "READY received",
+        [CTL_MARK_GIVEN] = "GIVEN durable",
+        [CTL_MARK_RUNNING] = "RUNNING received",
+        [CTL_MARK_MEMORY] = "memory complete",
+        [CTL_MARK_STATE_RECEIVED] = "device state received",
+        [CTL_MARK_LOADED] = "device state loaded",
+        [CTL_MARK_READY_SENT] = "READY sent",
+        [CTL_MARK_COMMIT] = "COMMIT received",
+        [CTL_MARK_RUNS] = "guest runs",
+    };
+    for (unsigned i = 0; i < CTL_MARKS; i++) {
+        unsigned at = status->n_switch_over;
+        if (!marks_ns[i])
+            continue;
+        for (; at && status->switch_over[at - 1].us > marks_ns[i] / 1000; at--)
+            status->switch_over[at] = status->switch_over[at - 1];
+        status->switch_over[at].us = marks_ns[i] / 1000;
+        g_strlcpy(status->switch_over[at].step, names[i], sizeof status->switch_over[at].step);
+        status->n_switch_over++;
+    }
+}
+
 void move_job_result(const struct ctl_result *result, void *user)
 {
     static const char *const dirty[] = {
@@ -57,6 +90,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     struct move_status *status = &move->status;
     status->bytes_on_wire = result->bytes_on_wire;
     status->verified = result->verified != 0;
+    take_marks(status, result->marks_ns);
     g_strlcpy(status->dirty_source, dirty[result->dirty], sizeof status->dirty_source);
     if (result->ok) {
         status->copy_ns = result->copy_ns;
@@ -138,6 +172,7 @@ void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
     ret_spec->max_downtime_ms = spec->options.max_downtime_ms;
     ret_spec->switchover_limit_s = spec->options.switchover_limit_s;
     ret_spec->bandwidth_bytes_s = (uint64_t)spec->options.bandwidth_mb_s * 1000000u;
+    ret_spec->is_urgent = move_is_urgent(&spec->options);
     ret_spec->dirty = !strcmp(spec->options.dirty_source, "async")  ? CTL_DIRTY_ASYNC
                       : !strcmp(spec->options.dirty_source, "sync") ? CTL_DIRTY_SYNC
                                                                     : CTL_DIRTY_AUTO;

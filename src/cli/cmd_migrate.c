@@ -18,6 +18,7 @@ struct migrate_options {
     int switchover_limit;
     int channels;
     char *dirty_source;
+    char *priority;
     char *client_key;
 };
 
@@ -26,6 +27,7 @@ static void migrate_options_clear(struct migrate_options *options)
     g_free(options->to);
     g_free(options->pool);
     g_free(options->dirty_source);
+    g_free(options->priority);
     g_free(options->client_key);
 }
 
@@ -47,6 +49,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_boolean_member(wishes, "verify", TRUE);
     if (options->dirty_source)
         json_object_set_string_member(wishes, "dirty_source", options->dirty_source);
+    if (options->priority)
+        json_object_set_string_member(wishes, "priority", options->priority);
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "vm", vm);
     json_object_set_string_member(body, "destination", options->to);
@@ -75,6 +79,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},
         {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},
+        {"priority", 0, 0, G_OPTION_ARG_STRING, &options.priority,
+         "high or normal: what goes first where moves wait for each other (normal)", "P"},
         {"client-key", 0, 0, G_OPTION_ARG_STRING, &options.client_key,
          "the same key always means the first task that was made with it", "KEY"},
         {NULL},

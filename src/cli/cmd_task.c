@@ -76,6 +76,26 @@ static void print_rounds(JsonObject *task)
     table_print(table);
 }
 
+static void print_switch_over(JsonObject *task)
+{
+    static const char *const headings[] = {"SWITCH-OVER", "SIDE", "AT MS", "TOOK MS", NULL};
+    JsonArray *steps = cli_array(task, "switch_over");
+    double before = 0;
+    if (!steps || !json_array_get_length(steps))
+        return;
+    putchar('\n');
+    struct table *table = table_new(headings);
+    for (guint i = 0; i < json_array_get_length(steps); i++) {
+        JsonObject *step = json_array_get_object_element(steps, i);
+        double us = cli_real(step, "us");
+        g_autofree char *at = g_strdup_printf("%.3f", us / 1e3);
+        g_autofree char *took = g_strdup_printf("%.3f", (us - before) / 1e3);
+        before = us;
+        table_row(table, cli_string(step, "step"), cli_string(step, "side"), at, took, NULL);
+    }
+    table_print(table);
+}
+
 int cmd_task_show(struct cli *cli, int argc, char **argv)
 {
     gboolean timeline = FALSE;
@@ -110,6 +130,7 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
         print_timeline(task);
         print_phases(task);
         print_rounds(task);
+        print_switch_over(task);
     }
     return CLI_DONE;
 }

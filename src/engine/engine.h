@@ -23,13 +23,32 @@
 #define ENGINE_BEAT_MS 50
 
 enum engine_dirty { ENGINE_DIRTY_AUTO, ENGINE_DIRTY_ASYNC, ENGINE_DIRTY_SYNC };
+/* AUTO packs where that is faster, the others always, as far as a batch can be packed at all. */
+enum engine_compression {
+    ENGINE_COMPRESSION_OFF,
+    ENGINE_COMPRESSION_AUTO,
+    ENGINE_COMPRESSION_LZ4,
+    ENGINE_COMPRESSION_ZSTD
+};
+/* Changes against the version sent last, of pages that are sent again: AUTO where the link is the bottleneck.
+ */
+enum engine_delta { ENGINE_DELTA_OFF, ENGINE_DELTA_AUTO, ENGINE_DELTA_ON };
+
+/* How pages were sent, zero pages apart. */
+enum engine_codec { ENGINE_CODEC_RAW, ENGINE_CODEC_LZ4, ENGINE_CODEC_ZSTD, ENGINE_CODEC_DELTA };
+#define ENGINE_CODECS 4
+struct engine_codec_counts {
+    uint64_t pages, raw_bytes;
+    uint64_t wire_bytes;
+};
 
 /* One pass over what is dirty. */
 struct engine_round {
     uint32_t n;
     uint64_t pages; /* handled, zero pages included, holes not */
     uint64_t zero_pages;
-    uint64_t bytes; /* on the wire, both directions, framing included */
+    uint64_t bytes;     /* on the wire, both directions, framing included */
+    uint64_t raw_bytes; /* of pages, zero pages not counted, before any codec */
     uint64_t duration_ns;
     uint64_t dirty_pages; /* found by the scan at its end */
     uint64_t stun_ns;     /* guest threads held up by a synchronous source */
@@ -43,9 +62,11 @@ struct engine_snapshot {
     uint64_t dirty_bytes_s;
     uint64_t zero_pages;
     uint64_t stun_ns;
+    struct engine_codec_counts codecs[ENGINE_CODECS]; /* source only */
 };
 
 struct cancel; /* base/cancel.h */
+struct tls;    /* engine/tls.h */
 
 struct engine_source_config {
     int ram_fd;           /* memfd, opened read-write; never read through a mapping */
@@ -59,11 +80,16 @@ struct engine_source_config {
     enum engine_dirty dirty;
     unsigned n_channels;
     int channels[ENGINE_CHANNELS_MAX];
+    struct tls *tls[ENGINE_CHANNELS_MAX]; /* their sessions, taken over as well; NULL: in the clear */
     uint64_t downtime_goal_ns;
     uint64_t fixed_downtime_ns; /* what stop, device state and commit cost whatever the RAM does: taken off
                                    the goal */
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint32_t max_rounds;        /* 0 = 100: more rounds than that give up */
+    /* Both only where the destination takes such records. */
+    enum engine_compression compression;
+    enum engine_delta delta;
+    uint64_t delta_cache_bytes; /* 0 = a quarter of RAM, at most 512 MiB */
     struct cancel *cancel;      /* not owned */
     /* Not owned; NULL: nobody looks. In memory shared with who watches this process: not 0, and raised every
      * ENGINE_BEAT_MS at least, exactly while a write of the guest may wait for a thread of the engine. */
@@ -82,10 +108,14 @@ int engine_source_new(const struct engine_source_config *config, struct engine_s
 /* Rounds while the guest runs, until the policy says that the rest fits the downtime goal. ERR_REFUSED
  * "not-converging" if it never will. */
 int engine_source_copy(struct engine_source *source, struct err *err);
-/* The guest is stopped: last scan, rest, holes; returns when the destination has acknowledged that all of it
- * is placed. With `verify` the checksums of the whole RAM of both sides are compared as well: ERR_CORRUPT
- * "ram-differs" with the first differing range. */
-int engine_source_finish(struct engine_source *source, bool verify, struct err *err);
+/* The guest is stopped: last scan, and which memory it has given up. */
+int engine_source_find_rest(struct engine_source *source, struct err *err);
+/* Sends that; returns when all of it is on its way. With `verify` both sides make checksums of the whole
+ * RAM. */
+int engine_source_send_rest(struct engine_source *source, bool verify, struct err *err);
+/* Returns when the destination has said that all memory is placed, and equal if that was asked for:
+ * ERR_CORRUPT "ram-differs" with the first differing range. */
+int engine_source_await_placed(struct engine_source *source, struct err *err);
 /* After the device state was saved: one more scan must find nothing written; else ERR_INTERNAL
  * "written-after-stop". */
 int engine_source_check_quiet(struct engine_source *source, struct err *err);
@@ -100,6 +130,7 @@ struct engine_dest_config {
     uint64_t ram_size;
     unsigned n_channels;
     int channels[ENGINE_CHANNELS_MAX];
+    struct tls *tls[ENGINE_CHANNELS_MAX];
     struct cancel *cancel;
     /* Test hook of the flip-one-bit test: called once after the last page was placed and before checksums are
      * made; NULL in production. */

@@ -40,7 +40,7 @@ struct policy {
 };
 
 struct policy_round {
-    uint64_t sent_bytes; /* on the wire */
+    uint64_t sent_bytes; /* of pages, or on the wire if that is more */
     uint64_t duration_ns;
     uint64_t dirty_bytes; /* after the scan at its end */
 };

@@ -21,6 +21,11 @@ _Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
 /* A round younger than this says nothing about its rate. */
 #define RATE_SETTLE_NS (100 * NS_PER_MS)
 
+/* The counters when a round began. */
+struct round_begin {
+    uint64_t ns, bytes, raw_bytes, zero_pages, stun_ns, n_pages;
+};
+
 struct engine_source {
     struct engine_source_config config;
     struct halt halt;
@@ -29,6 +34,9 @@ struct engine_source {
     enum engine_dirty kind;
     struct policy policy;
     struct bitmap dirty; /* what the next round has to send */
+    struct bitmap holes; /* the last round: what has no memory any more */
+    struct round_begin last;
+    bool verify; /* of the last round */
     /* for snapshots; atomic */
     uint32_t round;
     uint64_t round_begin_ns, round_begin_bytes;
@@ -111,10 +119,17 @@ static void init_sender(struct engine_source *source)
     sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
     sender->halt = &source->halt;
     sender->n_channels = source->config.n_channels;
+    sender->packing.compression = source->config.compression;
+    sender->packing.delta = source->config.delta;
+    sender->packing.cache_bytes = source->config.delta_cache_bytes;
+    sender->packing.n_workers = source->config.n_channels;
+    sender->packing.n_pages = source->config.ram_size / ENGINE_PAGE_SIZE;
     rate_init(&sender->rate, source->config.bandwidth_bytes_s);
     for (unsigned i = 0; i < sender->n_channels; i++) {
-        sender->links[i] = (struct link){
-            .fd = source->config.channels[i], .number = i, .halt = &source->halt, .rate = &sender->rate};
+        sender->links[i] = (struct link){.stream = {source->config.channels[i], source->config.tls[i]},
+                                         .number = i,
+                                         .halt = &source->halt,
+                                         .rate = &sender->rate};
         link_init(&sender->links[i]);
     }
 }
@@ -144,7 +159,7 @@ static void close_descriptors(const struct engine_source_config *config)
     close_fd(config->pagemap_fd);
     close_fd(config->qemu_pidfd);
     for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++)
-        close_fd(config->channels[i]);
+        stream_close(&(struct stream){config->channels[i], config->tls[i]});
 }
 
 int engine_source_new(const struct engine_source_config *config, struct engine_source **ret_source,
@@ -182,6 +197,7 @@ void engine_source_free(struct engine_source *source)
     halt_clear(&source->halt);
     rate_clear(&source->sender.rate);
     bitmap_free_bits(&source->dirty);
+    bitmap_free_bits(&source->holes);
     close_descriptors(&source->config);
     free(source);
 }
@@ -199,47 +215,63 @@ static int fail(struct engine_source *source, struct err *err)
     return -1;
 }
 
-static void begin_round(struct engine_source *source, uint32_t n)
+static struct round_begin begin_round(struct engine_source *source, uint32_t n)
 {
+    struct round_begin begin = {.ns = clock_now_ns(),
+                                .bytes = sender_bytes(&source->sender),
+                                .zero_pages = published(&source->sender.zero_pages),
+                                .raw_bytes = packing_raw_bytes(&source->sender.packing),
+                                .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
+                                .n_pages = bitmap_count(&source->dirty)};
     __atomic_store_n(&source->round, n, __ATOMIC_RELAXED);
-    publish(&source->round_begin_bytes, sender_bytes(&source->sender));
-    publish(&source->round_begin_ns, clock_now_ns());
+    publish(&source->round_begin_bytes, begin.bytes);
+    publish(&source->round_begin_ns, begin.ns);
+    return begin;
 }
 
-/* Sends what is dirty, then finds out what became dirty meanwhile (`is_live`). Fills *ret. */
-static int run_round(struct engine_source *source, bool is_live, const struct bitmap *holes,
-                     struct engine_round *ret, struct err *err)
+/* All of it is placed. */
+static struct engine_round round_sent(const struct engine_source *source, const struct round_begin *begin)
 {
-    struct sender *sender = &source->sender;
-    const struct dirty_source *dirty_source = source->dirty_source;
-    uint32_t n = ret->n;
-    uint64_t begin_ns = clock_now_ns(), begin_bytes = sender_bytes(sender);
-    uint64_t zero_pages = published(&sender->zero_pages);
-    uint64_t stun_ns = dirty_source->ops->stun_ns(dirty_source);
-    ret->pages = bitmap_count(&source->dirty);
-    begin_round(source, n);
-    if (sender_round(sender, n, &source->dirty, holes, err) < 0)
-        return -1;
-    ret->duration_ns = clock_now_ns() - begin_ns;
-    ret->bytes = sender_bytes(sender) - begin_bytes;
-    ret->zero_pages = published(&sender->zero_pages) - zero_pages;
-    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
-    if (is_live && dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
-        return -1;
+    return (struct engine_round){.n = __atomic_load_n(&source->round, __ATOMIC_RELAXED),
+                                 .pages = begin->n_pages,
+                                 .duration_ns = clock_now_ns() - begin->ns,
+                                 .bytes = sender_bytes(&source->sender) - begin->bytes,
+                                 .zero_pages = published(&source->sender.zero_pages) - begin->zero_pages,
+                                 .raw_bytes = packing_raw_bytes(&source->sender.packing) - begin->raw_bytes};
+}
+
+/* `dirty` holds what was written meanwhile. */
+static void end_round(struct engine_source *source, const struct round_begin *begin, struct engine_round *ret)
+{
     ret->dirty_pages = bitmap_count(&source->dirty);
-    ret->stun_ns = dirty_source->ops->stun_ns(dirty_source) - stun_ns;
+    ret->stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source) - begin->stun_ns;
     publish(&source->rate_bytes_s, per_second(ret->bytes, ret->duration_ns));
     publish(&source->dirty_bytes_s,
-            per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin_ns));
-    __atomic_store_n(&sender->pages_left, ret->dirty_pages, __ATOMIC_RELAXED);
+            per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin->ns));
+    __atomic_store_n(&source->sender.pages_left, ret->dirty_pages, __ATOMIC_RELAXED);
     if (source->config.round_done)
         source->config.round_done(ret, source->config.user);
+}
+
+/* Sends what is dirty, then finds out what became dirty meanwhile. */
+static int run_round(struct engine_source *source, uint32_t n, struct engine_round *ret, struct err *err)
+{
+    struct round_begin begin = begin_round(source, n);
+    if (sender_round(&source->sender, n, &source->dirty, err) < 0)
+        return -1;
+    *ret = round_sent(source, &begin);
+    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
+        return -1;
+    end_round(source, &begin, ret);
     return 0;
 }
 
 static enum policy_answer judge(struct engine_source *source, const struct engine_round *round)
 {
-    struct policy_round measured = {.sent_bytes = round->bytes,
+    /* What is dirty is counted in whole pages, and so is what was sent: a codec makes the link faster. */
+    struct policy_round measured = {.sent_bytes =
+                                        round->raw_bytes > round->bytes ? round->raw_bytes : round->bytes,
                                     .duration_ns = round->duration_ns,
                                     .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE};
     return policy_decide(&source->policy, &measured);
@@ -268,8 +300,8 @@ int engine_source_copy(struct engine_source *source, struct err *err)
     if (ram_find_data(&source->sender.ram, &source->dirty, err) < 0)
         return fail(source, err);
     for (uint32_t n = 0;; n++) {
-        struct engine_round round = {.n = n};
-        if (run_round(source, true, NULL, &round, err) < 0)
+        struct engine_round round;
+        if (run_round(source, n, &round, err) < 0)
             return fail(source, err);
         enum policy_answer answer = judge(source, &round);
         if (answer == POLICY_STOP)
@@ -283,7 +315,7 @@ int engine_source_copy(struct engine_source *source, struct err *err)
 
 /* Splits what is left: pages that are holes by now are not read; those among them that the destination has go
  * into `holes`. Holes and pages of this last round are disjoint, so their order does not matter. */
-static int find_holes(struct engine_source *source, struct bitmap *holes, struct err *err)
+static int find_holes(struct engine_source *source, struct err *err)
 {
     struct bitmap data = {0};
     struct sender *sender = &source->sender;
@@ -292,35 +324,46 @@ static int find_holes(struct engine_source *source, struct bitmap *holes, struct
     int result = ram_find_data(&sender->ram, &data, err);
     uint64_t n_words = (data.n_bits + 63) / 64;
     for (uint64_t word = 0; result == 0 && word < n_words; word++) {
-        holes->words[word] = sender->present.words[word] & ~data.words[word];
+        source->holes.words[word] = sender->present.words[word] & ~data.words[word];
         source->dirty.words[word] &= data.words[word];
     }
     bitmap_free_bits(&data);
     return result;
 }
 
-static int send_rest(struct engine_source *source, struct err *err)
-{
-    struct bitmap holes = {0};
-    struct engine_round last = {.n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1};
-    if (source->dirty_source->ops->guest_stopped)
-        source->dirty_source->ops->guest_stopped(source->dirty_source);
-    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0 ||
-        bitmap_init(&holes, source->dirty.n_bits, err) < 0)
-        return -1;
-    int result = find_holes(source, &holes, err);
-    if (result == 0)
-        result = run_round(source, false, &holes, &last, err);
-    bitmap_free_bits(&holes);
-    return result;
-}
-
-int engine_source_finish(struct engine_source *source, bool verify, struct err *err)
+int engine_source_find_rest(struct engine_source *source, struct err *err)
 {
     struct err local;
     err = err ? err : &local;
-    if (send_rest(source, err) < 0 || sender_finish(&source->sender, verify, err) < 0)
+    if (source->dirty_source->ops->guest_stopped)
+        source->dirty_source->ops->guest_stopped(source->dirty_source);
+    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0 ||
+        bitmap_init(&source->holes, source->dirty.n_bits, err) < 0 || find_holes(source, err) < 0)
         return fail(source, err);
+    return 0;
+}
+
+int engine_source_send_rest(struct engine_source *source, bool verify, struct err *err)
+{
+    struct err local;
+    err = err ? err : &local;
+    uint32_t n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1;
+    source->verify = verify;
+    source->last = begin_round(source, n);
+    if (sender_last_round(&source->sender, n, &source->dirty, &source->holes, verify, err) < 0)
+        return fail(source, err);
+    return 0;
+}
+
+int engine_source_await_placed(struct engine_source *source, struct err *err)
+{
+    struct err local;
+    err = err ? err : &local;
+    if (sender_await_end(&source->sender, source->verify, err) < 0)
+        return fail(source, err);
+    struct engine_round last = round_sent(source, &source->last);
+    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    end_round(source, &source->last, &last);
     return 0;
 }
 
@@ -362,6 +405,7 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
         .zero_pages = published(&source->sender.zero_pages),
         .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
     };
+    packing_counts(&source->sender.packing, ret->codecs);
     /* Within a long round its own rate is the news. */
     if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)
         ret->rate_bytes_s = per_second(bytes - begin_bytes, age_ns);

@@ -104,9 +104,7 @@ static void end_engine(struct job *job)
     job->dest = NULL;
     story_guest_waits(job, false);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
-        if (job->channels[i] >= 0)
-            (void)close(job->channels[i]);
-    memset(job->channels, -1, sizeof job->channels);
+        stream_close(&job->channels[i]);
 }
 
 /* Finds the true reason of a failure and tells the peer, unless it was the peer who told us. */
@@ -129,7 +127,7 @@ static void report_result(struct job *job, int control_fd, const struct err *err
     if (job->control)
         control_snapshot(job->control, &last);
     job->result.ok = !err_is_set(error);
-    job->result.bytes_on_wire = last.bytes_on_wire + job->peer.bytes;
+    job->result.bytes_on_wire = last.bytes_on_wire + stream_bytes(&job->peer.stream);
     job->result.error = *error;
     if (job->control) {
         control_step(job->control, CTL_STEP_END);
@@ -157,10 +155,12 @@ static void tear_down(struct job *job)
 
 int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
 {
-    struct job job = {.hooks = hooks, .qemu_pidfd = -1, .peer = {.fd = -1}, .pulse = {.stop_fd = -1}};
+    struct job job = {
+        .hooks = hooks, .qemu_pidfd = -1, .peer = {.stream = {.fd = -1}}, .pulse = {.stop_fd = -1}};
     struct err err = {0};
     memset(job.fds, -1, sizeof job.fds);
-    memset(job.channels, -1, sizeof job.channels);
+    for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
+        job.channels[i].fd = -1;
     int ret = set_up(&job, control_fd, beat_fd, &err);
     if (ret == 0)
         ret = job.spec.role == CTL_ROLE_SOURCE ? source_story(&job, &err) : dest_story(&job, &err);

@@ -93,6 +93,7 @@ static void add_measurements(JsonObject *object, const struct task *task)
     json_object_set_double_member(object, "downtime_ms", ns_to_ms(status->downtime_ns));
     set_count(object, "stun_us", status->stun_ns / 1000);
     json_object_set_array_member(object, "rounds", rounds_json(status));
+    json_object_set_array_member(object, "switch_over", task_switch_over_to_json(task));
     set_count(object, "bytes_on_wire", status->bytes_on_wire);
     set_count(object, "ram_bytes", status->ram_bytes ? status->ram_bytes : task->ram_bytes);
     set_count(object, "bytes_left", status->bytes_left);

@@ -46,7 +46,9 @@ struct move_options {
     bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
     char dirty_source[16];       /* "auto", "async", "sync": for tests and for the worried */
+    char priority[8];            /* "high", or "": normal */
 };
+bool move_is_urgent(const struct move_options *options);
 void move_options_init(struct move_options *options);
 JsonObject *move_options_to_json(const struct move_options *options);
 int move_options_from_json(JsonObject *object, struct move_options *ret_options, struct err *err);
@@ -87,6 +89,13 @@ struct move_round {
     uint64_t duration_ns;
     uint64_t dirty_pages; /* found by the scan that ended the round */
     uint64_t stun_ns;
+};
+
+/* A step of the switch-over. */
+#define MOVE_STEPS_MAX 16
+struct move_step {
+    char step[32];
+    uint64_t us; /* since the switch-over began on this side */
 };
 
 /* What happened when, as one side saw it: a line of the task's timeline. */
@@ -146,6 +155,8 @@ struct move_status {
     int64_t end_ms;          /* wall clock; 0 until known */
     uint32_t n_rounds;
     struct move_round rounds[MOVE_ROUNDS_MAX];
+    uint32_t n_switch_over; /* 0 until the job's end */
+    struct move_step switch_over[MOVE_STEPS_MAX];
     char dirty_source[16];
     char encryption[16]; /* "none" or "tls13-psk" */
     bool verified;       /* whole-RAM checksums were compared and equal */

@@ -25,6 +25,12 @@ static const struct field round_fields[] = {
     FIELDS_END,
 };
 
+static const struct field step_fields[] = {
+    TEXT(struct move_step, step, NULL),
+    COUNT(struct move_step, us),
+    FIELDS_END,
+};
+
 static const struct field status_fields[] = {
     TEXT(struct move_status, id, NULL),
     BOOL(struct move_status, is_source),
@@ -43,6 +49,7 @@ static const struct field status_fields[] = {
     SIGNED(struct move_status, switch_start_ms),
     SIGNED(struct move_status, end_ms),
     LIST(struct move_status, rounds, round_fields),
+    LIST(struct move_status, switch_over, step_fields),
     TEXT(struct move_status, dirty_source, NULL),
     TEXT(struct move_status, encryption, NULL),
     BOOL(struct move_status, verified),

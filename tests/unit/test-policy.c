@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "engine/policy.h"
-#include "engine/rate.h"
 
 #define MB 1000000ull
 #define GB 1000000000ull
@@ -114,22 +113,6 @@ static void short_rounds_are_waited_for(void **state)
     assert_int_equal(after(&policy, 50 * MB, 50, 40 * MB), POLICY_GIVE_UP);
 }
 
-static void the_bucket_spaces_bytes_out(void **state)
-{
-    (void)state;
-    uint64_t next = 0, now = NS_PER_S;
-    /* What was saved before is worth 5 ms. */
-    assert_int_equal(rate_reserve(100 * MB, 500000, now, &next), now);
-    assert_int_equal(rate_reserve(100 * MB, 500000, now, &next), now);
-    assert_int_equal(rate_reserve(100 * MB, 500000, now, &next), now + 5 * NS_PER_MS);
-    assert_int_equal(rate_reserve(100 * MB, 0, now, &next), now + 10 * NS_PER_MS);
-    /* A second of pieces takes a second. */
-    uint64_t start = 0;
-    for (unsigned i = 0; i < 1000; i++)
-        start = rate_reserve(100 * MB, 100000, now, &next);
-    assert_int_equal(start, now + 10 * NS_PER_MS + NS_PER_S - NS_PER_MS);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,7 +124,6 @@ int main(void)
         cmocka_unit_test(gives_up_after_the_last_round),
         cmocka_unit_test(gives_up_when_nothing_improves_for_long),
         cmocka_unit_test(short_rounds_are_waited_for),
-        cmocka_unit_test(the_bucket_spaces_bytes_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
