@@ -5,8 +5,8 @@ import subprocess
 
 from lab import BenchError
 
-VARIANTS = [(take, place, connections) for take, place in (("pread", "populated"), ("pread", "pwrite"), ("mapping", "populated"), ("sendfile", "populated"))
-            for connections in (1, 2, 4)]
+VARIANTS = (("pread", "populated", 1), ("pread", "populated", 2), ("pread", "populated", 4), ("pread", "pwrite", 1), ("pread", "pwrite", 2),
+            ("mapping", "populated", 1), ("mapping", "populated", 2), ("sendfile", "populated", 2))
 PIECE_KIB = 256
 PORT = 4445
 LIMIT_S = 120
