@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manager's part of a dry run, with fake agents: the checks of a migration, in their order and with their errors,
- * then both sides' samples; and nothing that stays. */
+/* The manager's part of a dry run, with fake agents: the checks of a migration, in their order and with their
+ * errors, then both sides' samples; and nothing that stays. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
