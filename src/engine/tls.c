@@ -26,7 +26,8 @@ struct tls {
     uint8_t key[TLS_KEY_SIZE]; /* destination, until the handshake is over */
     int fd;
     bool has_heard;
-    int broke; /* errno of the socket's last failure */
+    bool has_ended; /* the peer sends no more */
+    int broke;      /* errno of the socket's last failure */
     int problem;
     size_t owed; /* bytes of a record that is not wholly sent */
     size_t sent, received;
@@ -52,8 +53,10 @@ static ssize_t pull(gnutls_transport_ptr_t transport, void *data, size_t size)
     if (got > 0) {
         tls->received += (size_t)got;
         tls->has_heard = true;
+    } else if (got == 0) {
+        tls->has_ended = true;
     } else {
-        tls->broke = got ? errno : 0;
+        tls->broke = errno;
     }
     return got;
 }
@@ -153,12 +156,12 @@ static bool is_as_meant(const struct tls *tls)
 static int handshake_failed(struct tls *tls, int status, struct err *err)
 {
     const char *text = gnutls_strerror(status);
-    /* 0 is the end of the stream. */
-    if (status == GNUTLS_E_PREMATURE_TERMINATION ||
-        ((status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR) && tls->broke)) {
+    if (status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR) {
         (void)err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
-        return tls->broke ? err_cause(err, "%s", strerrordesc_np(tls->broke)) : -1;
+        return err_cause(err, "%s", strerrordesc_np(tls->broke));
     }
+    if (tls->has_ended && status != GNUTLS_E_FATAL_ALERT_RECEIVED)
+        return err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
     if (status == GNUTLS_E_FATAL_ALERT_RECEIVED) {
         gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
         const char *said = gnutls_alert_get_name(alert);
@@ -222,9 +225,9 @@ static ssize_t set_errno(struct tls *tls, ssize_t status)
     tls->problem = (int)status;
     if (status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED)
         errno = EAGAIN;
-    else if ((status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR) && tls->broke)
+    else if (status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR)
         errno = tls->broke;
-    else if (status == GNUTLS_E_PREMATURE_TERMINATION)
+    else if (tls->has_ended)
         errno = ECONNRESET;
     else
         errno = EBADMSG;

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "relay.h"
 
 #define MIB (1ull << 20)
 #define RIG_GUESTS_MAX 8
@@ -50,6 +51,8 @@ struct rig_attempt {
     uint64_t bandwidth_bytes_s;
     uint32_t max_rounds;
     bool verify, is_kvm;
+    bool encrypt;        /* TLS on every channel */
+    relay_watcher relay; /* on the way between the ends; NULL: nobody is */
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
@@ -59,6 +62,8 @@ struct rig_attempt {
 
     /* set up by rig_open; tests of failures use them */
     int source_channels[ENGINE_CHANNELS_MAX], destination_channels[ENGINE_CHANNELS_MAX];
+    struct tls *source_tls[ENGINE_CHANNELS_MAX], *destination_tls[ENGINE_CHANNELS_MAX];
+    struct relay *on_the_way;
     int pidfd; /* for the source, or -1; taken over */
     struct cancel *source_cancel, *destination_cancel;
 
