@@ -28,8 +28,8 @@ struct tls {
     bool has_heard;
     bool has_ended; /* the peer sends no more */
     int broke;      /* errno of the socket's last failure */
-    int problem;
-    size_t owed; /* bytes of a record that is not wholly sent */
+    int problem;    /* status of the first failure, 0: none */
+    size_t owed;    /* bytes of a record that is not wholly sent */
     size_t sent, received;
     uint8_t record[TLS_RECORD_MAX]; /* for a record of several parts */
 };
@@ -160,7 +160,8 @@ static int handshake_failed(struct tls *tls, int status, struct err *err)
         (void)err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
         return err_cause(err, "%s", strerrordesc_np(tls->broke));
     }
-    if (tls->has_ended && status != GNUTLS_E_FATAL_ALERT_RECEIVED)
+    if (status == GNUTLS_E_PREMATURE_TERMINATION ||
+        (tls->has_ended && status != GNUTLS_E_FATAL_ALERT_RECEIVED))
         return err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
     if (status == GNUTLS_E_FATAL_ALERT_RECEIVED) {
         gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
@@ -219,15 +220,28 @@ int tls_renew_key(struct tls *tls, struct err *err)
                       : 0;
 }
 
-/* -1 with errno for a negative status of GnuTLS. */
-static ssize_t set_errno(struct tls *tls, ssize_t status)
+static bool is_unfinished(ssize_t status)
 {
-    tls->problem = (int)status;
-    if (status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED)
+    return status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED;
+}
+
+/* A negative status of GnuTLS. The first failure is the true one: after it the session is only said to be
+ * invalid. */
+static void note(struct tls *tls, ssize_t status)
+{
+    if (!is_unfinished(status) && !tls->problem)
+        tls->problem = (int)status;
+}
+
+/* -1 with errno. */
+static ssize_t fail(struct tls *tls, ssize_t status)
+{
+    note(tls, status);
+    if (is_unfinished(status))
         errno = EAGAIN;
-    else if (status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR)
+    else if (tls->problem == GNUTLS_E_PULL_ERROR || tls->problem == GNUTLS_E_PUSH_ERROR)
         errno = tls->broke;
-    else if (tls->has_ended)
+    else if (tls->has_ended || tls->problem == GNUTLS_E_PREMATURE_TERMINATION)
         errno = ECONNRESET;
     else
         errno = EBADMSG;
@@ -266,10 +280,10 @@ ssize_t tls_send(struct tls *tls, const struct iovec *parts, size_t n_parts, siz
             status = gnutls_record_send(tls->session, next_record(tls, parts, done, piece), piece);
         }
         if (status < 0) {
-            tls->owed = status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED ? piece : 0;
+            tls->owed = is_unfinished(status) ? piece : 0;
             if (tls->owed && done)
                 break;
-            return set_errno(tls, status);
+            return fail(tls, status);
         }
         tls->owed = 0;
         done += piece;
@@ -289,9 +303,11 @@ ssize_t tls_receive(struct tls *tls, const struct iovec *parts, size_t n_parts)
         ssize_t got =
             gnutls_record_recv(tls->session, (uint8_t *)parts[i].iov_base + at, parts[i].iov_len - at);
         if (got < 0 && !done)
-            return set_errno(tls, got);
+            return fail(tls, got);
+        if (got < 0)
+            note(tls, got);
         if (got <= 0)
-            break; /* what follows is found by the next call */
+            break; /* the next call says it */
         at += (size_t)got;
         done += (size_t)got;
     }
