@@ -29,7 +29,7 @@ struct tls {
     bool has_ended; /* the peer sends no more */
     int broke;      /* errno of the socket's last failure */
     int problem;    /* status of the first failure, 0: none */
-    size_t owed;    /* bytes of a record that is not wholly sent */
+    bool is_owing; /* a record is not wholly sent */
     size_t sent, received;
     uint8_t record[TLS_RECORD_MAX]; /* for a record of several parts */
 };
@@ -270,23 +270,21 @@ ssize_t tls_send(struct tls *tls, const struct iovec *parts, size_t n_parts, siz
         whole += parts[i].iov_len;
     if (size > whole)
         size = whole;
-    while (done < size || tls->owed) {
+    while (done < size || tls->is_owing) {
         size_t piece = size - done < TLS_RECORD_MAX ? size - done : TLS_RECORD_MAX;
         ssize_t status;
-        if (tls->owed) {
-            piece = tls->owed;
+        if (tls->is_owing)
             status = gnutls_record_send(tls->session, NULL, 0);
-        } else {
+        else
             status = gnutls_record_send(tls->session, next_record(tls, parts, done, piece), piece);
-        }
         if (status < 0) {
-            tls->owed = is_unfinished(status) ? piece : 0;
-            if (tls->owed && done)
+            tls->is_owing = is_unfinished(status);
+            if (tls->is_owing && done)
                 break;
             return fail(tls, status);
         }
-        tls->owed = 0;
-        done += piece;
+        tls->is_owing = false;
+        done += (size_t)status;
     }
     return (ssize_t)done;
 }
