@@ -54,7 +54,8 @@ static int send_all(struct link *link, struct iovec *parts, size_t n_parts, stru
         allowed = left;
     while (left) {
         if (!allowed) {
-            allowed = left < RATE_PIECE_BYTES ? left : RATE_PIECE_BYTES;
+            size_t piece = rate_piece(link->rate->bytes_s);
+            allowed = left < piece ? left : piece;
             if (rate_wait(link->rate, stream_wire_size(&link->stream, allowed), link->halt, err) < 0)
                 return -1;
         }

@@ -29,7 +29,7 @@ struct tls {
     bool has_ended; /* the peer sends no more */
     int broke;      /* errno of the socket's last failure */
     int problem;    /* status of the first failure, 0: none */
-    bool is_owing; /* a record is not wholly sent */
+    bool is_owing;  /* a record is not wholly sent */
     size_t sent, received;
     uint8_t record[TLS_RECORD_MAX]; /* for a record of several parts */
 };

@@ -57,7 +57,8 @@ static void report_round(const struct engine_round *round, void *user)
                                .bytes = round->bytes,
                                .duration_ns = round->duration_ns,
                                .dirty_pages = round->dirty_pages,
-                               .stun_ns = round->stun_ns};
+                               .stun_ns = round->stun_ns,
+                               .throttle_bytes_s = round->throttle_bytes_s};
     control_report(job->control, CTL_ROUND, &report, sizeof report);
 }
 
@@ -70,6 +71,9 @@ static int start_engine(struct job *job, struct err *err)
                                           .uffd_sync = job->fds[CTL_FD_UFFD_SYNC],
                                           .pagemap_fd = job->fds[CTL_FD_PAGEMAP],
                                           .qemu_pidfd = job->fds[CTL_FD_QEMU_PID],
+                                          .qemu_pid = (int)job->spec.qemu_pid,
+                                          .n_vcpus = job->spec.n_vcpus,
+                                          .stun_limit_percent = job->spec.stun_limit_percent,
                                           .is_kvm = job->spec.is_kvm,
                                           .dirty = (enum engine_dirty)job->spec.dirty,
                                           .n_channels = job->spec.n_channels,
@@ -81,6 +85,8 @@ static int start_engine(struct job *job, struct err *err)
                                           .round_done = report_round,
                                           .user = job};
     story_hand_over_channels(job, config.channels, config.tls);
+    for (unsigned i = 0; i < job->spec.n_vcpus; i++)
+        config.vcpu_tids[i] = job->spec.vcpu_tids[i];
     memset(job->fds, -1, sizeof job->fds);
     if (engine_source_new(&config, &job->source, err) < 0)
         return -1;
@@ -115,20 +121,32 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
 {
     struct control_answer answer;
     struct device_state state = {0};
-    job->stop_ns = clock_now_ns();
-    if (story_ask(job, CTL_STOP, NULL, 0, &answer, err) < 0 || story_answer_body(&answer, NULL, 0, err) < 0 ||
-        engine_source_finish(job->source, job->spec.verify, err) < 0)
+    job->switch_ns = clock_now_ns();
+    if (story_ask(job, CTL_STOP, NULL, 0, &answer, err) < 0 || story_answer_body(&answer, NULL, 0, err) < 0)
         return -1;
-    job->result.verified = job->spec.verify;
+    story_mark(job, CTL_MARK_STOPPED);
+    if (engine_source_find_rest(job->source, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SCANNED);
+    if (engine_source_send_rest(job->source, job->spec.verify, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SENT);
     int ret = save_device_state(job, &state, err);
+    story_mark(job, CTL_MARK_SAVED);
     if (ret == 0)
         ret = engine_source_check_quiet(job->source, err);
+    story_mark(job, CTL_MARK_QUIET);
     if (ret == 0)
         ret = device_state_send(&state, &job->peer, &job->watch, err);
+    story_mark(job, CTL_MARK_STATE_SENT);
     device_state_clear(&state);
-    if (ret < 0)
+    if (ret < 0 || engine_source_await_placed(job->source, err) < 0)
         return -1;
-    return peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
+    story_mark(job, CTL_MARK_PLACED);
+    job->result.verified = job->spec.verify;
+    ret = peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
+    story_mark(job, CTL_MARK_READY);
+    return ret;
 }
 
 static int in_doubt(struct err *err)
@@ -155,6 +173,7 @@ static int give(struct job *job, uint8_t ready[CTL_SECRET_SIZE], struct err *err
     explicit_bzero(&answer, sizeof answer);
     if (ret < 0)
         return -1;
+    story_mark(job, CTL_MARK_GIVEN);
     struct peer_payload payload = {.data = commit, .size = sizeof commit};
     ret = peer_send(&job->peer, &job->watch, WIRE_COMMIT, &payload, err);
     explicit_bzero(commit, sizeof commit);
@@ -188,7 +207,8 @@ static int conclude(struct job *job, const struct ctl_verdict *verdict, struct e
     struct control_answer answer;
     uint64_t now_ns = clock_now_ns();
     if (verdict->kind == CTL_VERDICT_RUNNING) {
-        job->result.downtime_ns = now_ns - job->stop_ns;
+        story_mark(job, CTL_MARK_RUNNING);
+        job->result.downtime_ns = now_ns - job->switch_ns;
         job->result.copy_ns = now_ns - job->ready_ns;
     }
     if (story_ask(job, CTL_QUIT, verdict, sizeof *verdict, &answer, err) < 0 ||

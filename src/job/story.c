@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/tls.h"
 
@@ -20,6 +21,12 @@ int story_run(struct job *job, const struct story_phase *phases, size_t n_phases
         }
     }
     return 0;
+}
+
+void story_mark(struct job *job, enum ctl_mark mark)
+{
+    uint64_t passed_ns = clock_now_ns() - job->switch_ns;
+    job->result.marks_ns[mark] = passed_ns ? passed_ns : 1;
 }
 
 int story_answer(struct job *job, struct control_answer *ret_answer, struct err *err)
