@@ -87,6 +87,7 @@ static void fill_spec(struct task *task, const struct vm_status *vm, const struc
     struct move_spec *spec = &task->spec;
     *spec = (struct move_spec){.vm = vm->spec, .options = task->options, .port = destination->migration_port};
     (void)g_strlcpy(spec->id, task->id, sizeof spec->id);
+    spec->options.encryption[0] = '\0'; /* the agents are told the decision */
     spec->epoch = task->is_loaded ? task->vm_epoch : 0;
     (void)g_strlcpy(spec->accel, vm->accel, sizeof spec->accel);
     (void)g_strlcpy(spec->source, task->source_host, sizeof spec->source);
@@ -222,7 +223,9 @@ void migrate_enter_specification(struct task *task)
     }
     if (inventory_get_host(inventory, task->source_host, &source, &err) ||
         inventory_get_host(inventory, task->destination_host, &destination, &err) ||
-        check_addresses(&source->facts, &destination->facts, &task->spec, &err)) {
+        check_addresses(&source->facts, &destination->facts, &task->spec, &err) ||
+        check_encryption(&source->facts, &destination->facts, task->options.encryption, &task->spec.encrypt,
+                         &err)) {
         task_fail(task, &err, "manager");
         return;
     }
