@@ -125,16 +125,12 @@ void move_job_failed(struct move *move, const struct err *err)
     handover_doubt(move, &why);
 }
 
-int move_new_stream(struct move *move)
+int move_new_stream(struct move *move, struct err *err)
 {
     int ends[2];
     int room = STREAM_ROOM;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        struct err err;
-        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
-        move_job_failed(move, &err);
-        return -1;
-    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return err_sys(err, errno, "socket-failed", "cannot make a socket for the device state");
     /* Without it the writer waits for the reader now and then, and that is all. */
     for (unsigned i = 0; i < 2; i++)
         (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);

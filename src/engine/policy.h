@@ -20,7 +20,7 @@
 #define POLICY_PATIENCE_NS 5000000000ull
 #define POLICY_MAX_ROUNDS 100
 /* What is sent in less than this is not worth another round. */
-#define POLICY_MOMENT_NS 3000000ull
+#define POLICY_MOMENT_NS 1000000ull
 #define POLICY_POLISH_ROUNDS 4
 
 enum policy_answer { POLICY_CONTINUE, POLICY_STOP, POLICY_GIVE_UP };
