@@ -41,14 +41,15 @@ struct move {
     enum move_state outcome; /* when settled: MOVE_DONE or MOVE_FAILED */
 
     bool is_prepared;
-    GSList *preparers;     /* struct preparer: who waits for prepare */
-    GSList *watchers;      /* struct watcher */
-    guint tell_timer;      /* the watchers are told then; holds a reference */
-    guint limit_timer;     /* source: switch-over limit */
-    guint lease_timer;     /* source: until the lease on the VM expires */
-    uint64_t lease_bytes;  /* source: what was on the wire, and */
-    uint32_t lease_rounds; /* how many rounds were over, when the lease was renewed last */
-    guint close_timer;     /* settled: until the job has gone */
+    GSList *preparers;       /* struct preparer: who waits for prepare */
+    GSList *watchers;        /* struct watcher */
+    guint tell_timer;        /* the watchers are told then; holds a reference */
+    guint limit_timer;       /* source: switch-over limit */
+    guint lease_timer;       /* source: until the lease on the VM expires */
+    uint64_t lease_bytes;    /* source: what was on the wire, and */
+    uint64_t noted_throttle; /* source: as the timeline says it, bytes per second */
+    uint32_t lease_rounds;   /* how many rounds were over, when the lease was renewed last */
+    guint close_timer;       /* settled: until the job has gone */
 };
 
 static inline const char *move_side(const struct move *move)

@@ -13,6 +13,20 @@
 /* A whole device state fits in, so that QEMU need not wait until the job reads. */
 #define STREAM_ROOM (4 << 20)
 
+/* A rate that only follows that of the link is no news. */
+static void note_throttle(struct move *move, uint64_t bytes_s)
+{
+    uint64_t *noted = &move->noted_throttle;
+    move->status.throttle_bytes_s = bytes_s;
+    if (bytes_s ? bytes_s >= *noted / 4 * 3 && *noted && bytes_s <= *noted / 3 * 4 : !*noted)
+        return;
+    if (bytes_s)
+        move_note(move, "guest throttled", "to %.1f MB/s of new dirty pages", (double)bytes_s / 1e6);
+    else
+        move_note(move, "guest not throttled", NULL);
+    *noted = bytes_s;
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -23,6 +37,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     status->dirty_bytes_s = progress->dirty_bytes_s;
     status->pages_zero = progress->pages_zero;
     status->stun_ns = progress->stun_ns;
+    note_throttle(move, progress->throttle_bytes_s);
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
         move_note(move, status->is_source ? "connected" : "source connected", NULL);
@@ -47,7 +62,8 @@ void move_job_round(const struct ctl_round *round, void *user)
                                              .bytes = round->bytes,
                                              .duration_ns = round->duration_ns,
                                              .dirty_pages = round->dirty_pages,
-                                             .stun_ns = round->stun_ns};
+                                             .stun_ns = round->stun_ns,
+                                             .throttle_bytes_s = round->throttle_bytes_s};
     status->n_rounds = at + 1;
     source_progress(move);
     move_changed(move);
@@ -78,6 +94,16 @@ static void take_marks(struct move_status *status, const uint64_t marks_ns[CTL_M
     }
 }
 
+static void take_stuns(struct move_status *status, const struct ctl_result *result)
+{
+    for (unsigned i = 0; i < CTL_STUN_CLASSES; i++)
+        status->stuns[i] = (struct move_stuns){result->stuns[i].up_to_us, result->stuns[i].count};
+    status->n_stuns = CTL_STUN_CLASSES;
+    for (unsigned i = 0; i < result->n_vcpus; i++)
+        status->vcpu_stuns[i].stun_ns = result->vcpu_stun_ns[i];
+    status->n_vcpu_stuns = result->n_vcpus;
+}
+
 void move_job_result(const struct ctl_result *result, void *user)
 {
     static const char *const dirty[] = {
@@ -87,6 +113,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     status->bytes_on_wire = result->bytes_on_wire;
     status->verified = result->verified != 0;
     take_marks(status, result->marks_ns);
+    take_stuns(status, result);
     g_strlcpy(status->dirty_source, dirty[result->dirty], sizeof status->dirty_source);
     if (result->ok) {
         status->copy_ns = result->copy_ns;
@@ -176,9 +203,11 @@ void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
     ret_spec->verify = spec->options.verify;
+    ret_spec->stun_limit_percent = spec->options.stun_limit_percent;
     ret_spec->max_downtime_ms = spec->options.max_downtime_ms;
     ret_spec->switchover_limit_s = spec->options.switchover_limit_s;
     ret_spec->bandwidth_bytes_s = (uint64_t)spec->options.bandwidth_mb_s * 1000000u;
+    ret_spec->is_urgent = move_is_urgent(&spec->options);
     ret_spec->dirty = !strcmp(spec->options.dirty_source, "async")  ? CTL_DIRTY_ASYNC
                       : !strcmp(spec->options.dirty_source, "sync") ? CTL_DIRTY_SYNC
                                                                     : CTL_DIRTY_AUTO;

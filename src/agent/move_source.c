@@ -213,6 +213,11 @@ static int start_job(struct move *move, struct err *err)
                                [CTL_FD_QEMU_PID] = trace.pidfd};
     move_fill_job_spec(move, &spec);
     spec.ram_address = trace.ram_address;
+    spec.qemu_pid = (uint32_t)move->vm->status.pid;
+    spec.n_vcpus = trace.n_vcpus;
+    for (unsigned i = 0; i < trace.n_vcpus; i++)
+        spec.vcpu_tids[i] = trace.vcpu_tids[i];
+    move->status.n_vcpus = trace.n_vcpus;
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);
     for (unsigned i = 0; i < CTL_SOURCE_FDS; i++)

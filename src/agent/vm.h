@@ -138,6 +138,8 @@ struct vm_trace {
     int pagemap_fd;
     int pidfd;
     uint64_t ram_address;
+    unsigned n_vcpus;
+    int vcpu_tids[VM_CPUS_MAX]; /* 0: QEMU has not named it */
 };
 int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err);
 

@@ -59,7 +59,8 @@ static int start(struct engine_dest *dest, struct err *err)
     receiver->user = config->user;
     receiver->n_channels = config->n_channels;
     for (unsigned i = 0; i < config->n_channels; i++) {
-        receiver->links[i] = (struct link){.fd = config->channels[i], .number = i, .halt = &dest->halt};
+        receiver->links[i] =
+            (struct link){.stream = {config->channels[i], config->tls[i]}, .number = i, .halt = &dest->halt};
         link_init(&receiver->links[i]);
     }
     if (receiver_init(receiver, err) < 0 || halt_start(&dest->halt, err) < 0)
@@ -72,8 +73,7 @@ static void close_descriptors(const struct engine_dest_config *config)
     if (config->ram_fd >= 0)
         (void)close(config->ram_fd);
     for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++)
-        if (config->channels[i] >= 0)
-            (void)close(config->channels[i]);
+        stream_close(&(struct stream){config->channels[i], config->tls[i]});
 }
 
 int engine_dest_new(const struct engine_dest_config *config, struct engine_dest **ret_dest, struct err *err)

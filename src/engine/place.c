@@ -48,8 +48,8 @@ int place_check_round(const struct place *place, uint32_t round, struct err *err
     return 0;
 }
 
-static int receive_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
-                           struct err *err)
+int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
+                   struct err *err)
 {
     if (link_receive(link, placer->buffer, (size_t)n_extents * WIRE_EXTENT_SIZE, err) < 0)
         return -1;
@@ -57,8 +57,7 @@ static int receive_extents(struct placer *placer, struct link *link, uint32_t n_
                                err);
 }
 
-/* Gives the extents memory, where they have none yet. */
-static int populate(struct place *place, const struct wire_extent *extents, uint32_t n, struct err *err)
+int place_populate(struct place *place, const struct wire_extent *extents, uint32_t n, struct err *err)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint64_t first = extents[i].offset / ENGINE_PAGE_SIZE, count = extents[i].length / ENGINE_PAGE_SIZE;
@@ -82,12 +81,12 @@ int placer_pages(struct placer *placer, struct link *link, const struct wire_rec
     if (link_receive(link, head, sizeof head, err) < 0 ||
         wire_pages_decode(head, record->length, &pages, err) < 0 ||
         place_check_round(place, pages.round, err) < 0 ||
-        receive_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
+        placer_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
         return -1;
     if (n_bytes != pages.n_bytes)
         return err_set(err, ERR_CORRUPT, "batch-length", "a batch of %llu bytes has extents of %llu",
                        (unsigned long long)pages.n_bytes, (unsigned long long)n_bytes);
-    if (populate(place, placer->extents, pages.n_extents, err) < 0)
+    if (place_populate(place, placer->extents, pages.n_extents, err) < 0)
         return -1;
     for (uint32_t i = 0; i < pages.n_extents; i++)
         placer->parts[i] =
@@ -117,7 +116,7 @@ int placer_list(struct placer *placer, struct link *link, const struct wire_reco
     if (link_receive(link, head, sizeof head, err) < 0 ||
         wire_list_decode(head, record->length, &list, err) < 0 ||
         place_check_round(place, list.round, err) < 0 ||
-        receive_extents(placer, link, list.n_extents, &n_bytes, err) < 0)
+        placer_extents(placer, link, list.n_extents, &n_bytes, err) < 0)
         return -1;
     for (uint32_t i = 0; i < list.n_extents; i++) {
         const struct wire_extent *extent = &placer->extents[i];

@@ -53,6 +53,11 @@ void placer_clear(struct placer *placer);
 int placer_pages(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
 /* Of a ZERO or HOLE record. */
 int placer_list(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
+/* The next n_extents extents of a record into placer->extents; *ret_bytes is their sum. */
+int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
+                   struct err *err);
+/* Gives the extents memory, where they have none yet. */
+int place_populate(struct place *place, const struct wire_extent *extents, uint32_t n, struct err *err);
 /* ERR_CORRUPT "round-order" unless this is the round. */
 int place_check_round(const struct place *place, uint32_t round, struct err *err);
 

@@ -3,7 +3,7 @@
  * The destination's workers: one per channel, each a straight loop over the records of its connection.
  *
  *   channel 0:  PAGES ZERO PAGES ... SYNC(n) |         | PAGES ...
- *   channel 1:  PAGES PAGES ........ SYNC(n) | barrier | PAGES ...
+ *   channel 1:  PAGES PACKED ....... SYNC(n) | barrier | PAGES ...
  *   channel 2:  ZERO ............... SYNC(n) |  ACK(n) | ...
  *
  * A worker that has read its SYNC waits for the others, so no page of round n+1 is placed before all of round
@@ -20,6 +20,7 @@
 #include "engine/engine.h"
 #include "engine/link.h"
 #include "engine/place.h"
+#include "engine/unpack.h"
 #include "wire/data.h"
 
 struct err;
@@ -44,6 +45,7 @@ struct receiver {
         struct receiver *receiver;
         struct link *link;
         struct placer placer;
+        struct unpacker unpacker;
         uint64_t n_records; /* of this round */
         bool is_verifying;
     } workers[ENGINE_CHANNELS_MAX];

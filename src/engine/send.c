@@ -55,16 +55,36 @@ static void note_present(struct sender *sender, const struct batch *batch)
                            batch->zeros.extents[i].length / ENGINE_PAGE_SIZE);
 }
 
-static int send_batch(struct sender *sender, unsigned channel, struct batch *batch, struct err *err)
+/* Sends what is worth packing, and leaves the rest in the batch. */
+static int send_packed(struct sender *sender, struct sender_worker *worker, struct batch *batch,
+                       struct err *err)
 {
-    int64_t n_bytes = batch_read(batch, &sender->ram, err);
-    if (n_bytes < 0)
+    struct channel_counts *counts = &sender->counts[worker->number];
+    struct packer_channel channel = {.link = &sender->links[worker->number], .round = sender->round};
+    packing_forget(&sender->packing, batch->zeros.extents, batch->zeros.n);
+    if (batch->data.n && packer_send(&worker->packer, &channel, batch, err) < 0)
+        return -1;
+    counts->n_records += channel.n_records;
+    counts->n_bytes += channel.n_bytes;
+    return 0;
+}
+
+static int send_batch(struct sender *sender, struct sender_worker *worker, struct batch *batch,
+                      struct err *err)
+{
+    unsigned channel = worker->number;
+    packer_begin(&worker->packer);
+    if (batch_read(batch, &sender->ram, err) < 0)
         return -1;
     if (batch->zeros.n && send_list(sender, channel, WIRE_ZERO, batch, err) < 0)
         return -1;
-    if (n_bytes && send_data(sender, channel, batch, (uint64_t)n_bytes, err) < 0)
-        return -1;
     note_present(sender, batch);
+    if (send_packed(sender, worker, batch, err) < 0)
+        return -1;
+    uint64_t n_bytes = run_list_pages(&batch->data) * ENGINE_PAGE_SIZE;
+    if (n_bytes && send_data(sender, channel, batch, n_bytes, err) < 0)
+        return -1;
+    packer_end(&worker->packer, n_bytes);
     (void)__atomic_fetch_add(&sender->zero_pages, run_list_pages(&batch->zeros), __ATOMIC_RELAXED);
     (void)__atomic_fetch_sub(&sender->pages_left, run_list_pages(&batch->wanted), __ATOMIC_RELAXED);
     return 0;
@@ -88,8 +108,8 @@ static void *work(void *argument)
     struct batch *batch;
     while ((batch = queue_take(sender->work))) {
         struct err why = {0};
-        int result = batch->is_hash ? hash_batch(sender, batch, &why)
-                                    : send_batch(sender, worker->number, batch, &why);
+        int result =
+            batch->is_hash ? hash_batch(sender, batch, &why) : send_batch(sender, worker, batch, &why);
         if (result < 0) {
             halt_set(sender->halt, &why);
             return NULL;
@@ -110,7 +130,8 @@ int sender_start(struct sender *sender, struct err *err)
     sender->work = queue_new(sender->n_batches, err);
     if (!sender->idle || !sender->work ||
         bitmap_init(&sender->handled, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
-        bitmap_init(&sender->present, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0)
+        bitmap_init(&sender->present, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
+        packing_init(&sender->packing, err) < 0)
         return -1;
     for (unsigned i = 0; i < sender->n_batches; i++) {
         if (batch_init(&sender->batches[i], err) < 0)
@@ -121,6 +142,9 @@ int sender_start(struct sender *sender, struct err *err)
         struct sender_worker *worker = &sender->workers[i];
         worker->sender = sender;
         worker->number = i;
+        worker->packer.packing = &sender->packing;
+        if (packer_init(&worker->packer, err) < 0)
+            return -1;
         if (thread_start(&worker->thread, "send", work, worker, err) < 0)
             return -1;
     }
@@ -175,6 +199,7 @@ static int send_holes(struct sender *sender, const struct bitmap *holes, struct 
         }
         if (!batch->wanted.n)
             break;
+        packing_forget(&sender->packing, batch->wanted.extents, batch->wanted.n);
         result = send_list(sender, 0, WIRE_HOLE, batch, err);
     }
     queue_put(sender->idle, batch);
@@ -235,6 +260,7 @@ static int await_placed(struct sender *sender, struct err *err)
 static int begin_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
     sender->round = n;
+    packing_begin_round(&sender->packing, n);
     __atomic_store_n(&sender->pages_left, bitmap_count(dirty), __ATOMIC_RELAXED);
     for (uint64_t word = 0; word < (dirty->n_bits + 63) / 64; word++)
         if (dirty->words[word])
@@ -346,7 +372,7 @@ uint64_t sender_bytes(const struct sender *sender)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < sender->n_channels; i++)
-        bytes += link_bytes(&sender->links[i]);
+        bytes += stream_bytes(&sender->links[i].stream);
     return bytes;
 }
 
@@ -367,6 +393,9 @@ void sender_clear(struct sender *sender)
     queue_free(sender->work);
     for (unsigned i = 0; sender->batches && i < sender->n_batches; i++)
         batch_clear(&sender->batches[i]);
+    for (unsigned i = 0; i < sender->n_channels; i++)
+        packer_clear(&sender->workers[i].packer);
+    packing_clear(&sender->packing);
     free(sender->batches);
     free(sender->hashes);
     bitmap_free_bits(&sender->handled);

@@ -3,7 +3,7 @@
  * The sending half of a round.
  *
  *   story:    dirty pages -> extents of a batch -> `work` queue
- *   workers:  take a batch, pread its pages, drop zero pages, checksum, send; batch -> `idle` queue
+ *   workers:  take a batch, pread its pages, drop zero pages, pack, checksum, send; batch -> `idle` queue
  *
  * One worker per channel, any worker takes any batch: a slow channel gets less to do. When all batches lie in
  * `idle` again, all of the round was handed to the kernel; only then does the story itself use the sockets,
@@ -18,6 +18,7 @@
 #include "base/thread.h"
 #include "engine/engine.h"
 #include "engine/link.h"
+#include "engine/packer.h"
 #include "engine/ram.h"
 #include "engine/rate.h"
 #include "wire/data.h"
@@ -45,7 +46,8 @@ struct sender {
     uint64_t n_round_bytes; /* of pages, in the round that was ended last; the story's */
     uint64_t pages_left;    /* of this round; atomic */
     uint64_t zero_pages;    /* atomic, of all rounds */
-    uint64_t *hashes;       /* while verifying: one per part, else NULL */
+    struct packing packing;
+    uint64_t *hashes; /* while verifying: one per part, else NULL */
 
     unsigned n_batches;
     struct batch *batches;
@@ -53,11 +55,13 @@ struct sender {
     struct sender_worker {
         struct thread thread;
         struct sender *sender;
+        struct packer packer;
         unsigned number;
     } workers[ENGINE_CHANNELS_MAX];
 };
 
-/* `sender` is zeroed but for ram, halt, rate, n_channels and links. On failure sender_clear is still due. */
+/* `sender` is zeroed but for ram, halt, rate, n_channels, links and what `packing` asks for. On failure
+ * sender_clear is still due. */
 int sender_start(struct sender *sender, struct err *err);
 /* All pages in `dirty` as round n. Returns when the destination acknowledged that all is placed. */
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err);

@@ -32,7 +32,7 @@ struct job {
     struct pulse pulse;
     struct watch watch;
     struct peer peer;
-    int channels[ENGINE_CHANNELS_MAX]; /* -1 once handed to the engine */
+    struct stream channels[ENGINE_CHANNELS_MAX]; /* fd -1: none, or handed to the engine */
     struct engine_source *source;
     struct engine_dest *dest;
     bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
@@ -62,6 +62,11 @@ int story_answer_body(const struct control_answer *answer, void *ret_body, size_
 int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err *err);
 /* True from the moment when the guest is stopped for this job, or will be: its silence is answered fast. */
 void story_guest_waits(struct job *job, bool waits);
+/* Tells the agent, with the next progress, by which cipher the control connection is protected. */
+void story_note_cipher(struct job *job);
+/* The data channels go to the engine. */
+void story_hand_over_channels(struct job *job, int ret_fds[ENGINE_CHANNELS_MAX],
+                              struct tls *ret_tls[ENGINE_CHANNELS_MAX]);
 /* From here on a CANCEL and a failing peer change nothing. */
 void story_commit(struct job *job);
 
