@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/move.h"
+#include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -118,6 +119,8 @@ void move_job_result(const struct ctl_result *result, void *user)
     if (result->ok) {
         status->copy_ns = result->copy_ns;
         status->downtime_ns = result->downtime_ns;
+        if (status->is_source)
+            switch_cost_learn(move->agent, &move->spec, result);
         status->bytes_left = 0;
     }
     move_changed(move);

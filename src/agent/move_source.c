@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/move.h"
+#include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fdio.h"
@@ -213,6 +214,7 @@ static int start_job(struct move *move, struct err *err)
                                [CTL_FD_QEMU_PID] = trace.pidfd};
     move_fill_job_spec(move, &spec);
     spec.ram_address = trace.ram_address;
+    spec.fixed_downtime_ns = switch_cost_expect(move->agent, &move->spec);
     spec.qemu_pid = (uint32_t)move->vm->status.pid;
     spec.n_vcpus = trace.n_vcpus;
     for (unsigned i = 0; i < trace.n_vcpus; i++)

@@ -96,6 +96,7 @@ struct ctl_job_spec {
     uint32_t max_downtime_ms;
     uint32_t switchover_limit_s;
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
+    uint64_t fixed_downtime_ns; /* source: what a switch-over costs besides the last pages */
     uint32_t is_urgent;         /* high priority: its packets go first */
     uint32_t port;
     uint32_t n_addresses;
