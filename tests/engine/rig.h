@@ -61,7 +61,7 @@ struct rig_attempt {
     uint64_t delta_cache_bytes;
     bool verify, is_kvm;
     void (*opened)(struct rig_attempt *attempt); /* the channels are connected and may be changed */
-    const struct rig_network *network; /* NULL = loopback */
+    const struct rig_network *network;           /* NULL = loopback */
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
