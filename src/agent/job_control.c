@@ -153,6 +153,7 @@ static int take_progress(struct job_control *job)
     progress.dirty_bytes_s = clamp(progress.dirty_bytes_s);
     progress.pages_zero = clamp(progress.pages_zero);
     progress.stun_ns = clamp(progress.stun_ns);
+    progress.throttle_bytes_s = clamp(progress.throttle_bytes_s);
     job->handlers.progress(&progress, job->user);
     return 0;
 }
@@ -167,6 +168,7 @@ static int take_round(struct job_control *job)
     round.duration_ns = clamp(round.duration_ns);
     round.dirty_pages = clamp(round.dirty_pages);
     round.stun_ns = clamp(round.stun_ns);
+    round.throttle_bytes_s = clamp(round.throttle_bytes_s);
     job->handlers.round(&round, job->user);
     return 0;
 }
@@ -175,13 +177,19 @@ static int take_result(struct job_control *job)
 {
     struct ctl_result result;
     if (job->has_result || ctl_body(&job->msg, &result, sizeof result, NULL) < 0 ||
-        result.dirty > CTL_DIRTY_SYNC)
+        result.dirty > CTL_DIRTY_SYNC || result.n_vcpus > CTL_VCPUS_MAX)
         return -1;
     result.copy_ns = clamp(result.copy_ns);
     result.downtime_ns = clamp(result.downtime_ns);
     result.bytes_on_wire = clamp(result.bytes_on_wire);
     for (unsigned i = 0; i < CTL_MARKS; i++)
         result.marks_ns[i] = clamp(result.marks_ns[i]);
+    for (unsigned i = 0; i < CTL_STUN_CLASSES; i++) {
+        result.stuns[i].up_to_us = clamp(result.stuns[i].up_to_us);
+        result.stuns[i].count = clamp(result.stuns[i].count);
+    }
+    for (unsigned i = 0; i < CTL_VCPUS_MAX; i++)
+        result.vcpu_stun_ns[i] = clamp(result.vcpu_stun_ns[i]);
     if (result.ok)
         err_clear(&result.error);
     else

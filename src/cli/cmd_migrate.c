@@ -16,6 +16,7 @@ struct migrate_options {
     int bandwidth;
     int max_downtime;
     int switchover_limit;
+    int stun_limit;
     int channels;
     char *dirty_source;
     char *priority;
@@ -41,6 +42,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_int_member(wishes, "max_downtime_ms", options->max_downtime);
     if (options->switchover_limit != NOT_GIVEN)
         json_object_set_int_member(wishes, "switchover_limit_s", options->switchover_limit);
+    if (options->stun_limit != NOT_GIVEN)
+        json_object_set_int_member(wishes, "stun_limit_percent", options->stun_limit);
     if (options->channels != NOT_GIVEN)
         json_object_set_int_member(wishes, "channels", options->channels);
     if (options->pool)
@@ -65,6 +68,7 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
     auto_call(migrate_options_clear) struct migrate_options options = {.bandwidth = NOT_GIVEN,
                                                                        .max_downtime = NOT_GIVEN,
                                                                        .switchover_limit = NOT_GIVEN,
+                                                                       .stun_limit = NOT_GIVEN,
                                                                        .channels = NOT_GIVEN};
     const GOptionEntry entries[] = {
         {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
@@ -75,6 +79,9 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"max-downtime", 0, 0, G_OPTION_ARG_INT, &options.max_downtime, "downtime goal in ms (100)", "MS"},
         {"switchover-limit", 0, 0, G_OPTION_ARG_INT, &options.switchover_limit,
          "seconds after which a switch-over is taken back (100)", "S"},
+        {"stun-limit", 0, 0, G_OPTION_ARG_INT, &options.stun_limit,
+         "share of its time for which a guest that writes too fast may be held up, in percent (no limit)",
+         "PERCENT"},
         {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},

@@ -21,6 +21,8 @@
 #define CTL_ADDRESSES_MAX 4
 #define CTL_CHANNELS_MAX 16
 #define CTL_CIPHER_MAX 24
+#define CTL_VCPUS_MAX 64
+#define CTL_STUN_CLASSES 12
 
 enum ctl_type {
     /* agent to job */
@@ -100,6 +102,11 @@ struct ctl_job_spec {
     char addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX]; /* destination's, numeric */
     uint32_t n_source_addresses;
     char source_addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX];
+    /* source: who is who in QEMU */
+    uint32_t qemu_pid;
+    uint32_t n_vcpus;
+    int32_t vcpu_tids[CTL_VCPUS_MAX];
+    uint32_t stun_limit_percent; /* 0: none */
 };
 
 /* Order as in model/move.h enum move_verdict. */
@@ -121,6 +128,7 @@ struct ctl_progress {
     uint64_t dirty_bytes_s;
     uint64_t pages_zero;
     uint64_t stun_ns;
+    uint64_t throttle_bytes_s; /* what the guest is held to now; 0: to nothing */
 };
 
 struct ctl_round {
@@ -131,6 +139,12 @@ struct ctl_round {
     uint64_t duration_ns;
     uint64_t dirty_pages;
     uint64_t stun_ns;
+    uint64_t throttle_bytes_s;
+};
+
+struct ctl_stun_class {
+    uint64_t up_to_us; /* 0: no end */
+    uint64_t count;
 };
 
 /* What a switch-over consists of, in this order: the source's steps, then the destination's. */
@@ -159,12 +173,16 @@ struct ctl_result {
     uint32_t verified; /* whole-RAM checksums were compared and equal */
     uint32_t dirty;    /* enum ctl_dirty that was used */
     uint32_t reserved;
-    uint64_t copy_ns;       /* both sides ready .. RUNNING received (source) */
-    uint64_t downtime_ns;   /* stop asked for .. RUNNING received (source) */
-    uint64_t bytes_on_wire; /* everything this side wrote and read on the migration network */
-    uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the stop
-                                     was asked for; destination: its phase began); 0: not reached */
-    struct err error;       /* when !ok */
+    uint64_t copy_ns;             /* both sides ready .. RUNNING received (source) */
+    uint64_t downtime_ns;         /* stop asked for .. RUNNING received (source) */
+    uint64_t bytes_on_wire;       /* everything this side wrote and read on the migration network */
+    uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the
+                                     stop was asked for; destination: its phase began); 0: not reached */
+    struct ctl_stun_class stuns[CTL_STUN_CLASSES];
+    uint32_t n_vcpus; /* 0: stuns belong to the VM as a whole */
+    uint32_t reserved_vcpus;
+    uint64_t vcpu_stun_ns[CTL_VCPUS_MAX];
+    struct err error; /* when !ok */
 };
 
 struct ctl_door_ticket {

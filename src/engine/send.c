@@ -149,6 +149,7 @@ int sender_start(struct sender *sender, struct err *err)
     sender->idle = queue_new(sender->n_batches, err);
     sender->work = queue_new(sender->n_batches, err);
     if (!sender->idle || !sender->work ||
+        bitmap_init(&sender->handled, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
         bitmap_init(&sender->present, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
         packing_init(&sender->packing, err) < 0)
         return -1;
@@ -278,25 +279,36 @@ static int await_placed(struct sender *sender, struct err *err)
     return 0;
 }
 
-static int send_round(struct sender *sender, uint32_t n, const struct bitmap *dirty,
-                      const struct bitmap *holes, struct err *err)
+static int begin_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
     sender->round = n;
     uint64_t n_pages = bitmap_count(dirty);
     packing_begin_round(&sender->packing, n);
     __atomic_store_n(&sender->pages_left, n_pages, __ATOMIC_RELAXED);
-    if (hand_out_pages(sender, dirty, n_pages, err) < 0 || wait_for_workers(sender, err) < 0)
-        return -1;
-    if (holes && send_holes(sender, holes, err) < 0)
-        return -1;
-    return send_sync(sender, err);
+    for (uint64_t word = 0; word < (dirty->n_bits + 63) / 64; word++)
+        if (dirty->words[word])
+            sender->handled.words[word] |= dirty->words[word];
+    return hand_out_pages(sender, dirty, n_pages, err);
 }
 
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
-    if (send_round(sender, n, dirty, NULL, err) < 0)
+    if (begin_round(sender, n, dirty, err) < 0 || wait_for_workers(sender, err) < 0 ||
+        send_sync(sender, err) < 0)
         return -1;
     return await_placed(sender, err);
+}
+
+/* Finds what has lost its memory while the workers send, and tells the destination. A page that was written
+ * and lost it then was sent by the workers, as zeros. */
+static int last_pages(struct sender *sender, struct bitmap *holes, struct err *err)
+{
+    if (ram_find_holes(&sender->ram, &sender->handled, holes, err) < 0 || wait_for_workers(sender, err) < 0)
+        return -1;
+    for (uint64_t word = 0; word < (holes->n_bits + 63) / 64; word++)
+        if (holes->words[word])
+            holes->words[word] &= sender->present.words[word];
+    return send_holes(sender, holes, err);
 }
 
 /* Hashes all of RAM with every worker, while the destination does the same. */
@@ -348,10 +360,15 @@ static int verify_ram(struct sender *sender, struct err *err)
     return send_hashes(sender, err);
 }
 
-int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *dirty,
-                      const struct bitmap *holes, bool verify, struct err *err)
+int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, bool verify,
+                      struct err *err)
 {
-    if (send_round(sender, n, dirty, holes, err) < 0 || (verify && verify_ram(sender, err) < 0))
+    struct bitmap holes = {0};
+    if (begin_round(sender, n, dirty, err) < 0 || bitmap_init(&holes, dirty->n_bits, err) < 0)
+        return -1;
+    int result = last_pages(sender, &holes, err);
+    bitmap_free_bits(&holes);
+    if (result < 0 || send_sync(sender, err) < 0 || (verify && verify_ram(sender, err) < 0))
         return -1;
     for (unsigned i = 0; i < sender->n_channels; i++)
         if (link_send_small(&sender->links[i], WIRE_FINISH, NULL, 0, err) < 0)
@@ -406,5 +423,6 @@ void sender_clear(struct sender *sender)
     packing_clear(&sender->packing);
     free(sender->batches);
     free(sender->hashes);
+    bitmap_free_bits(&sender->handled);
     bitmap_free_bits(&sender->present);
 }

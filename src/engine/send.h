@@ -43,6 +43,7 @@ struct sender {
     unsigned n_channels;
     struct link links[ENGINE_CHANNELS_MAX];
     struct channel_counts counts[ENGINE_CHANNELS_MAX];
+    struct bitmap handled;  /* pages that were sent at some time, as whatever; the story's */
     struct bitmap present;  /* pages that may be other than zero on the destination */
     uint32_t round;         /* written by the story while all workers idle */
     uint64_t n_round_bytes; /* of pages, in the round that was ended last; the story's */
@@ -71,10 +72,10 @@ struct sender {
 int sender_start(struct sender *sender, struct err *err);
 /* All pages in `dirty` as round n. Returns when the destination acknowledged that all is placed. */
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err);
-/* The last round, with the pages of `holes` as holes (no page may be in both), and the end of the transfer:
- * returns when all of it is with the kernel. With `verify`, both sides hash all of RAM. */
-int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *dirty,
-                      const struct bitmap *holes, bool verify, struct err *err);
+/* The last round, of a guest that stands, with what has lost its memory since as holes, and the end of the
+ * transfer: returns when all of it is with the kernel. With `verify`, both sides hash all of RAM. */
+int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, bool verify,
+                      struct err *err);
 /* The destination's word on it: all is placed, and with `verify` equal: ERR_CORRUPT "ram-differs". */
 int sender_await_end(struct sender *sender, bool verify, struct err *err);
 uint64_t sender_bytes(const struct sender *sender);

@@ -23,7 +23,7 @@ _Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
 
 /* The counters when a round began. */
 struct round_begin {
-    uint64_t ns, bytes, raw_bytes, zero_pages, stun_ns, n_pages;
+    uint64_t ns, bytes, raw_bytes, zero_pages, stun_ns, n_pages, throttle_bytes_s;
 };
 
 struct engine_source {
@@ -33,14 +33,14 @@ struct engine_source {
     struct dirty_source *dirty_source;
     enum engine_dirty kind;
     struct policy policy;
-    struct bitmap dirty; /* what the next round has to send */
-    struct bitmap holes; /* the last round: what has no memory any more */
-    struct round_begin last;
-    bool verify; /* of the last round */
+    struct bitmap dirty;     /* what the next round has to send */
+    struct round_begin last; /* of the last round, as is */
+    bool verify;
     /* for snapshots; atomic */
     uint32_t round;
     uint64_t round_begin_ns, round_begin_bytes;
-    uint64_t rate_bytes_s, dirty_bytes_s;
+    uint64_t rate_bytes_s, dirty_bytes_s, throttle_bytes_s;
+    uint64_t collect_ns; /* the latest scan; the story's */
 };
 
 static void publish(uint64_t *field, uint64_t value)
@@ -78,15 +78,19 @@ static int check_config(const struct engine_source_config *config, struct err *e
 static int start_kind(struct engine_source *source, enum engine_dirty kind, struct err *err)
 {
     const struct engine_source_config *config = &source->config;
-    struct dirty_source_config dirty = {.uffd = kind == ENGINE_DIRTY_ASYNC ? config->uffd_async
-                                                                           : config->uffd_sync,
+    struct dirty_source_config dirty = {.uffd_async = config->uffd_async,
+                                        .uffd_sync = config->uffd_sync,
                                         .pagemap_fd = config->pagemap_fd,
                                         .ram_fd = config->ram_fd,
                                         .ram_address = config->ram_address,
                                         .ram_size = config->ram_size,
                                         .step = config->is_kvm ? STEP_KVM : STEP_TCG,
+                                        .halt = &source->halt,
                                         .fault_beat = config->fault_beat,
-                                        .halt = &source->halt};
+                                        .qemu_pid = config->qemu_pid,
+                                        .n_vcpus = config->n_vcpus,
+                                        .vcpu_tids = source->config.vcpu_tids,
+                                        .stun_limit_percent = config->stun_limit_percent};
     source->kind = kind;
     source->dirty_source =
         kind == ENGINE_DIRTY_ASYNC ? dirty_async_new(&dirty, err) : dirty_sync_new(&dirty, err);
@@ -197,7 +201,6 @@ void engine_source_free(struct engine_source *source)
     halt_clear(&source->halt);
     rate_clear(&source->sender.rate);
     bitmap_free_bits(&source->dirty);
-    bitmap_free_bits(&source->holes);
     close_descriptors(&source->config);
     free(source);
 }
@@ -222,7 +225,8 @@ static struct round_begin begin_round(struct engine_source *source, uint32_t n)
                                 .zero_pages = published(&source->sender.zero_pages),
                                 .raw_bytes = packing_raw_bytes(&source->sender.packing),
                                 .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
-                                .n_pages = bitmap_count(&source->dirty)};
+                                .n_pages = bitmap_count(&source->dirty),
+                                .throttle_bytes_s = published(&source->throttle_bytes_s)};
     __atomic_store_n(&source->round, n, __ATOMIC_RELAXED);
     publish(&source->round_begin_bytes, begin.bytes);
     publish(&source->round_begin_ns, begin.ns);
@@ -245,6 +249,7 @@ static void end_round(struct engine_source *source, const struct round_begin *be
 {
     ret->dirty_pages = bitmap_count(&source->dirty);
     ret->stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source) - begin->stun_ns;
+    ret->throttle_bytes_s = begin->throttle_bytes_s;
     publish(&source->rate_bytes_s, per_second(ret->bytes, ret->duration_ns));
     publish(&source->dirty_bytes_s,
             per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin->ns));
@@ -261,19 +266,20 @@ static int run_round(struct engine_source *source, uint32_t n, struct engine_rou
         return -1;
     *ret = round_sent(source, &begin);
     bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    uint64_t scan_ns = clock_now_ns();
     if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return -1;
+    source->collect_ns = clock_now_ns() - scan_ns;
     end_round(source, &begin, ret);
     return 0;
 }
 
 static enum policy_answer judge(struct engine_source *source, const struct engine_round *round)
 {
-    /* What is dirty is counted in whole pages, and so is what was sent: a codec makes the link faster. */
-    struct policy_round measured = {.sent_bytes =
-                                        round->raw_bytes > round->bytes ? round->raw_bytes : round->bytes,
+    struct policy_round measured = {.content_bytes = (round->pages - round->zero_pages) * ENGINE_PAGE_SIZE,
                                     .duration_ns = round->duration_ns,
-                                    .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE};
+                                    .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE,
+                                    .collect_ns = source->collect_ns};
     return policy_decide(&source->policy, &measured);
 }
 
@@ -288,7 +294,21 @@ static int refuse(struct engine_source *source, const struct engine_round *round
                              NS_PER_MS),
         (unsigned long long)(source->policy.rate_bytes_s / 1000000),
         (unsigned long long)(source->policy.goal_ns / NS_PER_MS));
+    if (source->config.stun_limit_percent && source->config.stun_limit_percent < 100)
+        return err_fix(err,
+                       "raise the stun limit (%u %%), allow a longer downtime or more bandwidth, or try when "
+                       "the guest is less busy",
+                       source->config.stun_limit_percent);
     return err_fix(err, "allow a longer downtime or more bandwidth, or try when the guest is less busy");
+}
+
+/* Before the next round. What is dirty may become more. */
+static int throttle(struct engine_source *source, uint64_t bytes_s, struct err *err)
+{
+    if (!bytes_s && !published(&source->throttle_bytes_s))
+        return 0;
+    publish(&source->throttle_bytes_s, bytes_s);
+    return source->dirty_source->ops->throttle(source->dirty_source, bytes_s, &source->dirty, err);
 }
 
 int engine_source_copy(struct engine_source *source, struct err *err)
@@ -304,41 +324,27 @@ int engine_source_copy(struct engine_source *source, struct err *err)
         if (run_round(source, n, &round, err) < 0)
             return fail(source, err);
         enum policy_answer answer = judge(source, &round);
+        int result = 0;
+        if (answer == POLICY_GIVE_UP)
+            result = refuse(source, &round, err);
+        else if (answer == POLICY_STOP)
+            result = source->dirty_source->ops->ease(source->dirty_source, err);
+        else
+            result = throttle(source, answer == POLICY_THROTTLE ? source->policy.throttle_bytes_s : 0, err);
+        if (result < 0)
+            return fail(source, err);
         if (answer == POLICY_STOP)
             return 0;
-        if (answer == POLICY_GIVE_UP) {
-            (void)refuse(source, &round, err);
-            return fail(source, err);
-        }
     }
-}
-
-/* Splits what is left: pages that are holes by now are not read; those among them that the destination has go
- * into `holes`. Holes and pages of this last round are disjoint, so their order does not matter. */
-static int find_holes(struct engine_source *source, struct err *err)
-{
-    struct bitmap data = {0};
-    struct sender *sender = &source->sender;
-    if (bitmap_init(&data, source->dirty.n_bits, err) < 0)
-        return -1;
-    int result = ram_find_data(&sender->ram, &data, err);
-    uint64_t n_words = (data.n_bits + 63) / 64;
-    for (uint64_t word = 0; result == 0 && word < n_words; word++) {
-        source->holes.words[word] = sender->present.words[word] & ~data.words[word];
-        source->dirty.words[word] &= data.words[word];
-    }
-    bitmap_free_bits(&data);
-    return result;
 }
 
 int engine_source_find_rest(struct engine_source *source, struct err *err)
 {
     struct err local;
     err = err ? err : &local;
-    if (source->dirty_source->ops->guest_stopped)
-        source->dirty_source->ops->guest_stopped(source->dirty_source);
-    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0 ||
-        bitmap_init(&source->holes, source->dirty.n_bits, err) < 0 || find_holes(source, err) < 0)
+    publish(&source->throttle_bytes_s, 0);
+    if (source->dirty_source->ops->guest_stopped(source->dirty_source, err) < 0 ||
+        source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return fail(source, err);
     return 0;
 }
@@ -350,7 +356,7 @@ int engine_source_send_rest(struct engine_source *source, bool verify, struct er
     uint32_t n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1;
     source->verify = verify;
     source->last = begin_round(source, n);
-    if (sender_last_round(&source->sender, n, &source->dirty, &source->holes, verify, err) < 0)
+    if (sender_last_round(&source->sender, n, &source->dirty, verify, err) < 0)
         return fail(source, err);
     return 0;
 }
@@ -404,9 +410,16 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
         .dirty_bytes_s = published(&source->dirty_bytes_s),
         .zero_pages = published(&source->sender.zero_pages),
         .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
+        .throttle_bytes_s = published(&source->throttle_bytes_s),
     };
     packing_counts(&source->sender.packing, ret->codecs);
     /* Within a long round its own rate is the news. */
     if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)
         ret->rate_bytes_s = per_second(bytes - begin_bytes, age_ns);
+}
+
+void engine_source_stuns(const struct engine_source *source, struct engine_stuns *ret_stuns)
+{
+    *ret_stuns = (struct engine_stuns){0};
+    source->dirty_source->ops->stuns(source->dirty_source, ret_stuns);
 }

@@ -98,7 +98,8 @@ static void report_progress(struct control *control)
                                     .rate_bytes_s = now->rate_bytes_s,
                                     .dirty_bytes_s = now->dirty_bytes_s,
                                     .pages_zero = now->zero_pages,
-                                    .stun_ns = now->stun_ns};
+                                    .stun_ns = now->stun_ns,
+                                    .throttle_bytes_s = now->throttle_bytes_s};
     memcpy(progress.cipher, control->cipher, sizeof progress.cipher);
     (void)pthread_mutex_unlock(&control->lock);
     control_report(control, CTL_PROGRESS, &progress, sizeof progress);

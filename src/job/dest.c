@@ -119,8 +119,20 @@ static int meet(struct job *job, struct err *err)
     return 0;
 }
 
+/* QEMU waits for its device state long before it comes; not a byte of it is written before the memory is
+ * complete. The second answer to this request follows when it is loaded. */
+static int prepare_load(struct job *job, struct err *err)
+{
+    struct control_answer answer;
+    if (story_ask(job, CTL_LOAD, NULL, 0, &answer, err) < 0)
+        return -1;
+    return story_answer_fd(&answer, &job->state_stream, err);
+}
+
 static int copy(struct job *job, struct err *err)
 {
+    if (prepare_load(job, err) < 0)
+        return -1;
     bool verified = false;
     struct engine_dest_config config = {.ram_fd = job->fds[CTL_FD_RAM],
                                         .ram_size = job->spec.ram_size,
@@ -147,19 +159,14 @@ static int load(struct job *job, struct err *err)
 {
     struct device_state state;
     struct control_answer answer;
-    int stream = -1;
     job->switch_ns = clock_now_ns();
     story_mark(job, CTL_MARK_MEMORY);
     int ret = device_state_receive(&state, &job->peer, &job->watch, err);
     story_mark(job, CTL_MARK_STATE_RECEIVED);
     if (ret == 0)
-        ret = story_ask(job, CTL_LOAD, NULL, 0, &answer, err);
-    if (ret == 0)
-        ret = story_answer_fd(&answer, &stream, err);
-    if (ret == 0)
-        ret = device_state_write(&state, &job->watch, stream, err);
-    if (stream >= 0)
-        (void)close(stream);
+        ret = device_state_write(&state, &job->watch, job->state_stream, err);
+    (void)close(job->state_stream);
+    job->state_stream = -1;
     device_state_clear(&state);
     if (ret < 0 || story_answer(job, &answer, err) < 0)
         return -1;

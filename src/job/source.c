@@ -57,7 +57,8 @@ static void report_round(const struct engine_round *round, void *user)
                                .bytes = round->bytes,
                                .duration_ns = round->duration_ns,
                                .dirty_pages = round->dirty_pages,
-                               .stun_ns = round->stun_ns};
+                               .stun_ns = round->stun_ns,
+                               .throttle_bytes_s = round->throttle_bytes_s};
     control_report(job->control, CTL_ROUND, &report, sizeof report);
 }
 
@@ -70,6 +71,9 @@ static int start_engine(struct job *job, struct err *err)
                                           .uffd_sync = job->fds[CTL_FD_UFFD_SYNC],
                                           .pagemap_fd = job->fds[CTL_FD_PAGEMAP],
                                           .qemu_pidfd = job->fds[CTL_FD_QEMU_PID],
+                                          .qemu_pid = (int)job->spec.qemu_pid,
+                                          .n_vcpus = job->spec.n_vcpus,
+                                          .stun_limit_percent = job->spec.stun_limit_percent,
                                           .is_kvm = job->spec.is_kvm,
                                           .dirty = (enum engine_dirty)job->spec.dirty,
                                           .n_channels = job->spec.n_channels,
@@ -81,6 +85,8 @@ static int start_engine(struct job *job, struct err *err)
                                           .round_done = report_round,
                                           .user = job};
     story_hand_over_channels(job, config.channels, config.tls);
+    for (unsigned i = 0; i < job->spec.n_vcpus; i++)
+        config.vcpu_tids[i] = job->spec.vcpu_tids[i];
     memset(job->fds, -1, sizeof job->fds);
     if (engine_source_new(&config, &job->source, err) < 0)
         return -1;
@@ -125,10 +131,6 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
     if (engine_source_send_rest(job->source, job->spec.verify, err) < 0)
         return -1;
     story_mark(job, CTL_MARK_SENT);
-    if (engine_source_await_placed(job->source, err) < 0)
-        return -1;
-    story_mark(job, CTL_MARK_PLACED);
-    job->result.verified = job->spec.verify;
     int ret = save_device_state(job, &state, err);
     story_mark(job, CTL_MARK_SAVED);
     if (ret == 0)
@@ -138,8 +140,10 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
         ret = device_state_send(&state, &job->peer, &job->watch, err);
     story_mark(job, CTL_MARK_STATE_SENT);
     device_state_clear(&state);
-    if (ret < 0)
+    if (ret < 0 || engine_source_await_placed(job->source, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_PLACED);
+    job->result.verified = job->spec.verify;
     ret = peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
     story_mark(job, CTL_MARK_READY);
     return ret;

@@ -25,6 +25,7 @@ struct job {
     struct ctl_job_spec spec;
     int fds[CTL_SOURCE_FDS]; /* enum ctl_job_fd; -1 once handed to the engine */
     int qemu_pidfd;          /* source: our own copy, for the waits; else -1 */
+    int state_stream;        /* destination: QEMU reads its device state from it; -1: not opened, or done */
     const struct job_hooks *hooks;
     struct control *control;
     struct beat *beat; /* NULL only until it is mapped */
@@ -34,8 +35,8 @@ struct job {
     struct stream channels[ENGINE_CHANNELS_MAX]; /* fd -1: none, or handed to the engine */
     struct engine_source *source;
     struct engine_dest *dest;
-    bool is_committed; /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
-    uint64_t ready_ns; /* both sides ready */
+    bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
+    uint64_t ready_ns;  /* both sides ready */
     uint64_t switch_ns; /* source: the stop was asked for; destination: the switch-over began */
     struct ctl_result result;
 };

@@ -18,7 +18,6 @@
 #define TO_LOCK "check and hold the VM"
 #define TO_SHELL "start the shell of the VM"
 /* Two connections fill a link that one cannot, and cost one core each. */
-#define CHANNELS_DEFAULT 2
 
 void migrate_enter_request(struct task *task)
 {
@@ -226,7 +225,8 @@ void migrate_enter_specification(struct task *task)
         task_fail(task, &err, "manager");
         return;
     }
-    task->spec.n_channels = task->options.channels ? task->options.channels : CHANNELS_DEFAULT;
+    task->spec.n_channels =
+        task->options.channels ? task->options.channels : host_channels(&source->facts, &destination->facts);
     task_set_state(task, TASK_RUNNING, PHASE_SOURCE_CHECK);
 }
 

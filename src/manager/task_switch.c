@@ -28,8 +28,8 @@ static bool align(const struct move_status *source, struct side_steps *destinati
 {
     uint64_t sent_us;
     uint64_t received_us;
-    if (!find(source, "READY received", &received_us) ||
-        !find(destination->status, "READY sent", &sent_us) || sent_us > received_us)
+    if (!find(source, "READY received", &received_us) || !find(destination->status, "READY sent", &sent_us) ||
+        sent_us > received_us)
         return false;
     destination->ahead_us = received_us - sent_us;
     return true;

@@ -12,6 +12,7 @@ const struct field move_options_fields[] = {
     NUMBER(struct move_options, switchover_limit_s, 1, 3600),
     NUMBER(struct move_options, bandwidth_mb_s, 0, BANDWIDTH_MAX_MB_S),
     NUMBER(struct move_options, channels, 0, MOVE_CHANNELS_MAX),
+    NUMBER(struct move_options, stun_limit_percent, 0, 100, NEWER),
     BOOL(struct move_options, verify),
     TEXT(struct move_options, pool, &rule_pool_choice),
     TEXT(struct move_options, dirty_source, &rule_dirty_choice),

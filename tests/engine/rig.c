@@ -273,6 +273,9 @@ struct engine_source_config rig_source_config(struct rig *rig, struct rig_attemp
         .compression = attempt->compression,
         .delta = attempt->delta,
         .delta_cache_bytes = attempt->delta_cache_bytes,
+        .stun_limit_percent = attempt->stun_limit_percent,
+        .qemu_pid = attempt->qemu_pid,
+        .fault_beat = attempt->fault_beat,
         .cancel = attempt->source_cancel,
         .round_done = keep_round,
         .user = attempt,
@@ -351,6 +354,7 @@ void rig_run(struct rig *rig, struct rig_attempt *attempt)
     if (attempt->source_result == 0) {
         attempt->source_result = run_source(rig, attempt, source);
         engine_source_snapshot(source, &attempt->snapshot);
+        engine_source_stuns(source, &attempt->stuns);
     }
     engine_source_free(source);
     thread_join(&destination);

@@ -62,6 +62,9 @@ struct rig_attempt {
     bool verify, is_kvm;
     void (*opened)(struct rig_attempt *attempt); /* the channels are connected and may be changed */
     const struct rig_network *network;           /* NULL = loopback */
+    unsigned stun_limit_percent;
+    int qemu_pid; /* see engine_source_config */
+    uint64_t *fault_beat;
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
@@ -81,6 +84,7 @@ struct rig_attempt {
     uint64_t round_zero_ns, n_rounds;
     uint64_t total_ns;               /* from a ready source to the end of finish */
     struct engine_snapshot snapshot; /* of the source at its end */
+    struct engine_stuns stuns;
     enum engine_dirty used;
 };
 
