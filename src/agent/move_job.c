@@ -125,6 +125,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     struct move *move = user;
     struct move_status *status = &move->status;
     status->bytes_on_wire = result->bytes_on_wire;
+    status->job_memory_bytes = result->memory_bytes;
     status->verified = result->verified != 0;
     take_marks(status, result->marks_ns);
     take_stuns(status, result);

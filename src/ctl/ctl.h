@@ -180,6 +180,7 @@ struct ctl_result {
     uint64_t copy_ns;             /* both sides ready .. RUNNING received (source) */
     uint64_t downtime_ns;         /* stop asked for .. RUNNING received (source) */
     uint64_t bytes_on_wire;       /* everything this side wrote and read on the migration network */
+    uint64_t memory_bytes;        /* the most that the job had resident; 0: not known */
     uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the
                                      stop was asked for; destination: its phase began); 0: not reached */
     struct ctl_stun_class stuns[CTL_STUN_CLASSES];
