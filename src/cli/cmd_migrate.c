@@ -17,6 +17,8 @@ struct migrate_options {
     int max_downtime;
     int switchover_limit;
     int channels;
+    char *compression;
+    char *delta;
     char *dirty_source;
     char *client_key;
 };
@@ -25,6 +27,8 @@ static void migrate_options_clear(struct migrate_options *options)
 {
     g_free(options->to);
     g_free(options->pool);
+    g_free(options->compression);
+    g_free(options->delta);
     g_free(options->dirty_source);
     g_free(options->client_key);
 }
@@ -45,6 +49,10 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_string_member(wishes, "pool", options->pool);
     if (options->verify)
         json_object_set_boolean_member(wishes, "verify", TRUE);
+    if (options->compression)
+        json_object_set_string_member(wishes, "compression", options->compression);
+    if (options->delta)
+        json_object_set_string_member(wishes, "delta", options->delta);
     if (options->dirty_source)
         json_object_set_string_member(wishes, "dirty_source", options->dirty_source);
     JsonObject *body = json_object_new();
@@ -74,6 +82,10 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},
+        {"compression", 0, 0, G_OPTION_ARG_STRING, &options.compression,
+         "auto, off, lz4 or zstd (auto: where it is faster)", "C"},
+        {"delta", 0, 0, G_OPTION_ARG_STRING, &options.delta,
+         "on or off: changes of pages that are sent again (where the link is slow)", "D"},
         {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},
         {"client-key", 0, 0, G_OPTION_ARG_STRING, &options.client_key,
          "the same key always means the first task that was made with it", "KEY"},

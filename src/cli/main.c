@@ -40,6 +40,7 @@ static const struct cli_command commands[] = {
     {"vm", "migrate",
      "V --to H [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] "
      "[--channels N] "
+     "[--compression auto|off|lz4|zstd] [--delta on|off] "
      "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",

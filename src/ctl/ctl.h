@@ -62,6 +62,10 @@ struct ctl_msg {
 
 enum ctl_role { CTL_ROLE_SOURCE = 1, CTL_ROLE_DESTINATION = 2 };
 enum ctl_dirty { CTL_DIRTY_AUTO, CTL_DIRTY_ASYNC, CTL_DIRTY_SYNC };
+enum ctl_compression { CTL_COMPRESSION_AUTO, CTL_COMPRESSION_OFF, CTL_COMPRESSION_LZ4, CTL_COMPRESSION_ZSTD };
+enum ctl_delta { CTL_DELTA_AUTO, CTL_DELTA_OFF, CTL_DELTA_ON };
+/* Order of the counts: raw, lz4, zstd, delta. */
+#define CTL_CODECS 4
 
 /* Descriptors that come with CTL_JOB_SPEC, in this order. */
 enum ctl_job_fd {
@@ -92,6 +96,8 @@ struct ctl_job_spec {
     uint32_t max_downtime_ms;
     uint32_t switchover_limit_s;
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
+    uint32_t compression;       /* enum ctl_compression; source, as is delta */
+    uint32_t delta;             /* enum ctl_delta */
     uint32_t port;
     uint32_t n_addresses;
     char addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX]; /* destination's, numeric */
@@ -108,6 +114,13 @@ struct ctl_verdict {
 
 enum ctl_step { CTL_STEP_CONNECT = 1, CTL_STEP_COPY, CTL_STEP_SWITCH, CTL_STEP_END };
 
+/* Pages that were sent one way, zero pages apart. */
+struct ctl_codec {
+    uint64_t pages;
+    uint64_t raw_bytes; /* of the pages */
+    uint64_t wire_bytes;
+};
+
 struct ctl_progress {
     uint32_t step; /* enum ctl_step; COPY is sent once when both sides stand ready */
     uint32_t round;
@@ -117,6 +130,7 @@ struct ctl_progress {
     uint64_t dirty_bytes_s;
     uint64_t pages_zero;
     uint64_t stun_ns;
+    struct ctl_codec codecs[CTL_CODECS]; /* source only */
 };
 
 struct ctl_round {

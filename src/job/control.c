@@ -97,6 +97,10 @@ static void report_progress(struct control *control)
                                     .dirty_bytes_s = now->dirty_bytes_s,
                                     .pages_zero = now->zero_pages,
                                     .stun_ns = now->stun_ns};
+    for (unsigned i = 0; i < CTL_CODECS; i++)
+        progress.codecs[i] = (struct ctl_codec){.pages = now->codecs[i].pages,
+                                                .raw_bytes = now->codecs[i].raw_bytes,
+                                                .wire_bytes = now->codecs[i].wire_bytes};
     (void)pthread_mutex_unlock(&control->lock);
     control_report(control, CTL_PROGRESS, &progress, sizeof progress);
 }

@@ -45,7 +45,9 @@ struct move_options {
     uint32_t channels;           /* data channels, 0 = chosen; at most MOVE_CHANNELS_MAX */
     bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
-    char dirty_source[16];       /* "auto", "async", "sync": for tests and for the worried */
+    char compression[8];         /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
+    char delta[8]; /* changes of pages that are sent again: "" (where the link is slow), "on", "off" */
+    char dirty_source[16]; /* "auto", "async", "sync": for tests and for the worried */
 };
 void move_options_init(struct move_options *options);
 JsonObject *move_options_to_json(const struct move_options *options);
@@ -87,6 +89,15 @@ struct move_round {
     uint64_t duration_ns;
     uint64_t dirty_pages; /* found by the scan that ended the round */
     uint64_t stun_ns;
+};
+
+/* Pages that were sent one way: "raw", "lz4", "zstd", "delta". */
+#define MOVE_CODECS_MAX 8
+struct move_codec {
+    char name[16];
+    uint64_t pages;
+    uint64_t raw_bytes; /* of the pages */
+    uint64_t wire_bytes;
 };
 
 /* What happened when, as one side saw it: a line of the task's timeline. */
@@ -146,6 +157,8 @@ struct move_status {
     int64_t end_ms;          /* wall clock; 0 until known */
     uint32_t n_rounds;
     struct move_round rounds[MOVE_ROUNDS_MAX];
+    uint32_t n_codecs; /* those in use; source only */
+    struct move_codec codecs[MOVE_CODECS_MAX];
     char dirty_source[16];
     char encryption[16]; /* "none" or "tls13-psk" */
     bool verified;       /* whole-RAM checksums were compared and equal */

@@ -12,6 +12,8 @@ const struct field move_options_fields[] = {
     NUMBER(struct move_options, channels, 0, MOVE_CHANNELS_MAX),
     BOOL(struct move_options, verify),
     TEXT(struct move_options, pool, &rule_pool_choice),
+    TEXT(struct move_options, compression, &rule_compression_choice, NEWER),
+    TEXT(struct move_options, delta, &rule_delta_choice, NEWER),
     TEXT(struct move_options, dirty_source, &rule_dirty_choice),
     FIELDS_END,
 };

@@ -25,6 +25,14 @@ static const struct field round_fields[] = {
     FIELDS_END,
 };
 
+static const struct field codec_fields[] = {
+    TEXT(struct move_codec, name, NULL),
+    COUNT(struct move_codec, pages),
+    COUNT(struct move_codec, raw_bytes),
+    COUNT(struct move_codec, wire_bytes),
+    FIELDS_END,
+};
+
 static const struct field status_fields[] = {
     TEXT(struct move_status, id, NULL),
     BOOL(struct move_status, is_source),
@@ -43,6 +51,7 @@ static const struct field status_fields[] = {
     SIGNED(struct move_status, switch_start_ms),
     SIGNED(struct move_status, end_ms),
     LIST(struct move_status, rounds, round_fields),
+    LIST(struct move_status, codecs, codec_fields),
     TEXT(struct move_status, dirty_source, NULL),
     TEXT(struct move_status, encryption, NULL),
     BOOL(struct move_status, verified),
