@@ -6,7 +6,9 @@ BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFI
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
 
-.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade compare sanitize lint format clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade compare sanitize fuzz lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
@@ -17,6 +19,7 @@ help:
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make compare    one move of a busy guest beside QEMU's own migration on the same link"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
+	@echo "make fuzz       libFuzzer on the decoders of what a peer sends, for FUZZ_SECONDS=60"
 	@echo "make install [PREFIX=/usr/local] [DESTDIR=…]   build without tests and install; make uninstall takes back what it installed"
 	@echo "make lint, make format, make clean"
 
@@ -76,6 +79,9 @@ compare: stage guests
 
 sanitize: all
 	@tests/run-all $(BUILD) sanitizers
+
+fuzz: deps
+	@tests/fuzz/run $(BUILD) $(FUZZ_SECONDS)
 
 lint: deps
 	@tests/lint/lint.py

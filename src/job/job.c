@@ -39,6 +39,8 @@ static int check_spec(const struct ctl_job_spec *spec, size_t n_fds, struct err 
         field = "n_channels";
     else if (spec->dirty > CTL_DIRTY_SYNC)
         field = "dirty";
+    else if (spec->compression > CTL_COMPRESSION_ZSTD || spec->delta > CTL_DELTA_ON)
+        field = "compression";
     else if (spec->n_addresses > CTL_ADDRESSES_MAX || spec->n_source_addresses > CTL_ADDRESSES_MAX)
         field = "n_addresses";
     else if (spec->role == CTL_ROLE_SOURCE && (!spec->n_addresses || !spec->port || spec->port > UINT16_MAX))
