@@ -39,7 +39,7 @@ static const struct cli_command commands[] = {
      cmd_vm_console},
     {"vm", "migrate",
      "V --to H [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] "
-     "[--channels N] "
+     "[--priority high|normal] [--channels N] "
      "[--compression auto|off|lz4|zstd] [--delta on|off] "
      "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
@@ -64,12 +64,16 @@ static const struct cli_command commands[] = {
     {"token", "create", "NAME", "a new API token, shown once", cmd_token_create},
     {"token", "rm", "NAME", "revoke an API token", cmd_token_rm},
     {"lab", NULL,
-     "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--ip 4|6] [--qemu [hN=]PATH] | down | status | exec "
+     "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--links N] [--ip 4|6] [--qemu [hN=]PATH] | down | "
+     "status | exec "
      "HOST -- CMD "
      "| "
      "service "
      "start|stop NAME   (all: [--dir DIR] [--name NAME])",
      "a whole cluster on this machine, in network namespaces", cmd_lab},
+    {"bench", NULL,
+     "[--list] [--case C[,C]…] [--runs N] [--qemu PATH] [--qemu10 PATH] [--qemu10-data DIR] [--output DIR]",
+     "moves beside QEMU's own migration and the machine's limit, in labs of its own", cmd_bench},
     {"version", NULL, "", "version of this program", cmd_version},
     {"help", NULL, "", "this list", cmd_help},
 };

@@ -107,7 +107,7 @@ static void look_at_connection(struct packer *packer, const struct link *link, s
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
-    if (getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+    if (getsockopt(link->stream.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
         return; /* no TCP, in tests: nothing is known */
     batch->link_us = info.tcpi_busy_time - packer->link_us;
     batch->peer_us = info.tcpi_rtt < SHORT_WAY_US ? info.tcpi_rwnd_limited - packer->peer_us : 0;

@@ -230,7 +230,7 @@ uint64_t receiver_bytes(const struct receiver *receiver)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < receiver->n_channels; i++)
-        bytes += link_bytes(&receiver->links[i]);
+        bytes += stream_bytes(&receiver->links[i].stream);
     return bytes;
 }
 

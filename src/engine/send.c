@@ -102,6 +102,24 @@ static int hash_batch(struct sender *sender, struct batch *batch, struct err *er
     return ram_hash_parts(&sender->ram, &job, err);
 }
 
+/* The next pages of the round that nobody has taken. */
+static bool claim(struct sender *sender, struct batch *batch)
+{
+    (void)pthread_mutex_lock(&sender->claim_lock);
+    bool is_some = batch_fill(batch, sender->pages, &sender->next_page);
+    (void)pthread_mutex_unlock(&sender->claim_lock);
+    return is_some;
+}
+
+static int send_claimed(struct sender *sender, struct sender_worker *worker, struct batch *batch,
+                        struct err *err)
+{
+    int result = 0;
+    while (result == 0 && claim(sender, batch))
+        result = send_batch(sender, worker, batch, err);
+    return result;
+}
+
 static void *work(void *argument)
 {
     struct sender_worker *worker = argument;
@@ -110,7 +128,7 @@ static void *work(void *argument)
     while ((batch = queue_take(sender->work))) {
         struct err why = {0};
         int result =
-            batch->is_hash ? hash_batch(sender, batch, &why) : send_batch(sender, worker, batch, &why);
+            batch->is_hash ? hash_batch(sender, batch, &why) : send_claimed(sender, worker, batch, &why);
         if (result < 0) {
             halt_set(sender->halt, &why);
             return NULL;
@@ -123,13 +141,15 @@ static void *work(void *argument)
 int sender_start(struct sender *sender, struct err *err)
 {
     _Static_assert(RAM_HASH_BUFFER_SIZE <= WIRE_BATCH_BYTES_MAX, "a batch's pages serve as hash buffer");
-    sender->n_batches = 2 * sender->n_channels + 2;
+    sender->n_batches = sender->n_channels;
     sender->batches = calloc(sender->n_batches, sizeof sender->batches[0]);
     if (!sender->batches)
         return err_sys(err, ENOMEM, "no-memory", "no memory for %u batches", sender->n_batches);
+    (void)pthread_mutex_init(&sender->claim_lock, NULL);
     sender->idle = queue_new(sender->n_batches, err);
     sender->work = queue_new(sender->n_batches, err);
     if (!sender->idle || !sender->work ||
+        bitmap_init(&sender->handled, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
         bitmap_init(&sender->present, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
         packing_init(&sender->packing, err) < 0)
         return -1;
@@ -159,18 +179,20 @@ static struct batch *take_idle(struct sender *sender, struct err *err)
     return batch;
 }
 
-static int hand_out_pages(struct sender *sender, const struct bitmap *dirty, struct err *err)
+/* Wakes as many workers as there is work for. */
+static int hand_out_pages(struct sender *sender, const struct bitmap *dirty, uint64_t n_pages,
+                          struct err *err)
 {
-    for (uint64_t from = 0;;) {
+    sender->pages = dirty;
+    sender->next_page = 0;
+    for (unsigned i = 0; i < sender->n_batches && (uint64_t)i * BATCH_PAGES < n_pages; i++) {
         struct batch *batch = take_idle(sender, err);
         if (!batch)
             return -1;
-        if (!batch_fill(batch, dirty, &from)) {
-            queue_put(sender->idle, batch);
-            return 0;
-        }
+        batch->is_hash = false;
         queue_put(sender->work, batch);
     }
+    return 0;
 }
 
 static int wait_for_workers(struct sender *sender, struct err *err)
@@ -225,10 +247,10 @@ static int receive_ack(struct sender *sender, struct wire_ack *ret_ack, struct e
     return 0;
 }
 
-/* The end of a round on every channel, then the destination's word that all of it is placed. */
-static int synchronize(struct sender *sender, struct err *err)
+/* The end of a round on every channel. */
+static int send_sync(struct sender *sender, struct err *err)
 {
-    uint64_t n_bytes = 0;
+    sender->n_round_bytes = 0;
     for (unsigned i = 0; i < sender->n_channels; i++) {
         uint8_t sync[WIRE_SYNC_SIZE];
         struct channel_counts *counts = &sender->counts[i];
@@ -236,32 +258,57 @@ static int synchronize(struct sender *sender, struct err *err)
                                              .n_records = counts->n_records,
                                              .n_bytes = counts->n_bytes},
                          sync);
-        n_bytes += counts->n_bytes;
+        sender->n_round_bytes += counts->n_bytes;
         *counts = (struct channel_counts){0};
         if (link_send_small(&sender->links[i], WIRE_SYNC, sync, sizeof sync, err) < 0)
             return -1;
     }
-    struct wire_ack ack;
-    if (receive_ack(sender, &ack, err) < 0)
-        return -1;
-    if (ack.verdict != WIRE_VERDICT_PLACED || ack.n_bytes != n_bytes)
-        return err_set(err, ERR_CORRUPT, "ack-counts",
-                       "the destination placed %llu bytes of round %u, %llu were sent",
-                       (unsigned long long)ack.n_bytes, sender->round, (unsigned long long)n_bytes);
     return 0;
 }
 
-int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, const struct bitmap *holes,
-                 struct err *err)
+/* The destination's word that all of the round is placed. */
+static int await_placed(struct sender *sender, struct err *err)
+{
+    struct wire_ack ack;
+    if (receive_ack(sender, &ack, err) < 0)
+        return -1;
+    if (ack.verdict != WIRE_VERDICT_PLACED || ack.n_bytes != sender->n_round_bytes)
+        return err_set(
+            err, ERR_CORRUPT, "ack-counts", "the destination placed %llu bytes of round %u, %llu were sent",
+            (unsigned long long)ack.n_bytes, sender->round, (unsigned long long)sender->n_round_bytes);
+    return 0;
+}
+
+static int begin_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
     sender->round = n;
+    uint64_t n_pages = bitmap_count(dirty);
     packing_begin_round(&sender->packing, n);
-    __atomic_store_n(&sender->pages_left, bitmap_count(dirty), __ATOMIC_RELAXED);
-    if (hand_out_pages(sender, dirty, err) < 0 || wait_for_workers(sender, err) < 0)
+    __atomic_store_n(&sender->pages_left, n_pages, __ATOMIC_RELAXED);
+    for (uint64_t word = 0; word < (dirty->n_bits + 63) / 64; word++)
+        if (dirty->words[word])
+            sender->handled.words[word] |= dirty->words[word];
+    return hand_out_pages(sender, dirty, n_pages, err);
+}
+
+int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
+{
+    if (begin_round(sender, n, dirty, err) < 0 || wait_for_workers(sender, err) < 0 ||
+        send_sync(sender, err) < 0)
         return -1;
-    if (holes && send_holes(sender, holes, err) < 0)
+    return await_placed(sender, err);
+}
+
+/* Finds what has lost its memory while the workers send, and tells the destination. A page that was written
+ * and lost it then was sent by the workers, as zeros. */
+static int last_pages(struct sender *sender, struct bitmap *holes, struct err *err)
+{
+    if (ram_find_holes(&sender->ram, &sender->handled, holes, err) < 0 || wait_for_workers(sender, err) < 0)
         return -1;
-    return synchronize(sender, err);
+    for (uint64_t word = 0; word < (holes->n_bits + 63) / 64; word++)
+        if (holes->words[word])
+            holes->words[word] &= sender->present.words[word];
+    return send_holes(sender, holes, err);
 }
 
 /* Hashes all of RAM with every worker, while the destination does the same. */
@@ -313,15 +360,26 @@ static int verify_ram(struct sender *sender, struct err *err)
     return send_hashes(sender, err);
 }
 
-int sender_finish(struct sender *sender, bool verify, struct err *err)
+int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, bool verify,
+                      struct err *err)
 {
-    if (verify && verify_ram(sender, err) < 0)
+    struct bitmap holes = {0};
+    if (begin_round(sender, n, dirty, err) < 0 || bitmap_init(&holes, dirty->n_bits, err) < 0)
+        return -1;
+    int result = last_pages(sender, &holes, err);
+    bitmap_free_bits(&holes);
+    if (result < 0 || send_sync(sender, err) < 0 || (verify && verify_ram(sender, err) < 0))
         return -1;
     for (unsigned i = 0; i < sender->n_channels; i++)
         if (link_send_small(&sender->links[i], WIRE_FINISH, NULL, 0, err) < 0)
             return -1;
+    return 0;
+}
+
+int sender_await_end(struct sender *sender, bool verify, struct err *err)
+{
     struct wire_ack ack;
-    if (receive_ack(sender, &ack, err) < 0)
+    if (await_placed(sender, err) < 0 || receive_ack(sender, &ack, err) < 0)
         return -1;
     if (ack.verdict == WIRE_VERDICT_DIFFERS)
         return err_set(err, ERR_CORRUPT, "ram-differs",
@@ -337,7 +395,7 @@ uint64_t sender_bytes(const struct sender *sender)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < sender->n_channels; i++)
-        bytes += link_bytes(&sender->links[i]);
+        bytes += stream_bytes(&sender->links[i].stream);
     return bytes;
 }
 
@@ -356,6 +414,8 @@ void sender_clear(struct sender *sender)
         thread_join(&sender->workers[i].thread);
     queue_free(sender->idle);
     queue_free(sender->work);
+    if (sender->batches)
+        (void)pthread_mutex_destroy(&sender->claim_lock);
     for (unsigned i = 0; sender->batches && i < sender->n_batches; i++)
         batch_clear(&sender->batches[i]);
     for (unsigned i = 0; i < sender->n_channels; i++)
@@ -363,5 +423,6 @@ void sender_clear(struct sender *sender)
     packing_clear(&sender->packing);
     free(sender->batches);
     free(sender->hashes);
+    bitmap_free_bits(&sender->handled);
     bitmap_free_bits(&sender->present);
 }

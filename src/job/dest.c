@@ -7,9 +7,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "job/auth.h"
 #include "job/connect.h"
 #include "job/device_state.h"
+#include "job/introduce.h"
 #include "job/story.h"
 #include "wire/control.h"
 
@@ -23,7 +23,9 @@ static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_doo
 {
     struct ctl_msg msg;
     size_t n_fds = 1;
-    int fds[2] = {job->fds[CTL_FD_DOOR], job->peer.fd};
+    int fds[2] = {job->fds[CTL_FD_DOOR], job->peer.stream.fd};
+    if (stream_has_pending(&job->peer.stream))
+        return peer_unexpected(&job->peer, &job->watch, err);
     int which = watch_wait_either(&job->watch, fds, deadline_ns, "a connection of the source", err);
     if (which < 0)
         return -1;
@@ -43,13 +45,12 @@ static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_doo
 
 /* 1 if the connection is the source's, 0 if it is not (a stranger who saw the ticket), -1 if the wait is
  * over. */
-static int examine(struct job *job, const struct ctl_door_socket *about, int fd, struct err *err)
+static int examine(struct job *job, const struct ctl_door_socket *about, struct stream *stream,
+                   struct err *err)
 {
-    struct auth auth = {.key = job->spec.key,
-                        .move_id = job->spec.move_id,
-                        .role = (uint16_t)about->role,
-                        .channel = about->channel};
-    if (connect_tune(fd, err) == 0 && auth_as_destination(&auth, &job->watch, fd, err) == 0)
+    struct introduction us = {.spec = &job->spec, .role = (uint16_t)about->role, .channel = about->channel};
+    if (connect_tune(stream->fd, err) == 0 &&
+        introduce_as_destination(&us, about->security, &job->watch, stream, err) == 0)
         return 1;
     if (cancel_requested(job->watch.stop))
         return -1;
@@ -62,15 +63,15 @@ static int admit_control(struct job *job, struct err *err)
     uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
     for (;;) {
         struct ctl_door_socket about;
-        int fd = -1;
-        if (take_connection(job, deadline_ns, &about, &fd, err) < 0)
+        struct stream stream = {.fd = -1};
+        if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0)
             return -1;
-        int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, fd, err) : 0;
+        int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, &stream, err) : 0;
         if (verdict == 1) {
-            job->peer.fd = fd;
+            job->peer.stream = stream;
             return 0;
         }
-        (void)close(fd);
+        stream_close(&stream);
         if (verdict < 0)
             return -1;
     }
@@ -81,18 +82,18 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
     uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
     for (uint32_t n = 0; n < n_channels;) {
         struct ctl_door_socket about;
-        int fd = -1;
-        if (take_connection(job, deadline_ns, &about, &fd, err) < 0)
+        struct stream stream = {.fd = -1};
+        if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0)
             return -1;
         bool is_due =
-            about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel] < 0;
-        int verdict = is_due ? examine(job, &about, fd, err) : 0;
+            about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel].fd < 0;
+        int verdict = is_due ? examine(job, &about, &stream, err) : 0;
         if (verdict == 1) {
-            job->channels[about.channel] = fd;
+            job->channels[about.channel] = stream;
             n++;
             continue;
         }
-        (void)close(fd);
+        stream_close(&stream);
         if (verdict < 0)
             return -1;
     }
@@ -112,13 +113,26 @@ static int meet(struct job *job, struct err *err)
     job->spec.n_channels = choice.n_channels;
     if (admit_channels(job, choice.n_channels, err) < 0)
         return -1;
+    story_note_cipher(job);
     explicit_bzero(job->spec.key, sizeof job->spec.key);
     explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
     return 0;
 }
 
+/* QEMU waits for its device state long before it comes; not a byte of it is written before the memory is
+ * complete. The second answer to this request follows when it is loaded. */
+static int prepare_load(struct job *job, struct err *err)
+{
+    struct control_answer answer;
+    if (story_ask(job, CTL_LOAD, NULL, 0, &answer, err) < 0)
+        return -1;
+    return story_answer_fd(&answer, &job->state_stream, err);
+}
+
 static int copy(struct job *job, struct err *err)
 {
+    if (prepare_load(job, err) < 0)
+        return -1;
     bool verified = false;
     struct engine_dest_config config = {.ram_fd = job->fds[CTL_FD_RAM],
                                         .ram_size = job->spec.ram_size,
@@ -126,8 +140,7 @@ static int copy(struct job *job, struct err *err)
                                         .cancel = control_cancel(job->control),
                                         .before_verify = job->hooks->before_verify,
                                         .user = job->hooks->user};
-    memcpy(config.channels, job->channels, sizeof config.channels);
-    memset(job->channels, -1, sizeof job->channels);
+    story_hand_over_channels(job, config.channels, config.tls);
     job->fds[CTL_FD_RAM] = -1;
     job->ready_ns = clock_now_ns();
     if (engine_dest_new(&config, &job->dest, err) < 0)
@@ -146,19 +159,18 @@ static int load(struct job *job, struct err *err)
 {
     struct device_state state;
     struct control_answer answer;
-    int stream = -1;
+    job->switch_ns = clock_now_ns();
+    story_mark(job, CTL_MARK_MEMORY);
     int ret = device_state_receive(&state, &job->peer, &job->watch, err);
+    story_mark(job, CTL_MARK_STATE_RECEIVED);
     if (ret == 0)
-        ret = story_ask(job, CTL_LOAD, NULL, 0, &answer, err);
-    if (ret == 0)
-        ret = story_answer_fd(&answer, &stream, err);
-    if (ret == 0)
-        ret = device_state_write(&state, &job->watch, stream, err);
-    if (stream >= 0)
-        (void)close(stream);
+        ret = device_state_write(&state, &job->watch, job->state_stream, err);
+    (void)close(job->state_stream);
+    job->state_stream = -1;
     device_state_clear(&state);
     if (ret < 0 || story_answer(job, &answer, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_LOADED);
     return story_answer_body(&answer, NULL, 0, err);
 }
 
@@ -171,6 +183,7 @@ static int offer_ready(struct job *job, struct err *err)
         return -1;
     struct peer_payload payload = {.data = ready, .size = sizeof ready};
     int ret = peer_send(&job->peer, &job->watch, WIRE_READY, &payload, err);
+    story_mark(job, CTL_MARK_READY_SENT);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(ready, sizeof ready);
     return ret;
@@ -201,11 +214,13 @@ static int take_over(struct job *job, struct err *err)
     uint8_t commit[CTL_SECRET_SIZE];
     if (peer_expect(&job->peer, &job->watch, WIRE_COMMIT, commit, sizeof commit, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_COMMIT);
     story_commit(job);
     int ret = story_ask(job, CTL_CONT, commit, sizeof commit, &answer, err);
     explicit_bzero(commit, sizeof commit);
     if (ret < 0 || story_answer_body(&answer, &verdict, sizeof verdict, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_RUNS);
     ret = tell_verdict(job, &verdict, err);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(&verdict, sizeof verdict);

@@ -7,16 +7,16 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "engine/stream.h"
 #include "job/watch.h"
 #include "wire/hello.h"
 #include "wire/record.h"
 
 struct peer {
-    int fd;         /* owned; -1: not connected */
-    bool is_source; /* the other side is the source */
+    struct stream stream; /* owned; fd -1: not connected */
+    bool is_source;       /* the other side is the source */
     uint64_t n_sent;
     uint64_t n_received;
-    uint64_t bytes; /* both directions */
 };
 
 /* One record; `tail` (may be NULL) follows `data` in the same payload. */

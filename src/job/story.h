@@ -25,19 +25,20 @@ struct job {
     struct ctl_job_spec spec;
     int fds[CTL_SOURCE_FDS]; /* enum ctl_job_fd; -1 once handed to the engine */
     int qemu_pidfd;          /* source: our own copy, for the waits; else -1 */
+    int state_stream;        /* destination: QEMU reads its device state from it; -1: not opened, or done */
     const struct job_hooks *hooks;
     struct control *control;
     struct beat *beat; /* NULL only until it is mapped */
     struct pulse pulse;
     struct watch watch;
     struct peer peer;
-    int channels[ENGINE_CHANNELS_MAX]; /* -1 once handed to the engine */
+    struct stream channels[ENGINE_CHANNELS_MAX]; /* fd -1: none, or handed to the engine */
     struct engine_source *source;
     struct engine_dest *dest;
-    bool is_committed; /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
-    uint64_t ready_ns; /* both sides ready */
-    uint64_t stop_ns;  /* the stop was asked for */
-    uint64_t features; /* WIRE_FEATURE_ bits that both sides have */
+    bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
+    uint64_t ready_ns;  /* both sides ready */
+    uint64_t switch_ns; /* source: the stop was asked for; destination: the switch-over began */
+    uint64_t features;  /* WIRE_FEATURE_ bits that both sides have */
     struct ctl_result result;
 };
 
@@ -50,6 +51,8 @@ struct story_phase {
 /* Runs the phases in order; an error is placed in its phase. */
 int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err);
 
+/* The switch-over has come to this step now. */
+void story_mark(struct job *job, enum ctl_mark mark);
 /* A request to the agent and its (first) answer. A failing peer ends the wait unless is_committed. */
 int story_ask(struct job *job, uint32_t type, const void *body, size_t size,
               struct control_answer *ret_answer, struct err *err);
@@ -60,6 +63,11 @@ int story_answer_body(const struct control_answer *answer, void *ret_body, size_
 int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err *err);
 /* True from the moment when the guest is stopped for this job, or will be: its silence is answered fast. */
 void story_guest_waits(struct job *job, bool waits);
+/* Tells the agent, with the next progress, by which cipher the control connection is protected. */
+void story_note_cipher(struct job *job);
+/* The data channels go to the engine. */
+void story_hand_over_channels(struct job *job, int ret_fds[ENGINE_CHANNELS_MAX],
+                              struct tls *ret_tls[ENGINE_CHANNELS_MAX]);
 /* From here on a CANCEL and a failing peer change nothing. */
 void story_commit(struct job *job);
 

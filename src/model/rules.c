@@ -83,6 +83,11 @@ static bool is_pool_choice(const char *text)
     return pool_path_is_valid(pool_path_or_root(text));
 }
 
+static bool is_priority(const char *text)
+{
+    return !strcmp(text, "high") || !strcmp(text, "normal");
+}
+
 #define POOL_TEXT                                                                                            \
     "a resource pool: at most 8 names joined by '/', each of letters, digits, '-', '_' and '.', like "       \
     "prod/db"
@@ -107,5 +112,6 @@ const struct text_rule rule_dirty_choice = {is_dirty_choice, "\"auto\", \"async\
 const struct text_rule rule_compression_choice = {is_compression_choice,
                                                   "\"auto\", \"off\", \"lz4\" or \"zstd\"", true};
 const struct text_rule rule_delta_choice = {is_delta_choice, "\"on\" or \"off\"", true};
+const struct text_rule rule_priority = {is_priority, "\"high\" or \"normal\"", true};
 const struct text_rule rule_pool_or_empty = {pool_path_is_valid, POOL_TEXT ", or empty", true};
 const struct text_rule rule_pool_choice = {is_pool_choice, POOL_TEXT ", or \"/\" for none", true};

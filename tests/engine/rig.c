@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rig.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -184,17 +186,34 @@ void rig_wait_writes(struct rig *rig, uint64_t n)
     }
 }
 
+/* A socket in the namespace of one end. */
+static int new_socket(const struct rig_network *network, bool is_source)
+{
+    if (!network)
+        return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    int there = is_source ? network->source_namespace : network->destination_namespace;
+    assert_true(here >= 0 && setns(there, CLONE_NEWNET) == 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setns(here, CLONE_NEWNET), 0);
+    (void)close(here);
+    return fd;
+}
+
 void rig_open(struct rig_attempt *attempt)
 {
     struct err err;
+    const struct rig_network *network = attempt->network;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int listener = new_socket(network, false);
+    if (network)
+        assert_int_equal(inet_pton(AF_INET, network->address, &address.sin_addr), 1);
     assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(listener, ENGINE_CHANNELS_MAX), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
     for (unsigned i = 0; i < attempt->n_channels; i++) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = new_socket(network, true);
         assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
         attempt->source_channels[i] = fd;
         attempt->destination_channels[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -257,6 +276,9 @@ struct engine_source_config rig_source_config(struct rig *rig, struct rig_attemp
         .compression = attempt->compression,
         .delta = attempt->delta,
         .delta_cache_bytes = attempt->delta_cache_bytes,
+        .stun_limit_percent = attempt->stun_limit_percent,
+        .qemu_pid = attempt->qemu_pid,
+        .fault_beat = attempt->fault_beat,
         .cancel = attempt->source_cancel,
         .round_done = keep_round,
         .user = attempt,
@@ -310,7 +332,9 @@ static int run_source(struct rig *rig, struct rig_attempt *attempt, struct engin
     rig_stop_guests(rig);
     if (attempt->before_finish)
         attempt->before_finish(attempt->user);
-    if (engine_source_finish(source, attempt->verify, err) < 0)
+    if (engine_source_find_rest(source, err) < 0 ||
+        engine_source_send_rest(source, attempt->verify, err) < 0 ||
+        engine_source_await_placed(source, err) < 0)
         return -1;
     attempt->total_ns = clock_now_ns() - begin_ns;
     if (attempt->before_quiet)
@@ -324,6 +348,8 @@ void rig_run(struct rig *rig, struct rig_attempt *attempt)
     struct destination_run run = {rig, attempt};
     struct engine_source *source = NULL;
     rig_open(attempt);
+    if (attempt->opened)
+        attempt->opened(attempt);
     assert_int_equal(thread_start(&destination, "destination", run_destination, &run, &attempt->source_err),
                      0);
     struct engine_source_config config = rig_source_config(rig, attempt);
@@ -331,6 +357,7 @@ void rig_run(struct rig *rig, struct rig_attempt *attempt)
     if (attempt->source_result == 0) {
         attempt->source_result = run_source(rig, attempt, source);
         engine_source_snapshot(source, &attempt->snapshot);
+        engine_source_stuns(source, &attempt->stuns);
     }
     engine_source_free(source);
     thread_join(&destination);

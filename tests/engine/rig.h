@@ -43,6 +43,12 @@ struct rig {
     } guests[RIG_GUESTS_MAX];
 };
 
+/* Where the two ends' sockets are, instead of both on loopback. */
+struct rig_network {
+    int source_namespace, destination_namespace; /* descriptors of network namespaces */
+    const char *address;                         /* IPv4, of the destination */
+};
+
 /* What one attempt shall be. Zero is a good default everywhere but n_channels. */
 struct rig_attempt {
     unsigned n_channels;
@@ -54,6 +60,11 @@ struct rig_attempt {
     enum engine_delta delta;
     uint64_t delta_cache_bytes;
     bool verify, is_kvm;
+    void (*opened)(struct rig_attempt *attempt); /* the channels are connected and may be changed */
+    const struct rig_network *network;           /* NULL = loopback */
+    unsigned stun_limit_percent;
+    int qemu_pid; /* see engine_source_config */
+    uint64_t *fault_beat;
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
@@ -73,6 +84,7 @@ struct rig_attempt {
     uint64_t round_zero_ns, n_rounds;
     uint64_t total_ns;               /* from a ready source to the end of finish */
     struct engine_snapshot snapshot; /* of the source at its end */
+    struct engine_stuns stuns;
     enum engine_dirty used;
 };
 
