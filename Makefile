@@ -7,7 +7,9 @@ STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
 RUNS ?= 5
 
-.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade bench sanitize lint format clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade bench sanitize fuzz lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
@@ -18,6 +20,7 @@ help:
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make bench [CASE=name,…] [RUNS=5]   moves beside QEMU's own migration and the machine's limit (at most an hour)"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
+	@echo "make fuzz       libFuzzer on the decoders of what a peer sends, for FUZZ_SECONDS=60"
 	@echo "make install [PREFIX=/usr/local] [DESTDIR=…]   build without tests and install; make uninstall takes back what it installed"
 	@echo "make lint, make format, make clean"
 
@@ -77,6 +80,9 @@ bench: stage
 
 sanitize: all
 	@tests/run-all $(BUILD) sanitizers
+
+fuzz: deps
+	@tests/fuzz/run $(BUILD) $(FUZZ_SECONDS)
 
 lint: deps
 	@tests/lint/lint.py

@@ -153,6 +153,10 @@ static int take_progress(struct job_control *job)
     progress.dirty_bytes_s = clamp(progress.dirty_bytes_s);
     progress.pages_zero = clamp(progress.pages_zero);
     progress.stun_ns = clamp(progress.stun_ns);
+    for (unsigned i = 0; i < CTL_CODECS; i++)
+        progress.codecs[i] = (struct ctl_codec){.pages = clamp(progress.codecs[i].pages),
+                                                .raw_bytes = clamp(progress.codecs[i].raw_bytes),
+                                                .wire_bytes = clamp(progress.codecs[i].wire_bytes)};
     progress.throttle_bytes_s = clamp(progress.throttle_bytes_s);
     job->handlers.progress(&progress, job->user);
     return 0;

@@ -11,6 +11,22 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
+/* Those that were used. */
+static void take_codecs(struct move_status *status, const struct ctl_progress *progress)
+{
+    static const char *const names[CTL_CODECS] = {"raw", "lz4", "zstd", "delta"};
+    status->n_codecs = 0;
+    for (unsigned i = 0; i < CTL_CODECS; i++) {
+        const struct ctl_codec *used = &progress->codecs[i];
+        if (!used->pages)
+            continue;
+        struct move_codec *codec = &status->codecs[status->n_codecs++];
+        *codec = (struct move_codec){
+            .pages = used->pages, .raw_bytes = used->raw_bytes, .wire_bytes = used->wire_bytes};
+        g_strlcpy(codec->name, names[i], sizeof codec->name);
+    }
+}
+
 /* A whole device state fits in, so that QEMU need not wait until the job reads. */
 #define STREAM_ROOM (4 << 20)
 
@@ -49,6 +65,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     status->dirty_bytes_s = progress->dirty_bytes_s;
     status->pages_zero = progress->pages_zero;
     status->stun_ns = progress->stun_ns;
+    take_codecs(status, progress);
     note_throttle(move, progress->throttle_bytes_s);
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
@@ -229,6 +246,13 @@ void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t 
     ret_spec->dirty = !strcmp(spec->options.dirty_source, "async")  ? CTL_DIRTY_ASYNC
                       : !strcmp(spec->options.dirty_source, "sync") ? CTL_DIRTY_SYNC
                                                                     : CTL_DIRTY_AUTO;
+    ret_spec->compression = !strcmp(spec->options.compression, "off")    ? CTL_COMPRESSION_OFF
+                            : !strcmp(spec->options.compression, "lz4")  ? CTL_COMPRESSION_LZ4
+                            : !strcmp(spec->options.compression, "zstd") ? CTL_COMPRESSION_ZSTD
+                                                                         : CTL_COMPRESSION_AUTO;
+    ret_spec->delta = !strcmp(spec->options.delta, "off")  ? CTL_DELTA_OFF
+                      : !strcmp(spec->options.delta, "on") ? CTL_DELTA_ON
+                                                           : CTL_DELTA_AUTO;
     ret_spec->port = spec->port;
     ret_spec->n_addresses = MIN(spec->n_addresses, CTL_ADDRESSES_MAX);
     for (unsigned i = 0; i < ret_spec->n_addresses; i++)

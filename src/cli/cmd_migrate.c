@@ -20,6 +20,8 @@ struct migrate_options {
     int switchover_limit;
     int stun_limit;
     int channels;
+    char *compression;
+    char *delta;
     char *dirty_source;
     char *encryption;
     char *priority;
@@ -30,6 +32,8 @@ static void migrate_options_clear(struct migrate_options *options)
 {
     g_free(options->to);
     g_free(options->pool);
+    g_free(options->compression);
+    g_free(options->delta);
     g_free(options->dirty_source);
     g_free(options->encryption);
     g_free(options->priority);
@@ -54,6 +58,10 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_string_member(wishes, "pool", options->pool);
     if (options->verify)
         json_object_set_boolean_member(wishes, "verify", TRUE);
+    if (options->compression)
+        json_object_set_string_member(wishes, "compression", options->compression);
+    if (options->delta)
+        json_object_set_string_member(wishes, "delta", options->delta);
     if (options->encryption)
         json_object_set_string_member(wishes, "encryption", options->encryption);
     if (options->dirty_source)
@@ -93,6 +101,10 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},
+        {"compression", 0, 0, G_OPTION_ARG_STRING, &options.compression,
+         "auto, off, lz4 or zstd (auto: where it is faster)", "C"},
+        {"delta", 0, 0, G_OPTION_ARG_STRING, &options.delta,
+         "on or off: changes of pages that are sent again (where the link is slow)", "D"},
         {"encryption", 0, 0, G_OPTION_ARG_STRING, &options.encryption,
          "disabled, opportunistic (the default: if both hosts can) or required", "MODE"},
         {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},

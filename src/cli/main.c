@@ -41,6 +41,7 @@ static const struct cli_command commands[] = {
      "V --to H [--dry-run] [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit "
      "S] "
      "[--priority high|normal] [--channels N] "
+     "[--compression auto|off|lz4|zstd] [--delta on|off] "
      "[--verify] [--encryption disabled|opportunistic|required] "
      "[--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},

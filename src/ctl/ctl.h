@@ -66,6 +66,10 @@ struct ctl_msg {
 
 enum ctl_role { CTL_ROLE_SOURCE = 1, CTL_ROLE_DESTINATION = 2 };
 enum ctl_dirty { CTL_DIRTY_AUTO, CTL_DIRTY_ASYNC, CTL_DIRTY_SYNC };
+enum ctl_compression { CTL_COMPRESSION_AUTO, CTL_COMPRESSION_OFF, CTL_COMPRESSION_LZ4, CTL_COMPRESSION_ZSTD };
+enum ctl_delta { CTL_DELTA_AUTO, CTL_DELTA_OFF, CTL_DELTA_ON };
+/* Order of the counts: raw, lz4, zstd, delta. */
+#define CTL_CODECS 4
 
 /* Descriptors that come with CTL_JOB_SPEC, in this order. */
 enum ctl_job_fd {
@@ -98,6 +102,8 @@ struct ctl_job_spec {
     uint32_t switchover_limit_s;
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint64_t fixed_downtime_ns; /* source: what a switch-over costs besides the last pages */
+    uint32_t compression;       /* enum ctl_compression; source, as is delta */
+    uint32_t delta;             /* enum ctl_delta */
     uint32_t is_urgent;         /* high priority: its packets go first */
     uint32_t is_forecast;       /* no move: the memory is a scratch file at the destination; no requests */
     uint64_t switch_ns;         /* source of a forecast: what a switch-over takes but for memory */
@@ -122,6 +128,13 @@ struct ctl_verdict {
 
 enum ctl_step { CTL_STEP_CONNECT = 1, CTL_STEP_COPY, CTL_STEP_SWITCH, CTL_STEP_END };
 
+/* Pages that were sent one way, zero pages apart. */
+struct ctl_codec {
+    uint64_t pages;
+    uint64_t raw_bytes; /* of the pages */
+    uint64_t wire_bytes;
+};
+
 struct ctl_progress {
     uint32_t step;               /* enum ctl_step; COPY is sent once when both sides stand ready */
     char cipher[CTL_CIPHER_MAX]; /* of the control connection, from COPY on; "": not encrypted */
@@ -132,7 +145,8 @@ struct ctl_progress {
     uint64_t dirty_bytes_s;
     uint64_t pages_zero;
     uint64_t stun_ns;
-    uint64_t throttle_bytes_s; /* what the guest is held to now; 0: to nothing */
+    struct ctl_codec codecs[CTL_CODECS]; /* source only */
+    uint64_t throttle_bytes_s;           /* what the guest is held to now; 0: to nothing */
 };
 
 struct ctl_round {

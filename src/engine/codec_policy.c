@@ -11,10 +11,13 @@
 #define KEPT 0.9
 /* A link that keeps workers waiting for less than this share of their time could take more. */
 #define WAITING 0.1
+/* Trust that comes back in each window. */
+#define FORGIVING 1.02
 
 void codec_policy_init(struct codec_policy *policy, unsigned n_workers, unsigned allowed)
 {
-    *policy = (struct codec_policy){.n_workers = n_workers, .next_sample = CODEC_LZ4, .now = CODEC_COUNT};
+    *policy = (struct codec_policy){
+        .n_workers = n_workers, .next_sample = CODEC_LZ4, .trust = 1, .now = CODEC_COUNT};
     for (enum codec codec = CODEC_RAW; codec < CODEC_COUNT; codec++) {
         policy->codecs[codec].is_allowed = allowed & 1u << codec;
         policy->codecs[codec].patience = CODEC_PATIENCE;
@@ -42,19 +45,33 @@ void codec_policy_learn(struct codec_policy *policy, enum codec codec, uint64_t 
     figures->bytes_s = figures->bytes_s > 0 ? figures->bytes_s * 0.75 + bytes_s * 0.25 : bytes_s;
 }
 
+/* The other host is the bottleneck. */
+static bool peer_is_slow(const struct codec_window *window)
+{
+    return window->peer_us * 2 > window->link_us;
+}
+
+/* How much longer than on a CPU of its own a worker takes. */
+static double crowding(const struct codec_window *window)
+{
+    return window->read_ns > window->read_cpu_ns && window->read_cpu_ns
+               ? (double)window->read_ns / (double)window->read_cpu_ns
+               : 1;
+}
+
 /* Pages' bytes a second that a codec promises. */
 static double promise(const struct codec_policy *policy, enum codec codec)
 {
     const struct codec_figures *figures = &policy->codecs[codec];
     const struct codec_window *window = &policy->window;
     bool is_raw = codec == CODEC_RAW;
-    if (!is_raw && figures->ratio <= 0)
+    if (!is_raw && (figures->ratio <= 0 || (policy->now == CODEC_RAW && peer_is_slow(window))))
         return 0;
     double ns_per_byte = (double)window->busy_ns / (double)window->raw_bytes +
-                         (is_raw ? 0 : (double)NS_PER_S / figures->bytes_s);
-    double workers = (double)policy->n_workers * (double)NS_PER_S / (ns_per_byte > 0 ? ns_per_byte : 1e-9);
+                         (is_raw ? 0 : (double)NS_PER_S / figures->bytes_s) + 1e-9;
+    double workers = (double)policy->n_workers * (double)NS_PER_S / ns_per_byte / crowding(window);
     double link = policy->link_bytes_s / (is_raw ? 1 : figures->ratio);
-    return workers < link ? workers : link;
+    return (workers < link ? workers : link) * (is_raw ? 1 : policy->trust);
 }
 
 static enum codec best(const struct codec_policy *policy, double ret_figures[CODEC_COUNT])
@@ -81,7 +98,8 @@ static void measure(struct codec_policy *policy, uint64_t duration_ns)
     struct codec_figures *figures = &policy->codecs[policy->now];
     double seconds = (double)duration_ns / (double)NS_PER_S;
     double wire_bytes_s = (double)window->wire_bytes / seconds;
-    bool is_full = (double)window->wait_ns > WAITING * (double)(window->wait_ns + window->busy_ns);
+    bool is_full = !peer_is_slow(window) &&
+                   (double)window->wait_ns > WAITING * (double)(window->wait_ns + window->busy_ns);
     if (policy->now == CODEC_RAW || is_full || wire_bytes_s > policy->link_bytes_s)
         policy->link_bytes_s = wire_bytes_s;
     figures->measured = (double)window->raw_bytes / seconds;
@@ -93,6 +111,7 @@ static void change(struct codec_policy *policy, enum codec choice, double promis
     left->n_valid = CODEC_PATIENCE;
     if (policy->now != CODEC_RAW && left->measured < left->promised * KEPT) {
         left->n_valid = left->patience;
+        policy->trust *= left->measured / left->promised;
         left->patience = left->patience < CODEC_PATIENCE_MAX ? 2 * left->patience : CODEC_PATIENCE_MAX;
     }
     policy->codecs[choice].promised = promised;
@@ -112,6 +131,7 @@ static void decide(struct codec_policy *policy, uint64_t duration_ns)
     }
     measure(policy, duration_ns);
     enum codec choice = best(policy, figures);
+    policy->trust = policy->trust * FORGIVING < 1 ? policy->trust * FORGIVING : 1;
     for (enum codec codec = CODEC_RAW; codec < CODEC_COUNT; codec++)
         policy->codecs[codec].n_valid -= policy->codecs[codec].n_valid > 0;
     if (choice != policy->now)
@@ -134,6 +154,10 @@ void codec_policy_note(struct codec_policy *policy, const struct codec_batch *ba
     window->wire_bytes += batch->wire_bytes;
     window->busy_ns += batch->busy_ns;
     window->wait_ns += batch->wait_ns;
+    window->read_ns += batch->read_ns;
+    window->read_cpu_ns += batch->read_cpu_ns;
+    window->link_us += batch->link_us;
+    window->peer_us += batch->peer_us;
     uint64_t duration_ns = batch->now_ns - window->begin_ns;
     bool is_enough = (window->n_batches >= CODEC_WINDOW_BATCHES && duration_ns >= CODEC_WINDOW_NS) ||
                      (window->n_batches >= CODEC_WINDOW_FEW && duration_ns >= CODEC_WINDOW_LONG_NS);
@@ -146,8 +170,6 @@ void codec_policy_note(struct codec_policy *policy, const struct codec_batch *ba
 enum codec codec_policy_sample(struct codec_policy *policy)
 {
     bool is_due = policy->n_unsampled == 0;
-    if (policy->now != CODEC_RAW)
-        return CODEC_RAW;
     policy->n_unsampled = is_due ? CODEC_SAMPLE_EVERY : policy->n_unsampled - 1;
     if (!is_due)
         return CODEC_RAW;
@@ -156,5 +178,5 @@ enum codec codec_policy_sample(struct codec_policy *policy)
     /* The first round through all of them goes without a pause. */
     if (policy->codecs[codec].ratio <= 0 && policy->next_sample != CODEC_LZ4)
         policy->n_unsampled = 0;
-    return policy->codecs[codec].is_allowed ? codec : CODEC_RAW;
+    return policy->codecs[codec].is_allowed && codec != policy->now ? codec : CODEC_RAW;
 }

@@ -5,13 +5,16 @@
  *
  *   as it is    what the link took while nothing was packed
  *   a codec     the lower of two: what the link takes divided by what is left of a byte, and what the workers
- *               can do in the time that a byte costs them in reading, sending and packing
+ *               can do in the time that a byte costs them in reading, sending and packing, as long as the
+ *               CPU that they share with others lets them. Nothing if it is the other host that cannot keep
+ *               up: unpacking is more work than receiving
  *
  * A codec that costs more CPU has to promise a tenth more than the cheaper one. A promise is then measured:
  * if it was not kept (the other host, or the guest, needed the CPU), its true figure counts for a while, each
- * time for longer. Where the CPU is the bottleneck no promise is better than the batch as it is, and all that
- * is spent is a small sample now and then. Whether a single batch can be packed at all is its own matter:
- * batches that cannot are sent as they are and change nothing here.
+ * time for longer, and the promises of the others are trusted as much less. Where the CPU is the bottleneck
+ * no promise is better than the batch as it is, and all that is spent is a small sample now and then. Whether
+ * a single batch can be packed at all is its own matter: batches that cannot are sent as they are and change
+ * nothing here.
  *
  * Thread: one at a time.
  */
@@ -28,7 +31,7 @@
 #define CODEC_WINDOW_NS 20000000ull
 #define CODEC_WINDOW_FEW 4u
 #define CODEC_WINDOW_LONG_NS 100000000ull
-/* While nothing is packed, one batch in so many gives a sample, when each codec has given one. */
+/* One batch in so many gives a sample of a codec that is not in use, when each has given one. */
 #define CODEC_SAMPLE_EVERY 32u
 /* Windows for which a broken promise counts at first, and at most. */
 #define CODEC_PATIENCE 16u
@@ -49,6 +52,8 @@ struct codec_window {
     uint64_t begin_ns;
     uint64_t raw_bytes, packed_bytes, wire_bytes; /* of pages; of them those that were packed; on the wire */
     uint64_t busy_ns, wait_ns;                    /* of workers, packing not counted */
+    uint64_t read_ns, read_cpu_ns;
+    uint64_t link_us, peer_us;
 };
 
 struct codec_policy {
@@ -56,6 +61,7 @@ struct codec_policy {
     enum codec now;
     bool is_settling; /* what was sent before the last change is still on its way */
     double link_bytes_s;
+    double trust; /* of promises, at most 1: how the last ones were kept */
     struct codec_figures codecs[CODEC_COUNT];
     struct codec_window window;
     uint32_t n_unsampled;
@@ -69,6 +75,11 @@ struct codec_batch {
     uint64_t packed_raw; /* those of them that were packed */
     uint64_t wire_bytes;
     uint64_t busy_ns, wait_ns; /* CPU time without packing; time in which sending stood still */
+    /* Reading pages never waits for the link: the time it takes beyond CPU time went to others. */
+    uint64_t read_ns, read_cpu_ns;
+    /* Time in which the connection had something to send, and of it that in which the other host took nothing
+     * although the link would have. */
+    uint64_t link_us, peer_us;
     uint64_t now_ns;
 };
 

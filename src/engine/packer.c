@@ -2,8 +2,11 @@
 #include "engine/packer.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -22,6 +25,9 @@
 #define PACK_WORTH(bytes) ((bytes)*15 / 16)
 /* After so many batches in a row that looked random, only one in so many is looked at. */
 #define LOOK_SKIP_MAX 8u
+/* A peer that does not read lets its window close while the way to it is short; on a slow link the window may
+ * be full too, but then of bytes that are on their way. */
+#define SHORT_WAY_US 2000u
 
 int packer_init(struct packer *packer, struct err *err)
 {
@@ -89,7 +95,28 @@ void packer_begin(struct packer *packer)
     (void)pthread_mutex_unlock(&packer->packing->lock);
 }
 
-void packer_end(struct packer *packer, uint64_t n_bytes)
+void packer_read(struct packer *packer)
+{
+    if (is_off(packer->packing))
+        return;
+    packer->read_ns = clock_now_ns() - packer->begin_ns;
+    packer->read_cpu_ns = cpu_now_ns() - packer->begin_cpu_ns;
+}
+
+/* What the kernel counted on the connection since the last batch. */
+static void look_at_connection(struct packer *packer, const struct link *link, struct codec_batch *batch)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(link->stream.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+        return; /* no TCP, in tests: nothing is known */
+    batch->link_us = info.tcpi_busy_time - packer->link_us;
+    batch->peer_us = info.tcpi_rtt < SHORT_WAY_US ? info.tcpi_rwnd_limited - packer->peer_us : 0;
+    packer->link_us = info.tcpi_busy_time;
+    packer->peer_us = info.tcpi_rwnd_limited;
+}
+
+void packer_end(struct packer *packer, const struct link *link, uint64_t n_bytes)
 {
     struct packing *packing = packer->packing;
     if (n_bytes)
@@ -106,12 +133,15 @@ void packer_end(struct packer *packer, uint64_t n_bytes)
                                 .wire_bytes = packer->wire_bytes,
                                 .busy_ns = cpu_ns > packer->pack_ns ? cpu_ns - packer->pack_ns : 0,
                                 .wait_ns = took_ns > cpu_ns ? took_ns - cpu_ns : 0,
+                                .read_ns = packer->read_ns,
+                                .read_cpu_ns = packer->read_cpu_ns,
                                 .now_ns = now_ns};
     add(&packing->round.raw_bytes, batch.raw_bytes);
     add(&packing->round.busy_ns, cpu_ns);
     add(&packing->round.wait_ns, batch.wait_ns);
     if (packing->compression == ENGINE_COMPRESSION_OFF)
         return;
+    look_at_connection(packer, link, &batch);
     (void)pthread_mutex_lock(&packing->lock);
     codec_policy_note(&packing->policy, &batch);
     (void)pthread_mutex_unlock(&packing->lock);
@@ -166,7 +196,7 @@ static bool looks_packable(struct packer *packer, const struct batch *batch)
     return is_packable;
 }
 
-/* Tries a codec on a part of a batch that is sent as it is. */
+/* Tries another codec than the one in use on a part of the batch. */
 static void sample(struct packer *packer, const struct batch *batch)
 {
     struct packing *packing = packer->packing;
@@ -177,12 +207,17 @@ static void sample(struct packer *packer, const struct batch *batch)
         return;
     size_t size = gather_pieces(packer, batch, SAMPLE_FACTOR * PAGE);
     struct codec_block block = {packer->gathered, size, packer->packed, size};
+    if (!packer->is_warm[codec])
+        (void)codec_pack(&packer->codec_state, codec, &block);
+    packer->is_warm[codec] = true;
     uint64_t begin_ns = clock_now_ns();
     size_t packed = codec_pack(&packer->codec_state, codec, &block);
+    uint64_t took_ns = clock_now_ns() - begin_ns;
+    packer->pack_ns += took_ns;
     if (!packed)
         return;
     (void)pthread_mutex_lock(&packing->lock);
-    codec_policy_learn(&packing->policy, codec, size, packed, clock_now_ns() - begin_ns);
+    codec_policy_learn(&packing->policy, codec, size, packed, took_ns);
     (void)pthread_mutex_unlock(&packing->lock);
 }
 
@@ -240,14 +275,24 @@ static void add_page(struct run_list *list, uint64_t offset)
         list->extents[list->n++] = (struct wire_extent){offset, PAGE};
 }
 
+struct page_in_hand {
+    uint64_t offset;
+    uint8_t *bytes;
+    size_t index; /* among the pages of the batch */
+};
+
 /* The page's changes into packer->deltas at `used`; their size, or 0 if it is to be sent whole. */
-static size_t page_delta(struct packer *packer, uint64_t offset, const uint8_t *page, uint32_t round,
+static size_t page_delta(struct packer *packer, const struct page_in_hand *in_hand, uint32_t round,
                          size_t used)
 {
     struct packing *packing = packer->packing;
+    const uint8_t *page = in_hand->bytes;
+    uint64_t number = in_hand->offset / PAGE;
     struct delta_entry entry;
-    if (!delta_cache_take(&packing->cache, offset / PAGE, round, packing->is_cached, &entry))
+    if (!delta_cache_take(&packing->cache, number, round,
+                          packing->is_cached || packer->is_hot[in_hand->index], &entry))
         return 0;
+    __atomic_store_n(&packing->is_filled, true, __ATOMIC_RELAXED);
     size_t size = entry.is_base ? delta_encode(entry.content, page, packer->deltas + used) : 0;
     if (!size)
         memcpy(entry.content, page, PAGE);
@@ -255,14 +300,14 @@ static size_t page_delta(struct packer *packer, uint64_t offset, const uint8_t *
         add(&packing->round.n_bases, 1);
     if (size)
         add(&packing->round.n_deltas, 1);
-    delta_cache_keep(&entry, offset / PAGE, round);
+    delta_cache_keep(&entry, number, round);
     return size;
 }
 
 /* Takes the pages that changed little out of the batch. Returns the bytes of their changes. */
 static size_t split(struct packer *packer, struct batch *batch, uint32_t round)
 {
-    size_t used = 0, n_rest = 0, part = 3, part_at = 0;
+    size_t used = 0, n_rest = 0, part = 3, part_at = 0, index = 0;
     packer->changed->n = packer->rest->n = 0;
     (void)XXH3_64bits_reset(packer->hash);
     for (uint32_t i = 0; i < batch->data.n; i++) {
@@ -274,7 +319,8 @@ static size_t split(struct packer *packer, struct batch *batch, uint32_t round)
                 part++;
                 part_at = 0;
             }
-            size_t size = page_delta(packer, extent->offset + done, page, round, used);
+            struct page_in_hand in_hand = {extent->offset + done, page, index++};
+            size_t size = page_delta(packer, &in_hand, round, used);
             if (size) {
                 (void)XXH3_64bits_update(packer->hash, page, PAGE);
                 add_page(packer->changed, extent->offset + done);
@@ -318,12 +364,13 @@ static int send_deltas(struct packer *packer, struct packer_channel *channel, st
 int packer_send(struct packer *packer, struct packer_channel *channel, struct batch *batch, struct err *err)
 {
     struct packing *packing = packer->packing;
-    if (packing->is_cached && send_deltas(packer, channel, batch, err) < 0)
+    bool is_hot = !packing->is_cached && channel->round == 0 && packing_keeps_hot_pages(packing) &&
+                  hot_pages_find(&packing->hot, &batch->data, packer->is_hot);
+    bool has_entries = is_hot || packing->is_cached || __atomic_load_n(&packing->is_filled, __ATOMIC_RELAXED);
+    if (has_entries && send_deltas(packer, channel, batch, err) < 0)
         return -1;
     if (!batch->data.n || packing->compression == ENGINE_COMPRESSION_OFF)
         return 0;
-    if (packer->codec != CODEC_RAW)
-        return send_packed(packer, channel, batch, err);
     sample(packer, batch);
-    return 0;
+    return packer->codec == CODEC_RAW ? 0 : send_packed(packer, channel, batch, err);
 }

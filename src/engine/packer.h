@@ -9,9 +9,10 @@
  *
  * `struct packing` is what all workers share: which codec pays (codec_policy.h), the cache of sent pages
  * (delta_cache.h), counts. Deltas begin where the last round showed that the link keeps workers waiting and a
- * page on it costs more than a page in the cache, so a guest that converges at once, or whose link is faster
- * than memory, never fills a cache; they end, and the memory is given back, when hardly any page changed
- * little.
+ * page on it costs more than a page in the cache. In
+ * round 0, once it shows that, pages enter that were written since they were protected: they will come again.
+ * So a guest that converges at once, or whose link is faster than memory, never fills a cache; they end, and
+ * the memory is given back, when hardly any page changed little.
  */
 #ifndef ENGINE_PACKER_H
 #define ENGINE_PACKER_H
@@ -25,6 +26,7 @@
 #include "engine/codec_policy.h"
 #include "engine/delta_cache.h"
 #include "engine/engine.h"
+#include "engine/hot_pages.h"
 
 struct err;
 struct link;
@@ -35,10 +37,12 @@ struct packing {
     uint64_t cache_bytes; /* limit of the cache */
     unsigned n_workers;
     uint64_t n_pages; /* of guest RAM */
+    struct hot_pages hot;
 
     pthread_mutex_t lock; /* protects policy */
     struct codec_policy policy;
     struct delta_cache cache;
+    bool is_filled;       /* atomic: there are entries */
     bool is_cached;       /* pages of this round enter the cache; changed only while workers idle */
     uint32_t rest_rounds; /* rounds without a cache that are left after one that was in vain */
     uint32_t rest_next;
@@ -50,12 +54,14 @@ struct packing {
     struct engine_codec_counts counts[ENGINE_CODECS]; /* atomic */
 };
 
-/* `packing` is zeroed but for compression, delta, cache_bytes, n_workers and n_pages. On failure the clear is
- * still due. */
+/* `packing` is zeroed but for compression, delta, cache_bytes, n_workers, n_pages and hot. On failure the
+ * clear is still due. */
 int packing_init(struct packing *packing, struct err *err);
 void packing_clear(struct packing *packing);
 /* By the story, while workers idle: what round n does is decided from what the one before showed. */
 void packing_begin_round(struct packing *packing, uint32_t n);
+/* Any time in round 0: the link is slow enough for hot pages to be kept. Any thread. */
+bool packing_keeps_hot_pages(const struct packing *packing);
 /* A page is sent as zeros or as a hole, or its last version was not placed: it has no base any more. */
 void packing_forget(struct packing *packing, const struct wire_extent *extents, uint32_t n_extents);
 /* Bytes of pages sent so far, zero pages not counted, whatever they took on the wire. Any thread. */
@@ -72,11 +78,15 @@ struct packer {
     struct run_list *changed, *rest;
     struct iovec *rest_parts; /* BATCH_PAGES */
     XXH3_state_t *hash;
-    uint32_t n_unpackable; /* batches in a row that looked like random data */
+    bool is_hot[BATCH_PAGES];
+    bool is_warm[CODEC_COUNT]; /* the codec was used before: its memory has been touched */
+    uint32_t n_unpackable;     /* batches in a row that looked like random data */
     /* of the batch in hand */
     uint64_t begin_ns, begin_cpu_ns, pack_ns;
+    uint64_t read_ns, read_cpu_ns;
     uint64_t raw_bytes, packed_raw, wire_bytes;
     enum codec codec;
+    uint64_t link_us, peer_us; /* of the connection, as the kernel had counted them after the last batch */
 };
 
 /* `packer` is zeroed but for packing. On failure the clear is still due. */
@@ -91,9 +101,11 @@ struct packer_channel {
 
 /* Around one batch, from before it is read until it is sent. */
 void packer_begin(struct packer *packer);
+/* The batch is read. */
+void packer_read(struct packer *packer);
 /* Sends what is worth packing of a batch that was read; batch->data and parts[3...] are what is left. */
 int packer_send(struct packer *packer, struct packer_channel *channel, struct batch *batch, struct err *err);
 /* `n_bytes` of pages were sent as they are. */
-void packer_end(struct packer *packer, uint64_t n_bytes);
+void packer_end(struct packer *packer, const struct link *link, uint64_t n_bytes);
 
 #endif

@@ -6,6 +6,8 @@
 #define CACHE_BYTES_MAX (512ull << 20)
 /* A round with less data than this says nothing about the link. */
 #define TELLING_BYTES (4ull << 20)
+/* Within a round, what lies in the buffers of connections makes the link look faster than it is. */
+#define TELLING_EARLY_BYTES (24ull << 20)
 /* A page in the cache costs about a microsecond (first touch and copy), and later as much to compare. A link
  * that takes pages faster than one in this time is not worth it. */
 #define LINK_BYTES_S_MAX 1000000000ull
@@ -50,14 +52,27 @@ void packing_clear(struct packing *packing)
     (void)pthread_mutex_destroy(&packing->lock);
 }
 
-/* Whether the round before shows a link that is slower than a cache. */
-static bool link_is_slow(const struct packing *packing, uint64_t duration_ns)
+static uint64_t get(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* Whether the round so far shows a link that is slower than a cache. */
+static bool link_is_slow(const struct packing *packing, uint64_t telling_bytes)
 {
     const struct packing_round *round = &packing->round;
-    if (round->raw_bytes < TELLING_BYTES)
+    uint64_t raw_bytes = get(&round->raw_bytes), wait_ns = get(&round->wait_ns);
+    if (raw_bytes < telling_bytes)
         return false;
-    uint64_t bytes_s = (uint64_t)((double)round->raw_bytes * (double)NS_PER_S / (double)(duration_ns + 1));
-    return bytes_s < LINK_BYTES_S_MAX && round->wait_ns * 4 > round->wait_ns + round->busy_ns;
+    double seconds = (double)(clock_now_ns() - round->begin_ns + 1) / (double)NS_PER_S;
+    return (double)raw_bytes / seconds < LINK_BYTES_S_MAX && wait_ns * 4 > wait_ns + get(&round->busy_ns);
+}
+
+bool packing_keeps_hot_pages(const struct packing *packing)
+{
+    if (packing->delta == ENGINE_DELTA_OFF)
+        return false;
+    return packing->delta == ENGINE_DELTA_ON || link_is_slow(packing, TELLING_EARLY_BYTES);
 }
 
 static bool was_in_vain(const struct packing_round *round)
@@ -65,12 +80,13 @@ static bool was_in_vain(const struct packing_round *round)
     return round->n_bases >= TELLING_BASES && round->n_deltas * 4 < round->n_bases;
 }
 
-static void decide_cache(struct packing *packing, uint32_t n, uint64_t duration_ns)
+static void decide_cache(struct packing *packing, uint32_t n)
 {
     if (packing->is_cached && was_in_vain(&packing->round)) {
         packing->is_cached = false;
         packing->rest_rounds = packing->rest_next;
         packing->rest_next = packing->rest_next < REST_MAX ? 2 * packing->rest_next : REST_MAX;
+        packing->is_filled = false;
         delta_cache_forget_all(&packing->cache);
         return;
     }
@@ -79,31 +95,26 @@ static void decide_cache(struct packing *packing, uint32_t n, uint64_t duration_
     if (packing->rest_rounds)
         packing->rest_rounds--;
     else
-        packing->is_cached = packing->delta == ENGINE_DELTA_ON || link_is_slow(packing, duration_ns);
+        packing->is_cached =
+            packing->is_filled || packing->delta == ENGINE_DELTA_ON || link_is_slow(packing, TELLING_BYTES);
 }
 
 void packing_begin_round(struct packing *packing, uint32_t n)
 {
-    uint64_t now_ns = clock_now_ns();
-    decide_cache(packing, n, now_ns - packing->round.begin_ns);
-    packing->round = (struct packing_round){.begin_ns = now_ns};
+    decide_cache(packing, n);
+    packing->round = (struct packing_round){.begin_ns = clock_now_ns()};
     codec_policy_pause(&packing->policy);
 }
 
 void packing_forget(struct packing *packing, const struct wire_extent *extents, uint32_t n_extents)
 {
-    if (!packing->is_cached)
+    if (!__atomic_load_n(&packing->is_filled, __ATOMIC_RELAXED))
         return;
     for (uint32_t i = 0; i < n_extents; i++) {
         uint64_t first = extents[i].offset / ENGINE_PAGE_SIZE, count = extents[i].length / ENGINE_PAGE_SIZE;
         for (uint64_t page = first; page < first + count; page++)
             delta_cache_forget(&packing->cache, page);
     }
-}
-
-static uint64_t get(const uint64_t *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
 uint64_t packing_raw_bytes(const struct packing *packing)

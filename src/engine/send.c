@@ -77,6 +77,7 @@ static int send_batch(struct sender *sender, struct sender_worker *worker, struc
     packer_begin(&worker->packer);
     if (batch_read(batch, &sender->ram, err) < 0)
         return -1;
+    packer_read(&worker->packer);
     if (batch->zeros.n && send_list(sender, channel, WIRE_ZERO, batch, err) < 0)
         return -1;
     note_present(sender, batch);
@@ -85,7 +86,7 @@ static int send_batch(struct sender *sender, struct sender_worker *worker, struc
     uint64_t n_bytes = run_list_pages(&batch->data) * ENGINE_PAGE_SIZE;
     if (n_bytes && send_data(sender, channel, batch, n_bytes, err) < 0)
         return -1;
-    packer_end(&worker->packer, n_bytes);
+    packer_end(&worker->packer, &sender->links[channel], n_bytes);
     (void)__atomic_fetch_add(&sender->zero_pages, run_list_pages(&batch->zeros), __ATOMIC_RELAXED);
     (void)__atomic_fetch_sub(&sender->pages_left, run_list_pages(&batch->wanted), __ATOMIC_RELAXED);
     return 0;

@@ -130,6 +130,8 @@ static void init_sender(struct engine_source *source)
     sender->packing.cache_bytes = source->config.delta_cache_bytes;
     sender->packing.n_workers = source->config.n_channels;
     sender->packing.n_pages = source->config.ram_size / ENGINE_PAGE_SIZE;
+    sender->packing.hot = (struct hot_pages){.pagemap_fd = source->config.pagemap_fd,
+                                             .ram_address = source->config.ram_address};
     rate_init(&sender->rate, source->config.bandwidth_bytes_s);
     for (unsigned i = 0; i < sender->n_channels; i++) {
         sender->links[i] = (struct link){.stream = {source->config.channels[i], source->config.tls[i]},

@@ -100,6 +100,10 @@ static void report_progress(struct control *control)
                                     .pages_zero = now->zero_pages,
                                     .stun_ns = now->stun_ns,
                                     .throttle_bytes_s = now->throttle_bytes_s};
+    for (unsigned i = 0; i < CTL_CODECS; i++)
+        progress.codecs[i] = (struct ctl_codec){.pages = now->codecs[i].pages,
+                                                .raw_bytes = now->codecs[i].raw_bytes,
+                                                .wire_bytes = now->codecs[i].wire_bytes};
     memcpy(progress.cipher, control->cipher, sizeof progress.cipher);
     (void)pthread_mutex_unlock(&control->lock);
     control_report(control, CTL_PROGRESS, &progress, sizeof progress);

@@ -42,6 +42,8 @@ static int check_spec(const struct ctl_job_spec *spec, size_t n_fds, struct err 
         field = "n_channels";
     else if (spec->dirty > CTL_DIRTY_SYNC)
         field = "dirty";
+    else if (spec->compression > CTL_COMPRESSION_ZSTD || spec->delta > CTL_DELTA_ON)
+        field = "compression";
     else if (spec->n_vcpus > CTL_VCPUS_MAX || spec->qemu_pid > INT32_MAX)
         field = "n_vcpus";
     else if (spec->stun_limit_percent > 100)

@@ -39,6 +39,7 @@ int source_meet(struct job *job, struct err *err)
         introduce(job, WIRE_ROLE_CONTROL, 0, &job->peer.stream, err) < 0 ||
         peer_greet(&job->peer, &job->watch, &ours, &choice, err) < 0 || open_channels(job, &route, err) < 0)
         return -1;
+    job->features = choice.features;
     explicit_bzero(job->spec.key, sizeof job->spec.key);
     explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
     story_note_cipher(job);
@@ -59,6 +60,24 @@ static void report_round(const struct engine_round *round, void *user)
     control_report(job->control, CTL_ROUND, &report, sizeof report);
 }
 
+/* What was asked for, as far as the destination takes it. */
+static enum engine_compression compression(const struct job *job)
+{
+    static const enum engine_compression choices[] = {[CTL_COMPRESSION_AUTO] = ENGINE_COMPRESSION_AUTO,
+                                                      [CTL_COMPRESSION_OFF] = ENGINE_COMPRESSION_OFF,
+                                                      [CTL_COMPRESSION_LZ4] = ENGINE_COMPRESSION_LZ4,
+                                                      [CTL_COMPRESSION_ZSTD] = ENGINE_COMPRESSION_ZSTD};
+    return job->features & WIRE_FEATURE_PACKED ? choices[job->spec.compression] : ENGINE_COMPRESSION_OFF;
+}
+
+static enum engine_delta delta(const struct job *job)
+{
+    static const enum engine_delta choices[] = {[CTL_DELTA_AUTO] = ENGINE_DELTA_AUTO,
+                                                [CTL_DELTA_OFF] = ENGINE_DELTA_OFF,
+                                                [CTL_DELTA_ON] = ENGINE_DELTA_ON};
+    return job->features & WIRE_FEATURE_DELTA ? choices[job->spec.delta] : ENGINE_DELTA_OFF;
+}
+
 int source_start_engine(struct job *job, struct err *err)
 {
     struct engine_source_config config = {.ram_fd = job->fds[CTL_FD_RAM],
@@ -77,6 +96,8 @@ int source_start_engine(struct job *job, struct err *err)
                                           .downtime_goal_ns = job->spec.max_downtime_ms * NS_PER_MS,
                                           .fixed_downtime_ns = job->spec.fixed_downtime_ns,
                                           .bandwidth_bytes_s = job->spec.bandwidth_bytes_s,
+                                          .compression = compression(job),
+                                          .delta = delta(job),
                                           .cancel = control_cancel(job->control),
                                           .fault_beat = &job->beat->faults,
                                           .round_done = report_round,

@@ -39,6 +39,7 @@ struct job {
     bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
     uint64_t ready_ns;  /* both sides ready */
     uint64_t switch_ns; /* source: the stop was asked for; destination: the switch-over began */
+    uint64_t features;  /* WIRE_FEATURE_ bits that both sides have */
     struct ctl_result result;
 };
 

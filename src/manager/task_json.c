@@ -144,6 +144,22 @@ static void set_eta(JsonObject *object, const struct task *task, const struct mo
         json_object_set_null_member(object, "eta_ms");
 }
 
+/* How pages were sent, zero pages apart. */
+static JsonArray *codecs_json(const struct move_status *status)
+{
+    JsonArray *list = json_array_new();
+    for (unsigned i = 0; i < status->n_codecs; i++) {
+        const struct move_codec *codec = &status->codecs[i];
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "name", codec->name);
+        set_count(object, "pages", codec->pages);
+        set_count(object, "raw_bytes", codec->raw_bytes);
+        set_count(object, "wire_bytes", codec->wire_bytes);
+        json_array_add_object_element(list, object);
+    }
+    return list;
+}
+
 /* What was measured; it comes from the source, which sees both ends of the downtime. */
 static void add_measurements(JsonObject *object, const struct task *task)
 {
@@ -160,6 +176,7 @@ static void add_measurements(JsonObject *object, const struct task *task)
     set_count(object, "bytes_on_wire", status->bytes_on_wire);
     set_count(object, "job_memory_bytes",
               MAX(task->source.status.job_memory_bytes, task->destination.status.job_memory_bytes));
+    json_object_set_array_member(object, "codecs", codecs_json(status));
     set_count(object, "ram_bytes", status->ram_bytes ? status->ram_bytes : task->ram_bytes);
     set_count(object, "bytes_left", status->bytes_left);
     set_count(object, "rate_bytes_s", status->rate_bytes_s);

@@ -46,9 +46,11 @@ struct move_options {
     uint32_t stun_limit_percent; /* of the vCPUs' time, while memory is copied; 0 = no limit; at most 100 */
     bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
-    char dirty_source[16];       /* "auto", "async", "sync": for tests and for the worried */
-    char encryption[16];         /* "disabled", "opportunistic" or "required"; "": opportunistic */
-    char priority[8];            /* "high", or "": normal */
+    char compression[8];         /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
+    char delta[8]; /* changes of pages that are sent again: "" (where the link is slow), "on", "off" */
+    char dirty_source[16]; /* "auto", "async", "sync": for tests and for the worried */
+    char encryption[16];   /* "disabled", "opportunistic" or "required"; "": opportunistic */
+    char priority[8];      /* "high", or "": normal */
 };
 bool move_is_urgent(const struct move_options *options);
 void move_options_init(struct move_options *options);
@@ -112,6 +114,15 @@ struct move_step {
     uint64_t us; /* since the switch-over began on this side */
 };
 
+/* Pages that were sent one way: "raw", "lz4", "zstd", "delta". */
+#define MOVE_CODECS_MAX 8
+struct move_codec {
+    char name[16];
+    uint64_t pages;
+    uint64_t raw_bytes; /* of the pages */
+    uint64_t wire_bytes;
+};
+
 /* What happened when, as one side saw it: a line of the task's timeline. */
 #define MOVE_EVENTS_MAX 64
 struct move_event {
@@ -171,6 +182,8 @@ struct move_status {
     int64_t end_ms;            /* wall clock; 0 until known */
     uint32_t n_rounds;
     struct move_round rounds[MOVE_ROUNDS_MAX];
+    uint32_t n_codecs; /* those in use; source only */
+    struct move_codec codecs[MOVE_CODECS_MAX];
     uint32_t n_switch_over; /* 0 until the job's end */
     struct move_step switch_over[MOVE_STEPS_MAX];
     uint32_t n_stuns; /* 0 until the job has ended */

@@ -15,6 +15,8 @@ const struct field move_options_fields[] = {
     NUMBER(struct move_options, stun_limit_percent, 0, 100, NEWER),
     BOOL(struct move_options, verify),
     TEXT(struct move_options, pool, &rule_pool_choice),
+    TEXT(struct move_options, compression, &rule_compression_choice, NEWER),
+    TEXT(struct move_options, delta, &rule_delta_choice, NEWER),
     TEXT(struct move_options, dirty_source, &rule_dirty_choice),
     TEXT(struct move_options, encryption, &rule_encryption_choice, NEWER),
     TEXT(struct move_options, priority, &rule_priority, NEWER),

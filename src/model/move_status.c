@@ -43,6 +43,14 @@ static const struct field step_fields[] = {
     FIELDS_END,
 };
 
+static const struct field codec_fields[] = {
+    TEXT(struct move_codec, name, NULL),
+    COUNT(struct move_codec, pages),
+    COUNT(struct move_codec, raw_bytes),
+    COUNT(struct move_codec, wire_bytes),
+    FIELDS_END,
+};
+
 static const struct field status_fields[] = {
     TEXT(struct move_status, id, NULL),
     BOOL(struct move_status, is_source),
@@ -63,6 +71,7 @@ static const struct field status_fields[] = {
     SIGNED(struct move_status, end_ms),
     COUNT(struct move_status, throttle_bytes_s),
     LIST(struct move_status, rounds, round_fields),
+    LIST(struct move_status, codecs, codec_fields),
     LIST(struct move_status, switch_over, step_fields),
     LIST(struct move_status, stuns, stuns_fields),
     LIST(struct move_status, vcpu_stuns, vcpu_stun_fields),

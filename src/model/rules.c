@@ -62,6 +62,16 @@ static bool is_dirty_choice(const char *text)
     return !strcmp(text, "auto") || !strcmp(text, "async") || !strcmp(text, "sync");
 }
 
+static bool is_compression_choice(const char *text)
+{
+    return !strcmp(text, "auto") || !strcmp(text, "off") || !strcmp(text, "lz4") || !strcmp(text, "zstd");
+}
+
+static bool is_delta_choice(const char *text)
+{
+    return !strcmp(text, "on") || !strcmp(text, "off");
+}
+
 static bool is_mac(const char *text)
 {
     if (strlen(text) != 17 || !strcmp(text, "00:00:00:00:00:00"))
@@ -106,6 +116,9 @@ const struct text_rule rule_accel_or_empty = {is_accel, "\"kvm\" or \"tcg\", or 
 const struct text_rule rule_encryption_choice = {is_encryption_choice,
                                                  "\"disabled\", \"opportunistic\" or \"required\"", true};
 const struct text_rule rule_dirty_choice = {is_dirty_choice, "\"auto\", \"async\" or \"sync\"", false};
+const struct text_rule rule_compression_choice = {is_compression_choice,
+                                                  "\"auto\", \"off\", \"lz4\" or \"zstd\"", true};
+const struct text_rule rule_delta_choice = {is_delta_choice, "\"on\" or \"off\"", true};
 const struct text_rule rule_priority = {is_priority, "\"high\" or \"normal\"", true};
 const struct text_rule rule_pool_or_empty = {pool_path_is_valid, POOL_TEXT ", or empty", true};
 const struct text_rule rule_pool_choice = {is_pool_choice, POOL_TEXT ", or \"/\" for none", true};

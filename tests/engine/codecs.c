@@ -84,8 +84,8 @@ static const struct {
     {"random-1gbit", {128 * MIB, 125000000, false, 0, 2, 4, 0}},
     {"text-unshaped", {512 * MIB, 0, true, 0, 5, 2, 0}},
     {"random-unshaped", {512 * MIB, 0, false, 0, 5, 2, 0}},
-    {"words-1gbit", {128 * MIB, 125000000, false, 128 * MIB, 2, 5, 12}},
-    {"words-unshaped", {256 * MIB, 0, false, 128 * MIB, 3, 2, 12}},
+    {"words-1gbit", {256 * MIB, 125000000, false, 60 * MIB, 2, 5, 12}},
+    {"words-unshaped", {256 * MIB, 0, false, 60 * MIB, 3, 5, 12}},
 };
 
 int main(int argc, char **argv)

@@ -179,6 +179,169 @@ static void hashes_of_too_many_parts(struct raw *raw)
     raw_send(raw, WIRE_VERIFY, payload, sizeof payload);
 }
 
+/* A PACKED or DELTA record of `n_pages` pages at `offset` with these bytes behind its extents. */
+struct packed_words {
+    uint32_t type, codec, n_pages;
+    uint64_t offset, xxh3;
+    uint32_t n_packed_error;
+    const uint8_t *bytes;
+    uint32_t size;
+};
+
+static void say_packed(struct raw *raw, struct packed_words words)
+{
+    uint8_t payload[WIRE_PACKED_SIZE + WIRE_EXTENT_SIZE + 4096] = {0};
+    struct wire_packed packed = {.codec = words.codec,
+                                 .n_extents = 1,
+                                 .n_packed = words.size + words.n_packed_error,
+                                 .n_bytes = words.n_pages * P,
+                                 .xxh3 = words.xxh3};
+    wire_packed_encode(&packed, payload);
+    wire_extents_encode(&(struct wire_extent){words.offset, words.n_pages * P}, 1,
+                        payload + WIRE_PACKED_SIZE);
+    memcpy(payload + WIRE_PACKED_SIZE + WIRE_EXTENT_SIZE, words.bytes, words.size);
+    raw_send(raw, words.type, payload, WIRE_PACKED_SIZE + WIRE_EXTENT_SIZE + words.size);
+}
+
+static const uint8_t junk[64] = {0x28, 0xb5, 0x2f, 0xfd, 0xff, 0xff, 0xff, 0xff};
+/* A page of zeros in lz4: a literal zero, a match of 4090 back by one, five literals at the end. */
+static const uint8_t lz4_zeros[] = {0x1f, 0,    1,    0,    0xff, 0xff, 0xff, 0xff, 0xff,
+                                    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                    0xff, 246,  0x50, 0,    0,    0,    0,    0};
+/* Nothing changed, and one word changed. */
+static const uint8_t no_change[] = {0x80, 4};
+static const uint8_t one_change[] = {0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 3};
+
+static void packed_by_nobody(struct raw *raw)
+{
+    say_packed(
+        raw, (struct packed_words){.type = WIRE_PACKED, .codec = 3, .n_pages = 1, .bytes = junk, .size = 64});
+}
+
+static void packed_by_no_codec(struct raw *raw)
+{
+    say_packed(raw, (struct packed_words){.type = WIRE_PACKED, .n_pages = 1, .bytes = junk, .size = 64});
+}
+
+static void delta_by_a_codec(struct raw *raw)
+{
+    say_packed(raw,
+               (struct packed_words){
+                   .type = WIRE_DELTA, .codec = WIRE_CODEC_LZ4, .n_pages = 1, .bytes = junk, .size = 64});
+}
+
+static void packed_junk(struct raw *raw)
+{
+    say_packed(raw,
+               (struct packed_words){
+                   .type = WIRE_PACKED, .codec = WIRE_CODEC_LZ4, .n_pages = 1, .bytes = junk, .size = 64});
+}
+
+static void zstd_junk(struct raw *raw)
+{
+    say_packed(raw,
+               (struct packed_words){
+                   .type = WIRE_PACKED, .codec = WIRE_CODEC_ZSTD, .n_pages = 1, .bytes = junk, .size = 64});
+}
+
+static void packed_bomb(struct raw *raw)
+{
+    /* Unpacks into a page where half a MiB was announced, or the other way round. */
+    say_packed(raw, (struct packed_words){.type = WIRE_PACKED,
+                                          .codec = WIRE_CODEC_LZ4,
+                                          .n_pages = 128,
+                                          .bytes = lz4_zeros,
+                                          .size = sizeof lz4_zeros});
+}
+
+static void packed_damage(struct raw *raw)
+{
+    say_packed(raw, (struct packed_words){.type = WIRE_PACKED,
+                                          .codec = WIRE_CODEC_LZ4,
+                                          .n_pages = 1,
+                                          .xxh3 = 5,
+                                          .bytes = lz4_zeros,
+                                          .size = sizeof lz4_zeros});
+}
+
+static void packed_beyond_ram(struct raw *raw)
+{
+    say_packed(raw, (struct packed_words){.type = WIRE_PACKED,
+                                          .codec = WIRE_CODEC_LZ4,
+                                          .n_pages = 2,
+                                          .offset = RAM - P,
+                                          .bytes = junk,
+                                          .size = 64});
+}
+
+static void packed_into_more(struct raw *raw)
+{
+    uint8_t payload[WIRE_PACKED_SIZE + WIRE_EXTENT_SIZE + 4096] = {0};
+    wire_packed_encode(
+        &(struct wire_packed){.codec = WIRE_CODEC_LZ4, .n_extents = 1, .n_packed = P, .n_bytes = P}, payload);
+    wire_extents_encode(&(struct wire_extent){0, P}, 1, payload + WIRE_PACKED_SIZE);
+    raw_send(raw, WIRE_PACKED, payload, sizeof payload);
+}
+
+static void packed_unlike_length(struct raw *raw)
+{
+    say_packed(raw, (struct packed_words){.type = WIRE_PACKED,
+                                          .codec = WIRE_CODEC_LZ4,
+                                          .n_pages = 1,
+                                          .n_packed_error = 1,
+                                          .bytes = lz4_zeros,
+                                          .size = sizeof lz4_zeros});
+}
+
+static void packed_too_much(struct raw *raw)
+{
+    say_packed(raw, (struct packed_words){.type = WIRE_PACKED,
+                                          .codec = WIRE_CODEC_LZ4,
+                                          .n_pages = 257,
+                                          .bytes = lz4_zeros,
+                                          .size = sizeof lz4_zeros});
+}
+
+static void change_of_nothing(struct raw *raw)
+{
+    say_packed(raw, (struct packed_words){.type = WIRE_DELTA, .n_pages = 1, .bytes = no_change, .size = 2});
+}
+
+static void a_page_first(struct raw *raw)
+{
+    raw_send_pages(raw, (struct raw_pages){.length = 2 * P, .byte = 3});
+}
+
+static void change_with_a_rest(struct raw *raw)
+{
+    a_page_first(raw);
+    say_packed(raw, (struct packed_words){.type = WIRE_DELTA, .n_pages = 1, .bytes = one_change, .size = 11});
+}
+
+static void change_of_more_than_a_page(struct raw *raw)
+{
+    static const uint8_t bytes[] = {0x81, 4};
+    a_page_first(raw);
+    say_packed(raw, (struct packed_words){.type = WIRE_DELTA, .n_pages = 1, .bytes = bytes, .size = 2});
+}
+
+static void change_of_half_the_pages(struct raw *raw)
+{
+    a_page_first(raw);
+    say_packed(raw, (struct packed_words){
+                        .type = WIRE_DELTA, .n_pages = 2, .bytes = one_change, .size = sizeof one_change});
+}
+
+/* Its result is not what the checksum says: and the page is as it was. */
+static void change_of_another_base(struct raw *raw)
+{
+    a_page_first(raw);
+    say_packed(
+        raw,
+        (struct packed_words){
+            .type = WIRE_DELTA, .n_pages = 1, .xxh3 = 5, .bytes = one_change, .size = sizeof one_change});
+}
+
 static const struct {
     const char *name;
     void (*say)(struct raw *raw);
@@ -201,6 +364,22 @@ static const struct {
     {"round of tomorrow", round_of_tomorrow, "round-order"},
     {"damaged batch", damaged_batch, "batch-checksum"},
     {"extents unlike length", extents_unlike_length, "batch-length"},
+    {"packed by nobody", packed_by_nobody, "packed-codec"},
+    {"packed by no codec", packed_by_no_codec, "packed-codec"},
+    {"delta by a codec", delta_by_a_codec, "packed-codec"},
+    {"packed junk", packed_junk, "packed-data"},
+    {"junk for zstd", zstd_junk, "packed-data"},
+    {"packed bomb", packed_bomb, "packed-data"},
+    {"packed damage", packed_damage, "batch-checksum"},
+    {"packed beyond RAM", packed_beyond_ram, "extent-range"},
+    {"packed into more", packed_into_more, "batch-length"},
+    {"packed unlike length", packed_unlike_length, "batch-length"},
+    {"packed too much", packed_too_much, "batch-length"},
+    {"change of nothing", change_of_nothing, "delta-base"},
+    {"change with a rest", change_with_a_rest, "delta-data"},
+    {"change of more than a page", change_of_more_than_a_page, "delta-data"},
+    {"change of half the pages", change_of_half_the_pages, "delta-data"},
+    {"change of another base", change_of_another_base, "batch-checksum"},
     {"list unlike length", list_unlike_length, "extent-count"},
     {"miscounted round", miscounted_round, "sync-counts"},
     {"repeated round", repeated_round, "round-order"},
@@ -239,6 +418,10 @@ static void by_the_destination(void **state)
         print_message("%s: %s\n", cases[i].name, err.message);
         assert_int_equal(err.code, ERR_CORRUPT);
         assert_string_equal(err.id, cases[i].error_id);
+        /* What is damaged is never placed: the page is as it came before. */
+        if (cases[i].say == change_of_another_base)
+            for (unsigned byte = 0; byte < 8; byte++)
+                assert_int_equal(rig.destination[byte], 3);
     }
     assert_true(rig_allocated(rig.destination_fd) < MIB);
     rig_clear(&rig);

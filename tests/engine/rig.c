@@ -116,6 +116,9 @@ static void store_words(uint8_t *at, uint64_t n_words, uint64_t value)
         __atomic_store_n((uint64_t *)(void *)at + i, value, __ATOMIC_RELAXED);
 }
 
+/* A patching guest changes one of so many words of a page. */
+#define PATCHED_WORDS 8u
+
 /* Whole pages and single words, half and half; now and then a page of zeros. */
 static void write_somewhere(struct rig_guest *guest)
 {
@@ -125,7 +128,7 @@ static void write_somewhere(struct rig_guest *guest)
     uint8_t *page = rig->guest + guest->begin + rig_random(&guest->seed) % n_pages * ENGINE_PAGE_SIZE;
     const uint64_t page_words = ENGINE_PAGE_SIZE / sizeof choice;
     if (guest->is_patching)
-        store_words(page + (choice >> 8) % page_words * sizeof choice, 1, choice);
+        store_words(page + (choice >> 8) % PATCHED_WORDS * sizeof choice, 1, choice);
     else if (choice % 16 == 0)
         store_words(page, page_words, 0);
     else if (choice % 2)
