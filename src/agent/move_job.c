@@ -27,6 +27,17 @@ static void note_throttle(struct move *move, uint64_t bytes_s)
     *noted = bytes_s;
 }
 
+/* A job's word is taken only if it is one that is known. */
+static void note_cipher(struct move_status *status, const struct ctl_progress *progress)
+{
+    static const char *const known[] = {"AES-128-GCM", "CHACHA20-POLY1305"};
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+        if (!strncmp(progress->cipher, known[i], sizeof progress->cipher)) {
+            g_strlcpy(status->encryption, "tls13-psk", sizeof status->encryption);
+            g_strlcpy(status->encryption_cipher, known[i], sizeof status->encryption_cipher);
+        }
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -40,7 +51,9 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     note_throttle(move, progress->throttle_bytes_s);
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
-        move_note(move, status->is_source ? "connected" : "source connected", NULL);
+        note_cipher(status, progress);
+        move_note(move, status->is_source ? "connected" : "source connected", "%s%s",
+                  *status->encryption_cipher ? "TLS 1.3, " : "not encrypted", status->encryption_cipher);
         move_set_state(move, MOVE_COPYING);
     }
     if (progress->step == CTL_STEP_SWITCH && !status->is_source && !status->switch_start_ms) {
@@ -217,6 +230,7 @@ void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t 
     ret_spec->epoch = spec->epoch;
     memcpy(ret_spec->ticket, spec->ticket, sizeof ret_spec->ticket);
     memcpy(ret_spec->key, spec->key, sizeof ret_spec->key);
+    ret_spec->encrypt = spec->encrypt;
     ret_spec->ram_size = ram_size;
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
