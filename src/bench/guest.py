@@ -129,13 +129,14 @@ class Console:
 
 
 class Normal:
-    """The guest's normal work per second of the host's clock, and the slowest and longest that was seen while nothing else happened."""
+    """The guest's normal work per second of the host's clock, and the range and longest gap that were seen while nothing else happened."""
 
     def __init__(self, lines):
         first, last = lines[0], lines[-1]
         self.rate = (last.total - first.total) / (last.time - first.time)
         rates = sorted((b.total - a.total) / (b.time - a.time) for a, b in zip(lines, lines[1:]) if b.time > a.time)
         self.slow = min(0.95 * self.rate, rates[len(rates) // 10])
+        self.fast = max(1.05 * self.rate, rates[-1 - len(rates) // 10])
         self.gap_ms = max(line.gap_us for line in lines[1:]) / 1000
 
 
@@ -158,11 +159,11 @@ def total_at(lines, when):
 
 
 def normal_again(lines, normal, resumed):
-    """When the work was back to normal after `resumed`, at most some seconds later."""
+    """When the work was back to normal after `resumed`, at most some seconds later. A guest that catches up is not there yet."""
     after = [line for line in lines if line.time >= resumed]
     rates = [(b.total - a.total) / max(b.time - a.time, 1e-6) for a, b in zip(after, after[1:])]
     for at in range(len(rates) - NORMAL_LINES + 1):
-        if all(rate >= normal.slow for rate in rates[at:at + NORMAL_LINES]):
+        if all(normal.slow <= rate <= normal.fast for rate in rates[at:at + NORMAL_LINES]):
             return after[at].time
     return min(after[-1].time if after else resumed, resumed + NORMAL_LIMIT_S)
 

@@ -64,12 +64,13 @@ def sample_of(task, console, normal, spec, mode):
             sample.update(view(console, normal, epoch(copies[0]["start"]), time.time()))
         return sample
     begin = epoch(copies[0]["start"])
+    switch_over = next((epoch(phase["start"]) for phase in task["phases"] if phase["name"] == "switch-over" and phase.get("start")), None)
     resumed = begin + task["copy_ms"] / 1000
     wait_for_normal(console, normal, resumed)
     sample.update(view(console, normal, begin, resumed))
     sample.update({member: task.get(member) for member in TASK_MEMBERS})
     sample.update(total_ms=task["copy_ms"], task_ms=task["duration_ms"], downtime_ms=task["downtime_ms"], bytes=task["bytes_on_wire"],
-                  n_rounds=len(task["rounds"]), task=task.get("task"), begin=begin, bad=console.prove(spec))
+                  n_rounds=len(task["rounds"]), task=task.get("task"), begin=begin, switch_over=switch_over, bad=console.prove(spec))
     return sample
 
 

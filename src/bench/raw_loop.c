@@ -1,264 +1,146 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The machine's own limit: memory goes from a memfd over TCP into a memfd that nobody has touched, between
- * two network namespaces, and nothing else is done with it. What a migration engine reaches is measured
- * against the best variant of this.
- *
- *   godwit-raw-loop FROM-NETNS TO-NETNS ADDRESS MIB CONNECTIONS read|map|sendfile map|write
- *
- * FROM-NETNS, TO-NETNS: paths as in /run/netns; ADDRESS: numeric IPv4 of the receiver; then how the sender
- * takes its memory and how the receiver places it. Prints {"seconds":S,"mb_s":N} (10^6 bytes). Sender and
- * receiver are processes of their own, as in a migration, with a thread a connection.
- */
-#include <arpa/inet.h>
-#include <err.h>
-#include <fcntl.h>
+#include "bench/raw_loop.h"
+
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+const char *const raw_read_names[RAW_READ_N] = {"pread", "mapping", "sendfile"};
+const char *const raw_place_names[RAW_PLACE_N] = {"populated", "faults", "pwrite"};
 
-#define CONNECTIONS_MAX 16
-#define MIB ((size_t)1 << 20)
-#define BUFFER_BYTES MIB
-#define POPULATE_BYTES (16 * MIB)
-
-struct slice {
-    int fd; /* its connection */
-    int memfd;
-    uint8_t *memory; /* the whole memfd; NULL unless it is mapped */
-    size_t begin, end;
-    bool by_file; /* sender: sendfile */
+/* One channel's share of the memory, on either side. */
+struct share {
+    const struct raw_loop *loop;
+    pthread_t thread;
+    int fd;
+    uint64_t begin, end;
+    uint8_t *mapping, *buffer; /* of the whole memory; piece bytes */
+    bool is_done;
 };
 
-struct loop {
-    const char *from_netns, *to_netns;
-    struct sockaddr_in address;
-    size_t bytes;
-    size_t n_connections;
-    const char *take, *place;
-    struct slice slices[CONNECTIONS_MAX];
-};
-
-static void enter(const char *netns)
+static bool complain(const char *what)
 {
-    int fd = open(netns, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-        err(1, "%s", netns);
-    (void)close(fd);
+    perror(what);
+    return false;
 }
 
-static uint8_t *map(int memfd, size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
-    if (memory == MAP_FAILED)
-        err(1, "mmap");
-    return memory;
-}
-
-static int make_memory(size_t bytes)
-{
-    int memfd = memfd_create("raw-loop", MFD_CLOEXEC);
-    if (memfd < 0 || ftruncate(memfd, (off_t)bytes) < 0)
-        err(1, "memfd");
-    return memfd;
-}
-
-static void fill(int memfd, size_t bytes)
-{
-    uint64_t *words = (uint64_t *)map(memfd, bytes);
-    uint64_t x = 88172645463325252u;
-    for (size_t i = 0; i < bytes / sizeof *words; i++) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        words[i] = x;
-    }
-    (void)munmap(words, bytes);
-}
-
-static void send_all(int fd, const uint8_t *data, size_t size)
+static bool send_all(int fd, const uint8_t *data, size_t size)
 {
     while (size) {
-        ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
-        if (n <= 0)
-            err(1, "send");
-        data += n;
-        size -= (size_t)n;
+        ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return complain("send");
+        data += sent;
+        size -= (size_t)sent;
     }
+    return true;
 }
 
-static void *send_slice(void *user)
+static bool send_file(int fd, int ram_fd, uint64_t offset, size_t size)
 {
-    struct slice *slice = user;
-    uint8_t *buffer = malloc(BUFFER_BYTES);
-    for (size_t at = slice->begin; at < slice->end;) {
-        size_t size = slice->end - at < BUFFER_BYTES ? slice->end - at : BUFFER_BYTES;
-        if (slice->by_file) {
-            off_t offset = (off_t)at;
-            ssize_t n = sendfile(slice->fd, slice->memfd, &offset, size);
-            if (n <= 0)
-                err(1, "sendfile");
-            size = (size_t)n;
-        } else if (slice->memory) {
-            send_all(slice->fd, slice->memory + at, size);
-        } else {
-            if (pread(slice->memfd, buffer, size, (off_t)at) != (ssize_t)size)
-                err(1, "pread");
-            send_all(slice->fd, buffer, size);
-        }
-        at += size;
+    off_t at = (off_t)offset;
+    while (size) {
+        ssize_t sent = sendfile(fd, ram_fd, &at, size);
+        if (sent <= 0)
+            return complain("sendfile");
+        size -= (size_t)sent;
     }
-    free(buffer);
+    return true;
+}
+
+static bool send_one(const struct share *share, uint64_t offset, size_t size)
+{
+    const struct raw_loop *loop = share->loop;
+    if (loop->read == RAW_READ_SENDFILE)
+        return send_file(share->fd, loop->ram_fd, offset, size);
+    if (loop->read == RAW_READ_MAPPING)
+        return send_all(share->fd, share->mapping + offset, size);
+    if (pread(loop->ram_fd, share->buffer, size, (off_t)offset) != (ssize_t)size)
+        return complain("pread");
+    return send_all(share->fd, share->buffer, size);
+}
+
+static bool receive_one(const struct share *share, uint64_t offset, size_t size)
+{
+    const struct raw_loop *loop = share->loop;
+    uint8_t *target = loop->place == RAW_PLACE_PWRITE ? share->buffer : share->mapping + offset;
+    if (loop->place == RAW_PLACE_POPULATED && madvise(target, size, MADV_POPULATE_WRITE) < 0)
+        return complain("populate");
+    if (recv(share->fd, target, size, MSG_WAITALL) != (ssize_t)size)
+        return complain("recv");
+    if (loop->place == RAW_PLACE_PWRITE && pwrite(loop->ram_fd, target, size, (off_t)offset) != (ssize_t)size)
+        return complain("pwrite");
+    return true;
+}
+
+static size_t next_piece(const struct share *share, uint64_t at)
+{
+    uint64_t left = share->end - at;
+    return left < share->loop->piece ? (size_t)left : share->loop->piece;
+}
+
+static void *send_share(void *argument)
+{
+    struct share *share = argument;
+    uint8_t answer;
+    bool is_fine = true;
+    for (uint64_t at = share->begin; is_fine && at < share->end; at += next_piece(share, at))
+        is_fine = send_one(share, at, next_piece(share, at));
+    share->is_done = is_fine && recv(share->fd, &answer, 1, 0) == 1;
     return NULL;
 }
 
-static void receive_all(int fd, uint8_t *data, size_t size)
+static void *receive_share(void *argument)
 {
-    while (size) {
-        ssize_t n = recv(fd, data, size, MSG_WAITALL);
-        if (n <= 0)
-            errx(1, "the sender ended early");
-        data += n;
-        size -= (size_t)n;
-    }
-}
-
-static void *receive_slice(void *user)
-{
-    struct slice *slice = user;
-    uint8_t *buffer = malloc(BUFFER_BYTES);
-    size_t populated = slice->begin;
-    for (size_t at = slice->begin; at < slice->end;) {
-        size_t size = slice->end - at < BUFFER_BYTES ? slice->end - at : BUFFER_BYTES;
-        if (slice->memory) {
-            if (at == populated) {
-                size_t step = slice->end - at < POPULATE_BYTES ? slice->end - at : POPULATE_BYTES;
-                if (madvise(slice->memory + at, step, MADV_POPULATE_WRITE) < 0)
-                    err(1, "MADV_POPULATE_WRITE");
-                populated += step;
-            }
-            receive_all(slice->fd, slice->memory + at, size);
-        } else {
-            receive_all(slice->fd, buffer, size);
-            if (pwrite(slice->memfd, buffer, size, (off_t)at) != (ssize_t)size)
-                err(1, "pwrite");
-        }
-        at += size;
-    }
-    free(buffer);
+    struct share *share = argument;
+    const uint8_t answer = 1;
+    bool is_fine = true;
+    for (uint64_t at = share->begin; is_fine && at < share->end; at += next_piece(share, at))
+        is_fine = receive_one(share, at, next_piece(share, at));
+    share->is_done = is_fine && send_all(share->fd, &answer, 1);
     return NULL;
 }
 
-/* One thread a connection; each takes one piece of the memory. */
-static void run_slices(struct loop *loop, int memfd, const char *how, void *(*work)(void *))
+static int run(const struct raw_loop *loop, void *(*work)(void *share), int protection)
 {
-    pthread_t threads[CONNECTIONS_MAX];
-    uint8_t *memory = strcmp(how, "map") ? NULL : map(memfd, loop->bytes);
-    size_t share = loop->bytes / loop->n_connections / MIB * MIB;
-    for (size_t i = 0; i < loop->n_connections; i++) {
-        struct slice *slice = &loop->slices[i];
-        slice->memfd = memfd;
-        slice->memory = memory;
-        slice->begin = i * share;
-        slice->end = i + 1 == loop->n_connections ? loop->bytes : (i + 1) * share;
-        slice->by_file = !strcmp(how, "sendfile");
-        if (pthread_create(&threads[i], NULL, work, slice))
-            errx(1, "pthread_create");
+    struct share shares[RAW_LOOP_CHANNELS_MAX] = {0};
+    uint64_t n_pieces = (loop->size + loop->piece - 1) / loop->piece;
+    bool is_done = true;
+    uint8_t *mapping = mmap(NULL, loop->size, protection, MAP_SHARED | MAP_NORESERVE, loop->ram_fd, 0);
+    if (mapping == MAP_FAILED)
+        return complain("mmap") ? 0 : -1;
+    for (unsigned i = 0; i < loop->n_channels; i++) {
+        struct share *share = &shares[i];
+        uint64_t end = n_pieces * (i + 1) / loop->n_channels * loop->piece;
+        *share = (struct share){.loop = loop,
+                                .fd = loop->channels[i],
+                                .begin = n_pieces * i / loop->n_channels * loop->piece,
+                                .end = end < loop->size ? end : loop->size,
+                                .mapping = mapping,
+                                .buffer = aligned_alloc(4096, loop->piece)};
+        if (!share->buffer || pthread_create(&share->thread, NULL, work, share) != 0)
+            abort();
     }
-    for (size_t i = 0; i < loop->n_connections; i++)
-        (void)pthread_join(threads[i], NULL);
-}
-
-/* The sending process: says that it is ready by its connections, begins when the receiver writes a byte. */
-static void run_sender(struct loop *loop, int begin_fd)
-{
-    int memfd = make_memory(loop->bytes);
-    fill(memfd, loop->bytes);
-    enter(loop->from_netns);
-    for (size_t i = 0; i < loop->n_connections; i++) {
-        int fd = loop->slices[i].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&loop->address, sizeof loop->address) < 0)
-            err(1, "connect");
+    for (unsigned i = 0; i < loop->n_channels; i++) {
+        (void)pthread_join(shares[i].thread, NULL);
+        free(shares[i].buffer);
+        is_done = is_done && shares[i].is_done;
     }
-    char byte;
-    if (read(begin_fd, &byte, 1) != 1)
-        errx(1, "the receiver is gone");
-    run_slices(loop, memfd, loop->take, send_slice);
+    (void)munmap(mapping, loop->size);
+    return is_done ? 0 : -1;
 }
 
-static int listen_there(struct loop *loop)
+int raw_loop_send(const struct raw_loop *loop)
 {
-    enter(loop->to_netns);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    socklen_t size = sizeof loop->address;
-    if (fd < 0 || bind(fd, (struct sockaddr *)&loop->address, size) < 0 || listen(fd, CONNECTIONS_MAX) < 0 ||
-        getsockname(fd, (struct sockaddr *)&loop->address, &size) < 0)
-        err(1, "listen");
-    return fd;
+    return run(loop, send_share, PROT_READ);
 }
 
-static uint64_t run_receiver(struct loop *loop, int listener, int begin_fd)
+int raw_loop_receive(const struct raw_loop *loop)
 {
-    int memfd = make_memory(loop->bytes);
-    for (size_t i = 0; i < loop->n_connections; i++) {
-        loop->slices[i].fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (loop->slices[i].fd < 0)
-            err(1, "accept");
-    }
-    uint64_t begun = clock_now_ns();
-    if (write(begin_fd, "g", 1) != 1)
-        err(1, "the sender is gone");
-    run_slices(loop, memfd, loop->place, receive_slice);
-    return clock_now_ns() - begun;
-}
-
-static void parse(struct loop *loop, char **argv)
-{
-    loop->from_netns = argv[1];
-    loop->to_netns = argv[2];
-    loop->address.sin_family = AF_INET;
-    loop->bytes = strtoul(argv[4], NULL, 10) * MIB;
-    loop->n_connections = strtoul(argv[5], NULL, 10);
-    loop->take = argv[6];
-    loop->place = argv[7];
-    if (inet_pton(AF_INET, argv[3], &loop->address.sin_addr) != 1 || !loop->bytes || !loop->n_connections ||
-        loop->n_connections > CONNECTIONS_MAX)
-        errx(2, "an address, 1 MiB or more and 1 to %d connections are needed", CONNECTIONS_MAX);
-}
-
-int main(int argc, char **argv)
-{
-    if (argc != 8)
-        errx(2, "usage: FROM-NETNS TO-NETNS ADDRESS MIB CONNECTIONS read|map|sendfile map|write");
-    static struct loop loop;
-    parse(&loop, argv);
-    int listener = listen_there(&loop), begin[2];
-    if (pipe2(begin, O_CLOEXEC) < 0)
-        err(1, "pipe");
-    pid_t sender = fork();
-    if (sender < 0)
-        err(1, "fork");
-    if (sender == 0) {
-        (void)close(begin[1]);
-        run_sender(&loop, begin[0]);
-        return 0;
-    }
-    (void)close(begin[0]);
-    uint64_t ns = run_receiver(&loop, listener, begin[1]);
-    int status;
-    if (waitpid(sender, &status, 0) != sender || status)
-        errx(1, "the sender failed");
-    printf("{\"seconds\":%.6f,\"mb_s\":%.1f}\n", (double)ns / 1e9, (double)loop.bytes * 1e3 / (double)ns);
-    return 0;
+    return run(loop, receive_share, PROT_READ | PROT_WRITE);
 }

@@ -46,10 +46,10 @@ def own_memory(pid):
 
 
 def before_the_stop(console, sample):
-    """The longest gap while memory was copied and the guest was not yet stopped."""
+    """The longest gap while memory was copied and the switch-over had not begun. A line that came after that may hold the stop."""
     lines = list(console.lines)
-    stop = sample["begin"] + (sample["total_ms"] - sample["downtime_ms"]) / 1000
-    ends = [line.time for line in lines if sample["begin"] < line.time < stop - 0.02]
+    stop = sample["switch_over"] or sample["begin"] + (sample["total_ms"] - sample["downtime_ms"]) / 1000
+    ends = [line.time for line in lines if sample["begin"] < line.time < stop]
     return stood_still_ms(lines, sample["begin"], ends[-1]) if ends else None
 
 

@@ -53,6 +53,13 @@ class GuestView(unittest.TestCase):
         begin = made[19].time
         self.assertAlmostEqual(guest.view(Fixed(made), normal, begin, begin + 0.2)["work_lost_s"], 1.0, places=2)
 
+    def test_work_that_the_guest_catches_up_with_is_not_lost(self):
+        before = [NORMAL_STEP] * 20
+        normal = guest.Normal(lines(*before))
+        made = lines(*before, *[(0.1, 0.1, 0.5, 2000)] * 4, *[(0.1, 0.1, 1.5, 2000)] * 2, *[NORMAL_STEP] * 20)
+        begin = made[19].time
+        self.assertAlmostEqual(guest.view(Fixed(made), normal, begin, begin + 0.4)["work_lost_s"], 0.1, places=2)
+
     def test_a_move_that_nobody_noticed_lost_nothing(self):
         made = lines(*[NORMAL_STEP] * 60)
         normal = guest.Normal(made[:20])

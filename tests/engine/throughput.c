@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "raw_loop.h"
+#include "bench/raw_loop.h"
 
 #define RUNS_MAX 32
 #define GIB (1024 * MIB)

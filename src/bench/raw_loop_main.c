@@ -2,8 +2,8 @@
 /*
  * The raw loop as a program, one side each, so that the sides can be in two network namespaces:
  *
- *   raw-loop receive ADDRESS PORT MIB CHANNELS PIECE_KIB populated|faults|pwrite
- *   raw-loop send ADDRESS PORT MIB CHANNELS PIECE_KIB pread|mapping|sendfile [REPETITIONS]
+ *   godwit-raw-loop receive ADDRESS PORT MIB CHANNELS PIECE_KIB populated|faults|pwrite
+ *   godwit-raw-loop send ADDRESS PORT MIB CHANNELS PIECE_KIB pread|mapping|sendfile [REPETITIONS]
  *
  * The receiver serves one sender, with fresh memory for each repetition; the sender's memory is full of
  * random bytes. The receiver says "listening" on stdout once it does; the sender prints one line of JSON for
@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "raw_loop.h"
+#include "bench/raw_loop.h"
 
 static double now_s(void)
 {
@@ -49,8 +49,9 @@ static void die(const char *what)
 
 static int usage(void)
 {
-    (void)fprintf(stderr,
-                  "usage: raw-loop receive|send ADDRESS PORT MIB CHANNELS PIECE_KIB VARIANT [REPETITIONS]\n");
+    (void)fprintf(
+        stderr,
+        "usage: godwit-raw-loop receive|send ADDRESS PORT MIB CHANNELS PIECE_KIB VARIANT [REPETITIONS]\n");
     return 2;
 }
 

@@ -4,8 +4,8 @@
  * it: no checks, no records, no tracking of writes. One thread a connection and a side; each moves its
  * contiguous share in pieces. What Godwit reaches is said as a share of the best variant of this.
  */
-#ifndef TESTS_BENCH_RAW_LOOP_H
-#define TESTS_BENCH_RAW_LOOP_H
+#ifndef BENCH_RAW_LOOP_H
+#define BENCH_RAW_LOOP_H
 
 #include <stddef.h>
 #include <stdint.h>
