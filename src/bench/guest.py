@@ -127,6 +127,11 @@ class Console:
         self.wait("two sweeps of the guest", lambda: self.last().sweeps >= target, 60 + 10 * spec.sweep_ms / 1000 + spec.working_set / 20)
         return self.last().bad
 
+    def drift(self, normal):
+        """The guest's work of the last second as a share of what was normal before the move: far from 1, something else took its core."""
+        last = self.lines[-11:]
+        return (last[-1].total - last[0].total) / max(last[-1].time - last[0].time, 1e-6) / normal.rate if normal.rate else None
+
 
 class Normal:
     """The guest's normal work per second of the host's clock, and the range and longest gap that were seen while nothing else happened."""
