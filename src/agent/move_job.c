@@ -22,7 +22,7 @@ static void note_throttle(struct move *move, uint64_t bytes_s)
         return;
     if (bytes_s)
         move_note(move, "guest throttled", "to %.1f MB/s of new dirty pages", (double)bytes_s / 1e6);
-    else
+    else if (!move->status.switch_start_ms)
         move_note(move, "guest not throttled", NULL);
     *noted = bytes_s;
 }

@@ -2,7 +2,6 @@
 /* The destination's side of the public interface; the work is in receive.c. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,7 +34,7 @@ static int check_config(const struct engine_dest_config *config, struct err *err
                        (unsigned long long)config->ram_size);
     if (fstat(config->ram_fd, &status) < 0)
         return err_sys(err, errno, "ram-file", "cannot look at the file of guest RAM");
-    /* A mapping beyond the end of the file would be a crash later. */
+    /* What is written behind the end would make it longer than QEMU's mapping. */
     if ((uint64_t)status.st_size != config->ram_size)
         return err_set(err, ERR_BAD_REQUEST, "ram-size", "the file of guest RAM has %llu bytes, not %llu",
                        (unsigned long long)status.st_size, (unsigned long long)config->ram_size);
@@ -48,11 +47,6 @@ static int start(struct engine_dest *dest, struct err *err)
     struct receiver *receiver = &dest->receiver;
     if (check_config(config, err) < 0)
         return -1;
-    void *mapping =
-        mmap(NULL, config->ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, config->ram_fd, 0);
-    if (mapping == MAP_FAILED)
-        return err_sys(err, errno, "ram-map", "cannot map guest RAM");
-    receiver->place.mapping = mapping;
     receiver->place.ram = (struct ram){config->ram_fd, config->ram_size};
     receiver->halt = &dest->halt;
     receiver->before_verify = config->before_verify;
@@ -121,8 +115,6 @@ void engine_dest_free(struct engine_dest *dest)
     halt_end(&dest->halt);
     receiver_clear(&dest->receiver);
     halt_clear(&dest->halt);
-    if (dest->receiver.place.mapping)
-        (void)munmap(dest->receiver.place.mapping, dest->config.ram_size);
     close_descriptors(&dest->config);
     free(dest);
 }

@@ -362,7 +362,7 @@ void fault_server_throttle(struct fault_server *server, uint64_t bytes_s)
 int fault_server_ease(struct fault_server *server, struct err *err)
 {
     (void)pthread_mutex_lock(&server->lock);
-    server->throttle.wait_max_ns = THROTTLE_SLICE_NS;
+    server->throttle.wait_max_ns = THROTTLE_EASY_NS;
     int result = release_until(server, UINT64_MAX, err);
     (void)pthread_mutex_unlock(&server->lock);
     return result;

@@ -29,7 +29,7 @@ int fault_server_collect(struct fault_server *server, struct bitmap *dirty, stru
 /* New dirty pages stay below this rate; 0: nobody is held up. */
 void fault_server_throttle(struct fault_server *server, uint64_t bytes_s);
 /* QEMU is about to be asked to stop: all who wait go on before this returns, and from now on nobody waits for
- * longer than THROTTLE_SLICE_NS. */
+ * longer than THROTTLE_EASY_NS. */
 int fault_server_ease(struct fault_server *server, struct err *err);
 /* See dirty_source_ops. Nobody is held up any more. */
 int fault_server_guest_stopped(struct fault_server *server, struct err *err);

@@ -85,6 +85,15 @@ static void begin_throttling(struct policy *policy)
     policy->ns_since = 0;
 }
 
+/* Rounds that leave `ratio` per cent of their bytes each are a geometric series. */
+static bool is_hopeless(const struct policy *policy, const struct policy_round *round, uint64_t ratio)
+{
+    if (ratio >= POLICY_HOPELESS)
+        return true;
+    return ratio >= POLICY_SLOW &&
+           policy_estimate_ns(policy, round->dirty_bytes) > POLICY_PATIENCE_NS / 100 * (100 - ratio);
+}
+
 /* The rest does not fit: whether, and how hard, the guest is held up in the next round. */
 static void set_share(struct policy *policy, const struct policy_round *round, uint64_t budget)
 {
@@ -92,7 +101,7 @@ static void set_share(struct policy *policy, const struct policy_round *round, u
     if (!policy->rate_bytes_s)
         return; /* nothing but zero pages so far */
     if (!policy->share) {
-        policy->n_hopeless = ratio >= POLICY_HOPELESS ? policy->n_hopeless + 1 : 0;
+        policy->n_hopeless = is_hopeless(policy, round, ratio) ? policy->n_hopeless + 1 : 0;
         bool is_far = policy_estimate_ns(policy, round->dirty_bytes) / 4 > budget;
         if (policy->n_hopeless >= 2 || (policy->n_hopeless && is_far))
             begin_throttling(policy);

@@ -10,8 +10,9 @@
  * - GIVE_UP after max_rounds, or when the least that was ever dirty has not shrunk by a twentieth for
  *   POLICY_PATIENCE_ROUNDS rounds and POLICY_PATIENCE_NS: a guest that is busy for a moment is waited for.
  *   The count begins anew when the guest is held up for the first time.
- * - THROTTLE while the guest dirties nearly as much as is sent, so that rounds do not become shorter: one
- *   such round is enough if the rest is far from the goal, else two in a row. New dirty pages are then held
+ * - THROTTLE while the guest dirties nearly as much as is sent, so that rounds do not become shorter, or so
+ *   much that it would take longer than POLICY_PATIENCE_NS until they are short enough: one such round is
+ *   enough if the rest is far from the goal, else two in a row. New dirty pages are then held
  *   to POLICY_SHARE of the rate, less if that turns out not to be enough. Twice in a row far below what it
  *   may, and the guest is let go.
  * - else CONTINUE.
@@ -31,9 +32,10 @@
 /* What is sent in less than this is not worth another round. */
 #define POLICY_MOMENT_NS 3000000ull
 #define POLICY_POLISH_ROUNDS 4
-/* Per cent. Dirty pages to pages sent, in a round that is hopeless; the same in a throttled one that did not
- * help enough. */
+/* Per cent. Dirty pages to pages sent, in a round that is hopeless; in one that is if it would take too long;
+ * in a throttled one that did not help enough. */
 #define POLICY_HOPELESS 90
+#define POLICY_SLOW 75
 #define POLICY_TOO_SOFT 75
 /* Of the rate, per cent: a guest that writes at full speed loses the less the harder it is held for the
  * shorter time, one that is only a little too fast the less the softer. */

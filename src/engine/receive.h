@@ -51,7 +51,7 @@ struct receiver {
     } workers[ENGINE_CHANNELS_MAX];
 };
 
-/* `receiver` is zeroed but for place.ram, place.mapping, halt, n_channels, links, before_verify, user. On
+/* `receiver` is zeroed but for place.ram, halt, n_channels, links, before_verify, user. On
  * failure receiver_clear is still due. */
 int receiver_init(struct receiver *receiver, struct err *err);
 /* Starts the workers; the halt is ready by now. On failure receiver_clear is due, after the halt was set. */

@@ -101,6 +101,24 @@ static int hash_batch(struct sender *sender, struct batch *batch, struct err *er
     return ram_hash_parts(&sender->ram, &job, err);
 }
 
+/* The next pages of the round that nobody has taken. */
+static bool claim(struct sender *sender, struct batch *batch)
+{
+    (void)pthread_mutex_lock(&sender->claim_lock);
+    bool is_some = batch_fill(batch, sender->pages, &sender->next_page);
+    (void)pthread_mutex_unlock(&sender->claim_lock);
+    return is_some;
+}
+
+static int send_claimed(struct sender *sender, struct sender_worker *worker, struct batch *batch,
+                        struct err *err)
+{
+    int result = 0;
+    while (result == 0 && claim(sender, batch))
+        result = send_batch(sender, worker, batch, err);
+    return result;
+}
+
 static void *work(void *argument)
 {
     struct sender_worker *worker = argument;
@@ -109,7 +127,7 @@ static void *work(void *argument)
     while ((batch = queue_take(sender->work))) {
         struct err why = {0};
         int result =
-            batch->is_hash ? hash_batch(sender, batch, &why) : send_batch(sender, worker, batch, &why);
+            batch->is_hash ? hash_batch(sender, batch, &why) : send_claimed(sender, worker, batch, &why);
         if (result < 0) {
             halt_set(sender->halt, &why);
             return NULL;
@@ -122,10 +140,11 @@ static void *work(void *argument)
 int sender_start(struct sender *sender, struct err *err)
 {
     _Static_assert(RAM_HASH_BUFFER_SIZE <= WIRE_BATCH_BYTES_MAX, "a batch's pages serve as hash buffer");
-    sender->n_batches = 2 * sender->n_channels + 2;
+    sender->n_batches = sender->n_channels;
     sender->batches = calloc(sender->n_batches, sizeof sender->batches[0]);
     if (!sender->batches)
         return err_sys(err, ENOMEM, "no-memory", "no memory for %u batches", sender->n_batches);
+    (void)pthread_mutex_init(&sender->claim_lock, NULL);
     sender->idle = queue_new(sender->n_batches, err);
     sender->work = queue_new(sender->n_batches, err);
     if (!sender->idle || !sender->work ||
@@ -159,18 +178,20 @@ static struct batch *take_idle(struct sender *sender, struct err *err)
     return batch;
 }
 
-static int hand_out_pages(struct sender *sender, const struct bitmap *dirty, struct err *err)
+/* Wakes as many workers as there is work for. */
+static int hand_out_pages(struct sender *sender, const struct bitmap *dirty, uint64_t n_pages,
+                          struct err *err)
 {
-    for (uint64_t from = 0;;) {
+    sender->pages = dirty;
+    sender->next_page = 0;
+    for (unsigned i = 0; i < sender->n_batches && (uint64_t)i * BATCH_PAGES < n_pages; i++) {
         struct batch *batch = take_idle(sender, err);
         if (!batch)
             return -1;
-        if (!batch_fill(batch, dirty, &from)) {
-            queue_put(sender->idle, batch);
-            return 0;
-        }
+        batch->is_hash = false;
         queue_put(sender->work, batch);
     }
+    return 0;
 }
 
 static int wait_for_workers(struct sender *sender, struct err *err)
@@ -260,12 +281,13 @@ static int await_placed(struct sender *sender, struct err *err)
 static int begin_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
     sender->round = n;
+    uint64_t n_pages = bitmap_count(dirty);
     packing_begin_round(&sender->packing, n);
-    __atomic_store_n(&sender->pages_left, bitmap_count(dirty), __ATOMIC_RELAXED);
+    __atomic_store_n(&sender->pages_left, n_pages, __ATOMIC_RELAXED);
     for (uint64_t word = 0; word < (dirty->n_bits + 63) / 64; word++)
         if (dirty->words[word])
             sender->handled.words[word] |= dirty->words[word];
-    return hand_out_pages(sender, dirty, err);
+    return hand_out_pages(sender, dirty, n_pages, err);
 }
 
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
@@ -391,6 +413,8 @@ void sender_clear(struct sender *sender)
         thread_join(&sender->workers[i].thread);
     queue_free(sender->idle);
     queue_free(sender->work);
+    if (sender->batches)
+        (void)pthread_mutex_destroy(&sender->claim_lock);
     for (unsigned i = 0; sender->batches && i < sender->n_batches; i++)
         batch_clear(&sender->batches[i]);
     for (unsigned i = 0; i < sender->n_channels; i++)

@@ -2,16 +2,19 @@
 /*
  * The sending half of a round.
  *
- *   story:    dirty pages -> extents of a batch -> `work` queue
- *   workers:  take a batch, pread its pages, drop zero pages, pack, checksum, send; batch -> `idle` queue
+ *   story:    a round's pages; one batch for each worker that is needed -> `work` queue
+ *   workers:  take a batch; then, until all pages of the round are taken: claim some, pread them, drop zero
+ *             pages, pack, checksum, send; batch -> `idle` queue
  *
- * One worker per channel, any worker takes any batch: a slow channel gets less to do. When all batches lie in
- * `idle` again, all of the round was handed to the kernel; only then does the story itself use the sockets,
- * for SYNC and ACK. Nothing is allocated after sender_start.
+ * One worker per channel, each claims when it is done with what it had: a slow channel gets less to do, and
+ * nobody waits for anybody within a round. When all batches lie in `idle` again, all of the round was handed
+ * to the kernel; only then does the story itself use the sockets, for SYNC and ACK. Nothing is allocated
+ * after sender_start.
  */
 #ifndef ENGINE_SEND_H
 #define ENGINE_SEND_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "base/bitmap.h"
@@ -49,7 +52,11 @@ struct sender {
     struct packing packing;
     uint64_t *hashes; /* while verifying: one per part, else NULL */
 
-    unsigned n_batches;
+    pthread_mutex_t claim_lock;
+    const struct bitmap *pages; /* of this round; not owned */
+    uint64_t next_page;         /* that nobody has claimed; claim_lock */
+
+    unsigned n_batches; /* one for each worker */
     struct batch *batches;
     struct queue *idle, *work;
     struct sender_worker {

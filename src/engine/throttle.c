@@ -6,9 +6,10 @@
 
 void throttle_init(struct throttle *throttle, unsigned limit_percent, unsigned n_writers)
 {
-    *throttle = (struct throttle){.wait_max_ns = THROTTLE_WAIT_NS, .window_max_ns = UINT64_MAX};
+    *throttle = (struct throttle){
+        .n_writers = n_writers ? n_writers : 1, .wait_max_ns = THROTTLE_WAIT_NS, .window_max_ns = UINT64_MAX};
     if (limit_percent && limit_percent < 100)
-        throttle->window_max_ns = THROTTLE_WINDOW_NS / 100 * limit_percent * (n_writers ? n_writers : 1);
+        throttle->window_max_ns = THROTTLE_WINDOW_NS / 100 * limit_percent * throttle->n_writers;
 }
 
 void throttle_set_rate(struct throttle *throttle, uint64_t bytes_s)
@@ -16,12 +17,17 @@ void throttle_set_rate(struct throttle *throttle, uint64_t bytes_s)
     throttle->page_ns = bytes_s ? ENGINE_PAGE_SIZE * NS_PER_S / bytes_s : 0;
     if (bytes_s && !throttle->page_ns)
         throttle->page_ns = 1;
+    throttle->slice_ns = throttle->page_ns * THROTTLE_SLICE_PAGES * throttle->n_writers;
+    if (throttle->slice_ns < THROTTLE_SLICE_MIN_NS)
+        throttle->slice_ns = THROTTLE_SLICE_MIN_NS;
+    if (throttle->slice_ns > THROTTLE_SLICE_MAX_NS)
+        throttle->slice_ns = THROTTLE_SLICE_MAX_NS;
 }
 
 /* Takes one share; returns where it begins. */
 static uint64_t take_share(struct throttle *throttle, uint64_t now_ns)
 {
-    uint64_t earliest = now_ns > THROTTLE_SLICE_NS ? now_ns - THROTTLE_SLICE_NS : 0;
+    uint64_t earliest = now_ns > throttle->slice_ns ? now_ns - throttle->slice_ns : 0;
     if (throttle->next_ns < earliest)
         throttle->next_ns = earliest;
     uint64_t begin = throttle->next_ns;
@@ -50,7 +56,7 @@ uint64_t throttle_reserve(struct throttle *throttle, uint64_t now_ns)
     if (!throttle->page_ns)
         return now_ns;
     uint64_t begin = take_share(throttle, now_ns);
-    uint64_t deadline = begin - begin % THROTTLE_SLICE_NS;
+    uint64_t deadline = begin - begin % throttle->slice_ns;
     if (deadline <= now_ns)
         return now_ns;
     if (deadline > now_ns + throttle->wait_max_ns)

@@ -4,8 +4,9 @@
  * its own: the fault server (engine/fault_server.c) asks and tells the time.
  *
  * Each page takes its share of the allowed rate, in virtual time; whoever is ahead of it waits. Shares are
- * given out in slices of THROTTLE_SLICE_NS: those of one slice at its beginning. So most writers go on at
- * once and few wait for long, and no timer is needed for each page. What was not used is kept for one slice.
+ * given out in slices, those of one slice at its beginning; a slice has THROTTLE_SLICE_PAGES for each vCPU.
+ * So most writers go on at once and few wait, and no timer is needed for each page. What was not used is kept
+ * for one slice.
  *
  * Nobody waits longer than THROTTLE_WAIT_NS (a vCPU may hold a lock that all of QEMU needs), nor together
  * longer than the limit allows; then the rate is not kept.
@@ -18,7 +19,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define THROTTLE_SLICE_NS 500000ull
+#define THROTTLE_SLICE_PAGES 3u
+#define THROTTLE_SLICE_MIN_NS 100000ull
+#define THROTTLE_SLICE_MAX_NS 2000000ull
+/* The longest wait while QEMU may want to stop the guest. */
+#define THROTTLE_EASY_NS 500000ull
 /* Timers are late now and then: less than the 5 ms that are promised. */
 #define THROTTLE_WAIT_NS 4000000ull
 #define THROTTLE_WINDOW_NS 100000000ull
@@ -31,7 +36,9 @@ struct throttle_waiter {
 };
 
 struct throttle {
-    uint64_t page_ns;       /* of virtual time that a page takes; 0: nobody waits */
+    unsigned n_writers;
+    uint64_t page_ns; /* of virtual time that a page takes; 0: nobody waits */
+    uint64_t slice_ns;
     uint64_t next_ns;       /* virtual time: where the next page's share begins */
     uint64_t wait_max_ns;   /* of one wait */
     uint64_t window_max_ns; /* of all waits in one window together */

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/err.h"
+#include "base/fdio.h"
 #include "engine/delta.h"
 #include "engine/engine.h"
 
@@ -43,8 +43,7 @@ int unpack_deltas(const uint8_t *bytes, size_t size, uint8_t *pages, uint64_t n_
     return 0;
 }
 
-/* The pages as they are now, behind each other. Only pages that were placed: a page of a hole would be made
- * by looking at it. */
+/* The pages as they are now, behind each other. Only pages that were placed have a last version. */
 static int collect_bases(const struct unpacker *unpacker, const struct placer *placer, uint32_t n_extents,
                          struct err *err)
 {
@@ -57,7 +56,8 @@ static int collect_bases(const struct unpacker *unpacker, const struct placer *p
             return err_set(err, ERR_CORRUPT, "delta-base",
                            "changes arrived of pages at %llu that were never sent",
                            (unsigned long long)extent->offset);
-        memcpy(at, place->mapping + extent->offset, extent->length);
+        if (fdio_pread(place->ram.fd, at, extent->length, extent->offset, err) < 0)
+            return -1;
         at += extent->length;
     }
     return 0;
@@ -74,19 +74,6 @@ static int unpack(struct unpacker *unpacker, const struct placer *placer, const 
         return -1;
     return unpack_deltas(unpacker->packed, packed->n_packed, unpacker->plain,
                          packed->n_bytes / ENGINE_PAGE_SIZE, err);
-}
-
-static int write_pages(const struct unpacker *unpacker, const struct placer *placer, uint32_t n_extents,
-                       struct err *err)
-{
-    const uint8_t *at = unpacker->plain;
-    if (place_populate(placer->place, placer->extents, n_extents, err) < 0)
-        return -1;
-    for (uint32_t i = 0; i < n_extents; i++) {
-        memcpy(placer->place->mapping + placer->extents[i].offset, at, placer->extents[i].length);
-        at += placer->extents[i].length;
-    }
-    return 0;
 }
 
 int unpacker_place(struct unpacker *unpacker, struct placer *placer, struct link *link,
@@ -110,9 +97,5 @@ int unpacker_place(struct unpacker *unpacker, struct placer *placer, struct link
         return err_set(
             err, ERR_CORRUPT, "batch-checksum", "a batch of %llu bytes at %llu in round %u arrived damaged",
             (unsigned long long)n_bytes, (unsigned long long)placer->extents[0].offset, packed.round);
-    if (write_pages(unpacker, placer, packed.n_extents, err) < 0)
-        return -1;
-    placer->n_bytes += n_bytes;
-    (void)__atomic_fetch_add(&placer->place->placed_bytes, n_bytes, __ATOMIC_RELAXED);
-    return 0;
+    return placer_write(placer, packed.n_extents, unpacker->plain, err);
 }
