@@ -104,6 +104,19 @@ static void take_stuns(struct move_status *status, const struct ctl_result *resu
     status->n_vcpu_stuns = result->n_vcpus;
 }
 
+/* For the forecasts of this host: what the stop took, but for the sending of its pages. */
+static void note_switch(struct move *move, const struct ctl_result *result)
+{
+    const uint64_t *marks_ns = result->marks_ns;
+    uint64_t memory_ns = marks_ns[CTL_MARK_SENT] - marks_ns[CTL_MARK_SCANNED];
+    if (!move->status.is_source || marks_ns[CTL_MARK_SENT] < marks_ns[CTL_MARK_SCANNED] ||
+        result->downtime_ns <= memory_ns)
+        return;
+    uint64_t now_ns = result->downtime_ns - memory_ns, before_ns = move->agent->switch_ns;
+    /* One that was disturbed does not count for all. */
+    move->agent->switch_ns = before_ns ? (before_ns + now_ns) / 2 : now_ns;
+}
+
 void move_job_result(const struct ctl_result *result, void *user)
 {
     static const char *const dirty[] = {
@@ -118,6 +131,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     if (result->ok) {
         status->copy_ns = result->copy_ns;
         status->downtime_ns = result->downtime_ns;
+        note_switch(move, result);
         status->bytes_left = 0;
     }
     move_changed(move);
@@ -192,18 +206,18 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
         job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
 }
 
-void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
+void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t ram_size,
+                         struct ctl_job_spec *ret_spec)
 {
-    const struct move_spec *spec = &move->spec;
     memset(ret_spec, 0, sizeof *ret_spec);
     ret_spec->version = CTL_VERSION;
-    ret_spec->role = move->status.is_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
+    ret_spec->role = as_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
     g_strlcpy(ret_spec->move_id, spec->id, sizeof ret_spec->move_id);
     g_strlcpy(ret_spec->vm_uuid, spec->vm.uuid, sizeof ret_spec->vm_uuid);
     ret_spec->epoch = spec->epoch;
     memcpy(ret_spec->ticket, spec->ticket, sizeof ret_spec->ticket);
     memcpy(ret_spec->key, spec->key, sizeof ret_spec->key);
-    ret_spec->ram_size = move->status.ram_bytes;
+    ret_spec->ram_size = ram_size;
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
     ret_spec->verify = spec->options.verify;
@@ -222,4 +236,13 @@ void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
     ret_spec->n_source_addresses = MIN(spec->n_source_addresses, CTL_ADDRESSES_MAX);
     for (unsigned i = 0; i < ret_spec->n_source_addresses; i++)
         g_strlcpy(ret_spec->source_addresses[i], spec->source_addresses[i], CTL_ADDRESS_MAX);
+}
+
+void moves_fill_job_trace(const struct vm *vm, const struct vm_trace *trace, struct ctl_job_spec *spec)
+{
+    spec->ram_address = trace->ram_address;
+    spec->qemu_pid = (uint32_t)vm->status.pid;
+    spec->n_vcpus = trace->n_vcpus;
+    for (unsigned i = 0; i < trace->n_vcpus; i++)
+        spec->vcpu_tids[i] = trace->vcpu_tids[i];
 }
