@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/move.h"
+#include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -27,6 +28,17 @@ static void note_throttle(struct move *move, uint64_t bytes_s)
     *noted = bytes_s;
 }
 
+/* A job's word is taken only if it is one that is known. */
+static void note_cipher(struct move_status *status, const struct ctl_progress *progress)
+{
+    static const char *const known[] = {"AES-128-GCM", "CHACHA20-POLY1305"};
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+        if (!strncmp(progress->cipher, known[i], sizeof progress->cipher)) {
+            g_strlcpy(status->encryption, "tls13-psk", sizeof status->encryption);
+            g_strlcpy(status->encryption_cipher, known[i], sizeof status->encryption_cipher);
+        }
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -40,7 +52,9 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     note_throttle(move, progress->throttle_bytes_s);
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
-        move_note(move, status->is_source ? "connected" : "source connected", NULL);
+        note_cipher(status, progress);
+        move_note(move, status->is_source ? "connected" : "source connected", "%s%s",
+                  *status->encryption_cipher ? "TLS 1.3, " : "not encrypted", status->encryption_cipher);
         move_set_state(move, MOVE_COPYING);
     }
     if (progress->step == CTL_STEP_SWITCH && !status->is_source && !status->switch_start_ms) {
@@ -104,19 +118,6 @@ static void take_stuns(struct move_status *status, const struct ctl_result *resu
     status->n_vcpu_stuns = result->n_vcpus;
 }
 
-/* For the forecasts of this host: what the stop took, but for the sending of its pages. */
-static void note_switch(struct move *move, const struct ctl_result *result)
-{
-    const uint64_t *marks_ns = result->marks_ns;
-    uint64_t memory_ns = marks_ns[CTL_MARK_SENT] - marks_ns[CTL_MARK_SCANNED];
-    if (!move->status.is_source || marks_ns[CTL_MARK_SENT] < marks_ns[CTL_MARK_SCANNED] ||
-        result->downtime_ns <= memory_ns)
-        return;
-    uint64_t now_ns = result->downtime_ns - memory_ns, before_ns = move->agent->switch_ns;
-    /* One that was disturbed does not count for all. */
-    move->agent->switch_ns = before_ns ? (before_ns + now_ns) / 2 : now_ns;
-}
-
 void move_job_result(const struct ctl_result *result, void *user)
 {
     static const char *const dirty[] = {
@@ -124,6 +125,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     struct move *move = user;
     struct move_status *status = &move->status;
     status->bytes_on_wire = result->bytes_on_wire;
+    status->job_memory_bytes = result->memory_bytes;
     status->verified = result->verified != 0;
     take_marks(status, result->marks_ns);
     take_stuns(status, result);
@@ -131,7 +133,8 @@ void move_job_result(const struct ctl_result *result, void *user)
     if (result->ok) {
         status->copy_ns = result->copy_ns;
         status->downtime_ns = result->downtime_ns;
-        note_switch(move, result);
+        if (status->is_source)
+            switch_cost_learn(move->agent, &move->spec, result);
         status->bytes_left = 0;
     }
     move_changed(move);
@@ -166,16 +169,12 @@ void move_job_failed(struct move *move, const struct err *err)
     handover_doubt(move, &why);
 }
 
-int move_new_stream(struct move *move)
+int move_new_stream(struct move *move, struct err *err)
 {
     int ends[2];
     int room = STREAM_ROOM;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        struct err err;
-        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
-        move_job_failed(move, &err);
-        return -1;
-    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return err_sys(err, errno, "socket-failed", "cannot make a socket for the device state");
     /* Without it the writer waits for the reader now and then, and that is all. */
     for (unsigned i = 0; i < 2; i++)
         (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
@@ -217,6 +216,7 @@ void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t 
     ret_spec->epoch = spec->epoch;
     memcpy(ret_spec->ticket, spec->ticket, sizeof ret_spec->ticket);
     memcpy(ret_spec->key, spec->key, sizeof ret_spec->key);
+    ret_spec->encrypt = spec->encrypt;
     ret_spec->ram_size = ram_size;
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");

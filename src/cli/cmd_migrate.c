@@ -21,6 +21,7 @@ struct migrate_options {
     int stun_limit;
     int channels;
     char *dirty_source;
+    char *encryption;
     char *priority;
     char *client_key;
 };
@@ -30,6 +31,7 @@ static void migrate_options_clear(struct migrate_options *options)
     g_free(options->to);
     g_free(options->pool);
     g_free(options->dirty_source);
+    g_free(options->encryption);
     g_free(options->priority);
     g_free(options->client_key);
 }
@@ -52,6 +54,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_string_member(wishes, "pool", options->pool);
     if (options->verify)
         json_object_set_boolean_member(wishes, "verify", TRUE);
+    if (options->encryption)
+        json_object_set_string_member(wishes, "encryption", options->encryption);
     if (options->dirty_source)
         json_object_set_string_member(wishes, "dirty_source", options->dirty_source);
     if (options->priority)
@@ -89,6 +93,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},
+        {"encryption", 0, 0, G_OPTION_ARG_STRING, &options.encryption,
+         "disabled, opportunistic (the default: if both hosts can) or required", "MODE"},
         {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},
         {"priority", 0, 0, G_OPTION_ARG_STRING, &options.priority,
          "high or normal: what goes first where moves wait for each other (normal)", "P"},

@@ -151,7 +151,7 @@ static void destination_agreed(JsonObject *object, const struct err *call_err, v
     (void)object;
     if (err_is_set(&err))
         fail(run, &err, PHASE_DESTINATION_CHECK, "destination");
-    else if (migrate_fill_addresses(&run->plan, &err))
+    else if (migrate_agree(&run->plan, &err))
         fail(run, &err, PHASE_SPECIFICATION, "manager");
     else
         call(run, true,

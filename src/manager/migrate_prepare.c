@@ -18,7 +18,6 @@
 #define TO_LOCK "check and hold the VM"
 #define TO_SHELL "start the shell of the VM"
 /* Two connections fill a link that one cannot, and cost one core each. */
-#define CHANNELS_DEFAULT 2
 
 void migrate_enter_request(struct task *task)
 {
@@ -87,6 +86,7 @@ void migrate_fill_spec(struct task *task, const struct vm_status *vm, const stru
     struct move_spec *spec = &task->spec;
     *spec = (struct move_spec){.vm = vm->spec, .options = task->options, .port = destination->migration_port};
     (void)g_strlcpy(spec->id, task->id, sizeof spec->id);
+    spec->options.encryption[0] = '\0'; /* the agents are told the decision */
     spec->epoch = task->is_loaded ? task->vm_epoch : 0;
     (void)g_strlcpy(spec->accel, vm->accel, sizeof spec->accel);
     (void)g_strlcpy(spec->source, task->source_host, sizeof spec->source);
@@ -209,16 +209,19 @@ void migrate_enter_destination_check(struct task *task)
 
 /* ---- 3: specification ---- */
 
-int migrate_fill_addresses(struct task *task, struct err *err)
+int migrate_agree(struct task *task, struct err *err)
 {
     struct inventory *inventory = task->manager->inventory;
     struct host *source = NULL;
     struct host *destination = NULL;
     if (inventory_get_host(inventory, task->source_host, &source, err) ||
         inventory_get_host(inventory, task->destination_host, &destination, err) ||
-        check_addresses(&source->facts, &destination->facts, &task->spec, err))
+        check_addresses(&source->facts, &destination->facts, &task->spec, err) ||
+        check_encryption(&source->facts, &destination->facts, task->options.encryption, &task->spec.encrypt,
+                         err))
         return -1;
-    task->spec.n_channels = task->options.channels ? task->options.channels : CHANNELS_DEFAULT;
+    task->spec.n_channels =
+        task->options.channels ? task->options.channels : host_channels(&source->facts, &destination->facts);
     return 0;
 }
 
@@ -230,7 +233,7 @@ void migrate_enter_specification(struct task *task)
         task_set_state(task, TASK_RUNNING, PHASE_DESTINATION_CHECK);
         return;
     }
-    if (migrate_fill_addresses(task, &err)) {
+    if (migrate_agree(task, &err)) {
         task_fail(task, &err, "manager");
         return;
     }
