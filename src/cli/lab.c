@@ -15,6 +15,7 @@
 struct lab_options {
     int hosts;
     int mtu;
+    int links;
     int ip;
     char *link_rate;
     char **qemu;
@@ -64,6 +65,8 @@ static int check_options(const struct lab_options *options)
                                options->hosts);
     if (options->ip != 4 && options->ip != 6)
         return cli_usage_error("--ip must be 4 or 6, not %d", options->ip);
+    if (options->links < 1 || options->links > LAB_LINKS_MAX)
+        return cli_usage_error("--links must be 1 or %d, not %d", LAB_LINKS_MAX, options->links);
     if (options->mtu < 1280 || options->mtu > 9000)
         return cli_usage_error("--mtu must be from 1280 to 9000, not %d", options->mtu);
     if (strlen(options->name) > 12 || !*options->name ||
@@ -122,7 +125,8 @@ static bool same_lab(const struct lab *one, const struct lab *other)
             g_strcmp0(one->qemu_data[host], other->qemu_data[host]))
             return false;
     return one->hosts == other->hosts && one->mtu == other->mtu && one->ip == other->ip &&
-           !g_strcmp0(one->link_rate, other->link_rate) && !g_strcmp0(one->name, other->name);
+           one->links == other->links && !g_strcmp0(one->link_rate, other->link_rate) &&
+           !g_strcmp0(one->name, other->name);
 }
 
 static int bring_down(const struct lab *lab, struct err *err)
@@ -368,8 +372,9 @@ static int lab_status(struct cli *cli, struct lab *lab)
         return result;
     if (cli->json)
         return say_up(cli, lab, "");
-    printf("lab %s in %s: %d hosts, link rate %s, MTU %d, supervisor pid %d\n", lab->name, lab->dir,
-           lab->hosts, lab->link_rate ? lab->link_rate : "unlimited", lab->mtu, (int)lab_supervisor_pid(lab));
+    printf("lab %s in %s: %d hosts, link rate %s, MTU %d, links %d, supervisor pid %d\n", lab->name, lab->dir,
+           lab->hosts, lab->link_rate ? lab->link_rate : "unlimited", lab->mtu, lab->links,
+           (int)lab_supervisor_pid(lab));
     g_autofree char *path = lab_path(lab, "services");
     g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
     for (const char *name; dir && (name = g_dir_read_name(dir));)
@@ -431,13 +436,14 @@ static int dispatch(struct cli *cli, struct lab *lab, const struct lab_options *
 
 int cmd_lab(struct cli *cli, int argc, char **argv)
 {
-    auto_call(lab_options_clear) struct lab_options options = {.hosts = 2, .mtu = 1500, .ip = 4};
+    auto_call(lab_options_clear) struct lab_options options = {.hosts = 2, .mtu = 1500, .links = 1, .ip = 4};
     const GOptionEntry entries[] = {
         {"hosts", 0, 0, G_OPTION_ARG_INT, &options.hosts, "hosts, 2 to 4 (2)", "N"},
         {"link-rate", 0, 0, G_OPTION_ARG_STRING, &options.link_rate,
          "of the migration network, as tc(8) writes it", "RATE"},
         {"ip", 0, 0, G_OPTION_ARG_INT, &options.ip, "4, or 6 for a lab without IPv4 (4)", "VERSION"},
         {"mtu", 0, 0, G_OPTION_ARG_INT, &options.mtu, "of the migration network (1500)", "BYTES"},
+        {"links", 0, 0, G_OPTION_ARG_INT, &options.links, "migration networks, 1 or 2 (1)", "N"},
         {"qemu", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.qemu,
          "QEMU program of the hosts, or of one (h2=PATH); may be repeated", "PATH"},
         {"qemu-data", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.qemu_data,
@@ -464,6 +470,7 @@ int cmd_lab(struct cli *cli, int argc, char **argv)
                                            .name = g_steal_pointer(&options.name),
                                            .hosts = options.hosts,
                                            .mtu = options.mtu,
+                                           .links = options.links,
                                            .ip = options.ip,
                                            .link_rate = g_steal_pointer(&options.link_rate)};
     result = set_qemu(&options, &lab);

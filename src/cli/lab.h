@@ -8,7 +8,9 @@
  *   NAME-mgr     godwitd, 198.18.1.1
  *   NAME-h1..hN  godwit-agent, eth-mgmt 198.18.1.1N, eth-mig 198.18.2.1N, eth-vm in bridge br0
  *   NAME-client  198.18.3.2 on the VM network: the observer from outside
- * or, with --ip 6, the same numbers in fd00:1::/64, fd00:2::/64 and fd00:3::/64, and no IPv4 at all.
+ * With --links 2 there is a second migration network: eth-mig2 198.18.4.1N, bridge mig2, shaped like the
+ * first, or, with --ip 6, the same numbers in fd00:1::/64, fd00:2::/64, fd00:3::/64 and fd00:4::/64, and no
+ * IPv4 at all.
  */
 #ifndef CLI_LAB_H
 #define CLI_LAB_H
@@ -22,6 +24,7 @@
 
 #define LAB_HOSTS_MIN 2
 #define LAB_HOSTS_MAX 4
+#define LAB_LINKS_MAX 2
 #define LAB_DEFAULT_DIR "/run/godwit-lab"
 #define LAB_DEFAULT_NAME "gwlab"
 /* Numeric users of the lab's daemons; they need no entry in the password file. */
@@ -33,8 +36,9 @@ struct lab {
     char *dir;  /* everything the lab writes is below it */
     char *name; /* prefix of the namespaces */
     int hosts;
-    char *link_rate; /* for tc, "1gbit", or NULL: not shaped */
-    int mtu;         /* of the migration network */
+    char *link_rate; /* of each, for tc, "1gbit", or NULL: not shaped */
+    int mtu;         /* of the migration networks */
+    int links;       /* migration networks, 1 or 2 */
     int ip;          /* 4 or 6 */
     /* By host (h1 is 0): QEMU program and its data folder, or NULL: the agent's default. */
     char *qemu[LAB_HOSTS_MAX];
@@ -62,7 +66,7 @@ int lab_net_up(const struct lab *lab, struct err *err);
  * namespaces. */
 int lab_net_down(const struct lab *lab, struct err *err);
 char *lab_netns(const struct lab *lab, const char *node);
-enum lab_network { LAB_MANAGEMENT = 1, LAB_MIGRATION, LAB_VMS };
+enum lab_network { LAB_MANAGEMENT = 1, LAB_MIGRATION, LAB_VMS, LAB_MIGRATION_2 };
 #define LAB_ADDRESS_SIZE 40
 /* The numbers of nodes on a network; hosts are 11, 12, ... */
 #define LAB_MANAGER 1

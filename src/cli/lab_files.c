@@ -88,6 +88,7 @@ int lab_load(struct lab *lab, bool *ret_complete, struct err *err)
     load_by_host(object, "qemu_data", lab->qemu_data);
     lab->hosts = (int)cli_number(object, "hosts");
     lab->mtu = (int)cli_number(object, "mtu");
+    lab->links = cli_number(object, "links") == 2 ? 2 : 1;
     lab->ip = cli_number(object, "ip") == 6 ? 6 : 4;
     if (ret_complete)
         *ret_complete = cli_number(object, "complete") != 0;
@@ -103,6 +104,7 @@ int lab_save(const struct lab *lab, bool complete, struct err *err)
     json_object_set_int_member(object, "hosts", lab->hosts);
     json_object_set_string_member(object, "link_rate", lab->link_rate ? lab->link_rate : "");
     json_object_set_int_member(object, "mtu", lab->mtu);
+    json_object_set_int_member(object, "links", lab->links);
     json_object_set_int_member(object, "ip", lab->ip);
     save_by_host(object, "qemu", lab->qemu);
     save_by_host(object, "qemu_data", lab->qemu_data);
@@ -142,7 +144,10 @@ static int write_agent_config(const struct lab *lab, int host, struct err *err)
         g_string_append_printf(qemu, "qemu_data=%s\n", lab->qemu_data[host - 1]);
     if (make_dir(lab, dir, 0755, err) < 0)
         return -1;
-    char management[LAB_ADDRESS_SIZE], migration[LAB_ADDRESS_SIZE];
+    char management[LAB_ADDRESS_SIZE], migration[LAB_ADDRESS_SIZE], second[LAB_ADDRESS_SIZE];
+    g_autoptr(GString) addresses = g_string_new(lab_address(lab, LAB_MIGRATION, LAB_HOST(host), migration));
+    if (lab->links > 1)
+        g_string_append_printf(addresses, ";%s", lab_address(lab, LAB_MIGRATION_2, LAB_HOST(host), second));
     return write_text(
         path, 0644, err,
         "[agent]\nname=h%d\nlisten=%s\nport=8443\nstate=%s/%s/state\nrun=%s/%s/run\nlibexec=%s\n%s"
@@ -151,7 +156,7 @@ static int write_agent_config(const struct lab *lab, int host, struct err *err)
         "[migration]\nenabled=true\naddresses=%s\nport=8000\n\n[network vmnet]\nbridge=br0\n",
         host, lab_address(lab, LAB_MANAGEMENT, LAB_HOST(host), management), lab->dir, dir, lab->dir, dir,
         lab->libexec_dir, qemu->str, LAB_QEMU_UID, LAB_QEMU_UID, LAB_JOB_UID, LAB_JOB_UID, LAB_DOOR_UID,
-        LAB_DOOR_UID, lab->dir, dir, lab_address(lab, LAB_MIGRATION, LAB_HOST(host), migration));
+        LAB_DOOR_UID, lab->dir, dir, addresses->str);
 }
 
 int lab_write_configs(const struct lab *lab, struct err *err)

@@ -151,6 +151,8 @@ static int add_host(const struct lab *lab, int host, struct err *err)
     g_autofree char *netns = lab_netns(lab, node);
     const struct cable cables[] = {
         {node, "eth-mgmt", "mgmt", 1500}, {node, "eth-mig", "mig", lab->mtu}, {node, "eth-vm", "vm", 1500}};
+    const struct cable second = {node, "eth-mig2", "mig2", lab->mtu};
+    const struct place second_place = {node, "eth-mig2", LAB_MIGRATION_2, LAB_HOST(host)};
     for (size_t i = 0; i < G_N_ELEMENTS(cables); i++)
         if (add_cable(lab, &cables[i], err) < 0)
             return -1;
@@ -161,6 +163,9 @@ static int add_host(const struct lab *lab, int host, struct err *err)
             return -1;
     if (add_bridge(netns, "br0", 1500, err) < 0 ||
         run_line(err, "ip -n %s link set eth-vm master br0", netns) < 0)
+        return -1;
+    if (lab->links > 1 && (add_cable(lab, &second, err) < 0 || add_address(lab, &second_place, err) < 0 ||
+                           shape(lab, node, second.device, err) < 0))
         return -1;
     return shape(lab, node, "eth-mig", err);
 }
@@ -174,7 +179,7 @@ int lab_net_up(const struct lab *lab, struct err *err)
             return -1;
     g_autofree char *sw = lab_netns(lab, "sw");
     if (add_bridge(sw, "mgmt", 1500, err) < 0 || add_bridge(sw, "mig", lab->mtu, err) < 0 ||
-        add_bridge(sw, "vm", 1500, err) < 0)
+        add_bridge(sw, "vm", 1500, err) < 0 || (lab->links > 1 && add_bridge(sw, "mig2", lab->mtu, err) < 0))
         return -1;
     const struct cable manager = {"mgr", "eth-mgmt", "mgmt", 1500};
     const struct cable client = {"client", "eth-vm", "vm", 1500};

@@ -63,7 +63,8 @@ static const struct cli_command commands[] = {
     {"token", "create", "NAME", "a new API token, shown once", cmd_token_create},
     {"token", "rm", "NAME", "revoke an API token", cmd_token_rm},
     {"lab", NULL,
-     "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--ip 4|6] [--qemu [hN=]PATH] | down | status | exec "
+     "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--links N] [--ip 4|6] [--qemu [hN=]PATH] | down | "
+     "status | exec "
      "HOST -- CMD "
      "| "
      "service "
