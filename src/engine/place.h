@@ -29,6 +29,7 @@ struct place {
     uint8_t *mapping;        /* of ram, read-write; not owned */
     uint32_t round;          /* changed only while no placer works: records of another round are refused */
     struct bitmap populated; /* pages that have memory in our mapping */
+    struct bitmap placed;    /* pages whose record of this round arrived whole and right: what RESUME tells */
     uint64_t placed_bytes;   /* in this round; atomic */
     uint64_t zero_pages;     /* atomic */
 };
@@ -53,6 +54,10 @@ void placer_clear(struct placer *placer);
 int placer_pages(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
 /* Of a ZERO or HOLE record. */
 int placer_list(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
+/* The extents of a record are in place. Every kind of record ends so. */
+void place_done(struct place *place, const struct wire_extent *extents, uint32_t n);
+/* The next round begins. While no placer works. */
+void place_next_round(struct place *place);
 /* ERR_CORRUPT "round-order" unless this is the round. */
 int place_check_round(const struct place *place, uint32_t round, struct err *err);
 

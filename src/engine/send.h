@@ -8,6 +8,10 @@
  * One worker per channel, any worker takes any batch: a slow channel gets less to do. When all batches lie in
  * `idle` again, all of the round was handed to the kernel; only then does the story itself use the sockets,
  * for SYNC and ACK. Nothing is allocated after sender_start.
+ *
+ * With `reconnect` a lost connection ends its worker only: the others go on with what is left, and the batch
+ * that was under way counts as not sent. Nobody sends it again before the destination has said (RESUME) what
+ * is placed, and so has left the old connections: two records of one page must not be placed at once.
  */
 #ifndef ENGINE_SEND_H
 #define ENGINE_SEND_H
@@ -45,6 +49,19 @@ struct sender {
     uint64_t zero_pages;   /* atomic, of all rounds */
     uint64_t *hashes;      /* while verifying: one per part, else NULL */
 
+    /* Replaces all links (link_reopen) after `why`; NULL: not now. -1: the attempt is over. */
+    int (*reconnect)(const struct err *why, void *user, struct err *err);
+    void *user;
+    unsigned n_alive;      /* links that are not known to be lost; atomic */
+    bool is_synced;        /* every SYNC of this round was sent */
+    struct bitmap missing; /* of this round, after a RESUME */
+    uint64_t sent_ns;      /* when the last batch was sent; atomic */
+    uint64_t outage_ns;    /* of this round, from the last batch before it to the RESUME */
+    uint64_t down_ns;      /* since when links are known to be lost */
+    bool is_down;          /* these three for snapshots; atomic */
+    uint32_t resumes;
+    uint64_t bytes_resent;
+
     unsigned n_batches;
     struct batch *batches;
     struct queue *idle, *work;
@@ -52,10 +69,14 @@ struct sender {
         struct thread thread;
         struct sender *sender;
         unsigned number;
+        /* Written by the worker before it puts its last batch into `idle`. */
+        bool is_lost;   /* its link is */
+        bool has_ended; /* its thread ends, or has */
+        struct err why;
     } workers[ENGINE_CHANNELS_MAX];
 };
 
-/* `sender` is zeroed but for ram, halt, rate, n_channels and links. On failure sender_clear is still due. */
+/* `sender` is zeroed but for ram, halt, rate, n_channels, links, reconnect and user. On failure sender_clear is still due. */
 int sender_start(struct sender *sender, struct err *err);
 /* All pages in `dirty` as round n, and as holes those in `holes` (NULL: none; no page may be in both).
  * Returns when the destination acknowledged that all is placed. */

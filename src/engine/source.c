@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The source's story: protect all, rounds while the guest runs, the rest when it is stopped. */
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,6 +22,8 @@ _Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
 #define STEP_KVM (2ull << 20)
 #define STEP_TCG (64ull << 20)
 /* A round younger than this says nothing about its rate. */
+#define DRAIN_NS (2 * NS_PER_S)
+#define DRAIN_LOOK_MS 5
 #define RATE_SETTLE_NS (100 * NS_PER_MS)
 
 struct engine_source {
@@ -105,9 +110,57 @@ static int start_dirty_source(struct engine_source *source, struct err *err)
     return start_kind(source, ENGINE_DIRTY_SYNC, err);
 }
 
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+static void close_channels(struct engine_source_config *config)
+{
+    for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++) {
+        close_fd(config->channels[i]);
+        config->channels[i] = -1;
+    }
+}
+
+/* What is on its way over links that still work would otherwise be for nothing. Bounded: a link may break
+ * while we wait. */
+static void drain(const struct engine_source *source)
+{
+    uint64_t end_ns = clock_now_ns() + DRAIN_NS;
+    for (unsigned i = 0; i < source->config.n_channels; i++) {
+        int unsent = 0;
+        const struct sender_worker *worker = &source->sender.workers[i];
+        struct pollfd stop = {.fd = halt_fd(&source->halt), .events = POLLIN};
+        while (!worker->is_lost && ioctl(source->config.channels[i], SIOCOUTQ, &unsent) == 0 && unsent &&
+               clock_now_ns() < end_ns && poll(&stop, 1, DRAIN_LOOK_MS) == 0)
+            ;
+    }
+}
+
+/* Not a word of the old connections is believed any more, and they end for the destination too, if they
+ * still lead to it. */
+static int reconnect(const struct err *why, void *user, struct err *err)
+{
+    struct engine_source *source = user;
+    struct engine_source_config *config = &source->config;
+    struct engine_outage outage = {
+        .stop = source->halt.inner, .since_ns = source->sender.down_ns, .is_lost = true, .why = why};
+    drain(source);
+    close_channels(config);
+    if (config->reconnect(&outage, config->channels, config->user, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < config->n_channels; i++)
+        link_reopen(&source->sender.links[i], config->channels[i]);
+    return 0;
+}
+
 static void init_sender(struct engine_source *source)
 {
     struct sender *sender = &source->sender;
+    sender->reconnect = source->config.reconnect ? reconnect : NULL;
+    sender->user = source;
     sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
     sender->halt = &source->halt;
     sender->n_channels = source->config.n_channels;
@@ -130,21 +183,14 @@ static int start(struct engine_source *source, struct err *err)
     return start_dirty_source(source, err);
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        (void)close(fd);
-}
-
-static void close_descriptors(const struct engine_source_config *config)
+static void close_descriptors(struct engine_source_config *config)
 {
     close_fd(config->ram_fd);
     close_fd(config->uffd_async);
     close_fd(config->uffd_sync);
     close_fd(config->pagemap_fd);
     close_fd(config->qemu_pidfd);
-    for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++)
-        close_fd(config->channels[i]);
+    close_channels(config);
 }
 
 int engine_source_new(const struct engine_source_config *config, struct engine_source **ret_source,
@@ -152,7 +198,8 @@ int engine_source_new(const struct engine_source_config *config, struct engine_s
 {
     struct engine_source *source = calloc(1, sizeof *source);
     if (!source) {
-        close_descriptors(config);
+        struct engine_source_config own = *config;
+        close_descriptors(&own);
         return err_sys(err, ENOMEM, "no-memory", "no memory for the source");
     }
     source->config = *config;
@@ -220,7 +267,8 @@ static int run_round(struct engine_source *source, bool is_live, const struct bi
     begin_round(source, n);
     if (sender_round(sender, n, &source->dirty, holes, err) < 0)
         return -1;
-    ret->duration_ns = clock_now_ns() - begin_ns;
+    /* The outage says nothing about how fast the link is. */
+    ret->duration_ns = clock_now_ns() - begin_ns - sender->outage_ns;
     ret->bytes = sender_bytes(sender) - begin_bytes;
     ret->zero_pages = published(&sender->zero_pages) - zero_pages;
     bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
@@ -319,6 +367,8 @@ int engine_source_finish(struct engine_source *source, bool verify, struct err *
 {
     struct err local;
     err = err ? err : &local;
+    /* The guest stands: rather than wait for a network it goes on where it is. */
+    source->sender.reconnect = NULL;
     if (send_rest(source, err) < 0 || sender_finish(&source->sender, verify, err) < 0)
         return fail(source, err);
     return 0;
@@ -361,6 +411,9 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
         .dirty_bytes_s = published(&source->dirty_bytes_s),
         .zero_pages = published(&source->sender.zero_pages),
         .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
+        .is_down = __atomic_load_n(&source->sender.is_down, __ATOMIC_RELAXED),
+        .resumes = __atomic_load_n(&source->sender.resumes, __ATOMIC_RELAXED),
+        .bytes_resent = published(&source->sender.bytes_resent),
     };
     /* Within a long round its own rate is the news. */
     if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)

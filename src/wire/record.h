@@ -16,7 +16,8 @@
  * Which records go where:
  *   control connection:  HELLO both ways, then DEVICE_STATE, secrets, ERROR, BYE (hello.h, control.h)
  *   data connections:    rounds of ZERO, PAGES, HOLE records, each round ended by SYNC on every connection
- * and acknowledged by one ACK on connection 0; then VERIFY, FINISH (data.h)
+ * and acknowledged by one ACK on connection 0; then VERIFY, FINISH. On connections that replace lost ones the
+ * destination speaks first: RESUME (data.h)
  *
  * The folder knows numbers and bounds only: no socket, no thread, no allocation. Thread: any.
  */
@@ -53,6 +54,7 @@ enum wire_type {
     WIRE_VERIFY_BEGIN = 0x106,
     WIRE_VERIFY = 0x107,
     WIRE_FINISH = 0x108,
+    WIRE_RESUME = 0x10b,
 };
 
 struct wire_record {

@@ -140,9 +140,8 @@ void rig_wait_writes(struct rig *rig, uint64_t n)
     }
 }
 
-void rig_open(struct rig_attempt *attempt)
+static void connect_directly(struct rig_attempt *attempt)
 {
-    struct err err;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -157,6 +156,15 @@ void rig_open(struct rig_attempt *attempt)
         assert_true(attempt->destination_channels[i] >= 0);
     }
     (void)close(listener);
+}
+
+void rig_open(struct rig_attempt *attempt)
+{
+    struct err err;
+    if (attempt->open)
+        attempt->open(attempt);
+    else
+        connect_directly(attempt);
     attempt->pidfd = -1;
     attempt->source_cancel = cancel_new(&err);
     attempt->destination_cancel = cancel_new(&err);
@@ -212,6 +220,7 @@ struct engine_source_config rig_source_config(struct rig *rig, struct rig_attemp
         .max_rounds = attempt->max_rounds,
         .cancel = attempt->source_cancel,
         .round_done = keep_round,
+        .reconnect = attempt->source_reconnect,
         .user = attempt,
     };
     memcpy(config.channels, attempt->source_channels, sizeof config.channels);
@@ -226,6 +235,8 @@ struct engine_dest_config rig_dest_config(struct rig *rig, struct rig_attempt *a
         .n_channels = attempt->n_channels,
         .cancel = attempt->destination_cancel,
         .before_verify = attempt->before_verify,
+        .reconnect = attempt->destination_reconnect,
+        .knock_fd = attempt->knock_fd,
         .user = attempt->user,
     };
     memcpy(config.channels, attempt->destination_channels, sizeof config.channels);
@@ -247,6 +258,8 @@ static void *run_destination(void *argument)
     if (attempt->destination_result == 0)
         attempt->destination_result =
             engine_dest_receive(dest, &attempt->verified, &attempt->destination_err);
+    if (dest)
+        engine_dest_snapshot(dest, &attempt->destination_snapshot);
     engine_dest_free(dest);
     return NULL;
 }

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "raw.h"
+#include "relay.h"
+#include "wire/data.h"
+#include "wire/record.h"
+
+#define RAM (96 * MIB)
+#define FILLED (64 * MIB)
+/* What a record can have of bytes that are lost with it. */
+#define RECORD_MAX (MIB + WIRE_PAGES_SIZE + WIRE_RECORD_HEADER_SIZE + 256 * WIRE_EXTENT_SIZE)
+
+static void prepare(struct rig *rig, unsigned n_writers)
+{
+    rig_init(rig, RAM);
+    rig_fill(rig, 0, FILLED, 7);
+    /* Zeros that have memory, between data and holes. */
+    memset(rig->guest + 16 * MIB, 0, 4 * MIB);
+    for (unsigned i = 0; i < n_writers; i++)
+        rig_start_guest(rig, (16 * i + 2) * MIB, 16 * MIB, true);
+    rig_wait_writes(rig, 10);
+}
+
+/* Moves through a network that breaks so, and checks that nothing is lost and little is sent twice. */
+static void move_through(struct relay *relay, struct rig_attempt attempt, unsigned n_writers,
+                         unsigned n_resumes)
+{
+    struct rig rig;
+    prepare(&rig, n_writers);
+    attempt.verify = true;
+    relay->rig = &rig;
+    relay_init(relay, &attempt);
+    rig_move(&rig, &attempt);
+    assert_int_equal(attempt.snapshot.resumes, n_resumes);
+    assert_false(attempt.snapshot.is_down);
+    assert_true(attempt.snapshot.bytes_resent <= n_resumes * attempt.n_channels * RECORD_MAX);
+    if (!n_writers) {
+        /* Data once, heads, maps and hashes; and what was lost with records. */
+        uint64_t limit = FILLED - 4 * MIB + MIB / 2 + attempt.snapshot.bytes_resent;
+        assert_in_range(attempt.destination_snapshot.bytes_on_wire, FILLED - 4 * MIB, limit);
+    }
+    relay_clear(relay);
+    rig_clear(&rig);
+}
+
+static void in_the_first_round(void **state)
+{
+    (void)state;
+    const uint64_t at[] = {1, 3 * MIB + 17, 30 * MIB, 58 * MIB};
+    for (unsigned i = 0; i < sizeof at / sizeof at[0]; i++) {
+        struct relay relay = {.cuts[0] = {.when = RELAY_AFTER, .bytes = at[i]}};
+        move_through(&relay, (struct rig_attempt){.n_channels = 1 + i}, 0, 1);
+    }
+}
+
+static void under_writers_with_both_dirty_sources(void **state)
+{
+    (void)state;
+    for (int kind = ENGINE_DIRTY_ASYNC; kind <= ENGINE_DIRTY_SYNC; kind++) {
+        struct relay relay = {.cuts[0] = {.when = RELAY_AFTER, .bytes = 20 * MIB}};
+        move_through(&relay, (struct rig_attempt){.n_channels = 2, .dirty = (enum engine_dirty)kind}, 3, 1);
+    }
+}
+
+static void in_a_later_round(void **state)
+{
+    (void)state;
+    struct relay relay = {.cuts[0] = {.when = RELAY_IN_ROUND, .round = 2}, .n_rounds = 4};
+    /* Nobody meets that goal while the guest writes. */
+    struct rig_attempt attempt = {.n_channels = 2, .goal_ns = 1};
+    move_through(&relay, attempt, 2, 1);
+}
+
+static void when_the_acknowledgement_is_lost(void **state)
+{
+    (void)state;
+    struct relay relay = {.cuts[0] = {.when = RELAY_AT_ANSWER}};
+    move_through(&relay, (struct rig_attempt){.n_channels = 3}, 2, 1);
+}
+
+static void again_and_again(void **state)
+{
+    (void)state;
+    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .bytes = 9 * MIB},
+                                   {.when = RELAY_AT_ANSWER}, /* that is the RESUME */
+                                   {.when = RELAY_AFTER, .bytes = 5 * MIB},
+                                   {.when = RELAY_AFTER, .bytes = 1},
+                                   {.when = RELAY_AFTER, .bytes = 20 * MIB}}};
+    move_through(&relay, (struct rig_attempt){.n_channels = 2}, 0, 4);
+}
+
+static void although_the_destination_heard_nothing_of_it(void **state)
+{
+    (void)state;
+    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .how = RELAY_HALF, .bytes = 25 * MIB}}};
+    move_through(&relay, (struct rig_attempt){.n_channels = 2}, 2, 1);
+}
+
+static void although_nobody_heard_anything(void **state)
+{
+    (void)state;
+    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .how = RELAY_FREEZE, .bytes = 25 * MIB}}};
+    move_through(&relay, (struct rig_attempt){.n_channels = 2}, 0, 1);
+}
+
+static void over_the_channels_that_are_left_until_the_round_ends(void **state)
+{
+    (void)state;
+    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .bytes = 5 * MIB, .only_one = true}}};
+    move_through(&relay, (struct rig_attempt){.n_channels = 3}, 0, 1);
+    /* All but the batch that was lost with its channel, and what is still on its way in the relay's sockets. */
+    assert_true(relay.at_connect > 40 * MIB);
+}
+
+static void but_not_when_the_guest_is_stopped(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct relay relay = {.cuts[0] = {.when = RELAY_IN_ROUND, .round = 1}};
+    struct rig_attempt attempt = {.n_channels = 2};
+    prepare(&rig, 0);
+    relay_init(&relay, &attempt);
+    /* The destination is not told by anybody: it ends with the source. */
+    attempt.destination_reconnect = NULL;
+    rig_run(&rig, &attempt);
+    assert_int_equal(attempt.source_result, -1);
+    assert_int_equal(attempt.source_err.code, ERR_PEER_LOST);
+    assert_string_equal(attempt.source_err.id, "peer-lost");
+    assert_int_equal(relay.n_sets, 1);
+    relay_clear(&relay);
+    rig_clear(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_the_first_round),
+        cmocka_unit_test(under_writers_with_both_dirty_sources),
+        cmocka_unit_test(in_a_later_round),
+        cmocka_unit_test(when_the_acknowledgement_is_lost),
+        cmocka_unit_test(again_and_again),
+        cmocka_unit_test(although_the_destination_heard_nothing_of_it),
+        cmocka_unit_test(although_nobody_heard_anything),
+        cmocka_unit_test(over_the_channels_that_are_left_until_the_round_ends),
+        cmocka_unit_test(but_not_when_the_guest_is_stopped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* One channel inside the relay: -1 when that side is gone. */
+struct wire_pair {
+    int source, destination;
+    bool is_frozen;
+};
+struct relay_set {
+    struct wire_pair pairs[ENGINE_CHANNELS_MAX];
+};
+
+/* A connected pair of TCP sockets. */
+static void make_pair(const struct relay *relay, int *ret_near, int *ret_far)
+{
+    struct sockaddr_in address;
+    socklen_t length = sizeof address;
+    assert_int_equal(getsockname(relay->listener, (struct sockaddr *)&address, &length), 0);
+    *ret_near = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(*ret_near, (struct sockaddr *)&address, sizeof address), 0);
+    *ret_far = accept4(relay->listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(*ret_far >= 0);
+}
+
+static void make_set(struct relay *relay, int source_channels[], int destination_channels[])
+{
+    struct relay_set set;
+    memset(&set, -1, sizeof set);
+    for (unsigned i = 0; i < relay->n_channels; i++) {
+        make_pair(relay, &source_channels[i], &set.pairs[i].source);
+        make_pair(relay, &destination_channels[i], &set.pairs[i].destination);
+        set.pairs[i].is_frozen = false;
+    }
+    relay->at_connect = __atomic_load_n(&relay->delivered, __ATOMIC_RELAXED);
+    assert_int_equal(write(relay->news[1], &set, sizeof set), sizeof set);
+}
+
+static void drop(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
+static void cut(const struct relay *relay, const struct relay_cut *how, struct relay_set *set)
+{
+    for (unsigned i = how->only_one ? relay->n_channels - 1 : 0; i < relay->n_channels; i++) {
+        struct wire_pair *pair = &set->pairs[i];
+        pair->is_frozen = true;
+        if (how->how != RELAY_FREEZE)
+            drop(&pair->source);
+        if (how->how == RELAY_CLOSE)
+            drop(&pair->destination);
+    }
+}
+
+/* True if the cut is due now. */
+static bool is_due(const struct relay *relay, const struct relay_cut *cut, uint64_t of_set, bool is_answer)
+{
+    return (cut->when == RELAY_AFTER && of_set >= cut->bytes) ||
+           (cut->when == RELAY_AT_ANSWER && is_answer) ||
+           (cut->when == RELAY_IN_ROUND && !is_answer &&
+            __atomic_load_n(&relay->round, __ATOMIC_ACQUIRE) >= cut->round);
+}
+
+static void put_all(int fd, const char *bytes, size_t size)
+{
+    while (size) {
+        ssize_t put = send(fd, bytes, size, MSG_NOSIGNAL);
+        if (put <= 0)
+            return;
+        bytes += put;
+        size -= (size_t)put;
+    }
+}
+
+/* Passes on what is there; false: that side has ended. */
+static bool pass(struct relay *relay, struct relay_set *set, struct relay_cut *how, uint64_t *of_set,
+                 unsigned i, bool is_answer)
+{
+    char bytes[32768];
+    struct wire_pair *pair = &set->pairs[i];
+    int from = is_answer ? pair->destination : pair->source;
+    int to = is_answer ? pair->source : pair->destination;
+    ssize_t got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (got < 0 && errno == EAGAIN)
+        return true;
+    if (got <= 0)
+        return false;
+    if (!is_due(relay, how, *of_set + (is_answer ? 0 : (uint64_t)got), is_answer)) {
+        put_all(to, bytes, (size_t)got);
+        if (!is_answer) {
+            *of_set += (uint64_t)got;
+            (void)__atomic_fetch_add(&relay->delivered, (uint64_t)got, __ATOMIC_RELAXED);
+        }
+        return true;
+    }
+    /* What the other channels carry arrives. */
+    if (how->only_one && i + 1 < relay->n_channels)
+        put_all(to, bytes, (size_t)got);
+    cut(relay, how, set);
+    how->when = RELAY_NEVER;
+    return true;
+}
+
+static void fill(const struct relay *relay, const struct relay_set *set, struct pollfd *fds)
+{
+    fds[0] = (struct pollfd){.fd = relay->news[0], .events = POLLIN};
+    for (unsigned i = 0; i < relay->n_channels; i++) {
+        const struct wire_pair *pair = &set->pairs[i];
+        fds[1 + 2 * i] = (struct pollfd){.fd = pair->is_frozen ? -1 : pair->source, .events = POLLIN};
+        fds[2 + 2 * i] = (struct pollfd){.fd = pair->is_frozen ? -1 : pair->destination, .events = POLLIN};
+    }
+}
+
+static void *carry(void *argument)
+{
+    struct relay *relay = argument;
+    struct relay_set set, old;
+    struct relay_cut how = {0};
+    uint64_t of_set = 0;
+    memset(&set, -1, sizeof set);
+    memset(&old, -1, sizeof old);
+    for (;;) {
+        struct pollfd fds[1 + 2 * ENGINE_CHANNELS_MAX];
+        fill(relay, &set, fds);
+        if (poll(fds, 1 + 2 * relay->n_channels, -1) <= 0)
+            continue;
+        for (unsigned i = 0; i < relay->n_channels; i++) {
+            struct wire_pair *pair = &set.pairs[i];
+            if (fds[1 + 2 * i].revents && pair->source >= 0 && !pair->is_frozen &&
+                !pass(relay, &set, &how, &of_set, i, false)) {
+                drop(&pair->source);
+                drop(&pair->destination);
+            }
+            if (fds[2 + 2 * i].revents && pair->destination >= 0 && !pair->is_frozen &&
+                !pass(relay, &set, &how, &of_set, i, true)) {
+                drop(&pair->destination);
+                drop(&pair->source);
+            }
+        }
+        if (!fds[0].revents)
+            continue;
+        /* What was frozen stays as it is: the destination's half of it must go on to seem alive. */
+        for (unsigned i = 0; i < relay->n_channels; i++) {
+            drop(&old.pairs[i].source);
+            drop(&old.pairs[i].destination);
+        }
+        old = set;
+        if (read(relay->news[0], &set, sizeof set) != sizeof set)
+            break;
+        unsigned number = __atomic_fetch_add(&relay->n_sets, 1, __ATOMIC_RELEASE);
+        how = number < RELAY_SETS_MAX ? relay->cuts[number] : (struct relay_cut){0};
+        of_set = 0;
+    }
+    for (unsigned i = 0; i < relay->n_channels; i++) {
+        drop(&old.pairs[i].source);
+        drop(&old.pairs[i].destination);
+    }
+    return NULL;
+}
+
+static void open_channels(struct rig_attempt *attempt)
+{
+    make_set(attempt->user, attempt->source_channels, attempt->destination_channels);
+}
+
+static int wait_for_stop(const struct engine_outage *outage, struct err *err)
+{
+    struct pollfd stop = {.fd = cancel_fd(outage->stop), .events = POLLIN};
+    (void)poll(&stop, 1, -1);
+    return cancel_check(outage->stop, err);
+}
+
+static int source_reconnects(const struct engine_outage *outage, int ret_channels[], void *user,
+                             struct err *err)
+{
+    struct rig_attempt *attempt = user;
+    struct relay *relay = attempt->user;
+    int theirs[ENGINE_CHANNELS_MAX];
+    assert_true(outage->is_lost);
+    assert_int_equal(outage->why->code, ERR_PEER_LOST);
+    if (relay->stays_down)
+        return wait_for_stop(outage, err);
+    memset(theirs, -1, sizeof theirs);
+    make_set(relay, ret_channels, theirs);
+    assert_int_equal(write(relay->knock[1], theirs, sizeof theirs), sizeof theirs);
+    return 0;
+}
+
+static int destination_reconnects(const struct engine_outage *outage, int ret_channels[], void *user,
+                                  struct err *err)
+{
+    struct relay *relay = user;
+    struct pollfd fds[] = {{.fd = relay->knock[0], .events = POLLIN},
+                           {.fd = cancel_fd(outage->stop), .events = POLLIN}};
+    int ours[ENGINE_CHANNELS_MAX];
+    (void)poll(fds, 2, -1);
+    if (!fds[0].revents)
+        return cancel_check(outage->stop, err);
+    assert_int_equal(read(relay->knock[0], ours, sizeof ours), sizeof ours);
+    memcpy(ret_channels, ours, relay->n_channels * sizeof ours[0]);
+    return 0;
+}
+
+static void note_round(const struct engine_round *round, void *user)
+{
+    struct relay *relay = user;
+    __atomic_store_n(&relay->round, round->n + 1, __ATOMIC_RELEASE);
+    if (relay->n_rounds && round->n + 1 == relay->n_rounds)
+        rig_stop_guests(relay->rig);
+    else if (relay->n_rounds)
+        rig_wait_writes(relay->rig, 10);
+}
+
+void relay_init(struct relay *relay, struct rig_attempt *attempt)
+{
+    struct err err;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    relay->n_channels = attempt->n_channels;
+    relay->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(relay->listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(relay->listener, 1), 0);
+    assert_int_equal(pipe2(relay->knock, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(relay->news, O_CLOEXEC), 0);
+    attempt->user = relay;
+    attempt->open = open_channels;
+    attempt->round_done = note_round;
+    attempt->source_reconnect = source_reconnects;
+    attempt->destination_reconnect = destination_reconnects;
+    attempt->knock_fd = relay->knock[0];
+    assert_int_equal(thread_start(&relay->thread, "relay", carry, relay, &err), 0);
+}
+
+void relay_clear(struct relay *relay)
+{
+    (void)close(relay->news[1]);
+    thread_join(&relay->thread);
+    (void)close(relay->news[0]);
+    (void)close(relay->knock[0]);
+    (void)close(relay->knock[1]);
+    (void)close(relay->listener);
+}
