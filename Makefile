@@ -5,8 +5,9 @@ PREFIX := /usr/local
 BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFIX)),build)
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
+RUNS ?= 5
 
-.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade compare sanitize lint format clean
+.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade bench sanitize lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
@@ -15,7 +16,7 @@ help:
 	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel"
 	@echo "make soak N=50  many moves of self-checking and Linux guests"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
-	@echo "make compare    one move of a busy guest beside QEMU's own migration on the same link"
+	@echo "make bench [CASE=name,…] [RUNS=5]   moves beside QEMU's own migration and the machine's limit (at most an hour)"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
 	@echo "make install [PREFIX=/usr/local] [DESTDIR=…]   build without tests and install; make uninstall takes back what it installed"
 	@echo "make lint, make format, make clean"
@@ -71,8 +72,8 @@ upgrade: stage guests
 	@tests/tools/build-old-version $(BUILD)
 	@tests/e2e/an-upgrade-with-running-vms-loses-nothing.sh $(BUILD)
 
-compare: stage guests
-	@tests/compare.sh $(BUILD)
+bench: stage
+	@tests/bench/run $(BUILD) "$(CASE)" $(RUNS)
 
 sanitize: all
 	@tests/run-all $(BUILD) sanitizers

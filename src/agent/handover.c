@@ -182,9 +182,10 @@ static void finish(struct call *call, const struct handover_answer *answer, cons
         memcpy(move->status.verdict_secret, verdict.secret, MOVE_SECRET_SIZE);
         move_changed(move);
     }
-    settle_if_over(move);
+    /* First of all the answer: the guest may stand until it has arrived. */
     if (call->done)
         call->done(move, answer, err, call->user);
+    settle_if_over(move);
     explicit_bzero(call->secret, sizeof call->secret);
     g_free(call);
     handover_open(move);

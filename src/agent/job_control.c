@@ -20,6 +20,9 @@
 #include "model/move.h"
 
 #define EXIT_MS 500u
+/* Of a job of high priority: where they want the same core it gets three times as much of it as a job or a
+ * vCPU without. */
+#define URGENT_NICE (-5)
 
 struct job_control {
     struct job_handlers handlers;
@@ -150,6 +153,7 @@ static int take_progress(struct job_control *job)
     progress.dirty_bytes_s = clamp(progress.dirty_bytes_s);
     progress.pages_zero = clamp(progress.pages_zero);
     progress.stun_ns = clamp(progress.stun_ns);
+    progress.throttle_bytes_s = clamp(progress.throttle_bytes_s);
     job->handlers.progress(&progress, job->user);
     return 0;
 }
@@ -164,6 +168,7 @@ static int take_round(struct job_control *job)
     round.duration_ns = clamp(round.duration_ns);
     round.dirty_pages = clamp(round.dirty_pages);
     round.stun_ns = clamp(round.stun_ns);
+    round.throttle_bytes_s = clamp(round.throttle_bytes_s);
     job->handlers.round(&round, job->user);
     return 0;
 }
@@ -172,11 +177,19 @@ static int take_result(struct job_control *job)
 {
     struct ctl_result result;
     if (job->has_result || ctl_body(&job->msg, &result, sizeof result, NULL) < 0 ||
-        result.dirty > CTL_DIRTY_SYNC)
+        result.dirty > CTL_DIRTY_SYNC || result.n_vcpus > CTL_VCPUS_MAX)
         return -1;
     result.copy_ns = clamp(result.copy_ns);
     result.downtime_ns = clamp(result.downtime_ns);
     result.bytes_on_wire = clamp(result.bytes_on_wire);
+    for (unsigned i = 0; i < CTL_MARKS; i++)
+        result.marks_ns[i] = clamp(result.marks_ns[i]);
+    for (unsigned i = 0; i < CTL_STUN_CLASSES; i++) {
+        result.stuns[i].up_to_us = clamp(result.stuns[i].up_to_us);
+        result.stuns[i].count = clamp(result.stuns[i].count);
+    }
+    for (unsigned i = 0; i < CTL_VCPUS_MAX; i++)
+        result.vcpu_stun_ns[i] = clamp(result.vcpu_stun_ns[i]);
     if (result.ok)
         err_clear(&result.error);
     else
@@ -419,8 +432,8 @@ int job_control_attach(int socket, const struct ctl_job_spec *spec, const int *f
     return 0;
 }
 
-static int start_process(struct job_control *job, const struct agent_config *config, const char *move,
-                         int child_end, struct err *err)
+static int start_process(struct job_control *job, const struct agent_config *config,
+                         const struct ctl_job_spec *spec, int child_end, struct err *err)
 {
     char program[MODEL_PATH_MAX + 16];
     char control[16];
@@ -430,11 +443,15 @@ static int start_process(struct job_control *job, const struct agent_config *con
     (void)snprintf(control, sizeof control, "%d", SPAWN_CHILD_FD(0));
     (void)snprintf(beat, sizeof beat, "%d", SPAWN_CHILD_FD(1));
     const char *argv[] = {"godwit-job", "--control", control, "--beat", beat, NULL};
-    struct spawn_request request = {
-        .program = program, .argv = argv, .user = config->job_user, .n_fds = 2, .fds = {child_end, -1}};
+    struct spawn_request request = {.program = program,
+                                    .argv = argv,
+                                    .user = config->job_user,
+                                    .nice = spec->is_urgent ? URGENT_NICE : 0,
+                                    .n_fds = 2,
+                                    .fds = {child_end, -1}};
     char log_variable[32];
     const char *const env[] = {log_variable, NULL};
-    int log_fd = task_log_fd(move);
+    int log_fd = task_log_fd(spec->move_id);
     if (job_watch_new(&job->beats, err) < 0)
         return -1;
     request.fds[1] = job_watch_page(job->beats);
@@ -460,7 +477,7 @@ int job_control_start(const struct agent_config *config, const struct ctl_job_sp
     auto_fd child_end = ends[1];
     struct job_control *job = new_job(ends[0], spec, handlers, user);
     if (!g_unix_set_fd_nonblocking(ends[0], TRUE, NULL) ||
-        start_process(job, config, spec->move_id, child_end, err) < 0 ||
+        start_process(job, config, spec, child_end, err) < 0 ||
         send_spec(job, spec, fds, err) < 0) { /* it holds nothing before it is watched */
         job_control_free(job);
         return -1;

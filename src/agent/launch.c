@@ -4,7 +4,7 @@
  * agent's rights, gives the rights up, and executes. What goes wrong is said on standard error, which is the
  * child's log.
  *
- *   godwit-launch UID GID GROUP N_FDS DIES_WITH_AGENT PRELOAD PROGRAM ARGV...     ("-" for no preload)
+ *   godwit-launch UID GID GROUP N_FDS DIES_WITH_AGENT NICE PRELOAD PROGRAM ARGV...     ("-" for no preload)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,17 @@
 #define FILES_MAX 65536
 #define LOCKED_BYTES_MAX (64ul << 20)
 
-enum argument { ARG_UID = 1, ARG_GID, ARG_GROUP, ARG_FDS, ARG_DIES, ARG_PRELOAD, ARG_PROGRAM, ARG_ARGV };
+enum argument {
+    ARG_UID = 1,
+    ARG_GID,
+    ARG_GROUP,
+    ARG_FDS,
+    ARG_DIES,
+    ARG_NICE,
+    ARG_PRELOAD,
+    ARG_PROGRAM,
+    ARG_ARGV
+};
 
 extern char **environ;
 
@@ -64,6 +74,14 @@ static int be_ordinary(void)
     if (fd < 0 || read(fd, now, sizeof now - 1) < 1 || (now[0] == '-' && pwrite(fd, "0", 1, 0) != 1))
         return fail("cannot set", "/proc/self/oom_score_adj");
     return close(fd);
+}
+
+/* A right that a container may lack, and without which the child works as well. */
+static void set_nice(const char *wanted)
+{
+    int nice = (int)strtol(wanted, NULL, 10);
+    if (nice && setpriority(PRIO_PROCESS, 0, nice) < 0)
+        (void)fail("goes on without", "its scheduling priority");
 }
 
 static int drop_rights(uid_t uid, gid_t gid, gid_t group)
@@ -117,6 +135,7 @@ int main(int argc, char **argv)
         return EXIT_CANNOT_RUN;
     }
     (void)close(program);
+    set_nice(argv[ARG_NICE]);
     if (set_limits() < 0 || be_ordinary() < 0 || arrange_fds(argv[ARG_PRELOAD], n_fds) < 0 ||
         drop_rights((uid_t)strtoul(argv[ARG_UID], NULL, 10), (gid_t)strtoul(argv[ARG_GID], NULL, 10),
                     (gid_t)strtoul(argv[ARG_GROUP], NULL, 10)) < 0)

@@ -33,20 +33,23 @@ struct move {
     bool is_overruled;       /* the operator settled the VM: nothing of this move counts any more */
     bool is_settled;         /* nobody's vCPUs or journal depend on this move any more */
     bool is_stopped;         /* source: the guest stands, or was asked to; destination: it stands */
-    bool is_stream_open;     /* device state was asked for in this attempt */
+    bool is_stream_open;     /* the job has asked for the device state's stream */
+    int stream;              /* the job's end of it; -1: none yet, or no more */
     bool is_saved;           /* source: device state was saved and QEMU is in postmigrate */
     bool is_loaded;          /* destination: memory and device state are there */
     bool is_recovered;       /* destination: an earlier `cont` may have run */
     enum move_state outcome; /* when settled: MOVE_DONE or MOVE_FAILED */
 
     bool is_prepared;
-    GSList *preparers;     /* struct preparer: who waits for prepare */
-    GSList *watchers;      /* struct watcher */
-    guint limit_timer;     /* source: switch-over limit */
-    guint lease_timer;     /* source: until the lease on the VM expires */
-    uint64_t lease_bytes;  /* source: what was on the wire, and */
-    uint32_t lease_rounds; /* how many rounds were over, when the lease was renewed last */
-    guint close_timer;     /* settled: until the job has gone */
+    GSList *preparers;       /* struct preparer: who waits for prepare */
+    GSList *watchers;        /* struct watcher */
+    guint tell_timer;        /* the watchers are told then; holds a reference */
+    guint limit_timer;       /* source: switch-over limit */
+    guint lease_timer;       /* source: until the lease on the VM expires */
+    uint64_t lease_bytes;    /* source: what was on the wire, and */
+    uint64_t noted_throttle; /* source: as the timeline says it, bytes per second */
+    uint32_t lease_rounds;   /* how many rounds were over, when the lease was renewed last */
+    guint close_timer;       /* settled: until the job has gone */
 };
 
 static inline const char *move_side(const struct move *move)
@@ -103,9 +106,12 @@ void move_refuse_job(struct move *move, enum err_code code, const char *id, cons
 
 /* The same with an error that is there already. */
 void move_job_failed(struct move *move, const struct err *err);
-/* Gives the job its end of a new stream for the device state and returns QEMU's end (the caller closes it);
- * -1: the attempt was ended. */
-int move_open_stream(struct move *move);
+/* Makes a stream for the device state, keeps the job's end and returns QEMU's (the caller closes it); -1: the
+ * attempt was ended. */
+int move_new_stream(struct move *move);
+/* The job's request for its end. */
+void move_hand_stream(struct move *move);
+void move_close_stream(struct move *move);
 /* The handover released a secret (READY, COMMIT): the job gets it as the answer to its request. */
 void move_pass_secret(struct move *move, const struct handover_answer *answer, const struct err *err,
                       void *user);

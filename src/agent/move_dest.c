@@ -208,6 +208,7 @@ static void loaded(struct vm *vm, const struct err *err, void *user)
         move_job_failed(move, err);
     } else {
         move->is_loaded = true;
+        move_close_stream(move);
         move_note(move, "device state loaded", NULL);
         job_control_answer(move->job, NULL, 0, -1, false);
     }
@@ -221,9 +222,13 @@ static void load_guest(struct move *move)
                         "the job asked to load the device state twice");
         return;
     }
-    auto_fd stream = move_open_stream(move);
-    if (stream >= 0)
-        vm_load(move->vm, stream, loaded, move_ref(move));
+    auto_fd stream = move_new_stream(move);
+    if (stream < 0)
+        return;
+    /* QEMU takes the stream's end for a failed load, and ends: so the job's end is held here as well, and
+     * QEMU ends when the attempt does. */
+    move_hand_stream(move);
+    vm_load(move->vm, stream, loaded, move_ref(move));
 }
 
 static void committed(struct move *move, const struct handover_answer *answer, const struct err *err,

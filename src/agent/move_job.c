@@ -4,10 +4,28 @@
 #include <glib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/move.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+
+/* A whole device state fits in, so that QEMU need not wait until the job reads. */
+#define STREAM_ROOM (4 << 20)
+
+/* A rate that only follows that of the link is no news. */
+static void note_throttle(struct move *move, uint64_t bytes_s)
+{
+    uint64_t *noted = &move->noted_throttle;
+    move->status.throttle_bytes_s = bytes_s;
+    if (bytes_s ? bytes_s >= *noted / 4 * 3 && *noted && bytes_s <= *noted / 3 * 4 : !*noted)
+        return;
+    if (bytes_s)
+        move_note(move, "guest throttled", "to %.1f MB/s of new dirty pages", (double)bytes_s / 1e6);
+    else if (!move->status.switch_start_ms)
+        move_note(move, "guest not throttled", NULL);
+    *noted = bytes_s;
+}
 
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
@@ -19,6 +37,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     status->dirty_bytes_s = progress->dirty_bytes_s;
     status->pages_zero = progress->pages_zero;
     status->stun_ns = progress->stun_ns;
+    note_throttle(move, progress->throttle_bytes_s);
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
         move_note(move, status->is_source ? "connected" : "source connected", NULL);
@@ -43,10 +62,46 @@ void move_job_round(const struct ctl_round *round, void *user)
                                              .bytes = round->bytes,
                                              .duration_ns = round->duration_ns,
                                              .dirty_pages = round->dirty_pages,
-                                             .stun_ns = round->stun_ns};
+                                             .stun_ns = round->stun_ns,
+                                             .throttle_bytes_s = round->throttle_bytes_s};
     status->n_rounds = at + 1;
     source_progress(move);
     move_changed(move);
+}
+
+/* Only what was reached, in the order in which it was. */
+static void take_marks(struct move_status *status, const uint64_t marks_ns[CTL_MARKS])
+{
+    static const char *const names[CTL_MARKS] = {
+        [CTL_MARK_STOPPED] = "guest stopped",        [CTL_MARK_SCANNED] = "last pages found",
+        [CTL_MARK_SENT] = "last pages sent",         [CTL_MARK_SAVED] = "device state saved",
+        [CTL_MARK_PLACED] = "memory acknowledged",   [CTL_MARK_QUIET] = "nothing written since",
+        [CTL_MARK_STATE_SENT] = "device state sent", [CTL_MARK_READY] = "READY received",
+        [CTL_MARK_GIVEN] = "GIVEN durable",          [CTL_MARK_RUNNING] = "RUNNING received",
+        [CTL_MARK_MEMORY] = "memory complete",       [CTL_MARK_STATE_RECEIVED] = "device state received",
+        [CTL_MARK_LOADED] = "device state loaded",   [CTL_MARK_READY_SENT] = "READY sent",
+        [CTL_MARK_COMMIT] = "COMMIT received",       [CTL_MARK_RUNS] = "guest runs",
+    };
+    for (unsigned i = 0; i < CTL_MARKS; i++) {
+        unsigned at = status->n_switch_over;
+        if (!marks_ns[i])
+            continue;
+        for (; at && status->switch_over[at - 1].us > marks_ns[i] / 1000; at--)
+            status->switch_over[at] = status->switch_over[at - 1];
+        status->switch_over[at].us = marks_ns[i] / 1000;
+        g_strlcpy(status->switch_over[at].step, names[i], sizeof status->switch_over[at].step);
+        status->n_switch_over++;
+    }
+}
+
+static void take_stuns(struct move_status *status, const struct ctl_result *result)
+{
+    for (unsigned i = 0; i < CTL_STUN_CLASSES; i++)
+        status->stuns[i] = (struct move_stuns){result->stuns[i].up_to_us, result->stuns[i].count};
+    status->n_stuns = CTL_STUN_CLASSES;
+    for (unsigned i = 0; i < result->n_vcpus; i++)
+        status->vcpu_stuns[i].stun_ns = result->vcpu_stun_ns[i];
+    status->n_vcpu_stuns = result->n_vcpus;
 }
 
 void move_job_result(const struct ctl_result *result, void *user)
@@ -57,6 +112,8 @@ void move_job_result(const struct ctl_result *result, void *user)
     struct move_status *status = &move->status;
     status->bytes_on_wire = result->bytes_on_wire;
     status->verified = result->verified != 0;
+    take_marks(status, result->marks_ns);
+    take_stuns(status, result);
     g_strlcpy(status->dirty_source, dirty[result->dirty], sizeof status->dirty_source);
     if (result->ok) {
         status->copy_ns = result->copy_ns;
@@ -95,19 +152,34 @@ void move_job_failed(struct move *move, const struct err *err)
     handover_doubt(move, &why);
 }
 
-int move_open_stream(struct move *move)
+int move_new_stream(struct move *move)
 {
     int ends[2];
+    int room = STREAM_ROOM;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         struct err err;
         (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
         move_job_failed(move, &err);
         return -1;
     }
-    auto_fd job_end = ends[0];
-    move->is_stream_open = true;
-    job_control_answer(move->job, NULL, 0, job_end, true);
+    /* Without it the writer waits for the reader now and then, and that is all. */
+    for (unsigned i = 0; i < 2; i++)
+        (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+    move->stream = ends[0];
     return ends[1];
+}
+
+void move_hand_stream(struct move *move)
+{
+    move->is_stream_open = true;
+    job_control_answer(move->job, NULL, 0, move->stream, true);
+}
+
+void move_close_stream(struct move *move)
+{
+    if (move->stream >= 0)
+        (void)close(move->stream);
+    move->stream = -1;
 }
 
 void move_pass_secret(struct move *move, const struct handover_answer *answer, const struct err *err,
@@ -135,9 +207,11 @@ void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
     ret_spec->verify = spec->options.verify;
+    ret_spec->stun_limit_percent = spec->options.stun_limit_percent;
     ret_spec->max_downtime_ms = spec->options.max_downtime_ms;
     ret_spec->switchover_limit_s = spec->options.switchover_limit_s;
     ret_spec->bandwidth_bytes_s = (uint64_t)spec->options.bandwidth_mb_s * 1000000u;
+    ret_spec->is_urgent = move_is_urgent(&spec->options);
     ret_spec->dirty = !strcmp(spec->options.dirty_source, "async")  ? CTL_DIRTY_ASYNC
                       : !strcmp(spec->options.dirty_source, "sync") ? CTL_DIRTY_SYNC
                                                                     : CTL_DIRTY_AUTO;

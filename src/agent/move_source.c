@@ -213,6 +213,11 @@ static int start_job(struct move *move, struct err *err)
                                [CTL_FD_QEMU_PID] = trace.pidfd};
     move_fill_job_spec(move, &spec);
     spec.ram_address = trace.ram_address;
+    spec.qemu_pid = (uint32_t)move->vm->status.pid;
+    spec.n_vcpus = trace.n_vcpus;
+    for (unsigned i = 0; i < trace.n_vcpus; i++)
+        spec.vcpu_tids[i] = trace.vcpu_tids[i];
+    move->status.n_vcpus = trace.n_vcpus;
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);
     for (unsigned i = 0; i < CTL_SOURCE_FDS; i++)
@@ -297,20 +302,6 @@ static void stopped(struct vm *vm, const struct err *err, void *user)
     move_unref(move);
 }
 
-static void stop_guest(struct move *move)
-{
-    if (move->is_stopped) {
-        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order", "the job asked to stop the guest twice");
-        return;
-    }
-    move->is_stopped = true;
-    move->status.switch_start_ms = clock_wall_ms();
-    move_set_state(move, MOVE_SWITCHING);
-    move->limit_timer =
-        g_timeout_add_seconds(MAX(move->spec.options.switchover_limit_s, 1u), limit_is_over, move);
-    vm_pause(move->vm, stopped, move_ref(move));
-}
-
 static void saved(struct vm *vm, const struct err *err, void *user)
 {
     struct move *move = user;
@@ -320,9 +311,29 @@ static void saved(struct vm *vm, const struct err *err, void *user)
     } else {
         move->is_saved = true;
         move_note(move, "device state saved", NULL);
-        job_control_answer(move->job, NULL, 0, -1, false);
+        if (move->is_stream_open)
+            job_control_answer(move->job, NULL, 0, -1, false);
     }
     move_unref(move);
+}
+
+static void stop_guest(struct move *move)
+{
+    if (move->is_stopped) {
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order", "the job asked to stop the guest twice");
+        return;
+    }
+    auto_fd stream = move_new_stream(move);
+    if (stream < 0)
+        return;
+    move->is_stopped = true;
+    move->status.switch_start_ms = clock_wall_ms();
+    move_set_state(move, MOVE_SWITCHING);
+    move->limit_timer =
+        g_timeout_add_seconds(MAX(move->spec.options.switchover_limit_s, 1u), limit_is_over, move);
+    /* QEMU saves as soon as the guest stands, while the job sends what is left of its memory. */
+    vm_pause(move->vm, stopped, move_ref(move));
+    vm_save(move->vm, stream, saved, move_ref(move));
 }
 
 static void save_guest(struct move *move)
@@ -332,9 +343,10 @@ static void save_guest(struct move *move)
                         "the job asked for the device state out of order");
         return;
     }
-    auto_fd stream = move_open_stream(move);
-    if (stream >= 0)
-        vm_save(move->vm, stream, saved, move_ref(move));
+    move_hand_stream(move);
+    move_close_stream(move);
+    if (move->is_saved)
+        job_control_answer(move->job, NULL, 0, -1, false);
 }
 
 static void settled(struct move *move, const struct handover_answer *answer, const struct err *err,

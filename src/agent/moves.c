@@ -15,6 +15,7 @@
 
 #define LAST_WORDS_MS 3000u
 #define DEFAULT_CHANNELS 2u
+#define TELL_LATE_MS 30u /* a switch-over is over by then, as a rule */
 
 struct preparer {
     move_done done;
@@ -43,6 +44,7 @@ void move_unref(struct move *move)
         return;
     task_log_close(move->status.id);
     journal_close(move->journal);
+    move_close_stream(move);
     explicit_bzero(&move->entry, sizeof move->entry);
     explicit_bzero(&move->spec, sizeof move->spec);
     g_free(move);
@@ -71,6 +73,7 @@ struct move *move_new(struct agent *agent, const struct move_spec *spec, bool is
     move->spec.n_channels = MIN(move->spec.n_channels, MOVE_CHANNELS_MAX);
     move->status.is_source = is_source;
     move->status.version = 1;
+    move->stream = -1;
     g_strlcpy(move->status.id, spec->id, sizeof move->status.id);
     g_strlcpy(move->status.encryption, "none", sizeof move->status.encryption);
     g_queue_init(&move->events);
@@ -173,16 +176,35 @@ void moves_watch(struct move *move, uint64_t version, unsigned wait_ms,
     move->watchers = g_slist_prepend(move->watchers, watcher);
 }
 
-void move_changed(struct move *move)
+static void tell_watchers(struct move *move)
 {
     move_ref(move);
-    move->status.version++;
     GSList *due = NULL;
     for (GSList *at = move->watchers; at; at = at->next)
         if (move->status.version > ((struct watcher *)at->data)->version)
             due = g_slist_prepend(due, at->data);
     g_slist_free_full(due, (GDestroyNotify)watcher_fire);
     move_unref(move);
+}
+
+static gboolean tell_watchers_late(gpointer user)
+{
+    struct move *move = user;
+    move->tell_timer = 0;
+    tell_watchers(move);
+    move_unref(move);
+    return G_SOURCE_REMOVE;
+}
+
+/* While the guest stands, a report that must be written and encrypted for the manager is in its way. */
+void move_changed(struct move *move)
+{
+    move->status.version++;
+    if (!move->status.switch_start_ms || move->is_settled)
+        tell_watchers(move);
+    else if (!move->tell_timer)
+        move->tell_timer =
+            g_timeout_add_full(G_PRIORITY_LOW, TELL_LATE_MS, tell_watchers_late, move_ref(move), NULL);
 }
 
 void move_note(struct move *move, const char *event, const char *format, ...)
@@ -293,6 +315,7 @@ void move_close(struct move *move)
     if (move->close_timer)
         (void)g_source_remove(move->close_timer);
     move->close_timer = 0;
+    move_close_stream(move);
     job_control_free(g_steal_pointer(&move->job));
     move_set_state(move, move->outcome);
 }

@@ -21,6 +21,7 @@ struct spawn_request {
     gid_t group;             /* one supplementary group (that of /dev/kvm), 0: none */
     unsigned n_fds;
     int fds[SPAWN_FDS_MAX]; /* child's number i + 3 is a copy of fds[i] */
+    int nice;               /* its scheduling priority, as far as the agent may set it */
     const char *preload;    /* object to preload (opened as root, LD_PRELOAD=/proc/self/fd/N), or NULL */
     const char *log_path;   /* stdout and stderr append here, or NULL: the agent's own */
     /* Own session, lives on when the agent dies: QEMU. Jobs and the door are killed with the agent

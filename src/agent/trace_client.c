@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "ctl/ctl.h"
 
 #define ANSWER_S 1
@@ -108,6 +110,30 @@ int trace_ask(const struct vm *vm, int *ret_async, int *ret_sync, struct err *er
     return refuse(vm, "the trace object in QEMU gave a malformed answer", err);
 }
 
+/* QEMU names its threads: "CPU 3/KVM". One that it does not name counts as any other thread of it, and is
+ * never held up. */
+static void find_vcpus(const struct vm *vm, struct vm_trace *trace)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/task", vm->status.pid);
+    g_autoptr(GDir) tasks = g_dir_open(path, 0, NULL);
+    const char *tid;
+    unsigned n_found = 0;
+    while (tasks && (tid = g_dir_read_name(tasks))) {
+        unsigned number;
+        g_autofree char *name_path = g_strdup_printf("%s/%s/comm", path, tid);
+        g_autofree char *name = NULL;
+        if (!g_file_get_contents(name_path, &name, NULL, NULL) || sscanf(name, "CPU %u/", &number) != 1 ||
+            number >= vm->status.spec.cpus || trace->vcpu_tids[number])
+            continue;
+        trace->vcpu_tids[number] = atoi(tid);
+        n_found++;
+    }
+    trace->n_vcpus = vm->status.spec.cpus;
+    if (n_found < trace->n_vcpus)
+        log_warn("VM %s: QEMU names %u of its %u vCPUs", vm->status.spec.name, n_found, trace->n_vcpus);
+}
+
 int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err)
 {
     if (!vm->process)
@@ -122,6 +148,7 @@ int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err)
     trace.ram_fd = fcntl(vm->ram_fd, F_DUPFD_CLOEXEC, 0);
     trace.pidfd = fcntl(vm->pidfd, F_DUPFD_CLOEXEC, 0);
     if (trace.pagemap_fd >= 0 && trace.ram_fd >= 0 && trace.pidfd >= 0) {
+        find_vcpus(vm, &trace);
         *ret_trace = trace;
         return 0;
     }

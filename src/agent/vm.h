@@ -25,6 +25,7 @@ struct vm {
     int ram_fd;              /* memfd, or -1; the agent's own reference */
     uint64_t ram_size;       /* bytes */
     bool incoming;           /* started with -incoming, not yet running here */
+    unsigned n_streams;      /* how often vm_save or vm_load was begun */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
     char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */
@@ -131,6 +132,8 @@ struct vm_trace {
     int pagemap_fd;
     int pidfd;
     uint64_t ram_address;
+    unsigned n_vcpus;
+    int vcpu_tids[VM_CPUS_MAX]; /* 0: QEMU has not named it */
 };
 int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err);
 

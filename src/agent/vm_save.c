@@ -14,8 +14,8 @@
 #include "qemu/qmp.h"
 
 #define STREAM_NAME "state"
-#define LOAD_SETTLE_MS 5000
-#define LOAD_POLL_MS 2
+#define SETTLE_MS 5000
+#define SETTLE_POLL_MS 1
 #define SAVE_DOWNTIME_MS 100000           /* never a second round: the guest stands still */
 #define SAVE_BANDWIDTH (100ll << 30)      /* bytes per second: no limit */
 #define LATE_BLOCK_ACTIVATE_IS_DEFAULT 10 /* QEMU's major version */
@@ -121,6 +121,7 @@ static void start_stream(struct vm *vm, const char *command, int stream_fd, vm_d
         return;
     }
     vm->process->moves = (struct vm_wait){.done = done, .user = user};
+    vm->n_streams++;
     vm->process->settle_deadline_ns = 0;
     JsonObject *name = json_object_new();
     json_object_set_string_member(name, "fdname", STREAM_NAME);
@@ -141,22 +142,44 @@ void vm_load(struct vm *vm, int stream_fd, vm_done done, void *user)
     start_stream(vm, "migrate-incoming", stream_fd, done, user);
 }
 
-static void check_status(struct vm *vm);
+/* Asked of the wait that was on when it was asked: an answer that comes after its end tells nothing. */
+struct question {
+    struct vm *vm;
+    unsigned n_streams;
+};
+
+static void ask(struct vm *vm, const char *command, void (*done)(JsonNode *, const struct err *, void *))
+{
+    struct question *question = g_new(struct question, 1);
+    *question = (struct question){.vm = vm, .n_streams = vm->n_streams};
+    vm_qmp(vm, command, NULL, -1, done, question);
+}
+
+/* NULL: nobody waits for this answer any more. */
+static struct vm *asker(struct question *question)
+{
+    struct vm *vm = question->vm;
+    bool is_waiting = vm->process && vm->process->moves.done && vm->n_streams == question->n_streams;
+    g_free(question);
+    return is_waiting ? vm : NULL;
+}
+
+static void on_status(JsonNode *result, const struct err *err, void *user);
 
 static gboolean on_settle_timer(gpointer user)
 {
     struct vm *vm = user;
     vm->process->settle_timer = 0;
-    check_status(vm);
+    ask(vm, "query-status", on_status);
     return G_SOURCE_REMOVE;
 }
 
 /* The event may come a moment before QEMU enters the state that counts. */
 static void on_status(JsonNode *result, const struct err *err, void *user)
 {
-    struct vm *vm = user;
+    struct vm *vm = asker(user);
     struct err told = *err;
-    if (!vm->process)
+    if (!vm)
         return;
     if (err_is_set(err)) {
         stream_end(vm, err);
@@ -171,20 +194,15 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
                       "QEMU says that the device state is through, and stays in state %s", status);
         stream_end(vm, &told);
     } else if (!vm->process->settle_timer) {
-        vm->process->settle_timer = g_timeout_add(LOAD_POLL_MS, on_settle_timer, vm);
+        vm->process->settle_timer = g_timeout_add(SETTLE_POLL_MS, on_settle_timer, vm);
     }
-}
-
-static void check_status(struct vm *vm)
-{
-    vm_qmp(vm, "query-status", NULL, -1, on_status, vm);
 }
 
 static void on_migrate(JsonNode *result, const struct err *err, void *user)
 {
-    struct vm *vm = user;
+    struct vm *vm = asker(user);
     struct err told = *err;
-    if (!vm->process || !vm->process->moves.done)
+    if (!vm)
         return;
     /* A QEMU that dies of it tells why on stderr: vm_exited ends the wait. */
     if (err->code == ERR_PEER_LOST || err->code == ERR_CANCELLED)
@@ -193,11 +211,8 @@ static void on_migrate(JsonNode *result, const struct err *err, void *user)
         stream_end(vm, err);
         return;
     }
-    if (!strcmp(vm_result_text(result, "status"), "completed")) {
-        vm->process->settle_deadline_ns = clock_now_ns() + LOAD_SETTLE_MS * NS_PER_MS;
-        check_status(vm);
+    if (!strcmp(vm_result_text(result, "status"), "completed"))
         return;
-    }
     (void)err_set(&told, ERR_REFUSED, "device-state-failed", "QEMU could not %s the device state of VM %s",
                   vm->incoming ? "load" : "save", vm->status.spec.name);
     const char *why = vm_result_text(result, "error-desc");
@@ -208,7 +223,13 @@ static void on_migrate(JsonNode *result, const struct err *err, void *user)
 void vm_save_event(struct vm *vm, const char *status)
 {
     log_debug("VM %s: QEMU's migration is %s", vm->status.spec.name, status);
-    if (vm->process->moves.done &&
-        (!strcmp(status, "completed") || !strcmp(status, "failed") || !strcmp(status, "cancelled")))
-        vm_qmp(vm, "query-migrate", NULL, -1, on_migrate, vm);
+    bool is_through = !strcmp(status, "completed");
+    if (!vm->process->moves.done || (!is_through && strcmp(status, "failed") && strcmp(status, "cancelled")))
+        return;
+    ask(vm, "query-migrate", on_migrate);
+    if (!is_through)
+        return;
+    /* In one go: they are answered in this order, and what the first one says ends the wait before. */
+    vm->process->settle_deadline_ns = clock_now_ns() + SETTLE_MS * NS_PER_MS;
+    ask(vm, "query-status", on_status);
 }

@@ -101,15 +101,18 @@ static void cont_end(struct cont *cont, enum vm_cont_result result, const struct
     if (result == VM_CONT_RUNS) {
         vm->incoming = false;
         vm_set_state(vm, VM_RUNNING);
-        announce(vm);
-        if (vm_process_write(vm, &note) < 0)
-            log_error(&note, "VM %s: an agent started later may not adopt it", vm->status.spec.name);
     } else if (result == VM_CONT_FAILED && vm->process && set_taps(vm, false, &note) < 0) {
         log_error(&note, "VM %s does not run and its network port stays up", vm->status.spec.name);
     }
     vm->n_conts--;
     cont->done(vm, result, &told, cont->user);
     g_free(cont);
+    /* The other side waits for the word, which has left by now; what follows may take its time. */
+    if (result == VM_CONT_RUNS && vm->process) {
+        announce(vm);
+        if (vm_process_write(vm, &note) < 0)
+            log_error(&note, "VM %s: an agent started later may not adopt it", vm->status.spec.name);
+    }
 }
 
 static gboolean on_cont_retry(gpointer user)
@@ -127,8 +130,8 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
 {
     struct cont *cont = user;
     const struct err none = {0};
-    if (err_is_set(err)) {
-        cont_end(cont, VM_CONT_UNKNOWN, err);
+    if (is_lost(&cont->last) || err_is_set(err)) {
+        cont_end(cont, VM_CONT_UNKNOWN, is_lost(&cont->last) ? &cont->last : err);
     } else if (!vm_runstate_is_stopped(vm_result_text(result, "status"))) {
         cont_end(cont, VM_CONT_RUNS, &none);
     } else if (clock_now_ns() < cont->deadline_ns) {
@@ -143,16 +146,13 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
     }
 }
 
+/* on_cont_status follows. */
 static void on_cont(JsonNode *result, const struct err *err, void *user)
 {
     (void)result;
     struct cont *cont = user;
     cont->last = *err;
     cont->was_accepted |= !err_is_set(err);
-    if (is_lost(err))
-        cont_end(cont, VM_CONT_UNKNOWN, err);
-    else
-        vm_qmp(cont->vm, "query-status", NULL, -1, on_cont_status, cont);
 }
 
 static void cont_try(struct cont *cont)
@@ -167,6 +167,7 @@ static void cont_try(struct cont *cont)
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else {
         vm_qmp(vm, "cont", NULL, -1, on_cont, cont);
+        vm_qmp(vm, "query-status", NULL, -1, on_cont_status, cont);
     }
 }
 

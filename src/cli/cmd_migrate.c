@@ -16,8 +16,10 @@ struct migrate_options {
     int bandwidth;
     int max_downtime;
     int switchover_limit;
+    int stun_limit;
     int channels;
     char *dirty_source;
+    char *priority;
     char *client_key;
 };
 
@@ -26,6 +28,7 @@ static void migrate_options_clear(struct migrate_options *options)
     g_free(options->to);
     g_free(options->pool);
     g_free(options->dirty_source);
+    g_free(options->priority);
     g_free(options->client_key);
 }
 
@@ -39,6 +42,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_int_member(wishes, "max_downtime_ms", options->max_downtime);
     if (options->switchover_limit != NOT_GIVEN)
         json_object_set_int_member(wishes, "switchover_limit_s", options->switchover_limit);
+    if (options->stun_limit != NOT_GIVEN)
+        json_object_set_int_member(wishes, "stun_limit_percent", options->stun_limit);
     if (options->channels != NOT_GIVEN)
         json_object_set_int_member(wishes, "channels", options->channels);
     if (options->pool)
@@ -47,6 +52,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_boolean_member(wishes, "verify", TRUE);
     if (options->dirty_source)
         json_object_set_string_member(wishes, "dirty_source", options->dirty_source);
+    if (options->priority)
+        json_object_set_string_member(wishes, "priority", options->priority);
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "vm", vm);
     json_object_set_string_member(body, "destination", options->to);
@@ -61,6 +68,7 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
     auto_call(migrate_options_clear) struct migrate_options options = {.bandwidth = NOT_GIVEN,
                                                                        .max_downtime = NOT_GIVEN,
                                                                        .switchover_limit = NOT_GIVEN,
+                                                                       .stun_limit = NOT_GIVEN,
                                                                        .channels = NOT_GIVEN};
     const GOptionEntry entries[] = {
         {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
@@ -71,10 +79,15 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"max-downtime", 0, 0, G_OPTION_ARG_INT, &options.max_downtime, "downtime goal in ms (100)", "MS"},
         {"switchover-limit", 0, 0, G_OPTION_ARG_INT, &options.switchover_limit,
          "seconds after which a switch-over is taken back (100)", "S"},
+        {"stun-limit", 0, 0, G_OPTION_ARG_INT, &options.stun_limit,
+         "share of its time for which a guest that writes too fast may be held up, in percent (no limit)",
+         "PERCENT"},
         {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},
         {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},
+        {"priority", 0, 0, G_OPTION_ARG_STRING, &options.priority,
+         "high or normal: what goes first where moves wait for each other (normal)", "P"},
         {"client-key", 0, 0, G_OPTION_ARG_STRING, &options.client_key,
          "the same key always means the first task that was made with it", "KEY"},
         {NULL},

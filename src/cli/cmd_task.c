@@ -58,7 +58,8 @@ static void print_phases(JsonObject *task)
 
 static void print_rounds(JsonObject *task)
 {
-    static const char *const headings[] = {"ROUND", "PAGES", "BYTES", "MS", "DIRTY AFTER", NULL};
+    static const char *const headings[] = {"ROUND",       "PAGES",   "BYTES",        "MS",
+                                           "DIRTY AFTER", "STUN MS", "HELD TO MB/S", NULL};
     JsonArray *rounds = cli_array(task, "rounds");
     if (!rounds || !json_array_get_length(rounds))
         return;
@@ -71,9 +72,52 @@ static void print_rounds(JsonObject *task)
         g_autofree char *bytes = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(round, "bytes"));
         g_autofree char *ms = g_strdup_printf("%.1f", cli_real(round, "ms"));
         g_autofree char *dirty = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(round, "dirty_pages"));
-        table_row(table, n, pages, bytes, ms, dirty, NULL);
+        g_autofree char *stun = g_strdup_printf("%.1f", cli_real(round, "stun_us") / 1e3);
+        g_autofree char *held = g_strdup_printf("%.1f", cli_real(round, "throttle_bytes_s") / 1e6);
+        table_row(table, n, pages, bytes, ms, dirty, stun, cli_number(round, "throttle_bytes_s") ? held : "-",
+                  NULL);
     }
     table_print(table);
+}
+
+static void print_switch_over(JsonObject *task)
+{
+    static const char *const headings[] = {"SWITCH-OVER", "SIDE", "AT MS", "TOOK MS", NULL};
+    JsonArray *steps = cli_array(task, "switch_over");
+    double before = 0;
+    if (!steps || !json_array_get_length(steps))
+        return;
+    putchar('\n');
+    struct table *table = table_new(headings);
+    for (guint i = 0; i < json_array_get_length(steps); i++) {
+        JsonObject *step = json_array_get_object_element(steps, i);
+        double us = cli_real(step, "us");
+        g_autofree char *at = g_strdup_printf("%.3f", us / 1e3);
+        g_autofree char *took = g_strdup_printf("%.3f", (us - before) / 1e3);
+        before = us;
+        table_row(table, cli_string(step, "step"), cli_string(step, "side"), at, took, NULL);
+    }
+    table_print(table);
+}
+
+/* Only those that there were. */
+static void print_stuns(JsonObject *task)
+{
+    JsonArray *classes = cli_array(task, "stuns");
+    if (!cli_number(task, "stun_us") || !classes)
+        return;
+    printf("guest held up for %.1f ms in all:", cli_real(task, "stun_us") / 1e3);
+    for (guint i = 0; i < json_array_get_length(classes); i++) {
+        JsonObject *class = json_array_get_object_element(classes, i);
+        gint64 up_to = cli_number(class, "up_to_us");
+        if (!cli_number(class, "count"))
+            continue;
+        if (up_to)
+            printf("  %" G_GINT64_FORMAT " up to %" G_GINT64_FORMAT " us", cli_number(class, "count"), up_to);
+        else
+            printf("  %" G_GINT64_FORMAT " longer", cli_number(class, "count"));
+    }
+    printf("\n\n");
 }
 
 int cmd_task_show(struct cli *cli, int argc, char **argv)
@@ -106,10 +150,13 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
         printf("error: %s\n  phase: %s (%s)\n  cause: %s\n  fix:   %s\n", cli_string(error, "message"),
                cli_string(error, "phase"), cli_string(error, "side"), cli_string(error, "cause"),
                cli_string(error, "fix"));
+    follow_print_warnings(task, stdout);
     if (timeline) {
+        print_stuns(task);
         print_timeline(task);
         print_phases(task);
         print_rounds(task);
+        print_switch_over(task);
     }
     return CLI_DONE;
 }

@@ -52,6 +52,8 @@ static void show_bar(JsonObject *task)
         fprintf(stderr, "  %.0f of %.0f MB  %.0f MB/s  dirty %.0f MB/s",
                 (double)cli_number(task, "bytes_on_wire") / 1e6, (double)cli_number(task, "ram_bytes") / 1e6,
                 rate, cli_real(task, "dirty_bytes_s") / 1e6);
+    if (cli_number(task, "throttle_bytes_s") > 0)
+        fprintf(stderr, "  guest throttled to %.0f MB/s", cli_real(task, "throttle_bytes_s") / 1e6);
     if (cli_number(task, "eta_ms") > 0)
         fprintf(stderr, "  %.1f s left", (double)cli_number(task, "eta_ms") / 1e3);
     (void)fflush(stderr);
@@ -184,6 +186,16 @@ static int watch(const char *id, bool cancels, JsonObject **ret_task, struct err
     return result;
 }
 
+void follow_print_warnings(JsonObject *task, FILE *file)
+{
+    JsonArray *warnings = cli_array(task, "warnings");
+    for (guint i = 0; warnings && i < json_array_get_length(warnings); i++) {
+        JsonObject *warning = json_array_get_object_element(warnings, i);
+        fprintf(file, "warning: %s\n  fix:   %s\n", cli_string(warning, "message"),
+                cli_string(warning, "fix"));
+    }
+}
+
 static void report_success(JsonObject *task)
 {
     static const char *const headings[] = {"VM",     "FROM", "TO",   "DURATION", "DOWNTIME",
@@ -198,6 +210,7 @@ static void report_success(JsonObject *task)
     table_row(table, cli_string(task, "vm"), cli_string(task, "source"), cli_string(task, "destination"),
               duration, downtime, count, bytes, rate, NULL);
     table_print(table);
+    follow_print_warnings(task, stderr);
 }
 
 static int report(struct cli *cli, JsonObject *task)

@@ -3,6 +3,8 @@
 #ifndef CLI_FOLLOW_H
 #define CLI_FOLLOW_H
 
+#include <stdio.h>
+
 #include "cli/cli.h"
 
 /* Before anything else of a command that follows: threads that a library makes must not take the Ctrl-C that
@@ -12,5 +14,7 @@ void follow_block_signals(void);
  * result on stdout: one short table, the error, or with --json the document. The first Ctrl-C asks the
  * manager to cancel the task if `cancels`, the second one leaves. CLI_DONE only for state "success". */
 int follow_and_report(struct cli *cli, const char *id, bool cancels);
+/* What the move went through that its operator should know. */
+void follow_print_warnings(JsonObject *task, FILE *file);
 
 #endif

@@ -39,7 +39,7 @@ static const struct cli_command commands[] = {
      cmd_vm_console},
     {"vm", "migrate",
      "V --to H [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] "
-     "[--channels N] "
+     "[--priority high|normal] [--channels N] "
      "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",
@@ -70,6 +70,9 @@ static const struct cli_command commands[] = {
      "service "
      "start|stop NAME   (all: [--dir DIR] [--name NAME])",
      "a whole cluster on this machine, in network namespaces", cmd_lab},
+    {"bench", NULL,
+     "[--list] [--case C[,C]…] [--runs N] [--qemu PATH] [--qemu10 PATH] [--qemu10-data DIR] [--output DIR]",
+     "moves beside QEMU's own migration and the machine's limit, in labs of its own", cmd_bench},
     {"version", NULL, "", "version of this program", cmd_version},
     {"help", NULL, "", "this list", cmd_help},
 };

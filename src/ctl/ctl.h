@@ -20,6 +20,9 @@
 #define CTL_ADDRESS_MAX 64
 #define CTL_ADDRESSES_MAX 4
 #define CTL_CHANNELS_MAX 16
+#define CTL_CIPHER_MAX 24
+#define CTL_VCPUS_MAX 64
+#define CTL_STUN_CLASSES 12
 
 enum ctl_type {
     /* agent to job */
@@ -83,6 +86,7 @@ struct ctl_job_spec {
     uint64_t epoch;
     uint8_t ticket[CTL_SECRET_SIZE];
     uint8_t key[CTL_SECRET_SIZE];
+    uint32_t encrypt;     /* all connections of this move are under TLS; else none may be */
     uint64_t ram_size;    /* bytes, multiple of 4096 */
     uint64_t ram_address; /* source: where QEMU maps it */
     uint32_t n_channels;
@@ -92,11 +96,17 @@ struct ctl_job_spec {
     uint32_t max_downtime_ms;
     uint32_t switchover_limit_s;
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
+    uint32_t is_urgent;         /* high priority: its packets go first */
     uint32_t port;
     uint32_t n_addresses;
     char addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX]; /* destination's, numeric */
     uint32_t n_source_addresses;
     char source_addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX];
+    /* source: who is who in QEMU */
+    uint32_t qemu_pid;
+    uint32_t n_vcpus;
+    int32_t vcpu_tids[CTL_VCPUS_MAX];
+    uint32_t stun_limit_percent; /* 0: none */
 };
 
 /* Order as in model/move.h enum move_verdict. */
@@ -109,7 +119,8 @@ struct ctl_verdict {
 enum ctl_step { CTL_STEP_CONNECT = 1, CTL_STEP_COPY, CTL_STEP_SWITCH, CTL_STEP_END };
 
 struct ctl_progress {
-    uint32_t step; /* enum ctl_step; COPY is sent once when both sides stand ready */
+    uint32_t step;               /* enum ctl_step; COPY is sent once when both sides stand ready */
+    char cipher[CTL_CIPHER_MAX]; /* of the control connection, from COPY on; "": not encrypted */
     uint32_t round;
     uint64_t bytes_on_wire;
     uint64_t bytes_left;
@@ -117,6 +128,7 @@ struct ctl_progress {
     uint64_t dirty_bytes_s;
     uint64_t pages_zero;
     uint64_t stun_ns;
+    uint64_t throttle_bytes_s; /* what the guest is held to now; 0: to nothing */
 };
 
 struct ctl_round {
@@ -127,6 +139,33 @@ struct ctl_round {
     uint64_t duration_ns;
     uint64_t dirty_pages;
     uint64_t stun_ns;
+    uint64_t throttle_bytes_s;
+};
+
+struct ctl_stun_class {
+    uint64_t up_to_us; /* 0: no end */
+    uint64_t count;
+};
+
+/* What a switch-over consists of, in this order: the source's steps, then the destination's. */
+enum ctl_mark {
+    CTL_MARK_STOPPED, /* source, from here on: QEMU has stopped the guest */
+    CTL_MARK_SCANNED, /* the last dirty pages are known */
+    CTL_MARK_SENT,    /* they are with the kernel */
+    CTL_MARK_SAVED,   /* the device state is here as a whole, and QEMU has settled */
+    CTL_MARK_PLACED,  /* the destination has said that all of memory is there */
+    CTL_MARK_QUIET,   /* one more scan has found nothing */
+    CTL_MARK_STATE_SENT,
+    CTL_MARK_READY,   /* came from the destination */
+    CTL_MARK_GIVEN,   /* is durable */
+    CTL_MARK_RUNNING, /* came from the destination */
+    CTL_MARK_MEMORY,  /* destination, from here on: all of memory is there */
+    CTL_MARK_STATE_RECEIVED,
+    CTL_MARK_LOADED,
+    CTL_MARK_READY_SENT,
+    CTL_MARK_COMMIT, /* came from the source */
+    CTL_MARK_RUNS,   /* OWNED is durable and QEMU runs the guest */
+    CTL_MARKS
 };
 
 struct ctl_result {
@@ -134,10 +173,16 @@ struct ctl_result {
     uint32_t verified; /* whole-RAM checksums were compared and equal */
     uint32_t dirty;    /* enum ctl_dirty that was used */
     uint32_t reserved;
-    uint64_t copy_ns;       /* both sides ready .. RUNNING received (source) */
-    uint64_t downtime_ns;   /* stop asked for .. RUNNING received (source) */
-    uint64_t bytes_on_wire; /* everything this side wrote and read on the migration network */
-    struct err error;       /* when !ok */
+    uint64_t copy_ns;             /* both sides ready .. RUNNING received (source) */
+    uint64_t downtime_ns;         /* stop asked for .. RUNNING received (source) */
+    uint64_t bytes_on_wire;       /* everything this side wrote and read on the migration network */
+    uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the
+                                     stop was asked for; destination: its phase began); 0: not reached */
+    struct ctl_stun_class stuns[CTL_STUN_CLASSES];
+    uint32_t n_vcpus; /* 0: stuns belong to the VM as a whole */
+    uint32_t reserved_vcpus;
+    uint64_t vcpu_stun_ns[CTL_VCPUS_MAX];
+    struct err error; /* when !ok */
 };
 
 struct ctl_door_ticket {
@@ -150,8 +195,9 @@ struct ctl_door_counts {
 };
 
 struct ctl_door_socket {
-    uint32_t role;    /* from the preamble: 1 control, 2 data */
-    uint32_t channel; /* number of the data channel */
+    uint32_t role;     /* from the preamble: 1 control, 2 data */
+    uint32_t channel;  /* number of the data channel */
+    uint32_t security; /* from the preamble: 0 none, 1 TLS follows */
 };
 
 /* One whole message, or nothing. Blocking or not as the socket is; a full non-blocking socket gives

@@ -147,7 +147,8 @@ static void hand_over(struct door *door, struct pending *pending, const struct w
         turn_away(door, pending, "nobody waits for its ticket");
         return;
     }
-    struct ctl_door_socket about = {.role = preamble->role, .channel = preamble->channel};
+    struct ctl_door_socket about = {
+        .role = preamble->role, .channel = preamble->channel, .security = preamble->security};
     struct err err;
     ctl_fill(&door->msg, CTL_DOOR_SOCKET, 0, &about, sizeof about);
     if (ctl_send(ticket->job, &door->msg, &pending->fd, 1, &err) == 0) {

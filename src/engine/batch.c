@@ -25,7 +25,6 @@ void batch_clear(struct batch *batch)
 bool batch_fill(struct batch *batch, const struct bitmap *pages, uint64_t *from)
 {
     uint64_t room = BATCH_PAGES;
-    batch->is_hash = false;
     batch->wanted.n = 0;
     while (room) {
         uint64_t first, count = bitmap_next_run(pages, *from, pages->n_bits, &first);

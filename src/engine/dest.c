@@ -2,7 +2,6 @@
 /* The destination's side of the public interface; the work is in receive.c. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,7 +41,7 @@ static int check_config(const struct engine_dest_config *config, struct err *err
                        (unsigned long long)config->ram_size);
     if (fstat(config->ram_fd, &status) < 0)
         return err_sys(err, errno, "ram-file", "cannot look at the file of guest RAM");
-    /* A mapping beyond the end of the file would be a crash later. */
+    /* What is written behind the end would make it longer than QEMU's mapping. */
     if ((uint64_t)status.st_size != config->ram_size)
         return err_set(err, ERR_BAD_REQUEST, "ram-size", "the file of guest RAM has %llu bytes, not %llu",
                        (unsigned long long)status.st_size, (unsigned long long)config->ram_size);
@@ -55,11 +54,6 @@ static int start(struct engine_dest *dest, struct err *err)
     struct receiver *receiver = &dest->receiver;
     if (check_config(config, err) < 0)
         return -1;
-    void *mapping =
-        mmap(NULL, config->ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, config->ram_fd, 0);
-    if (mapping == MAP_FAILED)
-        return err_sys(err, errno, "ram-map", "cannot map guest RAM");
-    receiver->place.mapping = mapping;
     receiver->place.ram = (struct ram){config->ram_fd, config->ram_size};
     receiver->halt = &dest->halt;
     receiver->is_resumable = config->reconnect != NULL;
@@ -68,7 +62,8 @@ static int start(struct engine_dest *dest, struct err *err)
     receiver->user = config->user;
     receiver->n_channels = config->n_channels;
     for (unsigned i = 0; i < config->n_channels; i++) {
-        receiver->links[i] = (struct link){.fd = config->channels[i], .number = i, .halt = &dest->halt};
+        receiver->links[i] =
+            (struct link){.stream = {config->channels[i], config->tls[i]}, .number = i, .halt = &dest->halt};
         link_init(&receiver->links[i]);
     }
     if (receiver_init(receiver, err) < 0 || halt_start(&dest->halt, err) < 0)
@@ -76,18 +71,17 @@ static int start(struct engine_dest *dest, struct err *err)
     return receiver_start(receiver, err);
 }
 
-static void close_channels(const int *channels, unsigned n_channels)
+static void close_channels(const int channels[], struct tls *const tls[], unsigned n_channels)
 {
     for (unsigned i = 0; i < n_channels && i < ENGINE_CHANNELS_MAX; i++)
-        if (channels[i] >= 0)
-            (void)close(channels[i]);
+        stream_close(&(struct stream){channels[i], tls[i]});
 }
 
 static void close_descriptors(const struct engine_dest_config *config)
 {
     if (config->ram_fd >= 0)
         (void)close(config->ram_fd);
-    close_channels(config->channels, config->n_channels);
+    close_channels(config->channels, config->tls, config->n_channels);
 }
 
 int engine_dest_new(const struct engine_dest_config *config, struct engine_dest **ret_dest, struct err *err)
@@ -112,14 +106,15 @@ int engine_dest_new(const struct engine_dest_config *config, struct engine_dest 
 }
 
 /* From the old connections to new ones. -1 only when it can never be. */
-static int go_on(struct engine_dest *dest, const int *channels, struct err *err)
+static int go_on(struct engine_dest *dest, const int channels[], struct tls *const tls[], struct err *err)
 {
     struct engine_dest_config *config = &dest->config;
     receiver_stop(&dest->receiver);
-    close_channels(config->channels, config->n_channels);
+    close_channels(config->channels, config->tls, config->n_channels);
     for (unsigned i = 0; i < config->n_channels; i++) {
         config->channels[i] = channels[i];
-        link_reopen(&dest->receiver.links[i], channels[i]);
+        config->tls[i] = tls[i];
+        link_reopen(&dest->receiver.links[i], channels[i], tls[i]);
     }
     if (receiver_resume(&dest->receiver, err) == 0) {
         __atomic_store_n(&dest->is_down, false, __ATOMIC_RELAXED);
@@ -134,10 +129,11 @@ static int go_on(struct engine_dest *dest, const int *channels, struct err *err)
 static int reconnect(struct engine_dest *dest, bool is_lost, const struct err *why, struct err *err)
 {
     int channels[ENGINE_CHANNELS_MAX];
+    struct tls *tls[ENGINE_CHANNELS_MAX] = {0};
     struct engine_outage outage = {
         .stop = dest->settled, .since_ns = dest->down_ns, .is_lost = is_lost, .why = why};
-    int result = dest->config.reconnect(&outage, channels, dest->config.user, err);
-    return result ? (result < 0 ? -1 : 0) : go_on(dest, channels, err);
+    int result = dest->config.reconnect(&outage, channels, tls, dest->config.user, err);
+    return result ? (result < 0 ? -1 : 0) : go_on(dest, channels, tls, err);
 }
 
 static void follow(struct engine_dest *dest)
@@ -186,8 +182,6 @@ void engine_dest_free(struct engine_dest *dest)
     receiver_clear(&dest->receiver);
     halt_clear(&dest->halt);
     cancel_free(dest->settled);
-    if (dest->receiver.place.mapping)
-        (void)munmap(dest->receiver.place.mapping, dest->config.ram_size);
     close_descriptors(&dest->config);
     free(dest);
 }

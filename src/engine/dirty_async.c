@@ -1,34 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation. All of RAM is registered with the asynchronous userfaultfd: the kernel notes each
+ * write and lets it pass. That cannot hold a writer back. So when the guest has to be throttled, the chunks
+ * that it writes most are moved to the fault server, one step at a time: unregistered here, registered and
+ * protected there, and only then counted as dirty as a whole. What is written in between is seen by nobody,
+ * and sent all the same. They stay there until the attempt ends.
+ */
 #include "engine/dirty_source.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "engine/chunks.h"
 #include "engine/engine.h"
+#include "engine/fault_server.h"
 #include "engine/halt.h"
-#include "engine/uffd.h"
+
+#define CHUNK_PAGES ((2ull << 20) / ENGINE_PAGE_SIZE)
+
+/* Of one call when the guest stands; still so little that a cancel is seen in time. */
+#define STANDING_STEP (1ull << 30)
+#define REGIONS_MIN 4096
 
 struct dirty_async {
     struct dirty_source base;
     bool registered;
-    size_t n_regions; /* room: every second page of one step */
+    struct chunks chunks;        /* hot: those of the fault server */
+    struct fault_server *faults; /* NULL while nothing was throttled; atomic: snapshots look at it */
+    uint64_t step;               /* of a scan */
+    size_t n_regions;            /* room; a scan that finds more stops early and is continued */
     struct page_region regions[];
 };
 
-static struct uffd_range all_of_ram(const struct dirty_source *source)
+static struct fault_server *faults_of(const struct dirty_source *source)
 {
-    return (struct uffd_range){source->config.ram_address, source->config.ram_size};
+    return __atomic_load_n(&((const struct dirty_async *)source)->faults, __ATOMIC_ACQUIRE);
+}
+
+static struct uffd_range pages(const struct dirty_source *source, uint64_t first, uint64_t count)
+{
+    return (struct uffd_range){source->config.ram_address + first * ENGINE_PAGE_SIZE,
+                               count * ENGINE_PAGE_SIZE};
 }
 
 static int start(struct dirty_source *source, struct err *err)
 {
     struct dirty_async *async = (struct dirty_async *)source;
-    if (uffd_enable(source->config.uffd, UFFD_FEATURES_ASYNC, err) < 0 ||
-        uffd_register(source->config.uffd, all_of_ram(source), err) < 0)
+    struct uffd_range all = pages(source, 0, async->chunks.n_pages);
+    if (uffd_enable(source->config.uffd_async, UFFD_FEATURES_ASYNC, err) < 0 ||
+        uffd_register(source->config.uffd_async, all, err) < 0)
         return -1;
     async->registered = true;
-    return uffd_protect_in_steps(source->config.uffd, all_of_ram(source), source->config.step, err);
+    return uffd_protect_in_steps(source->config.uffd_async, all, source->config.step, err);
 }
 
 /* One call: reports and protects again what was written in [*at, end), and moves *at to where the kernel
@@ -58,39 +82,133 @@ static int scan(struct dirty_async *async, uint64_t *at, uint64_t end, struct bi
     return 0;
 }
 
-static int collect(struct dirty_source *source, struct bitmap *dirty, struct err *err)
+/* A range that is registered here from end to end. */
+static int collect_range(struct dirty_async *async, struct uffd_range range, struct bitmap *dirty,
+                         struct err *err)
 {
-    uint64_t at = source->config.ram_address;
-    uint64_t ram_end = at + source->config.ram_size;
-    while (at < ram_end) {
-        uint64_t end = ram_end - at < source->config.step ? ram_end : at + source->config.step;
-        if (scan((struct dirty_async *)source, &at, end, dirty, err) < 0 ||
-            halt_check(source->config.halt, err) < 0)
+    const struct dirty_source_config *config = &async->base.config;
+    uint64_t at = range.start, range_end = range.start + range.length;
+    while (at < range_end) {
+        uint64_t end = range_end - at < async->step ? range_end : at + async->step;
+        if (scan(async, &at, end, dirty, err) < 0 || halt_check(config->halt, err) < 0)
             return -1;
     }
     return 0;
 }
 
+static int collect(struct dirty_source *source, struct bitmap *dirty, struct err *err)
+{
+    struct dirty_async *async = (struct dirty_async *)source;
+    uint64_t first, count;
+    for (uint64_t at = 0; (count = chunks_next_run(&async->chunks, false, at, &first)); at = first + count)
+        if (collect_range(async, pages(source, first, count), dirty, err) < 0)
+            return -1;
+    return async->faults ? fault_server_collect(async->faults, dirty, err) : 0;
+}
+
+/* A chunk is ours or the fault server's; if this fails in between, the attempt is over. */
+static int move_chunk(struct dirty_async *async, uint64_t chunk, struct bitmap *dirty, struct err *err)
+{
+    struct dirty_source *source = &async->base;
+    uint64_t first = chunk * async->chunks.pages;
+    uint64_t end = async->chunks.n_pages - first < async->chunks.pages ? async->chunks.n_pages
+                                                                       : first + async->chunks.pages;
+    bitmap_set(&async->chunks.hot, chunk);
+    for (uint64_t at = first; at < end; at += CHUNK_PAGES) {
+        struct uffd_range range = pages(source, at, end - at < CHUNK_PAGES ? end - at : CHUNK_PAGES);
+        if (uffd_unregister(source->config.uffd_async, range, err) < 0 ||
+            fault_server_add(async->faults, range, err) < 0)
+            return -1;
+    }
+    bitmap_set_range(dirty, first, end - first);
+    return halt_check(source->config.halt, err);
+}
+
+static int move_hot_chunks(struct dirty_async *async, struct bitmap *dirty, struct err *err)
+{
+    struct bitmap found = {0};
+    uint64_t chunk;
+    if (bitmap_init(&found, async->chunks.hot.n_bits, err) < 0)
+        return -1;
+    chunks_find_hot(&async->chunks, dirty, &found);
+    int result = 0;
+    for (uint64_t at = 0; result == 0 && bitmap_next_run(&found, at, found.n_bits, &chunk); at = chunk + 1)
+        result = move_chunk(async, chunk, dirty, err);
+    bitmap_free_bits(&found);
+    return result;
+}
+
+static int throttle(struct dirty_source *source, uint64_t bytes_s, struct bitmap *dirty, struct err *err)
+{
+    struct dirty_async *async = (struct dirty_async *)source;
+    if (!async->faults && bytes_s) {
+        struct fault_server *faults = fault_server_new(&source->config, err);
+        if (!faults)
+            return -1;
+        __atomic_store_n(&async->faults, faults, __ATOMIC_RELEASE);
+    }
+    if (async->faults)
+        fault_server_throttle(async->faults, bytes_s);
+    return bytes_s ? move_hot_chunks(async, dirty, err) : 0;
+}
+
+static int ease(struct dirty_source *source, struct err *err)
+{
+    struct fault_server *faults = faults_of(source);
+    return faults ? fault_server_ease(faults, err) : 0;
+}
+
+/* Nobody waits for the locks that a scan holds, and each call costs KVM its view of all that it covers. */
+static int guest_stopped(struct dirty_source *source, struct err *err)
+{
+    ((struct dirty_async *)source)->step = STANDING_STEP;
+    struct fault_server *faults = faults_of(source);
+    return faults ? fault_server_guest_stopped(faults, err) : 0;
+}
+
 static uint64_t stun_ns(const struct dirty_source *source)
 {
-    (void)source;
-    return 0;
+    struct fault_server *faults = faults_of(source);
+    return faults ? fault_server_stun_ns(faults) : 0;
+}
+
+static void stuns(const struct dirty_source *source, struct engine_stuns *ret_stuns)
+{
+    struct fault_server *faults = faults_of(source);
+    if (faults)
+        fault_server_stuns(faults, ret_stuns);
 }
 
 static void async_free(struct dirty_source *source)
 {
     struct dirty_async *async = (struct dirty_async *)source;
-    if (async->registered)
-        uffd_unregister(source->config.uffd, all_of_ram(source));
+    uint64_t first, count;
+    /* Writers wait only there. */
+    fault_server_free(async->faults);
+    for (uint64_t at = 0; async->registered && (count = chunks_next_run(&async->chunks, false, at, &first));
+         at = first + count)
+        uffd_let_go(source->config.uffd_async, pages(source, first, count), source->config.step);
+    chunks_clear(&async->chunks);
     free(async);
 }
 
 static const struct dirty_source_ops ops = {
-    .name = "async", .start = start, .collect = collect, .stun_ns = stun_ns, .free = async_free};
+    .name = "async",
+    .start = start,
+    .collect = collect,
+    .throttle = throttle,
+    .ease = ease,
+    .guest_stopped = guest_stopped,
+    .stun_ns = stun_ns,
+    .stuns = stuns,
+    .free = async_free,
+};
 
 struct dirty_source *dirty_async_new(const struct dirty_source_config *config, struct err *err)
 {
     size_t n_regions = config->step / ENGINE_PAGE_SIZE / 2 + 1;
+    if (n_regions < REGIONS_MIN)
+        n_regions = REGIONS_MIN;
     struct dirty_async *async = calloc(1, sizeof *async + n_regions * sizeof async->regions[0]);
     if (!async) {
         (void)err_sys(err, ENOMEM, "no-memory", "no memory to track writes");
@@ -98,6 +216,11 @@ struct dirty_source *dirty_async_new(const struct dirty_source_config *config, s
     }
     async->base.ops = &ops;
     async->base.config = *config;
+    async->step = config->step;
     async->n_regions = n_regions;
+    if (chunks_init(&async->chunks, config->ram_size / ENGINE_PAGE_SIZE, CHUNK_PAGES, err) < 0) {
+        async_free(&async->base);
+        return NULL;
+    }
     return &async->base;
 }

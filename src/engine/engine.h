@@ -21,19 +21,52 @@
 #define ENGINE_PAGE_SIZE 4096u
 #define ENGINE_CHANNELS_MAX 16
 #define ENGINE_BEAT_MS 50
+#define ENGINE_VCPUS_MAX 64
+#define ENGINE_STUN_CLASSES 12
 
 enum engine_dirty { ENGINE_DIRTY_AUTO, ENGINE_DIRTY_ASYNC, ENGINE_DIRTY_SYNC };
+/* AUTO packs where that is faster, the others always, as far as a batch can be packed at all. */
+enum engine_compression {
+    ENGINE_COMPRESSION_OFF,
+    ENGINE_COMPRESSION_AUTO,
+    ENGINE_COMPRESSION_LZ4,
+    ENGINE_COMPRESSION_ZSTD
+};
+/* Changes against the version sent last, of pages that are sent again: AUTO where the link is the bottleneck.
+ */
+enum engine_delta { ENGINE_DELTA_OFF, ENGINE_DELTA_AUTO, ENGINE_DELTA_ON };
+
+/* How pages were sent, zero pages apart. */
+enum engine_codec { ENGINE_CODEC_RAW, ENGINE_CODEC_LZ4, ENGINE_CODEC_ZSTD, ENGINE_CODEC_DELTA };
+#define ENGINE_CODECS 4
+struct engine_codec_counts {
+    uint64_t pages, raw_bytes;
+    uint64_t wire_bytes;
+};
 
 /* One pass over what is dirty. */
 struct engine_round {
     uint32_t n;
     uint64_t pages; /* handled, zero pages included, holes not */
     uint64_t zero_pages;
-    uint64_t bytes; /* on the wire, both directions, framing included */
+    uint64_t bytes;     /* on the wire, both directions, framing included */
+    uint64_t raw_bytes; /* of pages, zero pages not counted, before any codec */
     uint64_t duration_ns; /* without the time when no connection worked */
-    uint64_t dirty_pages; /* found by the scan at its end */
-    uint64_t stun_ns;     /* guest threads held up by a synchronous source */
+    uint64_t dirty_pages;      /* found by the scan at its end */
+    uint64_t stun_ns;          /* guest threads held up by a synchronous source */
+    uint64_t throttle_bytes_s; /* what the guest was held to while it lasted; 0: to nothing */
 };
+
+/* How long writes of the guest were held up, from the moment when the engine heard of them. */
+struct engine_stuns {
+    uint64_t total_ns;
+    uint64_t counts[ENGINE_STUN_CLASSES];
+    /* What can be said of single vCPUs. Less than the total under KVM, where the kernel's own workers fetch
+     * pages for a vCPU. */
+    uint64_t vcpu_ns[ENGINE_VCPUS_MAX];
+};
+/* Upper ends of the classes, in us; the last has none: 0. */
+extern const uint32_t engine_stun_up_to_us[ENGINE_STUN_CLASSES];
 
 struct engine_snapshot {
     uint32_t round;
@@ -46,9 +79,12 @@ struct engine_snapshot {
     bool is_down;          /* connections are lost and not yet replaced */
     uint32_t resumes;      /* how often the copy went on over new connections */
     uint64_t bytes_resent; /* source: crossed the network and had to cross it again */
+    struct engine_codec_counts codecs[ENGINE_CODECS]; /* source only */
+    uint64_t throttle_bytes_s;                        /* what the guest is held to now; 0: to nothing */
 };
 
 struct cancel; /* base/cancel.h */
+struct tls;    /* engine/tls.h */
 
 /* Data channels were lost. */
 struct engine_outage {
@@ -62,8 +98,8 @@ struct engine_outage {
 /* Makes as many connected, authenticated channels again; from the story's thread. 0: they are in
  * ret_channels, in the same order on both ends, and the engine's; 1, only if !is_lost: nobody came; -1: the
  * attempt is over. */
-typedef int (*engine_reconnect)(const struct engine_outage *outage, int ret_channels[], void *user,
-                                struct err *err);
+typedef int (*engine_reconnect)(const struct engine_outage *outage, int ret_channels[],
+                                struct tls *ret_tls[], void *user, struct err *err);
 
 struct engine_source_config {
     int ram_fd;           /* memfd, opened read-write; never read through a mapping */
@@ -73,15 +109,26 @@ struct engine_source_config {
     int uffd_sync;
     int pagemap_fd; /* /proc/QEMU/pagemap */
     int qemu_pidfd; /* or -1 in tests */
-    bool is_kvm;    /* 2 MiB per protect and scan call instead of 64 */
+    /* Who is who among the writers: threads of this process that are none of the vCPUs are never held up.
+     * 0: everybody may be. */
+    int qemu_pid;
+    unsigned n_vcpus;
+    int vcpu_tids[ENGINE_VCPUS_MAX];
+    unsigned stun_limit_percent; /* share of the vCPUs' time that may be spent in stuns; 0: all */
+    bool is_kvm;                 /* 2 MiB per protect and scan call instead of 64 */
     enum engine_dirty dirty;
     unsigned n_channels;
     int channels[ENGINE_CHANNELS_MAX];
+    struct tls *tls[ENGINE_CHANNELS_MAX]; /* their sessions, taken over as well; NULL: in the clear */
     uint64_t downtime_goal_ns;
     uint64_t fixed_downtime_ns; /* what stop, device state and commit cost whatever the RAM does: taken off
                                    the goal */
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint32_t max_rounds;        /* 0 = 100: more rounds than that give up */
+    /* Both only where the destination takes such records. */
+    enum engine_compression compression;
+    enum engine_delta delta;
+    uint64_t delta_cache_bytes; /* 0 = a quarter of RAM, at most 512 MiB */
     struct cancel *cancel;      /* not owned */
     /* Not owned; NULL: nobody looks. In memory shared with who watches this process: not 0, and raised every
      * ENGINE_BEAT_MS at least, exactly while a write of the guest may wait for a thread of the engine. */
@@ -100,19 +147,26 @@ struct engine_source;
  * protects all memory. */
 int engine_source_new(const struct engine_source_config *config, struct engine_source **ret_source,
                       struct err *err);
-/* Rounds while the guest runs, until the policy says that the rest fits the downtime goal. ERR_REFUSED
- * "not-converging" if it never will. */
+/* Rounds while the guest runs, until the policy says that the rest fits the downtime goal. A guest that
+ * writes faster than its memory can be sent is held up page by page (SDPS). ERR_REFUSED "not-converging" if
+ * that does not help either. */
 int engine_source_copy(struct engine_source *source, struct err *err);
-/* The guest is stopped: last scan, rest, holes; returns when the destination has acknowledged that all of it
- * is placed. With `verify` the checksums of the whole RAM of both sides are compared as well: ERR_CORRUPT
- * "ram-differs" with the first differing range. */
-int engine_source_finish(struct engine_source *source, bool verify, struct err *err);
+/* The guest is stopped: the last scan. */
+int engine_source_find_rest(struct engine_source *source, struct err *err);
+/* Sends what it found, and which memory the guest has given up; returns when all of it is on its way. With
+ * `verify` both sides make checksums of the whole RAM. */
+int engine_source_send_rest(struct engine_source *source, bool verify, struct err *err);
+/* Returns when the destination has said that all memory is placed, and equal if that was asked for:
+ * ERR_CORRUPT "ram-differs" with the first differing range. */
+int engine_source_await_placed(struct engine_source *source, struct err *err);
 /* After the device state was saved: one more scan must find nothing written; else ERR_INTERNAL
  * "written-after-stop". */
 int engine_source_check_quiet(struct engine_source *source, struct err *err);
 enum engine_dirty engine_source_dirty(const struct engine_source *source);
 /* Any thread, never blocks. */
 void engine_source_snapshot(const struct engine_source *source, struct engine_snapshot *ret);
+/* Any thread. All of the attempt so far. */
+void engine_source_stuns(const struct engine_source *source, struct engine_stuns *ret_stuns);
 /* Unregisters, so that the guest runs at full speed again, ends workers, closes descriptors. NULL ok. */
 void engine_source_free(struct engine_source *source);
 
@@ -121,6 +175,7 @@ struct engine_dest_config {
     uint64_t ram_size;
     unsigned n_channels;
     int channels[ENGINE_CHANNELS_MAX];
+    struct tls *tls[ENGINE_CHANNELS_MAX];
     struct cancel *cancel;
     /* Test hook of the flip-one-bit test: called once after the last page was placed and before checksums are
      * made; NULL in production. */

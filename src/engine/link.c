@@ -3,10 +3,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -22,71 +22,34 @@ void link_init(struct link *link)
     int on = 1;
     unsigned silence = SILENCE_MS;
     int idle_s = 2, interval_s = 1, count = 3;
-    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof silence);
-    (void)setsockopt(link->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
-    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof silence);
+    (void)setsockopt(link->stream.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
-void link_reopen(struct link *link, int fd)
+void link_reopen(struct link *link, int fd, struct tls *tls)
 {
-    link->fd = fd;
+    link->stream.fd = fd;
+    link->stream.tls = tls;
     link->send_seq = link->receive_seq = 0;
     link_init(link);
-}
-
-static void count_bytes(uint64_t *counter, size_t bytes)
-{
-    (void)__atomic_fetch_add(counter, bytes, __ATOMIC_RELAXED);
-}
-
-uint64_t link_bytes(const struct link *link)
-{
-    return __atomic_load_n(&link->sent, __ATOMIC_RELAXED) +
-           __atomic_load_n(&link->received, __ATOMIC_RELAXED);
 }
 
 /* After a transfer that did not work: waits until it may, or says why it never will. */
 static int wait_or_fail(struct link *link, int errnum, short events, struct err *err)
 {
     if (errnum != EAGAIN && errnum != EINTR) {
-        (void)err_sys(err, errnum, "peer-lost", "data channel %u to the other host broke", link->number);
-        err->code = ERR_PEER_LOST;
-        return -1;
+        char name[48];
+        (void)snprintf(name, sizeof name, "data channel %u to the other host", link->number);
+        return stream_failed(&link->stream, errnum, "peer-lost", name, err);
     }
-    struct pollfd fds[] = {{.fd = link->fd, .events = events}, {.fd = halt_fd(link->halt), .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = link->stream.fd, .events = events},
+                           {.fd = halt_fd(link->halt), .events = POLLIN}};
     (void)poll(fds, 2, -1);
     return halt_check(link->halt, err);
-}
-
-/* Moves the window of parts on by `done` bytes. */
-static void advance(struct iovec **parts, size_t *n_parts, size_t done)
-{
-    while (*n_parts && done >= (*parts)->iov_len) {
-        done -= (*parts)->iov_len;
-        (*parts)++;
-        (*n_parts)--;
-    }
-    if (done) {
-        (*parts)->iov_base = (char *)(*parts)->iov_base + done;
-        (*parts)->iov_len -= done;
-    }
-}
-
-/* One sendmsg of at most `piece` bytes. */
-static ssize_t send_piece(struct link *link, struct iovec *parts, size_t n_parts, size_t piece)
-{
-    size_t used = 0, bytes = 0;
-    while (used < n_parts && used < IOV_MAX && bytes < piece)
-        bytes += parts[used++].iov_len;
-    size_t surplus = bytes > piece ? bytes - piece : 0;
-    struct msghdr header = {.msg_iov = parts, .msg_iovlen = used};
-    parts[used - 1].iov_len -= surplus;
-    ssize_t sent = sendmsg(link->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    parts[used - 1].iov_len += surplus;
-    return sent;
 }
 
 static int send_all(struct link *link, struct iovec *parts, size_t n_parts, struct err *err)
@@ -99,18 +62,18 @@ static int send_all(struct link *link, struct iovec *parts, size_t n_parts, stru
         allowed = left;
     while (left) {
         if (!allowed) {
-            allowed = left < RATE_PIECE_BYTES ? left : RATE_PIECE_BYTES;
-            if (rate_wait(link->rate, allowed, link->halt, err) < 0)
+            size_t piece = rate_piece(link->rate->bytes_s);
+            allowed = left < piece ? left : piece;
+            if (rate_wait(link->rate, stream_wire_size(&link->stream, allowed), link->halt, err) < 0)
                 return -1;
         }
-        ssize_t sent = send_piece(link, parts, n_parts, allowed);
+        ssize_t sent = stream_send(&link->stream, parts, n_parts, allowed);
         if (sent < 0) {
             if (wait_or_fail(link, errno, POLLOUT, err) < 0)
                 return -1;
             continue;
         }
-        count_bytes(&link->sent, (size_t)sent);
-        advance(&parts, &n_parts, (size_t)sent);
+        stream_advance(&parts, &n_parts, (size_t)sent);
         left -= (size_t)sent;
         allowed -= (size_t)sent;
     }
@@ -140,10 +103,9 @@ int link_send_small(struct link *link, uint32_t type, const void *payload, size_
 
 int link_receive_parts(struct link *link, struct iovec *parts, size_t n_parts, struct err *err)
 {
-    advance(&parts, &n_parts, 0);
+    stream_advance(&parts, &n_parts, 0);
     while (n_parts) {
-        struct msghdr header = {.msg_iov = parts, .msg_iovlen = n_parts < IOV_MAX ? n_parts : IOV_MAX};
-        ssize_t got = recvmsg(link->fd, &header, MSG_DONTWAIT);
+        ssize_t got = stream_receive(&link->stream, parts, n_parts);
         if (got == 0)
             return err_set(err, ERR_PEER_LOST, "peer-lost", "the other host closed data channel %u",
                            link->number);
@@ -152,8 +114,7 @@ int link_receive_parts(struct link *link, struct iovec *parts, size_t n_parts, s
                 return -1;
             continue;
         }
-        count_bytes(&link->received, (size_t)got);
-        advance(&parts, &n_parts, (size_t)got);
+        stream_advance(&parts, &n_parts, (size_t)got);
         if (halt_check(link->halt, err) < 0)
             return -1;
     }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "engine/stream.h"
 #include "wire/record.h"
 
 struct err;
@@ -14,18 +15,17 @@ struct halt;
 struct rate;
 
 struct link {
-    int fd; /* owned */
+    struct stream stream; /* owned */
     unsigned number;
-    struct halt *halt;       /* not owned */
-    struct rate *rate;       /* not owned; NULL = no cap */
-    uint64_t sent, received; /* bytes; atomic: snapshots read them */
+    struct halt *halt; /* not owned */
+    struct rate *rate; /* not owned; NULL = no cap */
     uint64_t send_seq, receive_seq;
 };
 
 /* Sets the socket's options. The peer counts as lost when it acknowledged nothing for five seconds. */
 void link_init(struct link *link);
 /* Goes on over a new connection, from record 0; the bytes are counted on. While nobody uses the link. */
-void link_reopen(struct link *link, int fd);
+void link_reopen(struct link *link, int fd, struct tls *tls);
 /* One record. parts[0] is left free for its header, the others (n_parts - 1) are its payload; the array is
  * changed. */
 int link_send(struct link *link, uint32_t type, struct iovec *parts, size_t n_parts, struct err *err);
@@ -36,7 +36,4 @@ int link_receive_header(struct link *link, struct wire_record *ret_record, struc
 int link_receive(struct link *link, void *data, size_t size, struct err *err);
 /* Fills all parts; the array is changed. */
 int link_receive_parts(struct link *link, struct iovec *parts, size_t n_parts, struct err *err);
-/* Both directions. Any thread. */
-uint64_t link_bytes(const struct link *link);
-
 #endif

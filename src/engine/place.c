@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/err.h"
+#include "base/fdio.h"
 #include "engine/engine.h"
 
 #define LIST_BYTES_MAX ((size_t)WIRE_EXTENTS_MAX * WIRE_EXTENT_SIZE)
+/* Received and hashed at once. */
+#define PIECE_BYTES (256u << 10)
+
 _Static_assert(LIST_BYTES_MAX <= RAM_HASH_BUFFER_SIZE, "the buffer serves for lists");
 
 int place_init(struct place *place, struct err *err)
@@ -43,9 +46,9 @@ int placer_init(struct placer *placer, struct err *err)
 {
     placer->extents = calloc(WIRE_EXTENTS_MAX, sizeof placer->extents[0]);
     placer->buffer = malloc(RAM_HASH_BUFFER_SIZE);
-    placer->parts = calloc(WIRE_BATCH_BYTES_MAX / WIRE_PAGE_SIZE, sizeof placer->parts[0]);
+    placer->pages = aligned_alloc(ENGINE_PAGE_SIZE, WIRE_BATCH_BYTES_MAX);
     placer->hash = XXH3_createState();
-    if (!placer->extents || !placer->buffer || !placer->parts || !placer->hash)
+    if (!placer->extents || !placer->buffer || !placer->pages || !placer->hash)
         return err_sys(err, ENOMEM, "no-memory", "no memory for a channel");
     return 0;
 }
@@ -54,7 +57,7 @@ void placer_clear(struct placer *placer)
 {
     free(placer->extents);
     free(placer->buffer);
-    free(placer->parts);
+    free(placer->pages);
     (void)XXH3_freeState(placer->hash);
 }
 
@@ -66,8 +69,8 @@ int place_check_round(const struct place *place, uint32_t round, struct err *err
     return 0;
 }
 
-static int receive_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
-                           struct err *err)
+int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
+                   struct err *err)
 {
     if (link_receive(link, placer->buffer, (size_t)n_extents * WIRE_EXTENT_SIZE, err) < 0)
         return -1;
@@ -75,19 +78,37 @@ static int receive_extents(struct placer *placer, struct link *link, uint32_t n_
                                err);
 }
 
-/* Gives the extents memory, where they have none yet. */
-static int populate(struct place *place, const struct wire_extent *extents, uint32_t n, struct err *err)
+int placer_write(struct placer *placer, uint32_t n_extents, const uint8_t *pages, struct err *err)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t first = extents[i].offset / ENGINE_PAGE_SIZE, count = extents[i].length / ENGINE_PAGE_SIZE;
-        uint64_t at;
-        if (bitmap_next_run(&place->populated, first, first + count, &at) == count)
-            continue;
-        if (madvise(place->mapping + extents[i].offset, extents[i].length, MADV_POPULATE_WRITE) < 0)
-            return err_sys(err, errno, "populate-failed", "no memory for %llu bytes of guest RAM",
-                           (unsigned long long)extents[i].length);
-        bitmap_set_range(&place->populated, first, count);
+    struct place *place = placer->place;
+    uint64_t n_bytes = 0;
+    for (uint32_t i = 0; i < n_extents; i++) {
+        const struct wire_extent *extent = &placer->extents[i];
+        if (fdio_pwrite(place->ram.fd, pages + n_bytes, extent->length, extent->offset, err) < 0)
+            return -1;
+        bitmap_set_range(&place->populated, extent->offset / ENGINE_PAGE_SIZE,
+                         extent->length / ENGINE_PAGE_SIZE);
+        n_bytes += extent->length;
     }
+    place_done(place, placer->extents, n_extents);
+    placer->n_bytes += n_bytes;
+    (void)__atomic_fetch_add(&place->placed_bytes, n_bytes, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* Fills placer->pages and hashes it piece by piece, while each is in the cache. */
+static int receive_hashed(struct placer *placer, struct link *link, uint64_t n_bytes, uint64_t *ret_hash,
+                          struct err *err)
+{
+    (void)XXH3_64bits_reset(placer->hash);
+    for (uint64_t done = 0; done < n_bytes;) {
+        size_t piece = n_bytes - done < PIECE_BYTES ? (size_t)(n_bytes - done) : PIECE_BYTES;
+        if (link_receive(link, placer->pages + done, piece, err) < 0)
+            return -1;
+        (void)XXH3_64bits_update(placer->hash, placer->pages + done, piece);
+        done += piece;
+    }
+    *ret_hash = XXH3_64bits_digest(placer->hash);
     return 0;
 }
 
@@ -96,34 +117,22 @@ int placer_pages(struct placer *placer, struct link *link, const struct wire_rec
     struct place *place = placer->place;
     uint8_t head[WIRE_PAGES_SIZE];
     struct wire_pages pages;
-    uint64_t n_bytes;
+    uint64_t n_bytes, hash;
     if (link_receive(link, head, sizeof head, err) < 0 ||
         wire_pages_decode(head, record->length, &pages, err) < 0 ||
         place_check_round(place, pages.round, err) < 0 ||
-        receive_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
+        placer_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
         return -1;
     if (n_bytes != pages.n_bytes)
         return err_set(err, ERR_CORRUPT, "batch-length", "a batch of %llu bytes has extents of %llu",
                        (unsigned long long)pages.n_bytes, (unsigned long long)n_bytes);
-    if (populate(place, placer->extents, pages.n_extents, err) < 0)
+    if (receive_hashed(placer, link, n_bytes, &hash, err) < 0)
         return -1;
-    for (uint32_t i = 0; i < pages.n_extents; i++)
-        placer->parts[i] =
-            (struct iovec){place->mapping + placer->extents[i].offset, placer->extents[i].length};
-    if (link_receive_parts(link, placer->parts, pages.n_extents, err) < 0)
-        return -1;
-    (void)XXH3_64bits_reset(placer->hash);
-    for (uint32_t i = 0; i < pages.n_extents; i++)
-        (void)XXH3_64bits_update(placer->hash, place->mapping + placer->extents[i].offset,
-                                 placer->extents[i].length);
-    if (XXH3_64bits_digest(placer->hash) != pages.xxh3)
+    if (hash != pages.xxh3)
         return err_set(
             err, ERR_CORRUPT, "batch-checksum", "a batch of %llu bytes at %llu in round %u arrived damaged",
             (unsigned long long)n_bytes, (unsigned long long)placer->extents[0].offset, pages.round);
-    place_done(place, placer->extents, pages.n_extents);
-    placer->n_bytes += n_bytes;
-    (void)__atomic_fetch_add(&place->placed_bytes, n_bytes, __ATOMIC_RELAXED);
-    return 0;
+    return placer_write(placer, pages.n_extents, placer->pages, err);
 }
 
 /* ZERO and HOLE alike: pages without memory read as zeros, and cost none. */
@@ -136,7 +145,7 @@ int placer_list(struct placer *placer, struct link *link, const struct wire_reco
     if (link_receive(link, head, sizeof head, err) < 0 ||
         wire_list_decode(head, record->length, &list, err) < 0 ||
         place_check_round(place, list.round, err) < 0 ||
-        receive_extents(placer, link, list.n_extents, &n_bytes, err) < 0)
+        placer_extents(placer, link, list.n_extents, &n_bytes, err) < 0)
         return -1;
     for (uint32_t i = 0; i < list.n_extents; i++) {
         const struct wire_extent *extent = &placer->extents[i];

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How one record of pages gets from a connection into guest RAM. Pages go from the socket straight into the
- * mapping and are hashed there, as the guest will see them.
- *
- * Memory is populated batch by batch just before it is filled, by each worker for itself: page faults inside
- * recv cost several times as much, and populating all that the source has ahead of time would also populate
- * its zero pages, which here stay holes.
+ * How one record of pages gets from a connection into guest RAM: into a buffer, where it is hashed while it
+ * is in the cache, and, only if it is what was sent, from there by pwrite into the file. So damaged pages
+ * never get into guest RAM, fresh memory is written once instead of being cleared first, a page needs no page
+ * fault, and the job has no page tables for guest RAM.
  *
  * Everything a record says is hostile until wire/ has checked it.
  */
@@ -13,7 +11,6 @@
 #define ENGINE_PLACE_H
 
 #include <stdint.h>
-#include <sys/uio.h>
 #include <xxhash.h>
 
 #include "base/bitmap.h"
@@ -26,9 +23,8 @@ struct err;
 /* The memory that all workers fill. */
 struct place {
     struct ram ram;
-    uint8_t *mapping;        /* of ram, read-write; not owned */
     uint32_t round;          /* changed only while no placer works: records of another round are refused */
-    struct bitmap populated; /* pages that have memory in our mapping */
+    struct bitmap populated; /* pages that were placed and not given up since */
     struct bitmap placed;    /* pages whose record of this round arrived whole and right: what RESUME tells */
     uint64_t placed_bytes;   /* in this round; atomic */
     uint64_t zero_pages;     /* atomic */
@@ -40,11 +36,11 @@ struct placer {
     uint64_t n_bytes;            /* of pages placed since it was last set to 0 */
     struct wire_extent *extents; /* WIRE_EXTENTS_MAX */
     uint8_t *buffer;             /* RAM_HASH_BUFFER_SIZE: extent lists; between records free for others */
-    struct iovec *parts;         /* WIRE_BATCH_BYTES_MAX / WIRE_PAGE_SIZE */
+    uint8_t *pages;              /* WIRE_BATCH_BYTES_MAX, page aligned */
     XXH3_state_t *hash;          /* between records free for others */
 };
 
-/* `place` is zeroed but for ram and mapping, `placer` but for place. On failure the clear is still due. */
+/* `place` is zeroed but for ram, `placer` but for place. On failure the clear is still due. */
 int place_init(struct place *place, struct err *err);
 void place_clear(struct place *place);
 int placer_init(struct placer *placer, struct err *err);
@@ -58,6 +54,12 @@ int placer_list(struct placer *placer, struct link *link, const struct wire_reco
 void place_done(struct place *place, const struct wire_extent *extents, uint32_t n);
 /* The next round begins. While no placer works. */
 void place_next_round(struct place *place);
+/* The next n_extents extents of a record into placer->extents; *ret_bytes is their sum. */
+int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
+                   struct err *err);
+/* Writes pages, which lie one after the other and are checked, to the places of placer->extents, and counts
+ * them. */
+int placer_write(struct placer *placer, uint32_t n_extents, const uint8_t *pages, struct err *err);
 /* ERR_CORRUPT "round-order" unless this is the round. */
 int place_check_round(const struct place *place, uint32_t round, struct err *err);
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/policy.h"
 
-#include <stdbool.h>
-
 #include "base/clock.h"
 
 /* A round that sent less than this says more about latency than about the link: it only shifts the rate by
@@ -20,9 +18,9 @@ void policy_init(struct policy *policy, uint64_t goal_ns, uint64_t fixed_ns, uin
 static void learn_rate(struct policy *policy, const struct policy_round *round)
 {
     uint64_t duration = round->duration_ns ? round->duration_ns : 1;
-    uint64_t rate = (uint64_t)((unsigned __int128)round->sent_bytes * NS_PER_S / duration);
-    uint64_t weight = round->sent_bytes < TRUSTED_BYTES ? round->sent_bytes : TRUSTED_BYTES;
-    if (!policy->n_rounds)
+    uint64_t rate = (uint64_t)((unsigned __int128)round->content_bytes * NS_PER_S / duration);
+    uint64_t weight = round->content_bytes < TRUSTED_BYTES ? round->content_bytes : TRUSTED_BYTES;
+    if (!policy->rate_bytes_s)
         policy->rate_bytes_s = rate;
     else
         policy->rate_bytes_s =
@@ -63,23 +61,78 @@ static bool is_worth_a_round(const struct policy *policy, const struct policy_ro
     return next_dirty * 2 <= round->dirty_bytes;
 }
 
+static uint64_t budget_ns(const struct policy *policy, const struct policy_round *round)
+{
+    uint64_t fixed_ns = policy->fixed_ns + round->collect_ns;
+    uint64_t budget = policy->goal_ns > fixed_ns ? policy->goal_ns - fixed_ns : 0;
+    return budget < policy->goal_ns / 10 ? policy->goal_ns / 10 : budget;
+}
+
+static uint64_t percent(uint64_t part, uint64_t whole)
+{
+    return whole ? (uint64_t)((unsigned __int128)part * 100 / whole) : UINT64_MAX;
+}
+
+static void begin_throttling(struct policy *policy)
+{
+    policy->share = POLICY_SHARE;
+    policy->n_calm = 0;
+    if (policy->was_throttled)
+        return;
+    policy->was_throttled = true;
+    policy->best_bytes = UINT64_MAX;
+    policy->rounds_since = 0;
+    policy->ns_since = 0;
+}
+
+/* Rounds that leave `ratio` per cent of their bytes each are a geometric series. */
+static bool is_hopeless(const struct policy *policy, const struct policy_round *round, uint64_t ratio)
+{
+    if (ratio >= POLICY_HOPELESS)
+        return true;
+    return ratio >= POLICY_SLOW &&
+           policy_estimate_ns(policy, round->dirty_bytes) > POLICY_PATIENCE_NS / 100 * (100 - ratio);
+}
+
+/* The rest does not fit: whether, and how hard, the guest is held up in the next round. */
+static void set_share(struct policy *policy, const struct policy_round *round, uint64_t budget)
+{
+    uint64_t ratio = percent(round->dirty_bytes, round->content_bytes);
+    if (!policy->rate_bytes_s)
+        return; /* nothing but zero pages so far */
+    if (!policy->share) {
+        policy->n_hopeless = is_hopeless(policy, round, ratio) ? policy->n_hopeless + 1 : 0;
+        bool is_far = policy_estimate_ns(policy, round->dirty_bytes) / 4 > budget;
+        if (policy->n_hopeless >= 2 || (policy->n_hopeless && is_far))
+            begin_throttling(policy);
+        return;
+    }
+    policy->n_calm = ratio < policy->share / 2 ? policy->n_calm + 1 : 0;
+    if (policy->n_calm >= 2) {
+        policy->share = 0;
+        policy->n_hopeless = 0;
+    } else if (ratio > POLICY_TOO_SOFT) {
+        policy->share = policy->share / 2 > POLICY_SHARE_MIN ? policy->share / 2 : POLICY_SHARE_MIN;
+    }
+}
+
 enum policy_answer policy_decide(struct policy *policy, const struct policy_round *round)
 {
     learn_rate(policy, round);
     learn_progress(policy, round);
     policy->n_rounds++;
-    uint64_t budget = policy->goal_ns > policy->fixed_ns ? policy->goal_ns - policy->fixed_ns : 0;
-    if (budget < policy->goal_ns / 10)
-        budget = policy->goal_ns / 10;
-    if (policy_estimate_ns(policy, round->dirty_bytes) <= budget) {
-        if (!is_worth_a_round(policy, round) || policy->n_rounds >= policy->max_rounds)
-            return POLICY_STOP;
+    uint64_t budget = budget_ns(policy, round);
+    bool fits = policy_estimate_ns(policy, round->dirty_bytes) <= budget;
+    if (fits && (!is_worth_a_round(policy, round) || policy->n_rounds >= policy->max_rounds))
+        return POLICY_STOP;
+    if (!fits && policy->n_rounds >= policy->max_rounds)
+        return POLICY_GIVE_UP;
+    if (!fits && policy->rounds_since >= POLICY_PATIENCE_ROUNDS && policy->ns_since >= POLICY_PATIENCE_NS)
+        return POLICY_GIVE_UP;
+    if (fits)
         policy->n_polished++;
-        return POLICY_CONTINUE;
-    }
-    if (policy->n_rounds >= policy->max_rounds)
-        return POLICY_GIVE_UP;
-    if (policy->rounds_since >= POLICY_PATIENCE_ROUNDS && policy->ns_since >= POLICY_PATIENCE_NS)
-        return POLICY_GIVE_UP;
-    return POLICY_CONTINUE;
+    else
+        set_share(policy, round, budget);
+    policy->throttle_bytes_s = (uint64_t)((unsigned __int128)policy->rate_bytes_s * policy->share / 100);
+    return policy->throttle_bytes_s ? POLICY_THROTTLE : POLICY_CONTINUE;
 }

@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When to stop the guest: a pure function of what the rounds measured.
+ * When to stop the guest, and when to hold it up: a pure function of what the rounds measured.
  *
  * - STOP when what is dirty now, at the rate of the latest rounds, is sent within the downtime goal less the
- *   fixed cost of a switch-over. A goal below that fixed cost cannot be met by anybody; then a tenth of the
- *   goal is left for memory, so that the guest is stopped with little dirty rather than never.
+ *   cost of a switch-over. A goal below that cost cannot be met by anybody; then a tenth of the goal is left
+ *   for memory, so that the guest is stopped with little dirty rather than never.
  * - But CONTINUE, a few times, while another round is expected to leave less than half of it and it takes
- * more than a moment to send: rounds are cheap for the guest, a stop is not.
+ *   more than a moment to send: rounds are cheap for the guest, a stop is not.
  * - GIVE_UP after max_rounds, or when the least that was ever dirty has not shrunk by a twentieth for
  *   POLICY_PATIENCE_ROUNDS rounds and POLICY_PATIENCE_NS: a guest that is busy for a moment is waited for.
+ *   The count begins anew when the guest is held up for the first time.
+ * - THROTTLE while the guest dirties nearly as much as is sent, so that rounds do not become shorter, or so
+ *   much that it would take longer than POLICY_PATIENCE_NS until they are short enough: one such round is
+ *   enough if the rest is far from the goal, else two in a row. New dirty pages are then held
+ *   to POLICY_SHARE of the rate, less if that turns out not to be enough. Twice in a row far below what it
+ *   may, and the guest is let go.
  * - else CONTINUE.
+ *
+ * The rate is that of page contents, whatever became of them on the wire; zero pages cost nothing and count
+ * for nothing.
  */
 #ifndef ENGINE_POLICY_H
 #define ENGINE_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define POLICY_PATIENCE_ROUNDS 8
@@ -22,8 +32,17 @@
 /* What is sent in less than this is not worth another round. */
 #define POLICY_MOMENT_NS 3000000ull
 #define POLICY_POLISH_ROUNDS 4
+/* Per cent. Dirty pages to pages sent, in a round that is hopeless; in one that is if it would take too long;
+ * in a throttled one that did not help enough. */
+#define POLICY_HOPELESS 90
+#define POLICY_SLOW 75
+#define POLICY_TOO_SOFT 75
+/* Of the rate, per cent: a guest that writes at full speed loses the less the harder it is held for the
+ * shorter time, one that is only a little too fast the less the softer. */
+#define POLICY_SHARE 40
+#define POLICY_SHARE_MIN 5
 
-enum policy_answer { POLICY_CONTINUE, POLICY_STOP, POLICY_GIVE_UP };
+enum policy_answer { POLICY_CONTINUE, POLICY_THROTTLE, POLICY_STOP, POLICY_GIVE_UP };
 
 struct policy {
     uint64_t goal_ns;
@@ -37,14 +56,23 @@ struct policy {
     uint32_t rounds_since; /* since best_bytes improved */
     uint64_t ns_since;
     uint32_t n_polished; /* rounds that were added although the rest would have fitted */
+    uint32_t n_hopeless; /* rounds in a row */
+    uint32_t n_calm;     /* throttled rounds in a row that did not need it */
+    uint32_t share;      /* per cent of the rate; 0: not throttled */
+    bool was_throttled;
+
+    /* with THROTTLE: what the guest may dirty until the next answer */
+    uint64_t throttle_bytes_s;
 };
 
 struct policy_round {
-    uint64_t sent_bytes; /* on the wire */
+    uint64_t content_bytes; /* of pages that were sent and not zero */
     uint64_t duration_ns;
     uint64_t dirty_bytes; /* after the scan at its end */
+    uint64_t collect_ns;  /* what that scan took: the last one is done while the guest stands */
 };
 
+/* `fixed_ns`: what a switch-over costs that no round can measure. */
 void policy_init(struct policy *policy, uint64_t goal_ns, uint64_t fixed_ns, uint32_t max_rounds);
 /* After each round. */
 enum policy_answer policy_decide(struct policy *policy, const struct policy_round *round);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -45,6 +46,53 @@ int ram_find_data(const struct ram *ram, struct bitmap *data, struct err *err)
         offset = end;
     }
     return found;
+}
+
+/* As in linux/mman.h. */
+struct cachestat_range {
+    uint64_t offset, length;
+};
+struct cachestat {
+    uint64_t n_cached, n_dirty, n_written, n_evicted, n_recently_evicted;
+};
+
+/* Counting the pages of a range takes a fifth of the time that it takes to look for a hole in it. Not said of
+ * swapped pages, nor by an older kernel: then they are looked for. */
+static bool is_known_full(const struct ram *ram, uint64_t offset, uint64_t length)
+{
+    struct cachestat_range range = {offset, length};
+    struct cachestat counts = {0};
+    return syscall(RAM_SYS_CACHESTAT, ram->fd, &range, &counts, 0) == 0 &&
+           counts.n_cached == length / ENGINE_PAGE_SIZE;
+}
+
+/* Of one run of pages. */
+static int find_holes_between(const struct ram *ram, uint64_t begin, uint64_t end, struct bitmap *holes,
+                              struct err *err)
+{
+    while (begin < end) {
+        uint64_t data = begin, data_end = end;
+        int found = next_data(ram, &data, end, &data_end, err);
+        if (found < 0)
+            return -1;
+        uint64_t hole_end = found ? data : end;
+        bitmap_set_range(holes, begin / ENGINE_PAGE_SIZE, (hole_end - begin) / ENGINE_PAGE_SIZE);
+        begin = found ? data_end : end;
+    }
+    return 0;
+}
+
+int ram_find_holes(const struct ram *ram, const struct bitmap *once, struct bitmap *holes, struct err *err)
+{
+    uint64_t first, count;
+    for (uint64_t from = 0; (count = bitmap_next_run(once, from, once->n_bits, &first));
+         from = first + count) {
+        uint64_t begin = first * ENGINE_PAGE_SIZE, length = count * ENGINE_PAGE_SIZE;
+        if (!is_known_full(ram, begin, length) &&
+            find_holes_between(ram, begin, begin + length, holes, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 bool ram_is_zero_page(const void *page)

@@ -19,6 +19,11 @@ struct ram {
 
 /* Sets in `data` each page that has memory; the others are holes and read as zeros. */
 int ram_find_data(const struct ram *ram, struct bitmap *data, struct err *err);
+/* Sets in `holes` each page of `once` (which had memory at some time) that has none now. Nobody gives memory
+ * up meanwhile. */
+int ram_find_holes(const struct ram *ram, const struct bitmap *once, struct bitmap *holes, struct err *err);
+/* The system call by which it does so where it exists (Linux 6.5+; newer than the C library's headers). */
+#define RAM_SYS_CACHESTAT 451
 bool ram_is_zero_page(const void *page);
 uint64_t ram_n_parts(const struct ram *ram);
 /* The hash of each part (WIRE_PART_BYTES, the last may be shorter) with index first, first + stride, ... into

@@ -141,8 +141,9 @@ static int conclude(void *user, struct err *err)
 /* One record. 1: go on, 0: the source finished, -1: failed. */
 static int handle(struct receiver_worker *worker, const struct wire_record *record, struct err *err)
 {
-    bool is_page_record =
-        record->type == WIRE_PAGES || record->type == WIRE_ZERO || record->type == WIRE_HOLE;
+    bool is_page_record = record->type == WIRE_PAGES || record->type == WIRE_PACKED ||
+                          record->type == WIRE_DELTA || record->type == WIRE_ZERO ||
+                          record->type == WIRE_HOLE;
     int result;
     if (worker->is_verifying && (is_page_record || record->type == WIRE_SYNC))
         return err_set(err, ERR_CORRUPT, "unexpected-record", "a %s record arrived after the last round",
@@ -152,6 +153,10 @@ static int handle(struct receiver_worker *worker, const struct wire_record *reco
     switch (record->type) {
     case WIRE_PAGES:
         result = placer_pages(&worker->placer, worker->link, record, err);
+        break;
+    case WIRE_PACKED:
+    case WIRE_DELTA:
+        result = unpacker_place(&worker->unpacker, &worker->placer, worker->link, record, err);
         break;
     case WIRE_ZERO:
     case WIRE_HOLE:
@@ -177,7 +182,7 @@ static int handle(struct receiver_worker *worker, const struct wire_record *reco
 
 static uint64_t received(const struct receiver_worker *worker)
 {
-    return __atomic_load_n(&worker->link->received, __ATOMIC_RELAXED);
+    return __atomic_load_n(&worker->link->stream.received, __ATOMIC_RELAXED);
 }
 
 static void note_over(struct receiver *receiver)
@@ -278,7 +283,7 @@ enum receiver_news receiver_wait(struct receiver *receiver, int knock_fd, struct
 void receiver_stop(struct receiver *receiver)
 {
     for (unsigned i = 0; i < receiver->n_channels; i++)
-        (void)shutdown(receiver->links[i].fd, SHUT_RDWR);
+        (void)shutdown(receiver->links[i].stream.fd, SHUT_RDWR);
     barrier_break(&receiver->barrier);
     receiver_join(receiver);
 }
@@ -316,7 +321,7 @@ uint64_t receiver_bytes(const struct receiver *receiver)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < receiver->n_channels; i++)
-        bytes += link_bytes(&receiver->links[i]);
+        bytes += stream_bytes(&receiver->links[i].stream);
     return bytes;
 }
 
@@ -328,8 +333,10 @@ void receiver_wake(struct receiver *receiver)
 void receiver_clear(struct receiver *receiver)
 {
     receiver_join(receiver);
-    for (unsigned i = 0; i < receiver->n_channels; i++)
+    for (unsigned i = 0; i < receiver->n_channels; i++) {
         placer_clear(&receiver->workers[i].placer);
+        unpacker_clear(&receiver->workers[i].unpacker);
+    }
     free(receiver->hashes);
     place_clear(&receiver->place);
     barrier_clear(&receiver->barrier);

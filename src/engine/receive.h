@@ -3,7 +3,7 @@
  * The destination's workers: one per channel, each a straight loop over the records of its connection.
  *
  *   channel 0:  PAGES ZERO PAGES ... SYNC(n) |         | PAGES ...
- *   channel 1:  PAGES PAGES ........ SYNC(n) | barrier | PAGES ...
+ *   channel 1:  PAGES PACKED ....... SYNC(n) | barrier | PAGES ...
  *   channel 2:  ZERO ............... SYNC(n) |  ACK(n) | ...
  *
  * A worker that has read its SYNC waits for the others, so no page of round n+1 is placed before all of round
@@ -23,6 +23,7 @@
 #include "engine/engine.h"
 #include "engine/link.h"
 #include "engine/place.h"
+#include "engine/unpack.h"
 #include "wire/data.h"
 
 struct err;
@@ -54,6 +55,7 @@ struct receiver {
         struct receiver *receiver;
         struct link *link;
         struct placer placer;
+        struct unpacker unpacker;
         uint64_t n_records; /* of this round */
         uint64_t whole;     /* bytes that had arrived at the end of the last whole record */
         bool is_verifying;
@@ -63,7 +65,7 @@ struct receiver {
 
 enum receiver_news { RECEIVER_OVER, RECEIVER_LOST, RECEIVER_KNOCK };
 
-/* `receiver` is zeroed but for place.ram, place.mapping, halt, n_channels, links, before_verify, user,
+/* `receiver` is zeroed but for place.ram, halt, n_channels, links, before_verify, user,
  * is_resumable, settled. On failure receiver_clear is still due. */
 int receiver_init(struct receiver *receiver, struct err *err);
 /* Starts the workers; the halt is ready by now. On failure receiver_clear is due, after the halt was set. */

@@ -58,18 +58,39 @@ static void note_present(struct sender *sender, const struct batch *batch)
                            batch->zeros.extents[i].length / ENGINE_PAGE_SIZE);
 }
 
-static int send_batch(struct sender *sender, unsigned channel, struct batch *batch, struct err *err)
+/* Sends what is worth packing, and leaves the rest in the batch. */
+static int send_packed(struct sender *sender, struct sender_worker *worker, struct batch *batch,
+                       struct err *err)
 {
-    int64_t n_bytes = batch_read(batch, &sender->ram, err);
-    if (n_bytes < 0)
+    struct channel_counts *counts = &sender->counts[worker->number];
+    struct packer_channel channel = {.link = &sender->links[worker->number], .round = sender->round};
+    packing_forget(&sender->packing, batch->zeros.extents, batch->zeros.n);
+    if (batch->data.n && packer_send(&worker->packer, &channel, batch, err) < 0)
+        return -1;
+    counts->n_records += channel.n_records;
+    counts->n_bytes += channel.n_bytes;
+    return 0;
+}
+
+static int send_batch(struct sender *sender, struct sender_worker *worker, struct batch *batch,
+                      struct err *err)
+{
+    unsigned channel = worker->number;
+    packer_begin(&worker->packer);
+    if (batch_read(batch, &sender->ram, err) < 0)
         return -1;
     if (batch->zeros.n && send_list(sender, channel, WIRE_ZERO, batch, err) < 0)
         return -1;
-    if (n_bytes && send_data(sender, channel, batch, (uint64_t)n_bytes, err) < 0)
-        return -1;
     note_present(sender, batch);
+    if (send_packed(sender, worker, batch, err) < 0)
+        return -1;
+    uint64_t n_bytes = run_list_pages(&batch->data) * ENGINE_PAGE_SIZE;
+    if (n_bytes && send_data(sender, channel, batch, n_bytes, err) < 0)
+        return -1;
+    packer_end(&worker->packer, n_bytes);
     (void)__atomic_fetch_add(&sender->zero_pages, run_list_pages(&batch->zeros), __ATOMIC_RELAXED);
     (void)__atomic_fetch_sub(&sender->pages_left, run_list_pages(&batch->wanted), __ATOMIC_RELAXED);
+    __atomic_store_n(&sender->sent_ns, clock_now_ns(), __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -82,6 +103,24 @@ static int hash_batch(struct sender *sender, struct batch *batch, struct err *er
                                .hash = batch->hash,
                                .halt = sender->halt};
     return ram_hash_parts(&sender->ram, &job, err);
+}
+
+/* The next pages of the round that nobody has taken. */
+static bool claim(struct sender *sender, struct batch *batch)
+{
+    (void)pthread_mutex_lock(&sender->claim_lock);
+    bool is_some = batch_fill(batch, sender->pages, &sender->next_page);
+    (void)pthread_mutex_unlock(&sender->claim_lock);
+    return is_some;
+}
+
+static int send_claimed(struct sender *sender, struct sender_worker *worker, struct batch *batch,
+                        struct err *err)
+{
+    int result = 0;
+    while (result == 0 && claim(sender, batch))
+        result = send_batch(sender, worker, batch, err);
+    return result;
 }
 
 /* A failure that new connections can make good. */
@@ -101,17 +140,6 @@ static bool lose_link(struct sender_worker *worker, const struct err *why)
     return !worker->has_ended;
 }
 
-static int handle(struct sender_worker *worker, struct batch *batch, struct err *why)
-{
-    struct sender *sender = worker->sender;
-    if (batch->is_hash)
-        return hash_batch(sender, batch, why);
-    if (send_batch(sender, worker->number, batch, why) < 0)
-        return -1;
-    __atomic_store_n(&sender->sent_ns, clock_now_ns(), __ATOMIC_RELAXED);
-    return 0;
-}
-
 static void *work(void *argument)
 {
     struct sender_worker *worker = argument;
@@ -120,13 +148,15 @@ static void *work(void *argument)
     bool goes_on = true;
     while (goes_on && (batch = queue_take(sender->work))) {
         struct err why = {0};
-        if (!worker->is_lost && handle(worker, batch, &why) < 0) {
-            if (!is_outage(sender, &why)) {
-                halt_set(sender->halt, &why);
-                return NULL;
-            }
-            goes_on = lose_link(worker, &why);
+        int result = worker->is_lost   ? 0
+                     : batch->is_hash ? hash_batch(sender, batch, &why)
+                                      : send_claimed(sender, worker, batch, &why);
+        if (result < 0 && !is_outage(sender, &why)) {
+            halt_set(sender->halt, &why);
+            return NULL;
         }
+        if (result < 0)
+            goes_on = lose_link(worker, &why);
         queue_put(sender->idle, batch);
     }
     return NULL;
@@ -144,14 +174,17 @@ static int start_worker(struct sender *sender, unsigned number, struct err *err)
 int sender_start(struct sender *sender, struct err *err)
 {
     _Static_assert(RAM_HASH_BUFFER_SIZE <= WIRE_BATCH_BYTES_MAX, "a batch's pages serve as hash buffer");
-    sender->n_batches = 2 * sender->n_channels + 2;
+    sender->n_batches = sender->n_channels;
     sender->batches = calloc(sender->n_batches, sizeof sender->batches[0]);
     if (!sender->batches)
         return err_sys(err, ENOMEM, "no-memory", "no memory for %u batches", sender->n_batches);
+    (void)pthread_mutex_init(&sender->claim_lock, NULL);
     sender->idle = queue_new(sender->n_batches, err);
     sender->work = queue_new(sender->n_batches, err);
     if (!sender->idle || !sender->work ||
-        bitmap_init(&sender->present, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0)
+        bitmap_init(&sender->handled, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
+        bitmap_init(&sender->present, sender->ram.size / ENGINE_PAGE_SIZE, err) < 0 ||
+        packing_init(&sender->packing, err) < 0)
         return -1;
     for (unsigned i = 0; i < sender->n_batches; i++) {
         if (batch_init(&sender->batches[i], err) < 0)
@@ -161,9 +194,11 @@ int sender_start(struct sender *sender, struct err *err)
     if (sender->reconnect && bitmap_init(&sender->missing, sender->present.n_bits, err) < 0)
         return -1;
     sender->n_alive = sender->n_channels;
-    for (unsigned i = 0; i < sender->n_channels; i++)
-        if (start_worker(sender, i, err) < 0)
+    for (unsigned i = 0; i < sender->n_channels; i++) {
+        sender->workers[i].packer.packing = &sender->packing;
+        if (packer_init(&sender->workers[i].packer, err) < 0 || start_worker(sender, i, err) < 0)
             return -1;
+    }
     return 0;
 }
 
@@ -175,18 +210,20 @@ static struct batch *take_idle(struct sender *sender, struct err *err)
     return batch;
 }
 
-static int hand_out_pages(struct sender *sender, const struct bitmap *dirty, struct err *err)
+/* Wakes as many workers as there is work for. */
+static int hand_out_pages(struct sender *sender, const struct bitmap *dirty, uint64_t n_pages,
+                          struct err *err)
 {
-    for (uint64_t from = 0;;) {
+    sender->pages = dirty;
+    sender->next_page = 0;
+    for (unsigned i = 0; i < sender->n_batches && (uint64_t)i * BATCH_PAGES < n_pages; i++) {
         struct batch *batch = take_idle(sender, err);
         if (!batch)
             return -1;
-        if (!__atomic_load_n(&sender->n_alive, __ATOMIC_ACQUIRE) || !batch_fill(batch, dirty, &from)) {
-            queue_put(sender->idle, batch);
-            return 0;
-        }
+        batch->is_hash = false;
         queue_put(sender->work, batch);
     }
+    return 0;
 }
 
 static int wait_for_workers(struct sender *sender, struct err *err)
@@ -221,6 +258,7 @@ static int send_holes(struct sender *sender, const struct bitmap *holes, struct 
         }
         if (!batch->wanted.n)
             break;
+        packing_forget(&sender->packing, batch->wanted.extents, batch->wanted.n);
         result = send_list(sender, 0, WIRE_HOLE, batch, err);
     }
     queue_put(sender->idle, batch);
@@ -232,8 +270,10 @@ static int wait_for_answer(struct sender *sender, struct err *err)
 {
     struct pollfd fds[ENGINE_CHANNELS_MAX + 1];
     unsigned n = sender->n_channels;
+    if (stream_has_pending(&sender->links[0].stream))
+        return 0;
     for (unsigned i = 0; i < n; i++)
-        fds[i] = (struct pollfd){.fd = sender->links[i].fd, .events = i ? POLLRDHUP : POLLIN};
+        fds[i] = (struct pollfd){.fd = sender->links[i].stream.fd, .events = i ? POLLRDHUP : POLLIN};
     fds[n] = (struct pollfd){.fd = halt_fd(sender->halt), .events = POLLIN};
     while (poll(fds, n + 1, -1) < 0)
         if (errno != EINTR)
@@ -265,10 +305,10 @@ static int receive_ack(struct sender *sender, struct wire_ack *ret_ack, struct e
     return 0;
 }
 
-/* The end of a round on every channel, then the destination's word that all of it is placed. */
-static int synchronize(struct sender *sender, struct err *err)
+/* The end of a round on every channel. */
+static int send_sync(struct sender *sender, struct err *err)
 {
-    uint64_t n_bytes = 0;
+    sender->n_round_bytes = 0;
     for (unsigned i = 0; i < sender->n_channels; i++) {
         uint8_t sync[WIRE_SYNC_SIZE];
         struct channel_counts *counts = &sender->counts[i];
@@ -276,32 +316,46 @@ static int synchronize(struct sender *sender, struct err *err)
                                              .n_records = counts->n_records,
                                              .n_bytes = counts->n_bytes},
                          sync);
-        n_bytes += counts->n_bytes;
+        sender->n_round_bytes += counts->n_bytes;
         *counts = (struct channel_counts){0};
         if (link_send_small(&sender->links[i], WIRE_SYNC, sync, sizeof sync, err) < 0)
             return -1;
     }
     sender->is_synced = true;
-    struct wire_ack ack;
-    if (receive_ack(sender, &ack, err) < 0)
-        return -1;
-    if (ack.verdict != WIRE_VERDICT_PLACED || ack.n_bytes != n_bytes)
-        return err_set(err, ERR_CORRUPT, "ack-counts",
-                       "the destination placed %llu bytes of round %u, %llu were sent",
-                       (unsigned long long)ack.n_bytes, sender->round, (unsigned long long)n_bytes);
     return 0;
 }
 
-static int send_pages(struct sender *sender, const struct bitmap *pages, const struct bitmap *holes,
-                      struct err *err)
+/* The destination's word that all of the round is placed. */
+static int await_placed(struct sender *sender, struct err *err)
 {
+    struct wire_ack ack;
+    if (receive_ack(sender, &ack, err) < 0)
+        return -1;
+    if (ack.verdict != WIRE_VERDICT_PLACED || ack.n_bytes != sender->n_round_bytes)
+        return err_set(
+            err, ERR_CORRUPT, "ack-counts", "the destination placed %llu bytes of round %u, %llu were sent",
+            (unsigned long long)ack.n_bytes, sender->round, (unsigned long long)sender->n_round_bytes);
+    return 0;
+}
+
+static int begin_pages(struct sender *sender, const struct bitmap *pages, struct err *err)
+{
+    uint64_t n_pages = bitmap_count(pages);
     sender->is_synced = false;
-    __atomic_store_n(&sender->pages_left, bitmap_count(pages), __ATOMIC_RELAXED);
-    if (hand_out_pages(sender, pages, err) < 0 || wait_for_workers(sender, err) < 0)
-        return -1;
-    if (holes && send_holes(sender, holes, err) < 0)
-        return -1;
-    return synchronize(sender, err);
+    __atomic_store_n(&sender->sent_ns, clock_now_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&sender->pages_left, n_pages, __ATOMIC_RELAXED);
+    return hand_out_pages(sender, pages, n_pages, err);
+}
+
+static int begin_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
+{
+    sender->round = n;
+    sender->outage_ns = 0;
+    packing_begin_round(&sender->packing, n);
+    for (uint64_t word = 0; word < (dirty->n_bits + 63) / 64; word++)
+        if (dirty->words[word])
+            sender->handled.words[word] |= dirty->words[word];
+    return begin_pages(sender, dirty, err);
 }
 
 /* All batches are idle: of the workers only those that have ended care. */
@@ -341,6 +395,17 @@ static int find_missing(struct sender *sender, const struct bitmap *dirty, const
     return is_over;
 }
 
+/* What these pages are on the destination is not known. */
+static void forget_missing(struct sender *sender)
+{
+    uint64_t first, count;
+    const struct bitmap *missing = &sender->missing;
+    for (uint64_t from = 0; (count = bitmap_next_run(missing, from, missing->n_bits, &first));
+         from = first + count)
+        packing_forget(&sender->packing,
+                       &(struct wire_extent){first * ENGINE_PAGE_SIZE, count * ENGINE_PAGE_SIZE}, 1);
+}
+
 /* New connections, and what is still missing of the round: 0. 1: nothing is. */
 static int resume(struct sender *sender, const struct bitmap *dirty, struct err *err)
 {
@@ -362,6 +427,7 @@ static int resume(struct sender *sender, const struct bitmap *dirty, struct err 
         result = find_missing(sender, dirty, &heard, err);
     if (result < 0)
         return -1;
+    forget_missing(sender);
     uint64_t now_ns = clock_now_ns();
     sender->outage_ns += now_ns - sent_ns;
     __atomic_store_n(&sender->sent_ns, now_ns, __ATOMIC_RELAXED);
@@ -371,20 +437,34 @@ static int resume(struct sender *sender, const struct bitmap *dirty, struct err 
     return result;
 }
 
-int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, const struct bitmap *holes,
-                 struct err *err)
+static int finish_pages(struct sender *sender, struct err *err)
 {
-    const struct bitmap *pages = dirty;
-    sender->round = n;
-    sender->outage_ns = 0;
-    __atomic_store_n(&sender->sent_ns, clock_now_ns(), __ATOMIC_RELAXED);
-    while (send_pages(sender, pages, holes, err) < 0) {
-        int result = is_outage(sender, err) ? resume(sender, dirty, err) : -1;
-        if (result)
-            return result < 0 ? -1 : 0;
-        pages = &sender->missing;
+    if (wait_for_workers(sender, err) < 0 || send_sync(sender, err) < 0)
+        return -1;
+    return await_placed(sender, err);
+}
+
+int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
+{
+    int result = begin_round(sender, n, dirty, err);
+    while (result == 0 && finish_pages(sender, err) < 0) {
+        result = is_outage(sender, err) ? resume(sender, dirty, err) : -1;
+        if (result == 0)
+            result = begin_pages(sender, &sender->missing, err);
     }
-    return 0;
+    return result < 0 ? -1 : 0;
+}
+
+/* Finds what has lost its memory while the workers send, and tells the destination. A page that was written
+ * and lost it then was sent by the workers, as zeros. */
+static int last_pages(struct sender *sender, struct bitmap *holes, struct err *err)
+{
+    if (ram_find_holes(&sender->ram, &sender->handled, holes, err) < 0 || wait_for_workers(sender, err) < 0)
+        return -1;
+    for (uint64_t word = 0; word < (holes->n_bits + 63) / 64; word++)
+        if (holes->words[word])
+            holes->words[word] &= sender->present.words[word];
+    return send_holes(sender, holes, err);
 }
 
 /* Hashes all of RAM with every worker, while the destination does the same. */
@@ -436,15 +516,26 @@ static int verify_ram(struct sender *sender, struct err *err)
     return send_hashes(sender, err);
 }
 
-int sender_finish(struct sender *sender, bool verify, struct err *err)
+int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, bool verify,
+                      struct err *err)
 {
-    if (verify && verify_ram(sender, err) < 0)
+    struct bitmap holes = {0};
+    if (begin_round(sender, n, dirty, err) < 0 || bitmap_init(&holes, dirty->n_bits, err) < 0)
+        return -1;
+    int result = last_pages(sender, &holes, err);
+    bitmap_free_bits(&holes);
+    if (result < 0 || send_sync(sender, err) < 0 || (verify && verify_ram(sender, err) < 0))
         return -1;
     for (unsigned i = 0; i < sender->n_channels; i++)
         if (link_send_small(&sender->links[i], WIRE_FINISH, NULL, 0, err) < 0)
             return -1;
+    return 0;
+}
+
+int sender_await_end(struct sender *sender, bool verify, struct err *err)
+{
     struct wire_ack ack;
-    if (receive_ack(sender, &ack, err) < 0)
+    if (await_placed(sender, err) < 0 || receive_ack(sender, &ack, err) < 0)
         return -1;
     if (ack.verdict == WIRE_VERDICT_DIFFERS)
         return err_set(err, ERR_CORRUPT, "ram-differs",
@@ -460,7 +551,7 @@ uint64_t sender_bytes(const struct sender *sender)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < sender->n_channels; i++)
-        bytes += link_bytes(&sender->links[i]);
+        bytes += stream_bytes(&sender->links[i].stream);
     return bytes;
 }
 
@@ -479,10 +570,16 @@ void sender_clear(struct sender *sender)
         thread_join(&sender->workers[i].thread);
     queue_free(sender->idle);
     queue_free(sender->work);
+    if (sender->batches)
+        (void)pthread_mutex_destroy(&sender->claim_lock);
     for (unsigned i = 0; sender->batches && i < sender->n_batches; i++)
         batch_clear(&sender->batches[i]);
+    for (unsigned i = 0; i < sender->n_channels; i++)
+        packer_clear(&sender->workers[i].packer);
+    packing_clear(&sender->packing);
     free(sender->batches);
     free(sender->hashes);
+    bitmap_free_bits(&sender->handled);
     bitmap_free_bits(&sender->present);
     bitmap_free_bits(&sender->missing);
 }

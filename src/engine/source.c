@@ -26,6 +26,11 @@ _Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
 #define DRAIN_LOOK_MS 5
 #define RATE_SETTLE_NS (100 * NS_PER_MS)
 
+/* The counters when a round began. */
+struct round_begin {
+    uint64_t ns, bytes, raw_bytes, zero_pages, stun_ns, n_pages, throttle_bytes_s;
+};
+
 struct engine_source {
     struct engine_source_config config;
     struct halt halt;
@@ -33,11 +38,15 @@ struct engine_source {
     struct dirty_source *dirty_source;
     enum engine_dirty kind;
     struct policy policy;
-    struct bitmap dirty; /* what the next round has to send */
+    struct bitmap dirty;     /* what the next round has to send */
+    struct bitmap released; /* what an outage adds to the next round: its throttle was let go */
+    struct round_begin last; /* of the last round, as is */
+    bool verify;
     /* for snapshots; atomic */
     uint32_t round;
     uint64_t round_begin_ns, round_begin_bytes;
-    uint64_t rate_bytes_s, dirty_bytes_s;
+    uint64_t rate_bytes_s, dirty_bytes_s, throttle_bytes_s;
+    uint64_t collect_ns; /* the latest scan; the story's */
 };
 
 static void publish(uint64_t *field, uint64_t value)
@@ -75,15 +84,19 @@ static int check_config(const struct engine_source_config *config, struct err *e
 static int start_kind(struct engine_source *source, enum engine_dirty kind, struct err *err)
 {
     const struct engine_source_config *config = &source->config;
-    struct dirty_source_config dirty = {.uffd = kind == ENGINE_DIRTY_ASYNC ? config->uffd_async
-                                                                           : config->uffd_sync,
+    struct dirty_source_config dirty = {.uffd_async = config->uffd_async,
+                                        .uffd_sync = config->uffd_sync,
                                         .pagemap_fd = config->pagemap_fd,
                                         .ram_fd = config->ram_fd,
                                         .ram_address = config->ram_address,
                                         .ram_size = config->ram_size,
                                         .step = config->is_kvm ? STEP_KVM : STEP_TCG,
+                                        .halt = &source->halt,
                                         .fault_beat = config->fault_beat,
-                                        .halt = &source->halt};
+                                        .qemu_pid = config->qemu_pid,
+                                        .n_vcpus = config->n_vcpus,
+                                        .vcpu_tids = source->config.vcpu_tids,
+                                        .stun_limit_percent = config->stun_limit_percent};
     source->kind = kind;
     source->dirty_source =
         kind == ENGINE_DIRTY_ASYNC ? dirty_async_new(&dirty, err) : dirty_sync_new(&dirty, err);
@@ -119,8 +132,9 @@ static void close_fd(int fd)
 static void close_channels(struct engine_source_config *config)
 {
     for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++) {
-        close_fd(config->channels[i]);
+        stream_close(&(struct stream){config->channels[i], config->tls[i]});
         config->channels[i] = -1;
+        config->tls[i] = NULL;
     }
 }
 
@@ -139,6 +153,15 @@ static void drain(const struct engine_source *source)
     }
 }
 
+/* Nobody is held back for a network that is down. What is freed counts as written in the next round. */
+static int release_guest(struct engine_source *source, struct err *err)
+{
+    if (!published(&source->throttle_bytes_s))
+        return 0;
+    publish(&source->throttle_bytes_s, 0);
+    return source->dirty_source->ops->throttle(source->dirty_source, 0, &source->released, err);
+}
+
 /* Not a word of the old connections is believed any more, and they end for the destination too, if they
  * still lead to it. */
 static int reconnect(const struct err *why, void *user, struct err *err)
@@ -149,10 +172,11 @@ static int reconnect(const struct err *why, void *user, struct err *err)
         .stop = source->halt.inner, .since_ns = source->sender.down_ns, .is_lost = true, .why = why};
     drain(source);
     close_channels(config);
-    if (config->reconnect(&outage, config->channels, config->user, err) < 0)
+    if (release_guest(source, err) < 0 ||
+        config->reconnect(&outage, config->channels, config->tls, config->user, err) < 0)
         return -1;
     for (unsigned i = 0; i < config->n_channels; i++)
-        link_reopen(&source->sender.links[i], config->channels[i]);
+        link_reopen(&source->sender.links[i], config->channels[i], config->tls[i]);
     return 0;
 }
 
@@ -164,10 +188,17 @@ static void init_sender(struct engine_source *source)
     sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
     sender->halt = &source->halt;
     sender->n_channels = source->config.n_channels;
+    sender->packing.compression = source->config.compression;
+    sender->packing.delta = source->config.delta;
+    sender->packing.cache_bytes = source->config.delta_cache_bytes;
+    sender->packing.n_workers = source->config.n_channels;
+    sender->packing.n_pages = source->config.ram_size / ENGINE_PAGE_SIZE;
     rate_init(&sender->rate, source->config.bandwidth_bytes_s);
     for (unsigned i = 0; i < sender->n_channels; i++) {
-        sender->links[i] = (struct link){
-            .fd = source->config.channels[i], .number = i, .halt = &source->halt, .rate = &sender->rate};
+        sender->links[i] = (struct link){.stream = {source->config.channels[i], source->config.tls[i]},
+                                         .number = i,
+                                         .halt = &source->halt,
+                                         .rate = &sender->rate};
         link_init(&sender->links[i]);
     }
 }
@@ -178,6 +209,7 @@ static int start(struct engine_source *source, struct err *err)
         return -1;
     init_sender(source);
     if (bitmap_init(&source->dirty, source->config.ram_size / ENGINE_PAGE_SIZE, err) < 0 ||
+        bitmap_init(&source->released, source->dirty.n_bits, err) < 0 ||
         sender_start(&source->sender, err) < 0 || halt_start(&source->halt, err) < 0)
         return -1;
     return start_dirty_source(source, err);
@@ -229,6 +261,7 @@ void engine_source_free(struct engine_source *source)
     halt_clear(&source->halt);
     rate_clear(&source->sender.rate);
     bitmap_free_bits(&source->dirty);
+    bitmap_free_bits(&source->released);
     close_descriptors(&source->config);
     free(source);
 }
@@ -246,50 +279,71 @@ static int fail(struct engine_source *source, struct err *err)
     return -1;
 }
 
-static void begin_round(struct engine_source *source, uint32_t n)
+static struct round_begin begin_round(struct engine_source *source, uint32_t n)
 {
+    struct round_begin begin = {.ns = clock_now_ns(),
+                                .bytes = sender_bytes(&source->sender),
+                                .zero_pages = published(&source->sender.zero_pages),
+                                .raw_bytes = packing_raw_bytes(&source->sender.packing),
+                                .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
+                                .n_pages = bitmap_count(&source->dirty),
+                                .throttle_bytes_s = published(&source->throttle_bytes_s)};
     __atomic_store_n(&source->round, n, __ATOMIC_RELAXED);
-    publish(&source->round_begin_bytes, sender_bytes(&source->sender));
-    publish(&source->round_begin_ns, clock_now_ns());
+    publish(&source->round_begin_bytes, begin.bytes);
+    publish(&source->round_begin_ns, begin.ns);
+    return begin;
 }
 
-/* Sends what is dirty, then finds out what became dirty meanwhile (`is_live`). Fills *ret. */
-static int run_round(struct engine_source *source, bool is_live, const struct bitmap *holes,
-                     struct engine_round *ret, struct err *err)
+/* All of it is placed. */
+static struct engine_round round_sent(const struct engine_source *source, const struct round_begin *begin)
 {
-    struct sender *sender = &source->sender;
-    const struct dirty_source *dirty_source = source->dirty_source;
-    uint32_t n = ret->n;
-    uint64_t begin_ns = clock_now_ns(), begin_bytes = sender_bytes(sender);
-    uint64_t zero_pages = published(&sender->zero_pages);
-    uint64_t stun_ns = dirty_source->ops->stun_ns(dirty_source);
-    ret->pages = bitmap_count(&source->dirty);
-    begin_round(source, n);
-    if (sender_round(sender, n, &source->dirty, holes, err) < 0)
-        return -1;
-    /* The outage says nothing about how fast the link is. */
-    ret->duration_ns = clock_now_ns() - begin_ns - sender->outage_ns;
-    ret->bytes = sender_bytes(sender) - begin_bytes;
-    ret->zero_pages = published(&sender->zero_pages) - zero_pages;
-    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
-    if (is_live && dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
-        return -1;
+    return (struct engine_round){.n = __atomic_load_n(&source->round, __ATOMIC_RELAXED),
+                                 .pages = begin->n_pages,
+                                 .duration_ns = clock_now_ns() - begin->ns - source->sender.outage_ns,
+                                 .bytes = sender_bytes(&source->sender) - begin->bytes,
+                                 .zero_pages = published(&source->sender.zero_pages) - begin->zero_pages,
+                                 .raw_bytes = packing_raw_bytes(&source->sender.packing) - begin->raw_bytes};
+}
+
+/* `dirty` holds what was written meanwhile. */
+static void end_round(struct engine_source *source, const struct round_begin *begin, struct engine_round *ret)
+{
     ret->dirty_pages = bitmap_count(&source->dirty);
-    ret->stun_ns = dirty_source->ops->stun_ns(dirty_source) - stun_ns;
+    ret->stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source) - begin->stun_ns;
+    ret->throttle_bytes_s = begin->throttle_bytes_s;
     publish(&source->rate_bytes_s, per_second(ret->bytes, ret->duration_ns));
     publish(&source->dirty_bytes_s,
-            per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin_ns));
-    __atomic_store_n(&sender->pages_left, ret->dirty_pages, __ATOMIC_RELAXED);
+            per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin->ns));
+    __atomic_store_n(&source->sender.pages_left, ret->dirty_pages, __ATOMIC_RELAXED);
     if (source->config.round_done)
         source->config.round_done(ret, source->config.user);
+}
+
+/* Sends what is dirty, then finds out what became dirty meanwhile. */
+static int run_round(struct engine_source *source, uint32_t n, struct engine_round *ret, struct err *err)
+{
+    struct round_begin begin = begin_round(source, n);
+    if (sender_round(&source->sender, n, &source->dirty, err) < 0)
+        return -1;
+    *ret = round_sent(source, &begin);
+    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    uint64_t scan_ns = clock_now_ns();
+    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
+        return -1;
+    source->collect_ns = clock_now_ns() - scan_ns;
+    for (uint64_t word = 0; source->sender.outage_ns && word < (source->dirty.n_bits + 63) / 64; word++)
+        source->dirty.words[word] |= source->released.words[word];
+    bitmap_clear_range(&source->released, 0, source->sender.outage_ns ? source->released.n_bits : 0);
+    end_round(source, &begin, ret);
     return 0;
 }
 
 static enum policy_answer judge(struct engine_source *source, const struct engine_round *round)
 {
-    struct policy_round measured = {.sent_bytes = round->bytes,
+    struct policy_round measured = {.content_bytes = (round->pages - round->zero_pages) * ENGINE_PAGE_SIZE,
                                     .duration_ns = round->duration_ns,
-                                    .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE};
+                                    .dirty_bytes = round->dirty_pages * ENGINE_PAGE_SIZE,
+                                    .collect_ns = source->collect_ns};
     return policy_decide(&source->policy, &measured);
 }
 
@@ -304,7 +358,21 @@ static int refuse(struct engine_source *source, const struct engine_round *round
                              NS_PER_MS),
         (unsigned long long)(source->policy.rate_bytes_s / 1000000),
         (unsigned long long)(source->policy.goal_ns / NS_PER_MS));
+    if (source->config.stun_limit_percent && source->config.stun_limit_percent < 100)
+        return err_fix(err,
+                       "raise the stun limit (%u %%), allow a longer downtime or more bandwidth, or try when "
+                       "the guest is less busy",
+                       source->config.stun_limit_percent);
     return err_fix(err, "allow a longer downtime or more bandwidth, or try when the guest is less busy");
+}
+
+/* Before the next round. What is dirty may become more. */
+static int throttle(struct engine_source *source, uint64_t bytes_s, struct err *err)
+{
+    if (!bytes_s && !published(&source->throttle_bytes_s))
+        return 0;
+    publish(&source->throttle_bytes_s, bytes_s);
+    return source->dirty_source->ops->throttle(source->dirty_source, bytes_s, &source->dirty, err);
 }
 
 int engine_source_copy(struct engine_source *source, struct err *err)
@@ -316,61 +384,58 @@ int engine_source_copy(struct engine_source *source, struct err *err)
     if (ram_find_data(&source->sender.ram, &source->dirty, err) < 0)
         return fail(source, err);
     for (uint32_t n = 0;; n++) {
-        struct engine_round round = {.n = n};
-        if (run_round(source, true, NULL, &round, err) < 0)
+        struct engine_round round;
+        if (run_round(source, n, &round, err) < 0)
             return fail(source, err);
         enum policy_answer answer = judge(source, &round);
+        int result = 0;
+        if (answer == POLICY_GIVE_UP)
+            result = refuse(source, &round, err);
+        else if (answer == POLICY_STOP)
+            result = source->dirty_source->ops->ease(source->dirty_source, err);
+        else
+            result = throttle(source, answer == POLICY_THROTTLE ? source->policy.throttle_bytes_s : 0, err);
+        if (result < 0)
+            return fail(source, err);
         if (answer == POLICY_STOP)
             return 0;
-        if (answer == POLICY_GIVE_UP) {
-            (void)refuse(source, &round, err);
-            return fail(source, err);
-        }
     }
 }
 
-/* Splits what is left: pages that are holes by now are not read; those among them that the destination has go
- * into `holes`. Holes and pages of this last round are disjoint, so their order does not matter. */
-static int find_holes(struct engine_source *source, struct bitmap *holes, struct err *err)
-{
-    struct bitmap data = {0};
-    struct sender *sender = &source->sender;
-    if (bitmap_init(&data, source->dirty.n_bits, err) < 0)
-        return -1;
-    int result = ram_find_data(&sender->ram, &data, err);
-    uint64_t n_words = (data.n_bits + 63) / 64;
-    for (uint64_t word = 0; result == 0 && word < n_words; word++) {
-        holes->words[word] = sender->present.words[word] & ~data.words[word];
-        source->dirty.words[word] &= data.words[word];
-    }
-    bitmap_free_bits(&data);
-    return result;
-}
-
-static int send_rest(struct engine_source *source, struct err *err)
-{
-    struct bitmap holes = {0};
-    struct engine_round last = {.n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1};
-    if (source->dirty_source->ops->guest_stopped)
-        source->dirty_source->ops->guest_stopped(source->dirty_source);
-    if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0 ||
-        bitmap_init(&holes, source->dirty.n_bits, err) < 0)
-        return -1;
-    int result = find_holes(source, &holes, err);
-    if (result == 0)
-        result = run_round(source, false, &holes, &last, err);
-    bitmap_free_bits(&holes);
-    return result;
-}
-
-int engine_source_finish(struct engine_source *source, bool verify, struct err *err)
+int engine_source_find_rest(struct engine_source *source, struct err *err)
 {
     struct err local;
     err = err ? err : &local;
     /* The guest stands: rather than wait for a network it goes on where it is. */
     source->sender.reconnect = NULL;
-    if (send_rest(source, err) < 0 || sender_finish(&source->sender, verify, err) < 0)
+    publish(&source->throttle_bytes_s, 0);
+    if (source->dirty_source->ops->guest_stopped(source->dirty_source, err) < 0 ||
+        source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return fail(source, err);
+    return 0;
+}
+
+int engine_source_send_rest(struct engine_source *source, bool verify, struct err *err)
+{
+    struct err local;
+    err = err ? err : &local;
+    uint32_t n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1;
+    source->verify = verify;
+    source->last = begin_round(source, n);
+    if (sender_last_round(&source->sender, n, &source->dirty, verify, err) < 0)
+        return fail(source, err);
+    return 0;
+}
+
+int engine_source_await_placed(struct engine_source *source, struct err *err)
+{
+    struct err local;
+    err = err ? err : &local;
+    if (sender_await_end(&source->sender, source->verify, err) < 0)
+        return fail(source, err);
+    struct engine_round last = round_sent(source, &source->last);
+    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    end_round(source, &source->last, &last);
     return 0;
 }
 
@@ -411,11 +476,19 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
         .dirty_bytes_s = published(&source->dirty_bytes_s),
         .zero_pages = published(&source->sender.zero_pages),
         .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
+        .throttle_bytes_s = published(&source->throttle_bytes_s),
         .is_down = __atomic_load_n(&source->sender.is_down, __ATOMIC_RELAXED),
         .resumes = __atomic_load_n(&source->sender.resumes, __ATOMIC_RELAXED),
         .bytes_resent = published(&source->sender.bytes_resent),
     };
+    packing_counts(&source->sender.packing, ret->codecs);
     /* Within a long round its own rate is the news. */
     if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)
         ret->rate_bytes_s = per_second(bytes - begin_bytes, age_ns);
+}
+
+void engine_source_stuns(const struct engine_source *source, struct engine_stuns *ret_stuns)
+{
+    *ret_stuns = (struct engine_stuns){0};
+    source->dirty_source->ops->stuns(source->dirty_source, ret_stuns);
 }

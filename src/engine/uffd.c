@@ -58,8 +58,20 @@ int uffd_protect_in_steps(int uffd, struct uffd_range range, uint64_t step, stru
     return 0;
 }
 
-void uffd_unregister(int uffd, struct uffd_range range)
+int uffd_unregister(int uffd, struct uffd_range range, struct err *err)
 {
     struct uffdio_range argument = {range.start, range.length};
-    (void)retry_ioctl(uffd, UFFDIO_UNREGISTER, &argument);
+    if (retry_ioctl(uffd, UFFDIO_UNREGISTER, &argument) < 0)
+        return halt_ioctl_error(errno, "uffd-unregister", "cannot end the tracking of guest RAM", err);
+    return 0;
+}
+
+void uffd_let_go(int uffd, struct uffd_range range, uint64_t step)
+{
+    while (range.length) {
+        struct uffd_range part = {range.start, range.length < step ? range.length : step};
+        (void)uffd_unregister(uffd, part, NULL);
+        range.start += part.length;
+        range.length -= part.length;
+    }
 }

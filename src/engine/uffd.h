@@ -50,7 +50,8 @@ struct pm_scan_arg {
      UFFD_FEATURE_WP_ASYNC)
 /* No more than it needs: Linux 6.1 has no WP_UNPOPULATED, and shared memory does not need it (its page tables
  * keep markers since 5.19). */
-#define UFFD_FEATURES_SYNC (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+#define UFFD_FEATURES_SYNC                                                                                   \
+    (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_THREAD_ID)
 
 struct uffd_range {
     uint64_t start, length; /* whole pages */
@@ -63,7 +64,10 @@ int uffd_register(int uffd, struct uffd_range range, struct err *err);
 int uffd_protect(int uffd, struct uffd_range range, bool on, struct err *err);
 /* As above, at most `step` bytes a call, so that a running guest is not held up for long. */
 int uffd_protect_in_steps(int uffd, struct uffd_range range, uint64_t step, struct err *err);
-/* Releases protection and every blocked writer. A QEMU that is gone needs no release. */
-void uffd_unregister(int uffd, struct uffd_range range);
+/* Releases protection and every blocked writer. The range must belong to this userfaultfd alone. */
+int uffd_unregister(int uffd, struct uffd_range range, struct err *err);
+/* As above for what a clean-up has to let go of, at most `step` bytes a call. A QEMU that is gone needs no
+ * release, and what fails is released when the last copy of the descriptor is closed. */
+void uffd_let_go(int uffd, struct uffd_range range, uint64_t step);
 
 #endif

@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 
-#define PATIENCE_NS (5 * NS_PER_S)
+/* The source waits longer: a stranger before it may use up the destination's patience with him. */
+#define SOURCE_PATIENCE_NS (10 * NS_PER_S)
+#define DESTINATION_PATIENCE_NS (3 * NS_PER_S)
 
 struct nonces {
     const uint8_t *destination;
@@ -48,14 +50,18 @@ static int check_mac(const struct auth *auth, enum wire_auth_side side, const st
 }
 
 /* A hang-up at this point has one meaning, and it is not a broken network. */
-static int refused_if_lost(struct err *err, const char *id, const char *message)
+void auth_explain_end(bool was_heard, struct err *err)
 {
-    if (err && err->code == ERR_PEER_LOST && strcmp(err->id, "qemu-died")) {
-        struct err lost = *err;
-        (void)err_set(err, ERR_UNAUTHORIZED, id, "%s", message);
-        (void)err_cause(err, "%s", lost.message);
-    }
-    return -1;
+    if (err->code != ERR_PEER_LOST || !strcmp(err->id, "qemu-died"))
+        return;
+    struct err lost = *err;
+    if (was_heard)
+        (void)err_set(err, ERR_UNAUTHORIZED, "key-refused",
+                      "the destination did not accept our one-time key");
+    else
+        (void)err_set(err, ERR_UNAUTHORIZED, "ticket-refused",
+                      "the destination's door does not know this move's ticket");
+    (void)err_cause(err, "%s", lost.message);
 }
 
 int auth_as_source(const struct auth *auth, const struct watch *watch, int fd, struct err *err)
@@ -64,16 +70,22 @@ int auth_as_source(const struct auth *auth, const struct watch *watch, int fd, s
     struct wire_answer answer;
     struct wire_proof proof;
     struct nonces nonces = {.destination = challenge.nonce, .source = answer.nonce};
-    uint64_t deadline_ns = clock_now_ns() + PATIENCE_NS;
-    if (watch_read(watch, fd, &challenge, sizeof challenge, deadline_ns, err) < 0)
-        return refused_if_lost(err, "ticket-refused",
-                               "the destination's door does not know this move's ticket");
+    uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
+    if (watch_read(watch, fd, &challenge, sizeof challenge, deadline_ns, err) < 0) {
+        auth_explain_end(false, err);
+        return -1;
+    }
+    if (!memcmp(challenge.nonce, wire_clear_refusal, sizeof challenge.nonce))
+        return err_set(err, ERR_UNAUTHORIZED, "encryption-required",
+                       "the destination takes this migration encrypted only");
     fdio_random(answer.nonce, sizeof answer.nonce);
     if (compute_mac(auth, WIRE_AUTH_SOURCE, &nonces, answer.mac, err) < 0 ||
         watch_write(watch, fd, &answer, sizeof answer, err) < 0)
         return -1;
-    if (watch_read(watch, fd, &proof, sizeof proof, deadline_ns, err) < 0)
-        return refused_if_lost(err, "key-refused", "the destination did not accept our one-time key");
+    if (watch_read(watch, fd, &proof, sizeof proof, deadline_ns, err) < 0) {
+        auth_explain_end(true, err);
+        return -1;
+    }
     return check_mac(auth, WIRE_AUTH_DESTINATION, &nonces, proof.mac, err);
 }
 
@@ -85,7 +97,7 @@ int auth_as_destination(const struct auth *auth, const struct watch *watch, int 
     struct nonces nonces = {.destination = challenge.nonce, .source = answer.nonce};
     fdio_random(challenge.nonce, sizeof challenge.nonce);
     if (watch_write(watch, fd, &challenge, sizeof challenge, err) < 0 ||
-        watch_read(watch, fd, &answer, sizeof answer, clock_now_ns() + PATIENCE_NS, err) < 0 ||
+        watch_read(watch, fd, &answer, sizeof answer, clock_now_ns() + DESTINATION_PATIENCE_NS, err) < 0 ||
         check_mac(auth, WIRE_AUTH_SOURCE, &nonces, answer.mac, err) < 0 ||
         compute_mac(auth, WIRE_AUTH_DESTINATION, &nonces, proof.mac, err) < 0)
         return -1;

@@ -3,6 +3,7 @@
 #ifndef JOB_AUTH_H
 #define JOB_AUTH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -19,8 +20,11 @@ struct auth {
 };
 
 /* Both: ERR_UNAUTHORIZED if the other side does not know the key ("wrong-key"); at the source also when the
- * door ("ticket-refused") or the job ("key-refused") behind it hangs up. */
+ * door ("ticket-refused") or the job ("key-refused") behind it hangs up, or wants TLS
+ * ("encryption-required"). */
 int auth_as_source(const struct auth *auth, const struct watch *watch, int fd, struct err *err);
 int auth_as_destination(const struct auth *auth, const struct watch *watch, int fd, struct err *err);
+/* At the source: what it means that the connection ended before the proof. */
+void auth_explain_end(bool was_heard, struct err *err);
 
 #endif

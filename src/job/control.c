@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -38,6 +39,7 @@ struct control {
         struct err err;
     } answers[ANSWERS_MAX];
     enum ctl_step step;
+    char cipher[CTL_CIPHER_MAX];
     const struct engine_source *source;
     const struct engine_dest *dest;
     struct engine_snapshot snapshot;
@@ -96,7 +98,9 @@ static void report_progress(struct control *control)
                                     .rate_bytes_s = now->rate_bytes_s,
                                     .dirty_bytes_s = now->dirty_bytes_s,
                                     .pages_zero = now->zero_pages,
-                                    .stun_ns = now->stun_ns};
+                                    .stun_ns = now->stun_ns,
+                                    .throttle_bytes_s = now->throttle_bytes_s};
+    memcpy(progress.cipher, control->cipher, sizeof progress.cipher);
     (void)pthread_mutex_unlock(&control->lock);
     control_report(control, CTL_PROGRESS, &progress, sizeof progress);
 }
@@ -107,6 +111,13 @@ void control_step(struct control *control, enum ctl_step step)
     control->step = step;
     (void)pthread_mutex_unlock(&control->lock);
     report_progress(control);
+}
+
+void control_set_cipher(struct control *control, const char *cipher)
+{
+    (void)pthread_mutex_lock(&control->lock);
+    (void)snprintf(control->cipher, sizeof control->cipher, "%s", cipher);
+    (void)pthread_mutex_unlock(&control->lock);
 }
 
 void control_set_engine(struct control *control, const struct engine_source *source,

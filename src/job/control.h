@@ -41,6 +41,8 @@ int control_take(struct control *control, struct control_answer *ret_answer, str
 void control_report(struct control *control, uint32_t type, const void *body, size_t size);
 /* Sets the step of the progress reports and sends one now. */
 void control_step(struct control *control, enum ctl_step step);
+/* The cipher of the progress reports; "": none. */
+void control_set_cipher(struct control *control, const char *cipher);
 /* The engine to ask for numbers from now on; both NULL before the engine is freed. Keeps the last numbers. */
 void control_set_engine(struct control *control, const struct engine_source *source,
                         const struct engine_dest *dest);

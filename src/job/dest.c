@@ -7,14 +7,15 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "job/auth.h"
 #include "job/connect.h"
 #include "job/device_state.h"
+#include "job/introduce.h"
 #include "job/story.h"
 #include "wire/control.h"
 
 #define SOURCE_PATIENCE_NS (60 * NS_PER_S)  /* for the control connection */
 #define CHANNEL_PATIENCE_NS (30 * NS_PER_S) /* for all data connections after it */
+#define SOURCE_LAG_S 15 /* the source gives up first */
 #define VERDICT_PATIENCE_NS (5 * NS_PER_S)  /* until the source has read the verdict */
 
 /* The next connection from the door. */
@@ -23,7 +24,9 @@ static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_doo
 {
     struct ctl_msg msg;
     size_t n_fds = 1;
-    int fds[2] = {job->fds[CTL_FD_DOOR], job->peer.fd};
+    int fds[2] = {job->fds[CTL_FD_DOOR], job->peer.stream.fd};
+    if (stream_has_pending(&job->peer.stream))
+        return peer_unexpected(&job->peer, &job->watch, err);
     int which = watch_wait_either(&job->watch, fds, deadline_ns, "a connection of the source", err);
     if (which < 0)
         return -1;
@@ -43,13 +46,12 @@ static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_doo
 
 /* 1 if the connection is the source's, 0 if it is not (a stranger who saw the ticket), -1 if the wait is
  * over. */
-static int examine(struct job *job, const struct ctl_door_socket *about, int fd, struct err *err)
+static int examine(struct job *job, const struct ctl_door_socket *about, struct stream *stream,
+                   struct err *err)
 {
-    struct auth auth = {.key = job->spec.key,
-                        .move_id = job->spec.move_id,
-                        .role = (uint16_t)about->role,
-                        .channel = about->channel};
-    if (connect_tune(fd, err) == 0 && auth_as_destination(&auth, &job->watch, fd, err) == 0)
+    struct introduction us = {.spec = &job->spec, .role = (uint16_t)about->role, .channel = about->channel};
+    if (connect_tune(stream->fd, err) == 0 &&
+        introduce_as_destination(&us, about->security, &job->watch, stream, err) == 0)
         return 1;
     if (cancel_requested(job->watch.stop))
         return -1;
@@ -62,78 +64,180 @@ static int admit_control(struct job *job, struct err *err)
     uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
     for (;;) {
         struct ctl_door_socket about;
-        int fd = -1;
-        if (take_connection(job, deadline_ns, &about, &fd, err) < 0)
+        struct stream stream = {.fd = -1};
+        if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0)
             return -1;
-        int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, fd, err) : 0;
+        int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, &stream, err) : 0;
         if (verdict == 1) {
-            job->peer.fd = fd;
+            job->peer.stream = stream;
             return 0;
         }
-        (void)close(fd);
+        stream_close(&stream);
         if (verdict < 0)
             return -1;
     }
 }
 
+/* 1: the source has begun anew, with a control connection that has taken the place of the old one. */
 static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
 {
     uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
     for (uint32_t n = 0; n < n_channels;) {
         struct ctl_door_socket about;
-        int fd = -1;
-        if (take_connection(job, deadline_ns, &about, &fd, err) < 0)
+        struct stream stream = {.fd = -1};
+        if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0)
             return -1;
         bool is_due =
-            about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel] < 0;
-        int verdict = is_due ? examine(job, &about, fd, err) : 0;
+            about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel].fd < 0;
+        bool is_new = about.role == WIRE_ROLE_CONTROL;
+        int verdict = is_due || is_new ? examine(job, &about, &stream, err) : 0;
+        if (verdict == 1 && is_new) {
+            story_drop_connections(job);
+            peer_renew(&job->peer, stream);
+            return 1;
+        }
         if (verdict == 1) {
-            job->channels[about.channel] = fd;
+            job->channels[about.channel] = stream;
             n++;
             continue;
         }
-        (void)close(fd);
+        stream_close(&stream);
         if (verdict < 0)
             return -1;
     }
     return 0;
 }
 
-static int meet(struct job *job, struct err *err)
+/* After the control connection. */
+static int admit_rest(struct job *job, struct wire_choice *ret_choice, struct err *err)
 {
-    struct wire_choice choice;
     struct peer_hello ours = {.move_id = job->spec.move_id,
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
                               .needs_verify = job->spec.verify};
-    if (admit_control(job, err) < 0 || peer_greet(&job->peer, &job->watch, &ours, &choice, err) < 0)
+    int result;
+    do {
+        if (peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0)
+            return -1;
+        result = admit_channels(job, ret_choice->n_channels, err);
+    } while (result > 0);
+    return result;
+}
+
+static int meet(struct job *job, struct err *err)
+{
+    if (admit_control(job, err) < 0 || admit_rest(job, &job->choice, err) < 0)
         return -1;
-    job->spec.n_channels = choice.n_channels;
-    if (admit_channels(job, choice.n_channels, err) < 0)
-        return -1;
-    explicit_bzero(job->spec.key, sizeof job->spec.key);
-    explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
+    job->spec.n_channels = job->choice.n_channels;
+    story_note_cipher(job);
+    if (!(job->choice.features & WIRE_FEATURE_RESUME))
+        story_wipe_secrets(job);
     return 0;
+}
+
+/* The source's next control connection: 0. 1: that was a stranger; -1: none will come. */
+static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *err)
+{
+    struct ctl_door_socket about;
+    struct stream stream = {.fd = -1};
+    if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0) {
+        /* The end of the old connection is no news; a reason on it is. */
+        bool is_end = err->code == ERR_PEER_LOST && !err->side[0] && strcmp(err->id, "door-lost");
+        if (!is_end || job->peer.stream.fd < 0 || cancel_requested(job->watch.stop))
+            return err->code == ERR_TIMEOUT ? story_resume_limit(job, err) : -1;
+        peer_close(&job->peer);
+        return 1;
+    }
+    int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, &stream, err) : 0;
+    if (verdict != 1) {
+        stream_close(&stream);
+        return verdict < 0 ? -1 : 1;
+    }
+    story_drop_connections(job);
+    peer_renew(&job->peer, stream);
+    return 0;
+}
+
+static int admit_again(struct job *job, const struct engine_outage *outage, struct err *err)
+{
+    uint64_t deadline_ns = outage->since_ns + (STORY_RESUME_LIMIT_S + SOURCE_LAG_S) * NS_PER_S;
+    bool is_lost = outage->is_lost;
+    struct wire_choice choice;
+    if (is_lost)
+        log_error(outage->why, "connections lost, the copy waits for new ones");
+    for (;;) {
+        int result = readmit_control(job, deadline_ns, err);
+        if (result < 0 || (result > 0 && !is_lost))
+            return result;
+        if (result > 0)
+            continue;
+        /* From here on it is the source's word that the old connections are lost. */
+        is_lost = true;
+        if (admit_rest(job, &choice, err) == 0) {
+            if (choice.features == job->choice.features && choice.n_channels == job->choice.n_channels)
+                return 0;
+            return err_set(err, ERR_CORRUPT, "hello-changed", "the source does not offer what it did before");
+        }
+        if (cancel_requested(job->watch.stop) || err->side[0])
+            return -1;
+        log_error(err, "the source did not come back whole");
+        story_drop_connections(job);
+    }
+}
+
+static int reconnect(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                     void *user, struct err *err)
+{
+    struct job *job = user;
+    const struct cancel *stop = job->watch.stop;
+    job->watch.stop = outage->stop;
+    int ret = admit_again(job, outage, err);
+    job->watch.stop = stop;
+    if (ret == 0)
+        story_hand_over_channels(job, ret_channels, ret_tls);
+    return ret;
+}
+
+static void before_verify(int ram_fd, void *user)
+{
+    const struct job *job = user;
+    job->hooks->before_verify(ram_fd, job->hooks->user);
+}
+
+/* QEMU waits for its device state long before it comes; not a byte of it is written before the memory is
+ * complete. The second answer to this request follows when it is loaded. */
+static int prepare_load(struct job *job, struct err *err)
+{
+    struct control_answer answer;
+    if (story_ask(job, CTL_LOAD, NULL, 0, &answer, err) < 0)
+        return -1;
+    return story_answer_fd(&answer, &job->state_stream, err);
 }
 
 static int copy(struct job *job, struct err *err)
 {
+    if (prepare_load(job, err) < 0)
+        return -1;
     bool verified = false;
     struct engine_dest_config config = {.ram_fd = job->fds[CTL_FD_RAM],
                                         .ram_size = job->spec.ram_size,
                                         .n_channels = job->spec.n_channels,
                                         .cancel = control_cancel(job->control),
-                                        .before_verify = job->hooks->before_verify,
-                                        .user = job->hooks->user};
-    memcpy(config.channels, job->channels, sizeof config.channels);
-    memset(job->channels, -1, sizeof job->channels);
+                                        .before_verify = job->hooks->before_verify ? before_verify : NULL,
+                                        .reconnect =
+                                            job->choice.features & WIRE_FEATURE_RESUME ? reconnect : NULL,
+                                        .knock_fd = job->fds[CTL_FD_DOOR],
+                                        .user = job};
+    story_hand_over_channels(job, config.channels, config.tls);
     job->fds[CTL_FD_RAM] = -1;
     job->ready_ns = clock_now_ns();
     if (engine_dest_new(&config, &job->dest, err) < 0)
         return -1;
     control_set_engine(job->control, NULL, job->dest);
-    if (engine_dest_receive(job->dest, &verified, err) < 0)
+    int ret = engine_dest_receive(job->dest, &verified, err);
+    story_wipe_secrets(job);
+    if (ret < 0)
         return -1;
     if (job->spec.verify && !verified)
         return err_set(err, ERR_CORRUPT, "ram-not-verified",
@@ -146,19 +250,18 @@ static int load(struct job *job, struct err *err)
 {
     struct device_state state;
     struct control_answer answer;
-    int stream = -1;
+    job->switch_ns = clock_now_ns();
+    story_mark(job, CTL_MARK_MEMORY);
     int ret = device_state_receive(&state, &job->peer, &job->watch, err);
+    story_mark(job, CTL_MARK_STATE_RECEIVED);
     if (ret == 0)
-        ret = story_ask(job, CTL_LOAD, NULL, 0, &answer, err);
-    if (ret == 0)
-        ret = story_answer_fd(&answer, &stream, err);
-    if (ret == 0)
-        ret = device_state_write(&state, &job->watch, stream, err);
-    if (stream >= 0)
-        (void)close(stream);
+        ret = device_state_write(&state, &job->watch, job->state_stream, err);
+    (void)close(job->state_stream);
+    job->state_stream = -1;
     device_state_clear(&state);
     if (ret < 0 || story_answer(job, &answer, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_LOADED);
     return story_answer_body(&answer, NULL, 0, err);
 }
 
@@ -171,6 +274,7 @@ static int offer_ready(struct job *job, struct err *err)
         return -1;
     struct peer_payload payload = {.data = ready, .size = sizeof ready};
     int ret = peer_send(&job->peer, &job->watch, WIRE_READY, &payload, err);
+    story_mark(job, CTL_MARK_READY_SENT);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(ready, sizeof ready);
     return ret;
@@ -201,11 +305,13 @@ static int take_over(struct job *job, struct err *err)
     uint8_t commit[CTL_SECRET_SIZE];
     if (peer_expect(&job->peer, &job->watch, WIRE_COMMIT, commit, sizeof commit, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_COMMIT);
     story_commit(job);
     int ret = story_ask(job, CTL_CONT, commit, sizeof commit, &answer, err);
     explicit_bzero(commit, sizeof commit);
     if (ret < 0 || story_answer_body(&answer, &verdict, sizeof verdict, err) < 0)
         return -1;
+    story_mark(job, CTL_MARK_RUNS);
     ret = tell_verdict(job, &verdict, err);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(&verdict, sizeof verdict);

@@ -13,6 +13,8 @@
 #include "job/pulse.h"
 #include "job/sandbox.h"
 
+_Static_assert(CTL_STUN_CLASSES == ENGINE_STUN_CLASSES && CTL_VCPUS_MAX == ENGINE_VCPUS_MAX, "one limit");
+
 #define LINGER_NS (5 * NS_PER_S)
 #define LINGER_FAILED_NS (500 * NS_PER_MS)
 
@@ -39,6 +41,10 @@ static int check_spec(const struct ctl_job_spec *spec, size_t n_fds, struct err 
         field = "n_channels";
     else if (spec->dirty > CTL_DIRTY_SYNC)
         field = "dirty";
+    else if (spec->n_vcpus > CTL_VCPUS_MAX || spec->qemu_pid > INT32_MAX)
+        field = "n_vcpus";
+    else if (spec->stun_limit_percent > 100)
+        field = "stun_limit_percent";
     else if (spec->n_addresses > CTL_ADDRESSES_MAX || spec->n_source_addresses > CTL_ADDRESSES_MAX)
         field = "n_addresses";
     else if (spec->role == CTL_ROLE_SOURCE && (!spec->n_addresses || !spec->port || spec->port > UINT16_MAX))
@@ -86,16 +92,32 @@ static int set_up(struct job *job, int control_fd, int beat_fd, struct err *err)
     /* Before the sandbox: the first line makes the C library read the time zone. */
     log_info("%s of vm %s, epoch %llu", is_source ? "source" : "destination", job->spec.vm_uuid,
              (unsigned long long)job->spec.epoch);
-    if (sandbox_enter(err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
+    if (sandbox_enter((int)job->spec.qemu_pid, err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
         control_new(control_fd, &job->control, err) < 0)
         return -1;
     job->watch = (struct watch){.stop = control_cancel(job->control), .qemu_pidfd = job->qemu_pidfd};
     return 0;
 }
 
+/* Single vCPUs are named only if nearly all of the time is known to be theirs. */
+static void keep_stuns(struct job *job)
+{
+    struct engine_stuns stuns;
+    uint64_t known_ns = 0;
+    engine_source_stuns(job->source, &stuns);
+    for (unsigned i = 0; i < CTL_STUN_CLASSES; i++)
+        job->result.stuns[i] = (struct ctl_stun_class){engine_stun_up_to_us[i], stuns.counts[i]};
+    for (unsigned i = 0; i < job->spec.n_vcpus; i++)
+        known_ns += job->result.vcpu_stun_ns[i] = stuns.vcpu_ns[i];
+    if (stuns.total_ns && known_ns >= stuns.total_ns - stuns.total_ns / 100)
+        job->result.n_vcpus = job->spec.n_vcpus;
+}
+
 /* Lets the guest's threads go and keeps the last numbers. */
 static void end_engine(struct job *job)
 {
+    if (job->source)
+        keep_stuns(job);
     if (job->control)
         control_set_engine(job->control, NULL, NULL);
     engine_source_free(job->source);
@@ -104,9 +126,7 @@ static void end_engine(struct job *job)
     job->dest = NULL;
     story_guest_waits(job, false);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
-        if (job->channels[i] >= 0)
-            (void)close(job->channels[i]);
-    memset(job->channels, -1, sizeof job->channels);
+        stream_close(&job->channels[i]);
 }
 
 /* Finds the true reason of a failure and tells the peer, unless it was the peer who told us. */
@@ -129,7 +149,7 @@ static void report_result(struct job *job, int control_fd, const struct err *err
     if (job->control)
         control_snapshot(job->control, &last);
     job->result.ok = !err_is_set(error);
-    job->result.bytes_on_wire = last.bytes_on_wire + job->peer.bytes;
+    job->result.bytes_on_wire = last.bytes_on_wire + stream_bytes(&job->peer.stream);
     job->result.error = *error;
     if (job->control) {
         control_step(job->control, CTL_STEP_END);
@@ -150,6 +170,8 @@ static void tear_down(struct job *job)
             (void)close(job->fds[i]);
     if (job->qemu_pidfd >= 0)
         (void)close(job->qemu_pidfd);
+    if (job->state_stream >= 0)
+        (void)close(job->state_stream);
     pulse_end(&job->pulse);
     beat_unmap(job->beat);
     explicit_bzero(&job->spec, sizeof job->spec);
@@ -157,10 +179,15 @@ static void tear_down(struct job *job)
 
 int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
 {
-    struct job job = {.hooks = hooks, .qemu_pidfd = -1, .peer = {.fd = -1}, .pulse = {.stop_fd = -1}};
+    struct job job = {.hooks = hooks,
+                      .qemu_pidfd = -1,
+                      .state_stream = -1,
+                      .peer = {.stream = {.fd = -1}},
+                      .pulse = {.stop_fd = -1}};
     struct err err = {0};
     memset(job.fds, -1, sizeof job.fds);
-    memset(job.channels, -1, sizeof job.channels);
+    for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
+        job.channels[i].fd = -1;
     int ret = set_up(&job, control_fd, beat_fd, &err);
     if (ret == 0)
         ret = job.spec.role == CTL_ROLE_SOURCE ? source_story(&job, &err) : dest_story(&job, &err);

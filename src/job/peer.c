@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/tls.h"
 #include "wire/control.h"
 
 #define REST_PATIENCE_NS (10 * NS_PER_S) /* for the rest of a record that has begun */
@@ -21,21 +22,19 @@ int peer_send(struct peer *peer, const struct watch *watch, uint32_t type, const
     struct wire_record record = {
         .type = type, .length = payload->size + payload->tail_size, .seq = peer->n_sent};
     wire_record_encode(&record, header);
-    if (watch_write(watch, peer->fd, header, sizeof header, err) < 0 ||
-        watch_write(watch, peer->fd, payload->data, payload->size, err) < 0 ||
-        watch_write(watch, peer->fd, payload->tail, payload->tail_size, err) < 0)
+    struct iovec parts[] = {{header, sizeof header},
+                            {(void *)(uintptr_t)payload->data, payload->size},
+                            {(void *)(uintptr_t)payload->tail, payload->tail_size}};
+    if (watch_send(watch, &peer->stream, parts, 3, err) < 0)
         return -1;
     peer->n_sent++;
-    peer->bytes += sizeof header + record.length;
     return 0;
 }
 
 int peer_read(struct peer *peer, const struct watch *watch, void *data, size_t size, struct err *err)
 {
-    if (watch_read(watch, peer->fd, data, size, clock_now_ns() + REST_PATIENCE_NS, err) < 0)
-        return -1;
-    peer->bytes += size;
-    return 0;
+    struct iovec all = {data, size};
+    return watch_receive(watch, &peer->stream, all, clock_now_ns() + REST_PATIENCE_NS, err);
 }
 
 static int skip(struct peer *peer, const struct watch *watch, uint64_t size, struct err *err)
@@ -68,7 +67,7 @@ int peer_next(struct peer *peer, const struct watch *watch, uint64_t deadline_ns
 {
     for (;;) {
         uint8_t header[WIRE_RECORD_HEADER_SIZE];
-        if (watch_wait(watch, peer->fd, POLLIN, deadline_ns, "the other side's answer", err) < 0 ||
+        if (watch_wait_stream(watch, &peer->stream, deadline_ns, "the other side's answer", err) < 0 ||
             peer_read(peer, watch, header, sizeof header, err) < 0 ||
             wire_record_decode(header, peer->n_received, ret_record, err) < 0)
             return -1;
@@ -107,58 +106,71 @@ int peer_unexpected(struct peer *peer, const struct watch *watch, struct err *er
     return out_of_turn(&record, err);
 }
 
-void peer_explain(struct peer *peer, struct err *err)
+bool peer_has_reason(struct peer *peer, const struct watch *watch, struct err *err)
 {
-    if (peer->fd < 0)
-        return;
-    struct err none = {0};
-    struct cancel *never = cancel_new(&none);
-    if (!never)
-        return;
-    struct watch watch = {.stop = never, .qemu_pidfd = -1};
+    if (peer->stream.fd < 0)
+        return false;
     struct wire_record record;
     struct err found;
     /* Records that were due are passed over: the ERROR, if there is one, is the last. */
     uint64_t deadline_ns = clock_now_ns() + EXPLAIN_PATIENCE_NS;
     int got;
     do
-        got = peer_next(peer, &watch, deadline_ns, &record, &found);
-    while (got == 0 && skip(peer, &watch, record.length, &found) == 0);
-    if (got < 0 && found.side[0])
-        *err = found;
+        got = peer_next(peer, watch, deadline_ns, &record, &found);
+    while (got == 0 && skip(peer, watch, record.length, &found) == 0);
+    if (got == 0 || !found.side[0] || cancel_requested(watch->stop))
+        return false;
+    *err = found;
+    return true;
+}
+
+void peer_explain(struct peer *peer, struct err *err)
+{
+    struct err none = {0};
+    struct cancel *never = cancel_new(&none);
+    if (!never)
+        return;
+    struct watch watch = {.stop = never, .qemu_pidfd = -1};
+    (void)peer_has_reason(peer, &watch, err);
     cancel_free(never);
 }
 
 void peer_tell(struct peer *peer, const struct err *why)
 {
     uint8_t payload[WIRE_RECORD_HEADER_SIZE + WIRE_ERROR_MAX];
-    if (peer->fd < 0)
+    if (peer->stream.fd < 0)
         return;
     size_t size = wire_error_encode(why, payload + WIRE_RECORD_HEADER_SIZE, WIRE_ERROR_MAX);
     struct wire_record record = {.type = WIRE_ERROR, .length = size, .seq = peer->n_sent};
     wire_record_encode(&record, payload);
     /* A frozen peer's full socket is no reason to wait: it learns from the end of the connection. */
-    ssize_t put = send(peer->fd, payload, WIRE_RECORD_HEADER_SIZE + size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (put > 0)
-        peer->bytes += (uint64_t)put;
+    struct iovec all = {payload, WIRE_RECORD_HEADER_SIZE + size};
+    (void)stream_send(&peer->stream, &all, 1, all.iov_len);
 }
 
 void peer_linger(struct peer *peer, const struct watch *watch, uint64_t patience_ns)
 {
-    if (peer->fd < 0)
+    if (peer->stream.fd < 0)
         return;
-    (void)shutdown(peer->fd, SHUT_WR);
+    if (peer->stream.tls)
+        tls_say_farewell(peer->stream.tls);
+    (void)shutdown(peer->stream.fd, SHUT_WR);
     uint64_t deadline_ns = clock_now_ns() + patience_ns;
     struct err err;
     uint8_t ignored[4096];
-    while (watch_wait(watch, peer->fd, POLLIN, deadline_ns, "the end", &err) == 0 &&
-           read(peer->fd, ignored, sizeof ignored) > 0)
+    while (watch_wait(watch, peer->stream.fd, POLLIN, deadline_ns, "the end", &err) == 0 &&
+           read(peer->stream.fd, ignored, sizeof ignored) > 0)
         ;
+}
+
+void peer_renew(struct peer *peer, struct stream stream)
+{
+    peer_close(peer);
+    peer->stream = stream;
+    peer->n_sent = peer->n_received = 0;
 }
 
 void peer_close(struct peer *peer)
 {
-    if (peer->fd >= 0)
-        (void)close(peer->fd);
-    peer->fd = -1;
+    stream_close(&peer->stream);
 }

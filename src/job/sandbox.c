@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/ram.h"
+
 #ifndef WITHOUT_SECCOMP
 static const int allowed[] = {
     /* data */
@@ -32,6 +34,7 @@ static const int allowed[] = {
     SCMP_SYS(sendto),
     SCMP_SYS(sendmsg),
     SCMP_SYS(lseek),
+    RAM_SYS_CACHESTAT,
     SCMP_SYS(fallocate),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
@@ -81,6 +84,15 @@ static const int allowed[] = {
 #define IOCTL_TYPE_AND_NUMBER 0xffff
 #define IOCTL_TYPE 0xff00
 
+/* To ask whether a thread belongs to QEMU; signal 0 is none. */
+static int allow_asking_for_threads(scmp_filter_ctx filter, int qemu_pid)
+{
+    if (!qemu_pid)
+        return 0;
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
+                            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)qemu_pid), SCMP_A2(SCMP_CMP_EQ, 0));
+}
+
 static int allow_with_arguments(scmp_filter_ctx filter)
 {
     const struct {
@@ -91,6 +103,7 @@ static int allow_with_arguments(scmp_filter_ctx filter)
         {SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
         {SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)},
         {SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)},
+        {SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_TIMERSLACK)},
         {SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET)},
         {SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6)},
         {SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_TYPE, USERFAULTFD_IOC << 8)},
@@ -111,13 +124,15 @@ static int allow_with_arguments(scmp_filter_ctx filter)
     return failed;
 }
 
-static int fill_filter(scmp_filter_ctx filter)
+static int fill_filter(scmp_filter_ctx filter, int qemu_pid)
 {
     int failed = 0;
     for (size_t i = 0; !failed && i < sizeof allowed / sizeof *allowed; i++)
         failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
     if (!failed)
         failed = allow_with_arguments(filter);
+    if (!failed)
+        failed = allow_asking_for_threads(filter, qemu_pid);
     if (!failed)
         failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
     /* Its flags lie in memory where no filter can look; the C library then uses clone. */
@@ -126,18 +141,18 @@ static int fill_filter(scmp_filter_ctx filter)
     return failed ? failed : seccomp_load(filter);
 }
 
-static int load_filter(struct err *err)
+static int load_filter(int qemu_pid, struct err *err)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return err_sys(err, ENOMEM, "no-memory", "no memory for the system call filter");
-    int failed = fill_filter(filter);
+    int failed = fill_filter(filter, qemu_pid);
     seccomp_release(filter);
     return failed ? err_sys(err, -failed, "sandbox-failed", "cannot load the system call filter") : 0;
 }
 #endif
 
-int sandbox_enter(struct err *err)
+int sandbox_enter(int qemu_pid, struct err *err)
 {
     const struct rlimit no_core = {0};
     if (setrlimit(RLIMIT_CORE, &no_core) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -149,10 +164,11 @@ int sandbox_enter(struct err *err)
     if (capng_apply(which) < 0)
         return err_set(err, ERR_INTERNAL, "sandbox-failed", "cannot give up capabilities");
 #ifdef WITHOUT_SECCOMP
+    (void)qemu_pid;
     return 0; /* sanitizers look at their own process, too */
 #else
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return err_sys(err, errno, "sandbox-failed", "cannot give up privileges");
-    return load_filter(err);
+    return load_filter(qemu_pid, err);
 #endif
 }

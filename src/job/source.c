@@ -5,53 +5,117 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "job/auth.h"
 #include "job/connect.h"
 #include "job/device_state.h"
+#include "job/introduce.h"
 #include "job/story.h"
 #include "wire/control.h"
 
 /* Stop, device state, commit: measured at 10 to 20 ms on hosts with one guest. */
 #define FIXED_DOWNTIME_NS (15 * NS_PER_MS)
+#define RETRY_NS (500 * NS_PER_MS)
+#define REFUSALS_MAX 3
 
-static int introduce(struct job *job, int fd, uint16_t role, uint32_t channel, struct err *err)
+static int introduce(struct job *job, uint16_t role, uint32_t channel, struct stream *stream, struct err *err)
 {
-    uint8_t bytes[WIRE_PREAMBLE_SIZE];
-    struct wire_preamble preamble = {.role = role, .channel = channel};
-    struct auth auth = {.key = job->spec.key, .move_id = job->spec.move_id, .role = role, .channel = channel};
-    memcpy(preamble.ticket, job->spec.ticket, sizeof preamble.ticket);
-    wire_preamble_encode(&preamble, bytes);
-    int ret = watch_write(&job->watch, fd, bytes, sizeof bytes, err);
-    explicit_bzero(&preamble, sizeof preamble);
-    explicit_bzero(bytes, sizeof bytes);
-    return ret < 0 ? -1 : auth_as_source(&auth, &job->watch, fd, err);
+    struct introduction us = {.spec = &job->spec, .role = role, .channel = channel};
+    return introduce_as_source(&us, &job->watch, stream, err);
 }
 
 static int open_channels(struct job *job, const struct connect_route *route, struct err *err)
 {
     for (uint32_t i = 0; i < job->spec.n_channels; i++)
-        if (connect_route(&job->spec, route, &job->watch, &job->channels[i], err) < 0 ||
-            introduce(job, job->channels[i], WIRE_ROLE_DATA, i, err) < 0)
+        if (connect_route(&job->spec, route, &job->watch, &job->channels[i].fd, err) < 0 ||
+            introduce(job, WIRE_ROLE_DATA, i, &job->channels[i], err) < 0)
             return err_prefix(err, "data channel %u", i);
     return 0;
 }
 
-static int meet(struct job *job, struct err *err)
+/* All connections, made from the first word on. */
+static int connect_all(struct job *job, struct wire_choice *ret_choice, struct err *err)
 {
     struct connect_route route;
-    struct wire_choice choice;
     struct peer_hello ours = {.move_id = job->spec.move_id,
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
                               .needs_verify = job->spec.verify};
-    if (connect_any(&job->spec, &job->watch, &route, &job->peer.fd, err) < 0 ||
-        introduce(job, job->peer.fd, WIRE_ROLE_CONTROL, 0, err) < 0 ||
-        peer_greet(&job->peer, &job->watch, &ours, &choice, err) < 0 || open_channels(job, &route, err) < 0)
+    if (connect_any(&job->spec, &job->watch, &route, &job->peer.stream.fd, err) < 0 ||
+        introduce(job, WIRE_ROLE_CONTROL, 0, &job->peer.stream, err) < 0 ||
+        peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0 ||
+        open_channels(job, &route, err) < 0)
         return -1;
-    explicit_bzero(job->spec.key, sizeof job->spec.key);
-    explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
     log_info("connected to %s", job->spec.addresses[route.destination]);
+    return 0;
+}
+
+static int meet(struct job *job, struct err *err)
+{
+    if (connect_all(job, &job->choice, err) < 0)
+        return -1;
+    story_note_cipher(job);
+    if (!(job->choice.features & WIRE_FEATURE_RESUME))
+        story_wipe_secrets(job);
+    return 0;
+}
+
+/* 0: connected; 1: not now; -1: never. */
+static int try_again(struct job *job, unsigned *n_refused, struct err *err)
+{
+    struct wire_choice choice;
+    story_drop_connections(job);
+    if (connect_all(job, &choice, err) == 0) {
+        if (choice.features == job->choice.features && choice.n_channels == job->choice.n_channels)
+            return 0;
+        return err_set(err, ERR_CORRUPT, "hello-changed", "the destination does not offer what it did before");
+    }
+    if (cancel_requested(job->watch.stop) || !strcmp(err->id, "qemu-died"))
+        return -1;
+    /* The door has no job for the ticket any more. Asked again, because a network that breaks can look so. */
+    if (err->code == ERR_UNAUTHORIZED && ++*n_refused == REFUSALS_MAX)
+        return -1;
+    return 1;
+}
+
+static int connect_again(struct job *job, const struct engine_outage *outage, struct err *err)
+{
+    unsigned n_refused = 0;
+    struct err lost = *outage->why, pause;
+    if (peer_has_reason(&job->peer, &job->watch, &lost)) {
+        *err = lost;
+        return -1;
+    }
+    log_error(&lost, "connections lost, the copy waits for new ones");
+    for (;;) {
+        int result = try_again(job, &n_refused, err);
+        if (result < 0 && n_refused == REFUSALS_MAX)
+            *err = lost;
+        if (result <= 0)
+            return result;
+        uint64_t now_ns = clock_now_ns();
+        if (now_ns >= outage->since_ns + STORY_RESUME_LIMIT_S * NS_PER_S)
+            return story_resume_limit(job, err);
+        if (watch_wait(&job->watch, -1, 0, now_ns + RETRY_NS, "the next attempt", &pause) < 0 &&
+            pause.code != ERR_TIMEOUT) {
+            *err = pause;
+            return -1;
+        }
+    }
+}
+
+static int reconnect(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                     void *user, struct err *err)
+{
+    struct job *job = user;
+    const struct cancel *stop = job->watch.stop;
+    job->watch.stop = outage->stop;
+    int ret = connect_again(job, outage, err);
+    job->watch.stop = stop;
+    if (ret < 0)
+        return -1;
+    story_hand_over_channels(job, ret_channels, ret_tls);
+    log_info("the copy goes on after %llu ms",
+             (unsigned long long)((clock_now_ns() - outage->since_ns) / NS_PER_MS));
     return 0;
 }
 
@@ -63,7 +127,8 @@ static void report_round(const struct engine_round *round, void *user)
                                .bytes = round->bytes,
                                .duration_ns = round->duration_ns,
                                .dirty_pages = round->dirty_pages,
-                               .stun_ns = round->stun_ns};
+                               .stun_ns = round->stun_ns,
+                               .throttle_bytes_s = round->throttle_bytes_s};
     control_report(job->control, CTL_ROUND, &report, sizeof report);
 }
 
@@ -76,6 +141,9 @@ static int start_engine(struct job *job, struct err *err)
                                           .uffd_sync = job->fds[CTL_FD_UFFD_SYNC],
                                           .pagemap_fd = job->fds[CTL_FD_PAGEMAP],
                                           .qemu_pidfd = job->fds[CTL_FD_QEMU_PID],
+                                          .qemu_pid = (int)job->spec.qemu_pid,
+                                          .n_vcpus = job->spec.n_vcpus,
+                                          .stun_limit_percent = job->spec.stun_limit_percent,
                                           .is_kvm = job->spec.is_kvm,
                                           .dirty = (enum engine_dirty)job->spec.dirty,
                                           .n_channels = job->spec.n_channels,
@@ -85,10 +153,13 @@ static int start_engine(struct job *job, struct err *err)
                                           .cancel = control_cancel(job->control),
                                           .fault_beat = &job->beat->faults,
                                           .round_done = report_round,
+                                          .reconnect =
+                                              job->choice.features & WIRE_FEATURE_RESUME ? reconnect : NULL,
                                           .user = job};
-    memcpy(config.channels, job->channels, sizeof config.channels);
+    story_hand_over_channels(job, config.channels, config.tls);
+    for (unsigned i = 0; i < job->spec.n_vcpus; i++)
+        config.vcpu_tids[i] = job->spec.vcpu_tids[i];
     memset(job->fds, -1, sizeof job->fds);
-    memset(job->channels, -1, sizeof job->channels);
     if (engine_source_new(&config, &job->source, err) < 0)
         return -1;
     control_set_engine(job->control, job->source, NULL);
@@ -101,7 +172,9 @@ static int copy(struct job *job, struct err *err)
     job->ready_ns = clock_now_ns();
     if (start_engine(job, err) < 0)
         return -1;
-    return engine_source_copy(job->source, err);
+    int ret = engine_source_copy(job->source, err);
+    story_wipe_secrets(job);
+    return ret;
 }
 
 static int save_device_state(struct job *job, struct device_state *ret_state, struct err *err)
@@ -122,20 +195,32 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
 {
     struct control_answer answer;
     struct device_state state = {0};
-    job->stop_ns = clock_now_ns();
-    if (story_ask(job, CTL_STOP, NULL, 0, &answer, err) < 0 || story_answer_body(&answer, NULL, 0, err) < 0 ||
-        engine_source_finish(job->source, job->spec.verify, err) < 0)
+    job->switch_ns = clock_now_ns();
+    if (story_ask(job, CTL_STOP, NULL, 0, &answer, err) < 0 || story_answer_body(&answer, NULL, 0, err) < 0)
         return -1;
-    job->result.verified = job->spec.verify;
+    story_mark(job, CTL_MARK_STOPPED);
+    if (engine_source_find_rest(job->source, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SCANNED);
+    if (engine_source_send_rest(job->source, job->spec.verify, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SENT);
     int ret = save_device_state(job, &state, err);
+    story_mark(job, CTL_MARK_SAVED);
     if (ret == 0)
         ret = engine_source_check_quiet(job->source, err);
+    story_mark(job, CTL_MARK_QUIET);
     if (ret == 0)
         ret = device_state_send(&state, &job->peer, &job->watch, err);
+    story_mark(job, CTL_MARK_STATE_SENT);
     device_state_clear(&state);
-    if (ret < 0)
+    if (ret < 0 || engine_source_await_placed(job->source, err) < 0)
         return -1;
-    return peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
+    story_mark(job, CTL_MARK_PLACED);
+    job->result.verified = job->spec.verify;
+    ret = peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
+    story_mark(job, CTL_MARK_READY);
+    return ret;
 }
 
 static int in_doubt(struct err *err)
@@ -162,6 +247,7 @@ static int give(struct job *job, uint8_t ready[CTL_SECRET_SIZE], struct err *err
     explicit_bzero(&answer, sizeof answer);
     if (ret < 0)
         return -1;
+    story_mark(job, CTL_MARK_GIVEN);
     struct peer_payload payload = {.data = commit, .size = sizeof commit};
     ret = peer_send(&job->peer, &job->watch, WIRE_COMMIT, &payload, err);
     explicit_bzero(commit, sizeof commit);
@@ -195,7 +281,8 @@ static int conclude(struct job *job, const struct ctl_verdict *verdict, struct e
     struct control_answer answer;
     uint64_t now_ns = clock_now_ns();
     if (verdict->kind == CTL_VERDICT_RUNNING) {
-        job->result.downtime_ns = now_ns - job->stop_ns;
+        story_mark(job, CTL_MARK_RUNNING);
+        job->result.downtime_ns = now_ns - job->switch_ns;
         job->result.copy_ns = now_ns - job->ready_ns;
     }
     if (story_ask(job, CTL_QUIT, verdict, sizeof *verdict, &answer, err) < 0 ||

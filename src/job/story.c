@@ -4,7 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "engine/tls.h"
 
 int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err)
 {
@@ -21,11 +23,19 @@ int story_run(struct job *job, const struct story_phase *phases, size_t n_phases
     return 0;
 }
 
+void story_mark(struct job *job, enum ctl_mark mark)
+{
+    uint64_t passed_ns = clock_now_ns() - job->switch_ns;
+    job->result.marks_ns[mark] = passed_ns ? passed_ns : 1;
+}
+
 int story_answer(struct job *job, struct control_answer *ret_answer, struct err *err)
 {
-    int fds[2] = {control_answer_fd(job->control), job->is_committed ? -1 : job->peer.fd};
+    int fds[2] = {control_answer_fd(job->control), job->is_committed ? -1 : job->peer.stream.fd};
     *ret_answer = (struct control_answer){.fd = -1};
     for (;;) {
+        if (fds[1] >= 0 && stream_has_pending(&job->peer.stream))
+            return peer_unexpected(&job->peer, &job->watch, err);
         int which = watch_wait_either(&job->watch, fds, WATCH_FOREVER, "the agent's answer", err);
         if (which < 0)
             return -1;
@@ -70,6 +80,47 @@ void story_guest_waits(struct job *job, bool waits)
 {
     if (job->beat)
         __atomic_store_n(&job->beat->guest_waits, waits, __ATOMIC_RELAXED);
+}
+
+void story_note_cipher(struct job *job)
+{
+    const char *cipher = job->peer.stream.tls ? tls_cipher(job->peer.stream.tls) : "";
+    control_set_cipher(job->control, cipher);
+    log_info("the connections are %s%s", *cipher ? "under TLS 1.3, " : "not encrypted", cipher);
+}
+
+void story_hand_over_channels(struct job *job, int ret_fds[ENGINE_CHANNELS_MAX],
+                              struct tls *ret_tls[ENGINE_CHANNELS_MAX])
+{
+    for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++) {
+        ret_fds[i] = job->channels[i].fd;
+        ret_tls[i] = job->channels[i].tls;
+        job->channels[i] = (struct stream){.fd = -1};
+    }
+}
+
+void story_drop_connections(struct job *job)
+{
+    peer_renew(&job->peer, (struct stream){.fd = -1});
+    for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
+        stream_close(&job->channels[i]);
+}
+
+int story_resume_limit(const struct job *job, struct err *err)
+{
+    const char *other = job->peer.is_source ? "source" : "destination";
+    struct err last = *err;
+    (void)err_set(err, ERR_PEER_LOST, "resume-limit",
+                  "the connections to the %s broke and did not come back within %d s", other,
+                  STORY_RESUME_LIMIT_S);
+    (void)err_cause(err, "%s", last.message);
+    return err_fix(err, "look at the migration network between the hosts, then migrate again");
+}
+
+void story_wipe_secrets(struct job *job)
+{
+    explicit_bzero(job->spec.key, sizeof job->spec.key);
+    explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
 }
 
 void story_commit(struct job *job)

@@ -25,20 +25,25 @@ struct job {
     struct ctl_job_spec spec;
     int fds[CTL_SOURCE_FDS]; /* enum ctl_job_fd; -1 once handed to the engine */
     int qemu_pidfd;          /* source: our own copy, for the waits; else -1 */
+    int state_stream;        /* destination: QEMU reads its device state from it; -1: not opened, or done */
     const struct job_hooks *hooks;
     struct control *control;
     struct beat *beat; /* NULL only until it is mapped */
     struct pulse pulse;
     struct watch watch;
     struct peer peer;
-    int channels[ENGINE_CHANNELS_MAX]; /* -1 once handed to the engine */
+    struct stream channels[ENGINE_CHANNELS_MAX]; /* fd -1: none, or handed to the engine */
     struct engine_source *source;
     struct engine_dest *dest;
-    bool is_committed; /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
-    uint64_t ready_ns; /* both sides ready */
-    uint64_t stop_ns;  /* the stop was asked for */
+    bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
+    uint64_t ready_ns;  /* both sides ready */
+    uint64_t switch_ns; /* source: the stop was asked for; destination: the switch-over began */
+    struct wire_choice choice; /* what both sides agreed on */
     struct ctl_result result;
 };
+
+/* How long a copy waits for its connections to come back. Less than the lease on the VM (90 s). */
+#define STORY_RESUME_LIMIT_S 60
 
 struct story_phase {
     const char *name; /* of the nine */
@@ -49,6 +54,8 @@ struct story_phase {
 /* Runs the phases in order; an error is placed in its phase. */
 int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err);
 
+/* The switch-over has come to this step now. */
+void story_mark(struct job *job, enum ctl_mark mark);
 /* A request to the agent and its (first) answer. A failing peer ends the wait unless is_committed. */
 int story_ask(struct job *job, uint32_t type, const void *body, size_t size,
               struct control_answer *ret_answer, struct err *err);
@@ -59,6 +66,17 @@ int story_answer_body(const struct control_answer *answer, void *ret_body, size_
 int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err *err);
 /* True from the moment when the guest is stopped for this job, or will be: its silence is answered fast. */
 void story_guest_waits(struct job *job, bool waits);
+/* Tells the agent, with the next progress, by which cipher the control connection is protected. */
+void story_note_cipher(struct job *job);
+/* The data channels go to the engine. */
+void story_hand_over_channels(struct job *job, int ret_fds[ENGINE_CHANNELS_MAX],
+                              struct tls *ret_tls[ENGINE_CHANNELS_MAX]);
+/* Whatever is left of the connections is closed. */
+void story_drop_connections(struct job *job);
+/* An outage is logged; `err` becomes what is said when it lasts too long. */
+int story_resume_limit(const struct job *job, struct err *err);
+/* The connections are no longer needed to be made again: the secrets go. */
+void story_wipe_secrets(struct job *job);
 /* From here on a CANCEL and a failing peer change nothing. */
 void story_commit(struct job *job);
 

@@ -54,6 +54,51 @@ int watch_wait_either(const struct watch *watch, const int fds[2], uint64_t dead
     return wait_slots(watch, slots, deadline_ns, what, err);
 }
 
+int watch_wait_stream(const struct watch *watch, const struct stream *stream, uint64_t deadline_ns,
+                      const char *what, struct err *err)
+{
+    return stream_has_pending(stream) ? 0 : watch_wait(watch, stream->fd, POLLIN, deadline_ns, what, err);
+}
+
+int watch_receive(const struct watch *watch, struct stream *stream, struct iovec data, uint64_t deadline_ns,
+                  struct err *err)
+{
+    while (data.iov_len) {
+        ssize_t got = stream_receive(stream, &data, 1);
+        if (got > 0) {
+            data.iov_base = (uint8_t *)data.iov_base + got;
+            data.iov_len -= (size_t)got;
+        } else if (!got) {
+            return err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
+        } else if (errno != EAGAIN && errno != EINTR) {
+            return stream_failed(stream, errno, "connection-lost", "the control connection", err);
+        } else if (watch_wait(watch, stream->fd, POLLIN, deadline_ns, "the other side's data", err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int watch_send(const struct watch *watch, struct stream *stream, struct iovec *parts, size_t n_parts,
+               struct err *err)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < n_parts; i++)
+        left += parts[i].iov_len;
+    while (left) {
+        ssize_t put = stream_send(stream, parts, n_parts, left);
+        if (put < 0 && errno != EAGAIN && errno != EINTR)
+            return stream_failed(stream, errno, "connection-lost", "the control connection", err);
+        if (put < 0 && watch_wait(watch, stream->fd, POLLOUT, WATCH_FOREVER, "room to send", err) < 0)
+            return -1;
+        if (put > 0) {
+            stream_advance(&parts, &n_parts, (size_t)put);
+            left -= (size_t)put;
+        }
+    }
+    return 0;
+}
+
 static int lost(struct err *err, int errnum, const char *doing)
 {
     (void)err_sys(err, errnum, "connection-lost", "the connection broke while %s", doing);

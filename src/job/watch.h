@@ -11,6 +11,7 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
+#include "engine/stream.h"
 
 struct watch {
     const struct cancel *stop; /* ends every wait, its reason becomes the error */
@@ -31,5 +32,12 @@ int watch_wait_either(const struct watch *watch, const int fds[2], uint64_t dead
 int watch_read(const struct watch *watch, int fd, void *data, size_t size, uint64_t deadline_ns,
                struct err *err);
 int watch_write(const struct watch *watch, int fd, const void *data, size_t size, struct err *err);
+/* As watch_wait for input, watch_read and watch_write, on a stream; `parts` is changed. */
+int watch_wait_stream(const struct watch *watch, const struct stream *stream, uint64_t deadline_ns,
+                      const char *what, struct err *err);
+int watch_receive(const struct watch *watch, struct stream *stream, struct iovec data, uint64_t deadline_ns,
+                  struct err *err);
+int watch_send(const struct watch *watch, struct stream *stream, struct iovec *parts, size_t n_parts,
+               struct err *err);
 
 #endif

@@ -30,6 +30,16 @@ static bool is_full(GHashTable *running, const char *host)
     return GPOINTER_TO_UINT(g_hash_table_lookup(running, host)) >= ADMIT_MOVES_PER_HOST;
 }
 
+/* High priority first, and among equals in order of creation. */
+static int by_priority(gconstpointer one, gconstpointer other)
+{
+    const struct task *const *first = one, *const *second = other;
+    bool is_urgent = move_is_urgent(&(*first)->options);
+    if (is_urgent != move_is_urgent(&(*second)->options))
+        return is_urgent ? -1 : 1;
+    return (*first)->number < (*second)->number ? -1 : (*first)->number > (*second)->number;
+}
+
 /* A start may end a task at once, which frees it and others' places: look again after each one. */
 static struct task *next_to_start(struct manager *manager)
 {
@@ -37,6 +47,7 @@ static struct task *next_to_start(struct manager *manager)
     g_autoptr(GHashTable) running = g_hash_table_new(g_str_hash, g_str_equal);
     struct queue queue = {queued, running};
     tasks_each(manager, sort_in, &queue);
+    g_ptr_array_sort(queued, by_priority);
     for (guint i = 0; i < queued->len; i++) {
         struct task *task = queued->pdata[i];
         const char *full = is_full(running, task->source_host)        ? task->source_host

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which queued tasks may start: at most ADMIT_MOVES_PER_HOST running moves on each host, in order of
- * creation. */
+/* Which queued tasks may start: at most ADMIT_MOVES_PER_HOST running moves on each host, those of high
+ * priority first, else in order of creation. */
 #ifndef MANAGER_ADMIT_H
 #define MANAGER_ADMIT_H
 

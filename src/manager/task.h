@@ -158,6 +158,8 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
 void task_note(struct task *task, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* [{time, side, host, event, detail}], both hosts and the manager, by the manager's clock; transfer full. */
+/* Empty until the source's job has ended; the destination's steps too, if both are known. Transfer full. */
+JsonArray *task_switch_over_to_json(const struct task *task);
 JsonArray *task_timeline_to_json(const struct task *task);
 
 /* ---- task_call.c: calls and timers that are dropped when the task has moved on ---- */

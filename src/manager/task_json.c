@@ -6,6 +6,9 @@
 #include "base/clock.h"
 #include "manager/task.h"
 
+/* More of its time than this, and the task says so. */
+#define STUN_WARNING_PERCENT 10
+
 static void set_time(JsonObject *object, const char *name, int64_t wall_ms)
 {
     char text[CLOCK_TEXT_SIZE];
@@ -42,9 +45,66 @@ static JsonArray *rounds_json(const struct move_status *status)
         json_object_set_double_member(object, "ms", ns_to_ms(round->duration_ns));
         set_count(object, "dirty_pages", round->dirty_pages);
         set_count(object, "stun_us", round->stun_ns / 1000);
+        set_count(object, "throttle_bytes_s", round->throttle_bytes_s);
         json_array_add_object_element(list, object);
     }
     return list;
+}
+
+static void set_number_or_null(JsonObject *object, const char *name, uint64_t value)
+{
+    if (value)
+        set_count(object, name, value);
+    else
+        json_object_set_null_member(object, name);
+}
+
+static void add_stuns(JsonObject *object, const struct move_status *status)
+{
+    JsonArray *classes = json_array_new();
+    for (uint32_t i = 0; i < status->n_stuns; i++) {
+        JsonObject *class = json_object_new();
+        set_number_or_null(class, "up_to_us", status->stuns[i].up_to_us);
+        set_count(class, "count", status->stuns[i].count);
+        json_array_add_object_element(classes, class);
+    }
+    json_object_set_array_member(object, "stuns", classes);
+    if (!status->n_vcpu_stuns) {
+        json_object_set_null_member(object, "stun_per_vcpu");
+        return;
+    }
+    JsonArray *vcpus = json_array_new();
+    for (uint32_t i = 0; i < status->n_vcpu_stuns; i++)
+        json_array_add_int_element(vcpus, (gint64)(status->vcpu_stuns[i].stun_ns / 1000));
+    json_object_set_array_member(object, "stun_per_vcpu", vcpus);
+}
+
+/* What the move has cost the guest, if that is more than anybody would expect. */
+static void warn_of_stuns(JsonArray *warnings, const struct move_status *status)
+{
+    double percent = status->copy_ns && status->n_vcpus
+                         ? 100.0 * (double)status->stun_ns / (double)status->copy_ns / status->n_vcpus
+                         : 0;
+    if (percent <= STUN_WARNING_PERCENT)
+        return;
+    g_autofree char *message =
+        g_strdup_printf("the guest was held up for %.0f %% of the time of the copy, because it wrote memory "
+                        "faster than it could be sent",
+                        MIN(percent, 100));
+    JsonObject *warning = json_object_new();
+    json_object_set_string_member(warning, "id", "guest-stunned");
+    json_object_set_string_member(warning, "message", message);
+    json_object_set_string_member(warning, "fix",
+                                  "give the migration network more bandwidth, allow a longer downtime, move "
+                                  "the VM when it is less busy, or set a stun limit");
+    json_array_add_object_element(warnings, warning);
+}
+
+static JsonArray *warnings_json(const struct move_status *status)
+{
+    JsonArray *warnings = json_array_new();
+    warn_of_stuns(warnings, status);
+    return warnings;
 }
 
 static JsonArray *phases_json(const struct task *task)
@@ -92,7 +152,11 @@ static void add_measurements(JsonObject *object, const struct task *task)
     double seconds = (double)status->copy_ns / (double)NS_PER_S;
     json_object_set_double_member(object, "downtime_ms", ns_to_ms(status->downtime_ns));
     set_count(object, "stun_us", status->stun_ns / 1000);
+    add_stuns(object, status);
+    set_count(object, "throttle_bytes_s", status->throttle_bytes_s);
+    json_object_set_array_member(object, "warnings", warnings_json(status));
     json_object_set_array_member(object, "rounds", rounds_json(status));
+    json_object_set_array_member(object, "switch_over", task_switch_over_to_json(task));
     set_count(object, "bytes_on_wire", status->bytes_on_wire);
     set_count(object, "ram_bytes", status->ram_bytes ? status->ram_bytes : task->ram_bytes);
     set_count(object, "bytes_left", status->bytes_left);

@@ -43,10 +43,13 @@ struct move_options {
     uint32_t switchover_limit_s; /* default 100; 1 .. 3600: a switch-over that takes longer is taken back */
     uint32_t bandwidth_mb_s;     /* 10^6 bytes per second, 0 = no cap */
     uint32_t channels;           /* data channels, 0 = chosen; at most MOVE_CHANNELS_MAX */
+    uint32_t stun_limit_percent; /* of the vCPUs' time, while memory is copied; 0 = no limit; at most 100 */
     bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
     char dirty_source[16];       /* "auto", "async", "sync": for tests and for the worried */
+    char priority[8];            /* "high", or "": normal */
 };
+bool move_is_urgent(const struct move_options *options);
 void move_options_init(struct move_options *options);
 JsonObject *move_options_to_json(const struct move_options *options);
 int move_options_from_json(JsonObject *object, struct move_options *ret_options, struct err *err);
@@ -87,6 +90,24 @@ struct move_round {
     uint64_t duration_ns;
     uint64_t dirty_pages; /* found by the scan that ended the round */
     uint64_t stun_ns;
+    uint64_t throttle_bytes_s; /* what the guest was held to; 0: to nothing */
+};
+
+/* How long writers of the guest were held up: so many for up to so long. */
+#define MOVE_STUNS_MAX 12
+struct move_stuns {
+    uint64_t up_to_us; /* 0: the last ones, without an end */
+    uint64_t count;
+};
+struct move_vcpu_stun {
+    uint64_t stun_ns;
+};
+
+/* A step of the switch-over. */
+#define MOVE_STEPS_MAX 16
+struct move_step {
+    char step[32];
+    uint64_t us; /* since the switch-over began on this side */
 };
 
 /* What happened when, as one side saw it: a line of the task's timeline. */
@@ -139,13 +160,21 @@ struct move_status {
     uint64_t dirty_bytes_s; /* measured dirty rate of the last round */
     uint64_t pages_zero;
     uint64_t stun_ns;
-    uint64_t copy_ns;        /* from both sides ready to the guest running on the destination */
-    uint64_t downtime_ns;    /* source: stop asked for .. RUNNING received; 0 until known */
-    int64_t copy_start_ms;   /* wall clock; 0 until known */
-    int64_t switch_start_ms; /* wall clock; 0 until known */
-    int64_t end_ms;          /* wall clock; 0 until known */
+    uint64_t throttle_bytes_s; /* what the guest is held to now; 0: to nothing */
+    uint64_t copy_ns;          /* from both sides ready to the guest running on the destination */
+    uint64_t downtime_ns;      /* source: stop asked for .. RUNNING received; 0 until known */
+    int64_t copy_start_ms;     /* wall clock; 0 until known */
+    int64_t switch_start_ms;   /* wall clock; 0 until known */
+    int64_t end_ms;            /* wall clock; 0 until known */
     uint32_t n_rounds;
     struct move_round rounds[MOVE_ROUNDS_MAX];
+    uint32_t n_switch_over; /* 0 until the job's end */
+    struct move_step switch_over[MOVE_STEPS_MAX];
+    uint32_t n_stuns; /* 0 until the job has ended */
+    struct move_stuns stuns[MOVE_STUNS_MAX];
+    uint32_t n_vcpu_stuns; /* by number of the vCPU; 0: the stuns cannot be told apart, they are the VM's */
+    struct move_vcpu_stun vcpu_stuns[VM_CPUS_MAX];
+    uint32_t n_vcpus; /* of the VM, 0 until the job was started */
     char dirty_source[16];
     char encryption[16]; /* "none" or "tls13-psk" */
     bool verified;       /* whole-RAM checksums were compared and equal */

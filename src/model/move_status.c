@@ -22,6 +22,24 @@ static const struct field round_fields[] = {
     COUNT(struct move_round, duration_ns),
     COUNT(struct move_round, dirty_pages),
     COUNT(struct move_round, stun_ns),
+    COUNT(struct move_round, throttle_bytes_s),
+    FIELDS_END,
+};
+
+static const struct field stuns_fields[] = {
+    COUNT(struct move_stuns, up_to_us),
+    COUNT(struct move_stuns, count),
+    FIELDS_END,
+};
+
+static const struct field vcpu_stun_fields[] = {
+    COUNT(struct move_vcpu_stun, stun_ns),
+    FIELDS_END,
+};
+
+static const struct field step_fields[] = {
+    TEXT(struct move_step, step, NULL),
+    COUNT(struct move_step, us),
     FIELDS_END,
 };
 
@@ -42,7 +60,12 @@ static const struct field status_fields[] = {
     SIGNED(struct move_status, copy_start_ms),
     SIGNED(struct move_status, switch_start_ms),
     SIGNED(struct move_status, end_ms),
+    COUNT(struct move_status, throttle_bytes_s),
     LIST(struct move_status, rounds, round_fields),
+    LIST(struct move_status, switch_over, step_fields),
+    LIST(struct move_status, stuns, stuns_fields),
+    LIST(struct move_status, vcpu_stuns, vcpu_stun_fields),
+    COUNT(struct move_status, n_vcpus),
     TEXT(struct move_status, dirty_source, NULL),
     TEXT(struct move_status, encryption, NULL),
     BOOL(struct move_status, verified),

@@ -17,6 +17,8 @@ static const char *const order[] = {
     "job started",
     "source connected",
     "connected",
+    "guest throttled",
+    "guest not throttled",
     "guest stopped",
     "memory complete",
     "device state saved",

@@ -73,6 +73,11 @@ static bool is_pool_choice(const char *text)
     return pool_path_is_valid(pool_path_or_root(text));
 }
 
+static bool is_priority(const char *text)
+{
+    return !strcmp(text, "high") || !strcmp(text, "normal");
+}
+
 #define POOL_TEXT                                                                                            \
     "a resource pool: at most 8 names joined by '/', each of letters, digits, '-', '_' and '.', like "       \
     "prod/db"
@@ -94,5 +99,6 @@ const struct text_rule rule_mac_or_empty = {
 const struct text_rule rule_address = {is_address, "a numeric IPv4 or IPv6 address", false};
 const struct text_rule rule_accel_or_empty = {is_accel, "\"kvm\" or \"tcg\", or empty", true};
 const struct text_rule rule_dirty_choice = {is_dirty_choice, "\"auto\", \"async\" or \"sync\"", false};
+const struct text_rule rule_priority = {is_priority, "\"high\" or \"normal\"", true};
 const struct text_rule rule_pool_or_empty = {pool_path_is_valid, POOL_TEXT ", or empty", true};
 const struct text_rule rule_pool_choice = {is_pool_choice, POOL_TEXT ", or \"/\" for none", true};

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "model/move.h"
 
 #define CONNECT_RETRY_MS 20
@@ -28,6 +30,7 @@ struct call {
     qmp_done done;
     void *user;
     guint timer;
+    uint64_t asked_ns;
     struct qmp *qmp;
     /* until it is sent */
     char *text;
@@ -234,6 +237,7 @@ static struct call *call_new(struct qmp *qmp, const char *command, JsonObject *a
     struct call *call = g_new0(struct call, 1);
     call->qmp = qmp;
     call->id = ++qmp->last_id;
+    call->asked_ns = clock_now_ns();
     call->command = g_strdup(command);
     call->fd = -1;
     call->done = ignore_answer;
@@ -268,6 +272,8 @@ static void take_answer(struct qmp *qmp, JsonObject *object)
         return;
     }
     struct err err = {0};
+    log_debug("QEMU answered '%s' after %llu us", call->command,
+              (unsigned long long)(clock_now_ns() - call->asked_ns) / 1000);
     if (json_object_has_member(object, "error")) {
         JsonNode *node = json_object_get_member(object, "error");
         const char *text = JSON_NODE_HOLDS_OBJECT(node) ? model_text(json_node_get_object(node), "desc") : "";
@@ -298,6 +304,7 @@ static void take_line(struct qmp *qmp, const char *line, size_t length)
         flush(qmp);
     } else if (json_object_has_member(object, "event")) {
         JsonNode *data = json_object_get_member(object, "data");
+        log_debug("QEMU reports %s", model_text(object, "event"));
         if (qmp->event)
             qmp->event(model_text(object, "event"),
                        data && JSON_NODE_HOLDS_OBJECT(data) ? json_node_get_object(data) : NULL, qmp->user);

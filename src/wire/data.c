@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/err.h"
 #include "wire/codec.h"
+#include "wire/record.h"
 
 void wire_list_encode(const struct wire_list *list, uint8_t ret_bytes[WIRE_LIST_SIZE])
 {
@@ -49,6 +50,45 @@ int wire_pages_decode(const uint8_t bytes[WIRE_PAGES_SIZE], uint64_t record_leng
         return err_set(err, ERR_CORRUPT, "batch-length",
                        "a batch of %u extents and %llu bytes arrived in %llu bytes", ret_pages->n_extents,
                        (unsigned long long)ret_pages->n_bytes, (unsigned long long)record_length);
+    return 0;
+}
+
+void wire_packed_encode(const struct wire_packed *packed, uint8_t ret_bytes[WIRE_PACKED_SIZE])
+{
+    struct wire_writer writer = {.at = ret_bytes, .left = WIRE_PACKED_SIZE};
+    wire_put_u32(&writer, packed->round);
+    wire_put_u32(&writer, packed->codec);
+    wire_put_u32(&writer, packed->n_extents);
+    wire_put_u32(&writer, packed->n_packed);
+    wire_put_u64(&writer, packed->n_bytes);
+    wire_put_u64(&writer, packed->xxh3);
+}
+
+int wire_packed_decode(const uint8_t bytes[WIRE_PACKED_SIZE], const struct wire_record *record,
+                       struct wire_packed *ret_packed, struct err *err)
+{
+    struct wire_reader reader = {.at = bytes, .left = WIRE_PACKED_SIZE};
+    ret_packed->round = wire_get_u32(&reader);
+    ret_packed->codec = wire_get_u32(&reader);
+    ret_packed->n_extents = wire_get_u32(&reader);
+    ret_packed->n_packed = wire_get_u32(&reader);
+    ret_packed->n_bytes = wire_get_u64(&reader);
+    ret_packed->xxh3 = wire_get_u64(&reader);
+    bool is_codec = record->type == WIRE_DELTA
+                        ? ret_packed->codec == WIRE_CODEC_NONE
+                        : ret_packed->codec == WIRE_CODEC_LZ4 || ret_packed->codec == WIRE_CODEC_ZSTD;
+    if (!is_codec)
+        return err_set(err, ERR_CORRUPT, "packed-codec", "a %s record of the codec %u arrived",
+                       wire_type_name(record->type), ret_packed->codec);
+    if (!ret_packed->n_extents || ret_packed->n_extents > WIRE_BATCH_BYTES_MAX / WIRE_PAGE_SIZE ||
+        !ret_packed->n_bytes || ret_packed->n_bytes > WIRE_BATCH_BYTES_MAX || !ret_packed->n_packed ||
+        ret_packed->n_packed >= ret_packed->n_bytes ||
+        record->length !=
+            WIRE_PACKED_SIZE + (uint64_t)ret_packed->n_extents * WIRE_EXTENT_SIZE + ret_packed->n_packed)
+        return err_set(err, ERR_CORRUPT, "batch-length",
+                       "a batch of %u extents and %llu bytes, packed into %u, arrived in %llu bytes",
+                       ret_packed->n_extents, (unsigned long long)ret_packed->n_bytes, ret_packed->n_packed,
+                       (unsigned long long)record->length);
     return 0;
 }
 

@@ -4,6 +4,9 @@
  *
  *   PAGES         head, extents, then the pages themselves in the order of the extents
  *   ZERO, HOLE    list head, extents: these pages read as zeros; HOLE: the source has no memory there
+ *   PACKED        head, extents, then their pages in the order of the extents, as one block of a codec
+ *   DELTA         head, extents, then what differs in each of these pages from what the destination holds
+ *                 since an earlier round (engine/delta.h)
  *   SYNC          the end of a round on this connection, with the counts of what went over it
  *   ACK           (destination, connection 0) everything of this round is placed; or, after FINISH, the
  * verdict VERIFY_BEGIN  both sides now hash RAM in parts of this size VERIFY        (connection 0) hashes of
@@ -21,6 +24,7 @@
 #include <stdint.h>
 
 struct err;
+struct wire_record;
 
 #define WIRE_PAGE_SIZE 4096u
 #define WIRE_BATCH_BYTES_MAX (1u << 20)
@@ -45,6 +49,20 @@ struct wire_pages {
     uint64_t xxh3;    /* XXH3_64bits of those bytes */
 };
 #define WIRE_PAGES_SIZE 24u
+
+/* Numbers of a PACKED record; a DELTA record has WIRE_CODEC_NONE. */
+enum wire_codec { WIRE_CODEC_NONE = 0, WIRE_CODEC_LZ4 = 1, WIRE_CODEC_ZSTD = 2 };
+
+/* PACKED, DELTA. Never larger than the same pages in a PAGES record. */
+struct wire_packed {
+    uint32_t round;
+    uint32_t codec; /* enum wire_codec */
+    uint32_t n_extents;
+    uint32_t n_packed; /* bytes that follow the extents; less than n_bytes */
+    uint64_t n_bytes;  /* of pages: the sum of the extents' lengths */
+    uint64_t xxh3;     /* XXH3_64bits of the pages as they shall be in the end */
+};
+#define WIRE_PACKED_SIZE 32u
 
 struct wire_sync {
     uint32_t round;
@@ -97,6 +115,11 @@ void wire_pages_encode(const struct wire_pages *pages, uint8_t ret_bytes[WIRE_PA
 /* Checks that the extents and n_bytes bytes of pages fill the record exactly. */
 int wire_pages_decode(const uint8_t bytes[WIRE_PAGES_SIZE], uint64_t record_length,
                       struct wire_pages *ret_pages, struct err *err);
+void wire_packed_encode(const struct wire_packed *packed, uint8_t ret_bytes[WIRE_PACKED_SIZE]);
+/* Of a record of this type (PACKED or DELTA) and length: checks that the extents and n_packed bytes fill it
+ * exactly, and that the codec is one of this type. */
+int wire_packed_decode(const uint8_t bytes[WIRE_PACKED_SIZE], const struct wire_record *record,
+                       struct wire_packed *ret_packed, struct err *err);
 
 /* `bytes` has n_extents * WIRE_EXTENT_SIZE bytes. */
 void wire_extents_encode(const struct wire_extent *extents, uint32_t n_extents, uint8_t *ret_bytes);

@@ -41,6 +41,14 @@ wait "$interrupted" 2>/dev/null || true
 godwit lab down --name "$lab_name"
 nothing_left
 say "down after a killed up leaves nothing"
-godwit lab up --name "$lab_name" >/dev/null
+godwit lab up --name "$lab_name" --links 2 --link-rate 500mbit >/dev/null
+expect_error lab-is-up godwit lab up --name "$lab_name" --link-rate 500mbit
+[ "$(godwit host show h2 --json | jq -c .facts.migration_addresses)" = '["198.18.2.12","198.18.4.12"]' ] || fail "h2 has not two migration addresses"
+for device in eth-mig eth-mig2; do
+    godwit lab exec h1 -- tc qdisc show dev $device | grep -q 'tbf .*rate 500Mbit' || fail "$device is not shaped"
+done
+godwit lab exec h1 -- curl -s -m 5 --interface 198.18.4.11 http://198.18.4.12:8000 >/dev/null && fail "the door speaks HTTP"
+[ "$(godwit lab exec h1 -- ip -s -j link show dev eth-mig2 | jq '.[0].stats64.tx.packets > 2')" = true ] || fail "nothing went over the second network"
 godwit lab down --name "$lab_name"
 nothing_left
+say "two migration networks come and go"

@@ -38,7 +38,7 @@ static void by_the_source(void **state)
     assert_int_equal(err.code, ERR_PEER_LOST);
     assert_string_equal(err.id, "peer-lost");
     /* What is said later is still the first reason. */
-    assert_int_equal(engine_source_finish(source, false, &err), -1);
+    assert_int_equal(engine_source_find_rest(source, &err), -1);
     assert_int_equal(err.code, ERR_PEER_LOST);
     thread_join(&peer);
     engine_source_free(source);

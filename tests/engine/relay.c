@@ -180,12 +180,13 @@ static int wait_for_stop(const struct engine_outage *outage, struct err *err)
     return cancel_check(outage->stop, err);
 }
 
-static int source_reconnects(const struct engine_outage *outage, int ret_channels[], void *user,
-                             struct err *err)
+static int source_reconnects(const struct engine_outage *outage, int ret_channels[],
+                             struct tls *ret_tls[], void *user, struct err *err)
 {
     struct rig_attempt *attempt = user;
     struct relay *relay = attempt->user;
     int theirs[ENGINE_CHANNELS_MAX];
+    (void)ret_tls; /* none */
     assert_true(outage->is_lost);
     assert_int_equal(outage->why->code, ERR_PEER_LOST);
     if (relay->stays_down)
@@ -196,13 +197,14 @@ static int source_reconnects(const struct engine_outage *outage, int ret_channel
     return 0;
 }
 
-static int destination_reconnects(const struct engine_outage *outage, int ret_channels[], void *user,
-                                  struct err *err)
+static int destination_reconnects(const struct engine_outage *outage, int ret_channels[],
+                                  struct tls *ret_tls[], void *user, struct err *err)
 {
     struct relay *relay = user;
     struct pollfd fds[] = {{.fd = relay->knock[0], .events = POLLIN},
                            {.fd = cancel_fd(outage->stop), .events = POLLIN}};
     int ours[ENGINE_CHANNELS_MAX];
+    (void)ret_tls;
     (void)poll(fds, 2, -1);
     if (!fds[0].revents)
         return cancel_check(outage->stop, err);

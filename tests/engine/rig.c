@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rig.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -77,6 +79,35 @@ void rig_fill(struct rig *rig, uint64_t offset, uint64_t length, uint64_t seed)
     }
 }
 
+#define TEXT_WORDS 3000
+#define TEXT_WORD_MAX 12
+
+/* Word number `index` of the vocabulary into `at`; returns its length. */
+static size_t text_word(uint64_t index, char at[TEXT_WORD_MAX])
+{
+    uint64_t state = index;
+    size_t length = 2 + rig_random(&state) % (TEXT_WORD_MAX - 2);
+    for (size_t i = 0; i < length; i++)
+        at[i] = (char)('a' + rig_random(&state) % 26);
+    return length;
+}
+
+void rig_fill_text(struct rig *rig, uint64_t offset, uint64_t length, uint64_t seed)
+{
+    uint64_t end = offset + length;
+    for (uint64_t at = offset; at < end;) {
+        char word[TEXT_WORD_MAX + 1];
+        /* Few words are frequent and most are rare. */
+        uint64_t among = 1 + rig_random(&seed) % TEXT_WORDS;
+        size_t size = text_word(rig_random(&seed) % among, word);
+        word[size++] = rig_random(&seed) % 10 ? ' ' : '\n';
+        if (size > end - at)
+            size = end - at;
+        memcpy(rig->guest + at, word, size);
+        at += size;
+    }
+}
+
 /* Guests race with each other, as vCPUs do, hence atomic stores. */
 static void store_words(uint8_t *at, uint64_t n_words, uint64_t value)
 {
@@ -92,7 +123,9 @@ static void write_somewhere(struct rig_guest *guest)
     uint64_t n_pages = guest->length / ENGINE_PAGE_SIZE;
     uint8_t *page = rig->guest + guest->begin + rig_random(&guest->seed) % n_pages * ENGINE_PAGE_SIZE;
     const uint64_t page_words = ENGINE_PAGE_SIZE / sizeof choice;
-    if (choice % 16 == 0)
+    if (guest->is_patching)
+        store_words(page + (choice >> 8) % page_words * sizeof choice, 1, choice);
+    else if (choice % 16 == 0)
         store_words(page, page_words, 0);
     else if (choice % 2)
         store_words(page, page_words, choice);
@@ -122,6 +155,16 @@ void rig_start_guest(struct rig *rig, uint64_t begin, uint64_t length, bool is_g
     assert_int_equal(thread_start(&guest->thread, "guest", run_guest, guest, &err), 0);
 }
 
+void rig_start_patching_guest(struct rig *rig, uint64_t begin, uint64_t length)
+{
+    struct err err;
+    struct rig_guest *guest = &rig->guests[rig->n_guests++];
+    *guest = (struct rig_guest){
+        .rig = rig, .seed = rig->n_guests, .begin = begin, .length = length, .is_patching = true};
+    __atomic_store_n(&rig->guest_stops, false, __ATOMIC_RELEASE);
+    assert_int_equal(thread_start(&guest->thread, "guest", run_guest, guest, &err), 0);
+}
+
 void rig_stop_guests(struct rig *rig)
 {
     __atomic_store_n(&rig->guest_stops, true, __ATOMIC_RELEASE);
@@ -140,16 +183,33 @@ void rig_wait_writes(struct rig *rig, uint64_t n)
     }
 }
 
+/* A socket in the namespace of one end. */
+static int new_socket(const struct rig_network *network, bool is_source)
+{
+    if (!network)
+        return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    int there = is_source ? network->source_namespace : network->destination_namespace;
+    assert_true(here >= 0 && setns(there, CLONE_NEWNET) == 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setns(here, CLONE_NEWNET), 0);
+    (void)close(here);
+    return fd;
+}
+
 static void connect_directly(struct rig_attempt *attempt)
 {
+    const struct rig_network *network = attempt->network;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int listener = new_socket(network, false);
+    if (network)
+        assert_int_equal(inet_pton(AF_INET, network->address, &address.sin_addr), 1);
     assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(listener, ENGINE_CHANNELS_MAX), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
     for (unsigned i = 0; i < attempt->n_channels; i++) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = new_socket(network, true);
         assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
         attempt->source_channels[i] = fd;
         attempt->destination_channels[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -218,6 +278,12 @@ struct engine_source_config rig_source_config(struct rig *rig, struct rig_attemp
         .downtime_goal_ns = attempt->goal_ns ? attempt->goal_ns : 300 * NS_PER_MS,
         .bandwidth_bytes_s = attempt->bandwidth_bytes_s,
         .max_rounds = attempt->max_rounds,
+        .compression = attempt->compression,
+        .delta = attempt->delta,
+        .delta_cache_bytes = attempt->delta_cache_bytes,
+        .stun_limit_percent = attempt->stun_limit_percent,
+        .qemu_pid = attempt->qemu_pid,
+        .fault_beat = attempt->fault_beat,
         .cancel = attempt->source_cancel,
         .round_done = keep_round,
         .reconnect = attempt->source_reconnect,
@@ -267,6 +333,7 @@ static void *run_destination(void *argument)
 static int run_source(struct rig *rig, struct rig_attempt *attempt, struct engine_source *source)
 {
     struct err *err = &attempt->source_err;
+    uint64_t begin_ns = clock_now_ns();
     attempt->used = engine_source_dirty(source);
     if (engine_source_copy(source, err) < 0)
         return -1;
@@ -275,8 +342,11 @@ static int run_source(struct rig *rig, struct rig_attempt *attempt, struct engin
     rig_stop_guests(rig);
     if (attempt->before_finish)
         attempt->before_finish(attempt->user);
-    if (engine_source_finish(source, attempt->verify, err) < 0)
+    if (engine_source_find_rest(source, err) < 0 ||
+        engine_source_send_rest(source, attempt->verify, err) < 0 ||
+        engine_source_await_placed(source, err) < 0)
         return -1;
+    attempt->total_ns = clock_now_ns() - begin_ns;
     if (attempt->before_quiet)
         attempt->before_quiet(attempt->user);
     return engine_source_check_quiet(source, err);
@@ -288,6 +358,8 @@ void rig_run(struct rig *rig, struct rig_attempt *attempt)
     struct destination_run run = {rig, attempt};
     struct engine_source *source = NULL;
     rig_open(attempt);
+    if (attempt->opened)
+        attempt->opened(attempt);
     assert_int_equal(thread_start(&destination, "destination", run_destination, &run, &attempt->source_err),
                      0);
     struct engine_source_config config = rig_source_config(rig, attempt);
@@ -295,6 +367,7 @@ void rig_run(struct rig *rig, struct rig_attempt *attempt)
     if (attempt->source_result == 0) {
         attempt->source_result = run_source(rig, attempt, source);
         engine_source_snapshot(source, &attempt->snapshot);
+        engine_source_stuns(source, &attempt->stuns);
     }
     engine_source_free(source);
     thread_join(&destination);

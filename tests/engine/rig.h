@@ -39,7 +39,14 @@ struct rig {
         uint64_t begin, length; /* what it writes to */
         uint64_t n_writes;      /* atomic */
         bool is_gentle;         /* pauses between writes */
+        bool is_patching;       /* changes single words only */
     } guests[RIG_GUESTS_MAX];
+};
+
+/* Where the two ends' sockets are, instead of both on loopback. */
+struct rig_network {
+    int source_namespace, destination_namespace; /* descriptors of network namespaces */
+    const char *address;                         /* IPv4, of the destination */
 };
 
 /* What one attempt shall be. Zero is a good default everywhere but n_channels. */
@@ -49,7 +56,15 @@ struct rig_attempt {
     uint64_t goal_ns; /* 0 = 300 ms */
     uint64_t bandwidth_bytes_s;
     uint32_t max_rounds;
+    enum engine_compression compression;
+    enum engine_delta delta;
+    uint64_t delta_cache_bytes;
     bool verify, is_kvm;
+    void (*opened)(struct rig_attempt *attempt); /* the channels are connected and may be changed */
+    const struct rig_network *network;           /* NULL = loopback */
+    unsigned stun_limit_percent;
+    int qemu_pid; /* see engine_source_config */
+    uint64_t *fault_beat;
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
     void (*after_copy)(void *user);    /* the guest still runs */
@@ -71,8 +86,10 @@ struct rig_attempt {
     struct err source_err, destination_err;
     bool verified;
     uint64_t round_zero_ns, n_rounds;
+    uint64_t total_ns;               /* from a ready source to the end of finish */
     struct engine_snapshot snapshot; /* of the source at its end */
     struct engine_snapshot destination_snapshot;
+    struct engine_stuns stuns;
     enum engine_dirty used;
 };
 
@@ -84,9 +101,13 @@ void rig_clear(struct rig *rig);
 void rig_fresh_destination(struct rig *rig);
 /* Random bytes, written by the guest's mapping. */
 void rig_fill(struct rig *rig, uint64_t offset, uint64_t length, uint64_t seed);
+/* Words of a small vocabulary, with spaces and lines: about what a codec makes of text. */
+void rig_fill_text(struct rig *rig, uint64_t offset, uint64_t length, uint64_t seed);
 /* One more guest thread: rewrites whole pages and single words at random in its range until rig_stop_guests.
  */
 void rig_start_guest(struct rig *rig, uint64_t begin, uint64_t length, bool is_gentle);
+/* One that changes single words at random, as fast as it can. */
+void rig_start_patching_guest(struct rig *rig, uint64_t begin, uint64_t length);
 void rig_stop_guests(struct rig *rig);
 /* Events, not sleeps: returns when each guest has written `n` more times. */
 void rig_wait_writes(struct rig *rig, uint64_t n);

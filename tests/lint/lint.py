@@ -27,6 +27,7 @@ LAW = {
     "agent": {"base", "ctl", "model", "qemu", "http"},
     "manager": {"base", "model", "http", "store"},
     "cli": {"base", "model", "http"},
+    "bench": set(),
 }
 # Library headers that only some folders may see.
 LIBRARIES = {

@@ -207,40 +207,81 @@ static void the_same_client_key_gives_the_same_task(void **state)
     answer_clear(&again);
 }
 
-static void moves_over_the_limit_wait_in_order(void **state)
+/* Several VMs on h1, which the manager knows of. */
+static void add_vms(struct harness *harness, const char *const *names)
 {
-    static const char *const names[] = {"web", "db", "mail"};
-    struct harness *harness = *state;
-    char *tasks[3];
-    harness->source.is_automatic = false;
-    (void)fake_agent_add_vm(&harness->source, "db", VM_RUNNING);
-    (void)fake_agent_add_vm(&harness->source, "mail", VM_RUNNING);
+    const char *last = NULL;
+    for (; *names; names++) {
+        (void)fake_agent_add_vm(&harness->source, *names, VM_RUNNING);
+        last = *names;
+    }
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s", last);
     struct answer shown = {0};
     do {
         answer_clear(&shown);
-        shown = harness_call(harness, "GET", "/v1/vms/mail", NULL);
+        shown = harness_call(harness, "GET", path, NULL);
     } while (err_is_set(&shown.err));
     answer_clear(&shown);
-    for (unsigned i = 0; i < 3; i++) {
-        g_autofree char *body = g_strdup_printf("{\"vm\":\"%s\",\"destination\":\"h2\"}", names[i]);
-        struct answer answer = harness_call(harness, "POST", "/v1/migrations", body);
-        assert_false(err_is_set(&answer.err));
-        tasks[i] = g_strdup(text_of(answer.object, "task"));
-        answer_clear(&answer);
-    }
-    g_autoptr(JsonObject) first = harness_wait_phase(harness, tasks[0], "copy");
-    g_autoptr(JsonObject) second = harness_wait_phase(harness, tasks[1], "copy");
-    g_autoptr(JsonObject) third = harness_wait_phase(harness, tasks[2], "request");
-    assert_string_equal(text_of(third, "state"), "queued");
-    assert_non_null(strstr(text_of(third, "waiting_for"), "h1"));
-    g_autofree char *path = g_strdup_printf("/v1/tasks/%s/cancel", tasks[0]);
+}
+
+static char *migrate_vm(struct harness *harness, const char *vm, const char *options)
+{
+    g_autofree char *body =
+        g_strdup_printf("{\"vm\":\"%s\",\"destination\":\"h2\",\"options\":{%s}}", vm, options);
+    struct answer answer = harness_call(harness, "POST", "/v1/migrations", body);
+    assert_string_equal(answer.err.message, "");
+    char *task = g_strdup(text_of(answer.object, "task"));
+    answer_clear(&answer);
+    return task;
+}
+
+static void cancel_move(struct harness *harness, const char *task)
+{
+    g_autofree char *path = g_strdup_printf("/v1/tasks/%s/cancel", task);
     struct answer cancelled = harness_call(harness, "POST", path, NULL);
     assert_false(err_is_set(&cancelled.err));
     answer_clear(&cancelled);
-    g_autoptr(JsonObject) started = harness_wait_phase(harness, tasks[2], "copy");
+}
+
+static void moves_over_the_limit_wait_in_order(void **state)
+{
+    static const char *const added[] = {"db", "mail", NULL};
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    add_vms(harness, added);
+    g_autofree char *web = migrate_vm(harness, "web", "");
+    g_autofree char *db = migrate_vm(harness, "db", "");
+    g_autofree char *mail = migrate_vm(harness, "mail", "");
+    g_autoptr(JsonObject) first = harness_wait_phase(harness, web, "copy");
+    g_autoptr(JsonObject) second = harness_wait_phase(harness, db, "copy");
+    g_autoptr(JsonObject) third = harness_wait_phase(harness, mail, "request");
+    assert_string_equal(text_of(third, "state"), "queued");
+    assert_non_null(strstr(text_of(third, "waiting_for"), "h1"));
+    cancel_move(harness, web);
+    g_autoptr(JsonObject) started = harness_wait_phase(harness, mail, "copy");
     assert_string_equal(text_of(started, "state"), "running");
-    for (unsigned i = 0; i < 3; i++)
-        g_free(tasks[i]);
+}
+
+static void a_move_of_high_priority_is_admitted_first(void **state)
+{
+    static const char *const added[] = {"db", "mail", "shop", NULL};
+    struct harness *harness = *state;
+    harness->source.is_automatic = false;
+    add_vms(harness, added);
+    g_autofree char *web = migrate_vm(harness, "web", "");
+    g_autofree char *db = migrate_vm(harness, "db", "\"priority\":\"normal\"");
+    g_autofree char *mail = migrate_vm(harness, "mail", "");
+    g_autofree char *shop = migrate_vm(harness, "shop", "\"priority\":\"high\"");
+    g_autoptr(JsonObject) first = harness_wait_phase(harness, web, "copy");
+    g_autoptr(JsonObject) second = harness_wait_phase(harness, db, "copy");
+    cancel_move(harness, web);
+    g_autoptr(JsonObject) urgent = harness_wait_phase(harness, shop, "copy");
+    assert_string_equal(text_of(json_object_get_object_member(urgent, "options"), "priority"), "high");
+    g_autoptr(JsonObject) waiting = harness_wait_phase(harness, mail, "request");
+    assert_string_equal(text_of(waiting, "state"), "queued");
+    cancel_move(harness, db);
+    g_autoptr(JsonObject) last = harness_wait_phase(harness, mail, "copy");
+    assert_string_equal(text_of(last, "state"), "running");
 }
 
 static void a_new_vm_gets_a_uuid_and_its_own_mac(void **state)
@@ -368,6 +409,7 @@ int main(void)
         TEST(a_second_move_of_the_vm_is_refused_while_one_runs),
         TEST(the_same_client_key_gives_the_same_task),
         TEST(moves_over_the_limit_wait_in_order),
+        TEST(a_move_of_high_priority_is_admitted_first),
         TEST(a_new_vm_gets_a_uuid_and_its_own_mac),
         TEST(a_change_is_refused_with_the_task_that_moves_the_vm),
         cmocka_unit_test_setup_teardown(a_changed_vm_keeps_what_was_not_named, setup_with_dark_vm,

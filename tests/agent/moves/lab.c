@@ -107,6 +107,8 @@ void prepare_move(struct lab *lab, struct move_spec *spec)
     memset(spec, 0, sizeof *spec);
     model_uuid_new(spec->id);
     move_options_init(&spec->options);
+    (void)g_strlcpy(spec->options.priority, lab->priority ? lab->priority : "",
+                    sizeof spec->options.priority);
     g_strlcpy(spec->vm.uuid, lab->uuid, sizeof spec->vm.uuid);
     spec->n_addresses = 1;
     (void)snprintf(spec->addresses[0], MODEL_ADDRESS_MAX, "127.0.0.%u", 2 - lab->source);

@@ -13,7 +13,8 @@
 struct lab {
     struct host *host[2];
     char uuid[MODEL_UUID_SIZE];
-    unsigned source; /* where the guest runs */
+    unsigned source;      /* where the guest runs */
+    const char *priority; /* option of the moves; NULL: none */
 };
 
 #define CHECK(condition)                                                                                     \

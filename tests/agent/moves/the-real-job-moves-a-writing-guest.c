@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two agents, the real door and the real, unprivileged job over loopback: a guest that writes all the time is
- * moved there and back, and proves its memory; also when the doors die in between. */
+ * moved there and back, and proves its memory; also when the doors die in between. Both jobs have the CPU
+ * priority of the move. */
 #include <glib.h>
 #include <signal.h>
 #include <string.h>
@@ -9,21 +10,55 @@
 #include "agent/door.h"
 #include "tests/agent/moves/lab.h"
 
-/* Our own children of that name. */
-static void kill_doors(void)
+/* Calls `call` for each of our own children of that name, with what follows the parent in its stat. */
+static unsigned for_children(const char *program, void (*call)(pid_t pid, const char *rest, void *user),
+                             void *user)
 {
+    unsigned n = 0;
     GDir *dir = g_dir_open("/proc", 0, NULL);
+    g_autofree char *wanted = g_strdup_printf("(%s) ", program);
     for (const char *name; (name = g_dir_read_name(dir));) {
         g_autofree char *path = g_strdup_printf("/proc/%s/stat", name);
         g_autofree char *text = NULL;
-        int parent;
+        int parent, length;
         if (!g_ascii_isdigit(name[0]) || !g_file_get_contents(path, &text, NULL, NULL))
             continue;
-        const char *end = strstr(text, "(godwit-door) ");
-        if (end && sscanf(end, "(godwit-door) %*c %d", &parent) == 1 && parent == getpid())
-            CHECK(kill(atoi(name), SIGKILL) == 0);
+        const char *end = strstr(text, wanted);
+        if (!end || sscanf(end + strlen(wanted), "%*c %d%n", &parent, &length) != 1 || parent != getpid())
+            continue;
+        call(atoi(name), end + strlen(wanted) + length, user);
+        n++;
     }
     g_dir_close(dir);
+    return n;
+}
+
+static void kill_child(pid_t pid, const char *rest, void *user)
+{
+    (void)rest;
+    (void)user;
+    CHECK(kill(pid, SIGKILL) == 0);
+}
+
+static void kill_doors(void)
+{
+    (void)for_children("godwit-door", kill_child, NULL);
+}
+
+static void check_nice(pid_t pid, const char *rest, void *user)
+{
+    long nice;
+    (void)pid;
+    /* Fields 5 to 19 of proc(5). */
+    CHECK(sscanf(rest, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld", &nice) == 1);
+    CHECK(nice == *(const long *)user);
+}
+
+/* They are of that name once the program runs, which is after its priority was set. */
+static void check_jobs(unsigned n_jobs, long nice)
+{
+    while (for_children("godwit-job", check_nice, &nice) < n_jobs)
+        g_usleep(1000);
 }
 
 static void wait_for_restarts(struct lab *lab, unsigned at_least)
@@ -40,11 +75,14 @@ static void move_and_check_report(struct lab *lab, unsigned doors_die)
 {
     struct move_spec spec = {0};
     prepare_move(lab, &spec);
+    long nice = lab->priority ? -5 : 0;
+    check_jobs(1, nice); /* the destination's */
     if (doors_die) {
         kill_doors(); /* a ticket waits in one of them */
         wait_for_restarts(lab, doors_die);
     }
     start_move(lab, &spec);
+    check_jobs(2, nice);
     wait_for_state(agent_of(lab, true), spec.id, MOVE_DONE);
     wait_for_state(agent_of(lab, false), spec.id, MOVE_DONE);
     struct move_status status = status_of(agent_of(lab, true), spec.id);
@@ -75,6 +113,8 @@ int main(void)
     lab_start_guest(&lab);
     for (unsigned i = 0; i < 4; i++)
         move_and_check_report(&lab, i >= 2 ? i - 1 : 0);
+    lab.priority = "high";
+    move_and_check_report(&lab, 0);
     lab_down(&lab);
     return 0;
 }

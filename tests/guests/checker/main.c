@@ -38,7 +38,7 @@ static void place_pages(const struct multiboot_info *info)
     const struct extent high = params_memory_at(info, high_memory);
     const uint64_t shadow_bytes =
         ((params.mb << 8) * sizeof(uint32_t) + page_bytes - 1) & ~(uint64_t)(page_bytes - 1);
-    const uint64_t need = (params.mb * mib) + shadow_bytes;
+    const uint64_t need = params.mb * params.spread * mib + shadow_bytes;
     const uint64_t have =
         (low.bytes & ~(uint64_t)(page_bytes - 1)) + (high.bytes & ~(uint64_t)(page_bytes - 1));
     if (shadow_bytes > low.bytes || need > have ||
@@ -57,8 +57,11 @@ static void place_pages(const struct multiboot_info *info)
         .low_base = low.base + shadow_bytes,
         .high_base = high.base,
         .shadow = (volatile uint32_t *)(uintptr_t)low.base,
+        .spread = params.spread,
         .whole_page = params.whole_page,
+        .text = params.text,
     };
+    pages_init(&pages);
 }
 
 static uint64_t find_tsc_hz(const char **ret_source)
@@ -79,7 +82,9 @@ static void say_start(uint64_t tsc_hz, const char *tsc_source)
     report_field("mb", params.mb);
     report_field("rate", params.rate);
     report_field("vcpus", params.vcpus);
-    report_text(params.whole_page ? " mode=page" : " mode=word");
+    report_text(params.read_only ? " mode=read" : params.whole_page ? " mode=page" : " mode=word");
+    report_text(params.text ? " fill=text" : " fill=random");
+    report_field("spread", params.spread);
     report_field("intr", params.intr);
     report_field("hz", params.hz);
     report_field("seed", params.seed);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pages.h"
 
-enum { words_per_page = 512 };
+enum { words_per_page = 512, vocabulary_bits = 12 };
 static const uint64_t step = 0x9e3779b97f4a7c15u;
+
+static uint64_t vocabulary[1 << vocabulary_bits]; /* eight letters each */
 
 static volatile uint64_t *page_words(const struct pages *pages, uint64_t index)
 {
-    const uint64_t base = index < pages->n_low ? pages->low_base + index * 4096
-                                               : pages->high_base + (index - pages->n_low) * 4096;
+    const uint64_t place = index * pages->spread;
+    const uint64_t base = place < pages->n_low ? pages->low_base + place * 4096
+                                               : pages->high_base + (place - pages->n_low) * 4096;
     return (volatile uint64_t *)(uintptr_t)base;
 }
 
@@ -23,9 +26,22 @@ static uint64_t body_start(const struct pages *pages, uint64_t index, uint32_t s
     return mix(mix(pages->seed + index * step) + (pages->whole_page ? sequence : 0));
 }
 
-static uint64_t body_word(uint64_t x)
+static uint64_t body_word(const struct pages *pages, uint64_t x)
 {
-    return x ^ x >> 29;
+    const uint64_t y = x ^ x >> 29, mask = (1 << vocabulary_bits) - 1;
+    if (!pages->text)
+        return y;
+    /* The product of three: few words are frequent and many are rare, as in a text. */
+    const uint64_t product = (y & mask) * (y >> vocabulary_bits & mask) * (y >> 2 * vocabulary_bits & mask);
+    return vocabulary[product >> 2 * vocabulary_bits];
+}
+
+void pages_init(const struct pages *pages)
+{
+    static const char letters[33] = "etaoinshrdlucmfwygpbvk  eeaatt n";
+    for (uint64_t i = 0; pages->text && i < 1 << vocabulary_bits; i++)
+        for (unsigned letter = 0; letter < 8; letter++)
+            vocabulary[i] |= (uint64_t)letters[mix(i + 1) >> 5 * letter & 31] << 8 * letter;
 }
 
 static void write_all(struct pages *pages, uint64_t index, uint32_t sequence)
@@ -34,7 +50,7 @@ static void write_all(struct pages *pages, uint64_t index, uint32_t sequence)
     uint64_t x = body_start(pages, index, sequence);
     words[0] = index << 32 | sequence;
     for (unsigned i = 1; i < words_per_page; i++)
-        words[i] = body_word(x += step);
+        words[i] = body_word(pages, x += step);
     pages->shadow[index] = sequence;
 }
 
@@ -65,10 +81,10 @@ bool pages_check(const struct pages *pages, uint64_t index, bool quick,
     if (differs(words, 0, index << 32 | sequence, ret_difference))
         return false;
     if (quick && !pages->whole_page)
-        return !differs(words, words_per_page - 1, body_word(x + (words_per_page - 1) * step),
+        return !differs(words, words_per_page - 1, body_word(pages, x + (words_per_page - 1) * step),
                         ret_difference);
     for (unsigned i = 1; i < words_per_page; i++)
-        if (differs(words, i, body_word(x += step), ret_difference))
+        if (differs(words, i, body_word(pages, x += step), ret_difference))
             return false;
     return true;
 }

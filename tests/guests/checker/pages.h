@@ -14,16 +14,21 @@
 struct pages {
     uint64_t seed;
     uint64_t n_pages;
-    uint64_t n_low;            /* pages [0, n_low) start at low_base, the others at high_base */
+    uint64_t n_low;            /* places [0, n_low) start at low_base, the others at high_base */
     uint64_t low_base;         /* bytes */
     uint64_t high_base;        /* bytes */
     volatile uint32_t *shadow; /* expected sequence of each page */
+    uint64_t spread;           /* page i takes the place of page i * spread of a dense working set */
     bool whole_page;           /* a rewrite renews every word; else only word 0 */
+    bool text;                 /* words are of a small vocabulary; else they look random */
 };
 
 struct pages_difference {
     uint64_t index, word, want, got;
 };
+
+/* Makes the vocabulary of a working set of text; before anything else. */
+void pages_init(const struct pages *pages);
 
 /* First content of one page. */
 void pages_fill(struct pages *pages, uint64_t index);

@@ -35,6 +35,7 @@ static const struct number_parameter numbers[] = {
     {"seed", offsetof(struct params, seed), 1, 0, UINT64_MAX},
     {"sweep_ms", offsetof(struct params, sweep_ms), 5000, 1, 3600000},
     {"interval_ms", offsetof(struct params, interval_ms), 100, 10, 60000},
+    {"spread", offsetof(struct params, spread), 1, 1, 1024},
     {"tsc_mhz", offsetof(struct params, tsc_mhz), 0, 0, 10000},
 };
 enum { n_numbers = sizeof numbers / sizeof numbers[0] };
@@ -84,8 +85,14 @@ static bool parse_word(struct params *params, const char *word)
 {
     const char *mode = value_of(word, "mode");
     if (mode) {
-        params->whole_page = is_word(mode, "page");
+        params->read_only = is_word(mode, "read");
+        params->whole_page = is_word(mode, "page") || params->read_only;
         return params->whole_page || is_word(mode, "word");
+    }
+    const char *fill = value_of(word, "fill");
+    if (fill) {
+        params->text = is_word(fill, "text");
+        return params->text || is_word(fill, "random");
     }
     for (unsigned i = 0; i < n_numbers; i++) {
         const char *text = value_of(word, numbers[i].name);
@@ -101,6 +108,7 @@ bool params_parse(struct params *params, const struct multiboot_info *info, cons
     for (unsigned i = 0; i < n_numbers; i++)
         *number_field(params, i) = numbers[i].fallback;
     params->whole_page = true;
+    params->read_only = params->text = false;
     if (!(info->flags & has_cmdline))
         return true;
     const char *text = (const char *)(uintptr_t)info->cmdline;

@@ -14,7 +14,10 @@ struct params {
     uint64_t sweep_ms;    /* aim: every page checked once in this time */
     uint64_t interval_ms; /* between two report lines */
     uint64_t tsc_mhz;     /* 0: find out */
+    uint64_t spread;      /* the working set takes only every n-th page of its memory */
     bool whole_page;
+    bool read_only; /* pages are proved and never rewritten */
+    bool text;      /* contents compress as text does; else not at all */
 };
 
 struct extent {

@@ -10,6 +10,7 @@ void worker_init(struct worker *worker, const struct params *params, uint64_t in
     *worker = (struct worker){.index = index, .n_vcpus = params->vcpus};
     worker->random = params->seed * 0x9e3779b97f4a7c15u + 88172645463325252u + index;
     worker->n_own = (n_pages - index + params->vcpus - 1) / params->vcpus;
+    worker->read_only = params->read_only;
     worker->max_ticks = tsc_hz / 1000 * max_catch_up_ms;
     worker->write_gain = params->rate * 1000000;
     worker->write_price = page_bytes * params->vcpus * tsc_hz;
@@ -72,7 +73,8 @@ uint64_t worker_turn(struct worker *worker, struct pages *pages, bool *ret_busy)
     for (unsigned i = 0; i < n_writes; i++) {
         const uint64_t page = next_random(worker) % worker->n_own * worker->n_vcpus + worker->index;
         prove(worker, pages, page, true);
-        pages_rewrite(pages, page);
+        if (!worker->read_only)
+            pages_rewrite(pages, page);
         worker->n_done++;
     }
     const unsigned n_checks =

@@ -6,7 +6,7 @@
 
 struct worker {
     /* written by its own vCPU, read by the first one */
-    volatile uint64_t n_done; /* pages rewritten */
+    volatile uint64_t n_done; /* pages rewritten, or proved if it is read-only */
     volatile uint64_t n_bad;
     volatile uint64_t n_sweeps;
     volatile uint64_t max_gap;    /* TSC ticks; the reader sets it to 0 */
@@ -16,6 +16,7 @@ struct worker {
     uint64_t index, n_vcpus;
     uint64_t random;
     uint64_t n_own, sweep_next;
+    bool read_only;
     uint64_t last_tsc;
     uint64_t write_gain, write_credit,
         write_price; /* credit grows by gain per TSC tick; a page costs the price */

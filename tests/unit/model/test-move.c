@@ -97,6 +97,37 @@ static void the_version_before_knows_each_member_of_a_plain_move(void **state)
     check_all_is_known("spec", ours, theirs);
 }
 
+/* The version before reads specifications strictly and does not know what came later. */
+static void a_spec_names_a_newer_member_only_when_it_is_used(void **state)
+{
+    (void)state;
+    struct move_spec spec;
+    fill_spec(&spec);
+    g_autoptr(JsonObject) lean = move_spec_to_json(&spec);
+    JsonObject *options = json_object_get_object_member(lean, "options");
+    assert_false(json_object_has_member(options, "priority"));
+    assert_true(json_object_has_member(options, "channels"));
+    strcpy(spec.options.priority, "high");
+    g_autoptr(JsonObject) used = move_spec_to_json(&spec);
+    options = json_object_get_object_member(used, "options");
+    assert_string_equal(json_object_get_string_member(options, "priority"), "high");
+    g_autoptr(JsonObject) whole = move_options_to_json(&spec.options);
+    assert_true(json_object_has_member(whole, "priority"));
+}
+
+static void normal_priority_is_what_was_before(void **state)
+{
+    (void)state;
+    struct move_options options;
+    struct err err = {0};
+    JsonObject *object = NULL;
+    assert_int_equal(model_parse("{\"priority\":\"normal\"}", -1, &object, NULL), 0);
+    assert_int_equal(move_options_from_json(object, &options, &err), 0);
+    json_object_unref(object);
+    assert_string_equal(options.priority, "");
+    assert_false(move_is_urgent(&options));
+}
+
 /* Each changes one field of a good specification to something wrong. */
 static void break_key(struct move_spec *spec)
 {
@@ -178,6 +209,7 @@ static void bad_options_are_refused_by_field(void **state)
         {"{\"channels\":17}", "channels must be a whole number from 0 to 16"},
         {"{\"verify\":1}", "verify must be true or false"},
         {"{\"dirty_source\":\"fast\"}", "dirty_source must be \"auto\", \"async\" or \"sync\""},
+        {"{\"priority\":\"urgent\"}", "priority must be \"high\" or \"normal\""},
         {"{\"max_downtime\":1}", "there is no field \"max_downtime\""},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
@@ -315,6 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_spec_survives_its_json_form),
         cmocka_unit_test(the_version_before_knows_each_member_of_a_plain_move),
+        cmocka_unit_test(a_spec_names_a_newer_member_only_when_it_is_used),
+        cmocka_unit_test(normal_priority_is_what_was_before),
         cmocka_unit_test(a_bad_spec_is_refused_by_field),
         cmocka_unit_test(options_left_out_keep_their_defaults),
         cmocka_unit_test(bad_options_are_refused_by_field),

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SDPS: threads that rewrite all of their memory faster than the capped link takes it. Without being held up
+ * they would never fit the goal.
+ */
+#include "rig.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define CAP (100 * 1000000ull)
+
+struct log {
+    struct rig_attempt *attempt;
+    uint64_t n_throttled, n_too_fast;
+    uint64_t least_dirty; /* pages */
+    unsigned end_in;      /* throttled rounds until `end` is called */
+    void (*end)(struct rig_attempt *attempt);
+};
+
+static void note_round(const struct engine_round *round, void *user)
+{
+    struct log *log = user;
+    if (!log->least_dirty || round->dirty_pages < log->least_dirty)
+        log->least_dirty = round->dirty_pages;
+    if (!round->throttle_bytes_s)
+        return;
+    log->n_throttled++;
+    log->n_too_fast += round->dirty_pages >= round->pages - round->zero_pages;
+    if (log->end && log->n_throttled == log->end_in)
+        log->end(log->attempt);
+}
+
+static void busy_rig(struct rig *rig)
+{
+    rig_init(rig, 96 * MIB);
+    rig_fill(rig, 8 * MIB, 64 * MIB, 31);
+    /* They begin and end within a chunk. */
+    rig_start_guest(rig, 9 * MIB, 31 * MIB, false);
+    rig_start_guest(rig, 40 * MIB, 31 * MIB, false);
+    rig_wait_writes(rig, 30000);
+}
+
+static struct rig_attempt new_attempt(enum engine_dirty dirty, struct log *log)
+{
+    struct rig_attempt attempt = {.n_channels = 2,
+                                  .dirty = dirty,
+                                  .goal_ns = 100 * NS_PER_MS,
+                                  .bandwidth_bytes_s = CAP,
+                                  .verify = true,
+                                  .round_done = note_round,
+                                  .user = log};
+    return attempt;
+}
+
+static void converges(enum engine_dirty dirty, bool is_kvm)
+{
+    struct rig rig;
+    struct log log = {0};
+    uint64_t beat = 0;
+    struct rig_attempt attempt = new_attempt(dirty, &log);
+    attempt.is_kvm = is_kvm;
+    attempt.fault_beat = &beat;
+    busy_rig(&rig);
+    rig_move(&rig, &attempt);
+    assert_true(log.n_throttled > 0);
+    assert_int_equal(log.n_too_fast, 0);
+    assert_true(attempt.stuns.total_ns > 0);
+    uint64_t n_stuns = 0;
+    for (unsigned i = 0; i < ENGINE_STUN_CLASSES; i++)
+        n_stuns += attempt.stuns.counts[i];
+    assert_true(n_stuns > 0);
+    /* Nobody waits any more. */
+    assert_int_equal(beat, 0);
+    rig_clear(&rig);
+}
+
+static void it_converges_and_no_write_is_lost(void **state)
+{
+    (void)state;
+    converges(ENGINE_DIRTY_ASYNC, true);
+    converges(ENGINE_DIRTY_ASYNC, false);
+    converges(ENGINE_DIRTY_SYNC, true);
+}
+
+static void cancel_it(struct rig_attempt *attempt)
+{
+    struct err why = {0};
+    (void)err_set(&why, ERR_CANCELLED, "cancelled", "the operator cancelled it");
+    cancel_trigger(attempt->source_cancel, &why);
+}
+
+static void lose_the_peer(struct rig_attempt *attempt)
+{
+    for (unsigned i = 0; i < attempt->n_channels; i++)
+        (void)shutdown(attempt->source_channels[i], SHUT_RDWR);
+}
+
+static void fails_then_moves(enum engine_dirty dirty, void (*end)(struct rig_attempt *attempt),
+                             enum err_code expected)
+{
+    struct rig rig;
+    uint64_t beat = 0;
+    struct log log = {.end_in = 1, .end = end};
+    struct rig_attempt first = new_attempt(dirty, &log);
+    log.attempt = &first;
+    first.fault_beat = &beat;
+    busy_rig(&rig);
+    rig_run(&rig, &first);
+    assert_int_equal(first.source_result, -1);
+    assert_int_equal(first.source_err.code, expected);
+    assert_int_equal(beat, 0);
+    /* The guest runs on, and nothing is left that would hold it up. */
+    rig_wait_writes(&rig, 10000);
+    rig_fresh_destination(&rig);
+    struct log again = {0};
+    struct rig_attempt second = new_attempt(dirty, &again);
+    rig_move(&rig, &second);
+    assert_true(again.n_throttled > 0);
+    rig_clear(&rig);
+}
+
+static void a_failure_meanwhile_frees_it_and_the_next_attempt_succeeds(void **state)
+{
+    (void)state;
+    fails_then_moves(ENGINE_DIRTY_ASYNC, cancel_it, ERR_CANCELLED);
+    fails_then_moves(ENGINE_DIRTY_ASYNC, lose_the_peer, ERR_PEER_LOST);
+    fails_then_moves(ENGINE_DIRTY_SYNC, cancel_it, ERR_CANCELLED);
+}
+
+/* The writers are threads of this process; as threads of QEMU that are no vCPUs they may not be held up. */
+static void threads_of_qemu_that_are_no_vcpus_go_on_at_once(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct log log = {0};
+    struct rig_attempt attempt = new_attempt(ENGINE_DIRTY_ASYNC, &log);
+    attempt.qemu_pid = getpid();
+    attempt.max_rounds = 6;
+    busy_rig(&rig);
+    rig_run(&rig, &attempt);
+    assert_int_equal(attempt.source_result, -1);
+    assert_string_equal(attempt.source_err.id, "not-converging");
+    assert_true(log.n_throttled > 0);
+    assert_true(log.n_too_fast > 0);
+    rig_clear(&rig);
+}
+
+static void the_stun_limit_is_kept_and_named_when_it_is_too_low(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct log log = {0};
+    struct rig_attempt attempt = new_attempt(ENGINE_DIRTY_ASYNC, &log);
+    attempt.stun_limit_percent = 1;
+    attempt.max_rounds = 5;
+    busy_rig(&rig);
+    rig_run(&rig, &attempt);
+    assert_int_equal(attempt.source_result, -1);
+    assert_string_equal(attempt.source_err.id, "not-converging");
+    assert_non_null(strstr(attempt.source_err.fix, "stun limit (1 %)"));
+    rig_clear(&rig);
+}
+
+static void who_writes_little_is_left_alone(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct log log = {0};
+    struct rig_attempt attempt = new_attempt(ENGINE_DIRTY_ASYNC, &log);
+    rig_init(&rig, 96 * MIB);
+    rig_fill(&rig, 0, 32 * MIB, 32);
+    rig_start_guest(&rig, 0, MIB, true);
+    rig_move(&rig, &attempt);
+    assert_int_equal(log.n_throttled, 0);
+    assert_int_equal(attempt.stuns.total_ns, 0);
+    rig_clear(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_converges_and_no_write_is_lost),
+        cmocka_unit_test(a_failure_meanwhile_frees_it_and_the_next_attempt_succeeds),
+        cmocka_unit_test(threads_of_qemu_that_are_no_vcpus_go_on_at_once),
+        cmocka_unit_test(the_stun_limit_is_kept_and_named_when_it_is_too_low),
+        cmocka_unit_test(who_writes_little_is_left_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
