@@ -6,8 +6,9 @@
  *
  * Both ends: `*_new`, then the calls in the order in which they are listed, from one thread (the job's
  * story); workers are inside. Every blocking call ends within 200 ms of `cancel` (ERR_CANCELLED), of a lost
- * peer (ERR_PEER_LOST; unless there is `reconnect`) or of a dead QEMU (ERR_PEER_LOST, id "qemu-died"). After a failure only `*_free` may
- * be called; it joins all threads, releases every blocked guest thread and closes all that it was given.
+ * peer (ERR_PEER_LOST; unless there is `reconnect`) or of a dead QEMU (ERR_PEER_LOST, id "qemu-died"). After
+ * a failure only `*_free` may be called; it joins all threads, releases every blocked guest thread and closes
+ * all that it was given.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -49,9 +50,9 @@ struct engine_round {
     uint32_t n;
     uint64_t pages; /* handled, zero pages included, holes not */
     uint64_t zero_pages;
-    uint64_t bytes;     /* on the wire, both directions, framing included */
-    uint64_t raw_bytes; /* of pages, zero pages not counted, before any codec */
-    uint64_t duration_ns; /* without the time when no connection worked */
+    uint64_t bytes;            /* on the wire, both directions, framing included */
+    uint64_t raw_bytes;        /* of pages, zero pages not counted, before any codec */
+    uint64_t duration_ns;      /* without the time when no connection worked */
     uint64_t dirty_pages;      /* found by the scan at its end */
     uint64_t stun_ns;          /* guest threads held up by a synchronous source */
     uint64_t throttle_bytes_s; /* what the guest was held to while it lasted; 0: to nothing */
@@ -98,8 +99,8 @@ struct engine_outage {
 /* Makes as many connected, authenticated channels again; from the story's thread. 0: they are in
  * ret_channels, in the same order on both ends, and the engine's; 1, only if !is_lost: nobody came; -1: the
  * attempt is over. */
-typedef int (*engine_reconnect)(const struct engine_outage *outage, int ret_channels[],
-                                struct tls *ret_tls[], void *user, struct err *err);
+typedef int (*engine_reconnect)(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                                void *user, struct err *err);
 
 struct engine_source_config {
     int ram_fd;           /* memfd, opened read-write; never read through a mapping */
@@ -135,8 +136,8 @@ struct engine_source_config {
     uint64_t *fault_beat;
     void (*round_done)(const struct engine_round *round,
                        void *user); /* from the story's thread; may be NULL */
-    /* NULL: a lost channel ends the attempt. Else the copy goes on while one channel is left, and over new ones
-     * at the end of the round; without one when the guest is stopped. Both ends have it, or none. */
+    /* NULL: a lost channel ends the attempt. Else the copy goes on while one channel is left, and over new
+     * ones at the end of the round; without one when the guest is stopped. Both ends have it, or none. */
     engine_reconnect reconnect;
     void *user;
 };

@@ -291,7 +291,8 @@ void receiver_stop(struct receiver *receiver)
 int receiver_resume(struct receiver *receiver, struct err *err)
 {
     if (receiver->hashes || receiver->n_over)
-        return err_set(err, ERR_CORRUPT, "resume-too-late", "the source wants to resume after the last round");
+        return err_set(err, ERR_CORRUPT, "resume-too-late",
+                       "the source wants to resume after the last round");
     receiver->lost = 0;
     barrier_clear(&receiver->barrier);
     barrier_init(&receiver->barrier, receiver->n_channels);

@@ -40,10 +40,10 @@ struct receiver {
     bool is_resumable;
     struct cancel *settled; /* not owned; triggered when the last worker has heard that all is over */
 
-    int event_fd;               /* readable when a worker has ended */
-    unsigned n_over;            /* workers that have heard FINISH; atomic */
-    uint64_t n_wasted;          /* bytes in records that did not arrive whole */
-    unsigned lost;              /* 0, or 1 + the first worker that lost its link; atomic */
+    int event_fd;      /* readable when a worker has ended */
+    unsigned n_over;   /* workers that have heard FINISH; atomic */
+    uint64_t n_wasted; /* bytes in records that did not arrive whole */
+    unsigned lost;     /* 0, or 1 + the first worker that lost its link; atomic */
     struct barrier barrier;
     uint32_t published;  /* the round, for snapshots; atomic */
     uint64_t *hashes;    /* ours, one per part; set up at VERIFY_BEGIN */
@@ -70,8 +70,8 @@ enum receiver_news { RECEIVER_OVER, RECEIVER_LOST, RECEIVER_KNOCK };
 int receiver_init(struct receiver *receiver, struct err *err);
 /* Starts the workers; the halt is ready by now. On failure receiver_clear is due, after the halt was set. */
 int receiver_start(struct receiver *receiver, struct err *err);
-/* Waits until all is over, one way or the other; if is_resumable also until a link is lost (*ret_why says how)
- * or knock_fd is readable. */
+/* Waits until all is over, one way or the other; if is_resumable also until a link is lost (*ret_why says
+ * how) or knock_fd is readable. */
 enum receiver_news receiver_wait(struct receiver *receiver, int knock_fd, struct err *ret_why);
 /* Ends the workers, whatever they do. The halt may be set then: one had found more than a lost link. */
 void receiver_stop(struct receiver *receiver);

@@ -48,8 +48,8 @@ static int hear_part(struct link *link, uint64_t first, struct bitmap *placed, u
     if (link_receive_header(link, &record, err) < 0)
         return -1;
     if (record.type != WIRE_RESUME)
-        return err_set(err, ERR_CORRUPT, "unexpected-record",
-                       "a %s record arrived where a RESUME was due", wire_type_name(record.type));
+        return err_set(err, ERR_CORRUPT, "unexpected-record", "a %s record arrived where a RESUME was due",
+                       wire_type_name(record.type));
     if (link_receive(link, head, sizeof head, err) < 0 ||
         wire_resume_decode(head, record.length, first, placed->n_bits, ret_part, err) < 0 ||
         link_receive(link, buffer, (ret_part->n_pages + 7) / 8, err) < 0)
@@ -70,8 +70,8 @@ int resume_hear(struct link *link, struct resume *ret_resume, struct bitmap *ret
         if (result == 0 && !first)
             *ret_resume = (struct resume){.round = part.round, .n_wasted = part.n_wasted};
         if (result == 0 && part.round != ret_resume->round)
-            result = err_set(err, ERR_CORRUPT, "resume-round", "the parts of a RESUME are of rounds %u and %u",
-                             ret_resume->round, part.round);
+            result = err_set(err, ERR_CORRUPT, "resume-round",
+                             "the parts of a RESUME are of rounds %u and %u", ret_resume->round, part.round);
     }
     free(buffer);
     return result;

@@ -3,9 +3,9 @@
  * How a round goes on over new connections after old ones were lost. The destination says which pages of the
  * round are placed; the source sends the others. All is told on connection 0, before anything else.
  *
- * Why a page that was placed needs not be sent again, whatever the guest wrote since: it was read after it was
- * protected for this round, so a later write is in the next round. And why one that was placed in part may be
- * sent again: it is not in the map, and by now nobody works on the old connections.
+ * Why a page that was placed needs not be sent again, whatever the guest wrote since: it was read after it
+ * was protected for this round, so a later write is in the next round. And why one that was placed in part
+ * may be sent again: it is not in the map, and by now nobody works on the old connections.
  */
 #ifndef ENGINE_RESUME_H
 #define ENGINE_RESUME_H

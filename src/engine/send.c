@@ -148,7 +148,7 @@ static void *work(void *argument)
     bool goes_on = true;
     while (goes_on && (batch = queue_take(sender->work))) {
         struct err why = {0};
-        int result = worker->is_lost   ? 0
+        int result = worker->is_lost  ? 0
                      : batch->is_hash ? hash_batch(sender, batch, &why)
                                       : send_claimed(sender, worker, batch, &why);
         if (result < 0 && !is_outage(sender, &why)) {

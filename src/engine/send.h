@@ -88,8 +88,8 @@ struct sender {
     } workers[ENGINE_CHANNELS_MAX];
 };
 
-/* `sender` is zeroed but for ram, halt, rate, n_channels, links, reconnect, user and what `packing` asks for. On failure
- * sender_clear is still due. */
+/* `sender` is zeroed but for ram, halt, rate, n_channels, links, reconnect, user and what `packing` asks for.
+ * On failure sender_clear is still due. */
 int sender_start(struct sender *sender, struct err *err);
 /* All pages in `dirty` as round n. Returns when the destination acknowledged that all is placed. */
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err);

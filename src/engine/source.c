@@ -39,7 +39,7 @@ struct engine_source {
     enum engine_dirty kind;
     struct policy policy;
     struct bitmap dirty;     /* what the next round has to send */
-    struct bitmap released; /* what an outage adds to the next round: its throttle was let go */
+    struct bitmap released;  /* what an outage adds to the next round: its throttle was let go */
     struct round_begin last; /* of the last round, as is */
     bool verify;
     /* for snapshots; atomic */

@@ -15,7 +15,7 @@
 
 #define SOURCE_PATIENCE_NS (60 * NS_PER_S)  /* for the control connection */
 #define CHANNEL_PATIENCE_NS (30 * NS_PER_S) /* for all data connections after it */
-#define SOURCE_LAG_S 15 /* the source gives up first */
+#define SOURCE_LAG_S 15                     /* the source gives up first */
 #define VERDICT_PATIENCE_NS (5 * NS_PER_S)  /* until the source has read the verdict */
 
 /* The next connection from the door. */
@@ -145,7 +145,7 @@ static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *er
         /* The end of the old connection is no news; a reason on it is. */
         bool is_end = err->code == ERR_PEER_LOST && !err->side[0] && strcmp(err->id, "door-lost");
         if (!is_end || job->peer.stream.fd < 0 || cancel_requested(job->watch.stop))
-            return err->code == ERR_TIMEOUT ? story_resume_limit(job, err) : -1;
+            return err->code == ERR_TIMEOUT && !err->side[0] ? story_resume_limit(job, err) : -1;
         peer_close(&job->peer);
         return 1;
     }

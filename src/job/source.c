@@ -67,7 +67,8 @@ static int try_again(struct job *job, unsigned *n_refused, struct err *err)
     if (connect_all(job, &choice, err) == 0) {
         if (choice.features == job->choice.features && choice.n_channels == job->choice.n_channels)
             return 0;
-        return err_set(err, ERR_CORRUPT, "hello-changed", "the destination does not offer what it did before");
+        return err_set(err, ERR_CORRUPT, "hello-changed",
+                       "the destination does not offer what it did before");
     }
     if (cancel_requested(job->watch.stop) || !strcmp(err->id, "qemu-died"))
         return -1;

@@ -252,8 +252,8 @@ void wire_resume_get_pages(const uint8_t *bytes, uint64_t first_page, uint32_t n
         /* Bits behind the last page say nothing. */
         if (n_pages - i * 8 < 8)
             byte = (uint8_t)(byte & ((1u << (n_pages - i * 8)) - 1));
-        ret_words[page / 64] =
-            (ret_words[page / 64] & ~(0xffull << (page % 64))) | (uint64_t)byte << (page % 64);
+        ret_words[page / 64] = (ret_words[page / 64] & ~(0xffull << (page % 64))) | (uint64_t)byte
+                                                                                        << (page % 64);
     }
 }
 

@@ -27,7 +27,7 @@ struct err;
 #define WIRE_FEATURE_DELTA (1ull << 3)  /* the reader takes DELTA records */
 #define WIRE_FEATURE_RESUME (1ull << 4) /* a copy whose connections broke goes on over new ones */
 #define WIRE_FEATURES                                                                                        \
-    (WIRE_FEATURE_RAM_ROUNDS | WIRE_FEATURE_VERIFY | WIRE_FEATURE_PACKED | WIRE_FEATURE_DELTA | \
+    (WIRE_FEATURE_RAM_ROUNDS | WIRE_FEATURE_VERIFY | WIRE_FEATURE_PACKED | WIRE_FEATURE_DELTA |              \
      WIRE_FEATURE_RESUME)
 
 struct wire_hello {

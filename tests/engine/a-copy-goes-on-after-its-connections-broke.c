@@ -111,7 +111,8 @@ static void over_the_channels_that_are_left_until_the_round_ends(void **state)
     (void)state;
     struct relay relay = {.cuts = {{.when = RELAY_AFTER, .bytes = 5 * MIB, .only_one = true}}};
     move_through(&relay, (struct rig_attempt){.n_channels = 3}, 0, 1);
-    /* All but the batch that was lost with its channel, and what is still on its way in the relay's sockets. */
+    /* All but the batch that was lost with its channel, and what is still on its way in the relay's sockets.
+     */
     assert_true(relay.at_connect > 40 * MIB);
 }
 

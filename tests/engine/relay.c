@@ -82,12 +82,18 @@ static void put_all(int fd, const char *bytes, size_t size)
     }
 }
 
+/* The connections of now, and how they will break. */
+struct carrying {
+    struct relay_set set;
+    struct relay_cut cut;
+    uint64_t delivered; /* bytes to the destination */
+};
+
 /* Passes on what is there; false: that side has ended. */
-static bool pass(struct relay *relay, struct relay_set *set, struct relay_cut *how, uint64_t *of_set,
-                 unsigned i, bool is_answer)
+static bool pass(struct relay *relay, struct carrying *now, unsigned i, bool is_answer)
 {
     char bytes[32768];
-    struct wire_pair *pair = &set->pairs[i];
+    struct wire_pair *pair = &now->set.pairs[i];
     int from = is_answer ? pair->destination : pair->source;
     int to = is_answer ? pair->source : pair->destination;
     ssize_t got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
@@ -95,20 +101,44 @@ static bool pass(struct relay *relay, struct relay_set *set, struct relay_cut *h
         return true;
     if (got <= 0)
         return false;
-    if (!is_due(relay, how, *of_set + (is_answer ? 0 : (uint64_t)got), is_answer)) {
+    if (!is_due(relay, &now->cut, now->delivered + (is_answer ? 0 : (uint64_t)got), is_answer)) {
         put_all(to, bytes, (size_t)got);
         if (!is_answer) {
-            *of_set += (uint64_t)got;
+            now->delivered += (uint64_t)got;
             (void)__atomic_fetch_add(&relay->delivered, (uint64_t)got, __ATOMIC_RELAXED);
         }
         return true;
     }
     /* What the other channels carry arrives. */
-    if (how->only_one && i + 1 < relay->n_channels)
+    if (now->cut.only_one && i + 1 < relay->n_channels)
         put_all(to, bytes, (size_t)got);
-    cut(relay, how, set);
-    how->when = RELAY_NEVER;
+    cut(relay, &now->cut, &now->set);
+    now->cut.when = RELAY_NEVER;
     return true;
+}
+
+static void drop_set(const struct relay *relay, struct relay_set *set)
+{
+    for (unsigned i = 0; i < relay->n_channels; i++) {
+        drop(&set->pairs[i].source);
+        drop(&set->pairs[i].destination);
+    }
+}
+
+static void pass_all(struct relay *relay, struct carrying *now, const struct pollfd *fds)
+{
+    for (unsigned i = 0; i < relay->n_channels; i++) {
+        struct wire_pair *pair = &now->set.pairs[i];
+        bool is_open = true;
+        if (fds[1 + 2 * i].revents && pair->source >= 0 && !pair->is_frozen)
+            is_open = pass(relay, now, i, false);
+        if (is_open && fds[2 + 2 * i].revents && pair->destination >= 0 && !pair->is_frozen)
+            is_open = pass(relay, now, i, true);
+        if (!is_open) {
+            drop(&pair->source);
+            drop(&pair->destination);
+        }
+    }
 }
 
 static void fill(const struct relay *relay, const struct relay_set *set, struct pollfd *fds)
@@ -124,47 +154,28 @@ static void fill(const struct relay *relay, const struct relay_set *set, struct 
 static void *carry(void *argument)
 {
     struct relay *relay = argument;
-    struct relay_set set, old;
-    struct relay_cut how = {0};
-    uint64_t of_set = 0;
-    memset(&set, -1, sizeof set);
+    struct carrying now = {0};
+    struct relay_set old;
+    memset(&now.set, -1, sizeof now.set);
     memset(&old, -1, sizeof old);
     for (;;) {
         struct pollfd fds[1 + 2 * ENGINE_CHANNELS_MAX];
-        fill(relay, &set, fds);
+        fill(relay, &now.set, fds);
         if (poll(fds, 1 + 2 * relay->n_channels, -1) <= 0)
             continue;
-        for (unsigned i = 0; i < relay->n_channels; i++) {
-            struct wire_pair *pair = &set.pairs[i];
-            if (fds[1 + 2 * i].revents && pair->source >= 0 && !pair->is_frozen &&
-                !pass(relay, &set, &how, &of_set, i, false)) {
-                drop(&pair->source);
-                drop(&pair->destination);
-            }
-            if (fds[2 + 2 * i].revents && pair->destination >= 0 && !pair->is_frozen &&
-                !pass(relay, &set, &how, &of_set, i, true)) {
-                drop(&pair->destination);
-                drop(&pair->source);
-            }
-        }
+        pass_all(relay, &now, fds);
         if (!fds[0].revents)
             continue;
         /* What was frozen stays as it is: the destination's half of it must go on to seem alive. */
-        for (unsigned i = 0; i < relay->n_channels; i++) {
-            drop(&old.pairs[i].source);
-            drop(&old.pairs[i].destination);
-        }
-        old = set;
-        if (read(relay->news[0], &set, sizeof set) != sizeof set)
+        drop_set(relay, &old);
+        old = now.set;
+        if (read(relay->news[0], &now.set, sizeof now.set) != sizeof now.set)
             break;
         unsigned number = __atomic_fetch_add(&relay->n_sets, 1, __ATOMIC_RELEASE);
-        how = number < RELAY_SETS_MAX ? relay->cuts[number] : (struct relay_cut){0};
-        of_set = 0;
+        now.cut = number < RELAY_SETS_MAX ? relay->cuts[number] : (struct relay_cut){0};
+        now.delivered = 0;
     }
-    for (unsigned i = 0; i < relay->n_channels; i++) {
-        drop(&old.pairs[i].source);
-        drop(&old.pairs[i].destination);
-    }
+    drop_set(relay, &old);
     return NULL;
 }
 
@@ -180,8 +191,8 @@ static int wait_for_stop(const struct engine_outage *outage, struct err *err)
     return cancel_check(outage->stop, err);
 }
 
-static int source_reconnects(const struct engine_outage *outage, int ret_channels[],
-                             struct tls *ret_tls[], void *user, struct err *err)
+static int source_reconnects(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                             void *user, struct err *err)
 {
     struct rig_attempt *attempt = user;
     struct relay *relay = attempt->user;

@@ -47,8 +47,8 @@ struct relay {
     uint64_t at_connect; /* `delivered` when the latest set was made */
 };
 
-/* Wires `attempt`, whose n_channels is set, to the relay: rig_run and rig_move then go through it. The attempt's
- * user is the relay, its round_done is taken. */
+/* Wires `attempt`, whose n_channels is set, to the relay: rig_run and rig_move then go through it. The
+ * attempt's user is the relay, its round_done is taken. */
 void relay_init(struct relay *relay, struct rig_attempt *attempt);
 void relay_clear(struct relay *relay);
 
