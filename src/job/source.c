@@ -22,10 +22,11 @@ static int introduce(struct job *job, uint16_t role, uint32_t channel, struct st
     return introduce_as_source(&us, &job->watch, stream, err);
 }
 
-static int open_channels(struct job *job, const struct connect_route *route, struct err *err)
+/* Spread over all pairs of addresses that answer. */
+static int open_channels(struct job *job, struct connect_routes *routes, struct err *err)
 {
     for (uint32_t i = 0; i < job->spec.n_channels; i++)
-        if (connect_route(&job->spec, route, &job->watch, &job->channels[i].fd, err) < 0 ||
+        if (connect_over(&job->spec, routes, i, &job->watch, &job->channels[i].fd, err) < 0 ||
             introduce(job, WIRE_ROLE_DATA, i, &job->channels[i], err) < 0)
             return err_prefix(err, "data channel %u", i);
     return 0;
@@ -34,18 +35,22 @@ static int open_channels(struct job *job, const struct connect_route *route, str
 /* All connections, made from the first word on. */
 static int connect_all(struct job *job, struct wire_choice *ret_choice, struct err *err)
 {
-    struct connect_route route;
+    struct connect_routes routes;
+    connect_find_routes(&job->spec, &routes);
+    if (job->spec.n_channels < routes.n)
+        job->spec.n_channels = routes.n; /* one for each, at least */
     struct peer_hello ours = {.move_id = job->spec.move_id,
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
                               .needs_verify = job->spec.verify};
-    if (connect_any(&job->spec, &job->watch, &route, &job->peer.stream.fd, err) < 0 ||
+    if (connect_over(&job->spec, &routes, 0, &job->watch, &job->peer.stream.fd, err) < 0 ||
         introduce(job, WIRE_ROLE_CONTROL, 0, &job->peer.stream, err) < 0 ||
         peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0 ||
-        open_channels(job, &route, err) < 0)
+        open_channels(job, &routes, err) < 0)
         return -1;
-    log_info("connected to %s", job->spec.addresses[route.destination]);
+    log_info("connected over %u pairs of addresses, the first to %s", routes.n,
+             job->spec.addresses[routes.all[0].destination]);
     return 0;
 }
 
