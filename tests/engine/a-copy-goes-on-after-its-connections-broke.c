@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "raw.h"
@@ -135,6 +136,109 @@ static void but_not_when_the_guest_is_stopped(void **state)
     rig_clear(&rig);
 }
 
+/* What a destination says, right or wrong, in place of its RESUME. The source has sent round 0. */
+struct saying {
+    const char *error_id;
+    uint32_t type;
+    uint32_t round;
+    uint64_t first_page;
+    uint32_t n_pages;
+    uint8_t bits; /* of the first eight pages */
+};
+struct saying_run {
+    const struct saying *saying;
+    int fd;
+};
+
+static int says_so(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[], void *user,
+                   struct err *err)
+{
+    struct rig_attempt *attempt = user;
+    struct saying_run *run = attempt->user;
+    const struct saying *saying = run->saying;
+    uint8_t payload[WIRE_RESUME_SIZE + 32] = {0};
+    int ends[2];
+    (void)outage;
+    (void)ret_tls;
+    (void)err;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    struct raw raw = {.fd = ends[1]};
+    wire_resume_encode(&(struct wire_resume){.round = saying->round,
+                                             .n_pages = saying->n_pages,
+                                             .first_page = saying->first_page},
+                       payload);
+    payload[WIRE_RESUME_SIZE] = saying->bits;
+    raw_send(&raw, saying->type, payload,
+             saying->type == WIRE_RESUME ? WIRE_RESUME_SIZE + (saying->n_pages + 7) / 8 : WIRE_ACK_SIZE);
+    ret_channels[0] = ends[0];
+    run->fd = ends[1];
+    return 0;
+}
+
+static void source_that_hears(const struct saying *saying)
+{
+    struct rig rig;
+    struct err err = {0};
+    struct engine_source *source;
+    struct saying_run run = {.saying = saying, .fd = -1};
+    rig_init(&rig, MIB);
+    rig_fill(&rig, ENGINE_PAGE_SIZE, 4 * ENGINE_PAGE_SIZE, 3);
+    struct rig_attempt attempt = {.n_channels = 1, .source_reconnect = says_so, .user = &run};
+    rig_open(&attempt);
+    struct engine_source_config config = rig_source_config(&rig, &attempt);
+    assert_int_equal(engine_source_new(&config, &source, &err), 0);
+    (void)close(attempt.destination_channels[0]);
+    assert_int_equal(engine_source_copy(source, &err), -1);
+    print_message("%s: %s\n", err.id, err.message);
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_string_equal(err.id, saying->error_id);
+    engine_source_free(source);
+    (void)close(run.fd);
+    rig_close(&attempt);
+    rig_clear(&rig);
+}
+
+static void but_not_at_any_word_of_the_destination(void **state)
+{
+    (void)state;
+    const struct saying sayings[] = {
+        {"resume-round", WIRE_RESUME, 7, 0, 256, 0},
+        {"resume-round", WIRE_RESUME, 1, 0, 256, 0}, /* nothing was synchronized */
+        {"resume-pages", WIRE_RESUME, 0, 0, 256, 1}, /* page 0 is a hole */
+        {"resume-part", WIRE_RESUME, 0, 8, 248, 0},
+        {"resume-part", WIRE_RESUME, 0, 0, 128, 0},
+        {"unexpected-record", WIRE_ACK, 0, 0, 256, 0},
+    };
+    for (size_t i = 0; i < sizeof sayings / sizeof sayings[0]; i++)
+        source_that_hears(&sayings[i]);
+}
+
+static void a_cancel_ends_the_wait_for_the_network(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct err err = {0}, why = {0};
+    struct engine_source *source;
+    struct relay relay = {.cuts[0] = {.when = RELAY_AFTER, .bytes = MIB}, .stays_down = true};
+    struct rig_attempt attempt = {.n_channels = 2};
+    prepare(&rig, 0);
+    relay_init(&relay, &attempt);
+    rig_open(&attempt);
+    struct engine_source_config config = rig_source_config(&rig, &attempt);
+    assert_int_equal(engine_source_new(&config, &source, &err), 0);
+    (void)err_set(&why, ERR_CANCELLED, "cancelled", "enough");
+    relay.cancel = attempt.source_cancel;
+    relay.why = &why;
+    assert_int_equal(engine_source_copy(source, &err), -1);
+    assert_int_equal(err.code, ERR_CANCELLED);
+    engine_source_free(source);
+    for (unsigned i = 0; i < 2; i++)
+        (void)close(attempt.destination_channels[i]);
+    rig_close(&attempt);
+    relay_clear(&relay);
+    rig_clear(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +251,8 @@ int main(void)
         cmocka_unit_test(although_nobody_heard_anything),
         cmocka_unit_test(over_the_channels_that_are_left_until_the_round_ends),
         cmocka_unit_test(but_not_when_the_guest_is_stopped),
+        cmocka_unit_test(but_not_at_any_word_of_the_destination),
+        cmocka_unit_test(a_cancel_ends_the_wait_for_the_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

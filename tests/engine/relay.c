@@ -200,8 +200,10 @@ static int source_reconnects(const struct engine_outage *outage, int ret_channel
     (void)ret_tls; /* none */
     assert_true(outage->is_lost);
     assert_int_equal(outage->why->code, ERR_PEER_LOST);
-    if (relay->stays_down)
+    if (relay->stays_down) {
+        cancel_trigger(relay->cancel, relay->why);
         return wait_for_stop(outage, err);
+    }
     memset(theirs, -1, sizeof theirs);
     make_set(relay, ret_channels, theirs);
     assert_int_equal(write(relay->knock[1], theirs, sizeof theirs), sizeof theirs);

@@ -34,7 +34,9 @@ struct relay {
     struct relay_cut cuts[RELAY_SETS_MAX];
     struct rig *rig;
     uint32_t n_rounds; /* not 0: the guests of `rig` write in each of so many rounds, then no more */
-    bool stays_down;   /* after the first cut nobody can connect */
+    bool stays_down;   /* after the first cut nobody can connect, and the wait for it is cancelled, `why` */
+    struct cancel *cancel;
+    const struct err *why;
 
     struct thread thread;
     int knock[2]; /* sets of the destination's sockets, for its reconnect */
