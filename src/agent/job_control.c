@@ -199,6 +199,22 @@ static int take_result(struct job_control *job)
     return 0;
 }
 
+static int take_forecast(struct job_control *job)
+{
+    struct ctl_forecast forecast;
+    if (job->has_result || !job->handlers.forecast ||
+        ctl_body(&job->msg, &forecast, sizeof forecast, NULL) < 0 || forecast.zero_percent > 100)
+        return -1;
+    uint64_t *const numbers[] = {
+        &forecast.duration_ns,       &forecast.downtime_ns,  &forecast.used_bytes,
+        &forecast.dirty_bytes_s,     &forecast.link_bytes_s, &forecast.first_bytes_s,
+        &forecast.working_set_bytes, &forecast.sync_ns,      &forecast.again_bytes_s};
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
+        *numbers[i] = clamp(*numbers[i]);
+    job->handlers.forecast(&forecast, job->user);
+    return 0;
+}
+
 static int request_size(uint32_t role, uint32_t type, size_t *ret_size)
 {
     static const struct {
@@ -227,7 +243,7 @@ static int take_request(struct job_control *job)
 {
     size_t size;
     uint8_t body[sizeof(struct ctl_verdict)];
-    if (job->has_result || job->is_pending || !job->msg.serial ||
+    if (job->has_result || job->is_pending || !job->msg.serial || !job->handlers.request ||
         request_size(job->role, job->msg.type, &size) < 0 || ctl_body(&job->msg, body, size, NULL) < 0)
         return -1;
     job->is_pending = true;
@@ -246,6 +262,8 @@ static int take_message(struct job_control *job)
         return take_round(job);
     case CTL_RESULT:
         return take_result(job);
+    case CTL_FORECAST:
+        return take_forecast(job);
     default:
         return take_request(job);
     }

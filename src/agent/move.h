@@ -99,8 +99,6 @@ void move_job_progress(const struct ctl_progress *progress, void *user);
 void move_job_round(const struct ctl_round *round, void *user);
 void move_job_result(const struct ctl_result *result, void *user);
 void move_job_ended(const struct err *why, void *user);
-/* What source and destination tell their jobs alike. */
-void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec);
 /* Answers the job's request with FAILED and ends the attempt. */
 void move_refuse_job(struct move *move, enum err_code code, const char *id, const char *what);
 

@@ -103,7 +103,7 @@ static int start_job(struct move *move, struct err *err)
     auto_fd door_socket = socket;
     move_note(move, "ticket at the door", NULL);
     int fds[CTL_DESTINATION_FDS] = {[CTL_FD_RAM] = move->vm->ram_fd, [CTL_FD_DOOR] = door_socket};
-    move_fill_job_spec(move, &spec);
+    moves_fill_job_spec(&move->spec, move->status.is_source, move->status.ram_bytes, &spec);
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);
     if (result == 0)

@@ -27,6 +27,17 @@ static void note_throttle(struct move *move, uint64_t bytes_s)
     *noted = bytes_s;
 }
 
+/* A job's word is taken only if it is one that is known. */
+static void note_cipher(struct move_status *status, const struct ctl_progress *progress)
+{
+    static const char *const known[] = {"AES-128-GCM", "CHACHA20-POLY1305"};
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+        if (!strncmp(progress->cipher, known[i], sizeof progress->cipher)) {
+            g_strlcpy(status->encryption, "tls13-psk", sizeof status->encryption);
+            g_strlcpy(status->encryption_cipher, known[i], sizeof status->encryption_cipher);
+        }
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -40,7 +51,9 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     note_throttle(move, progress->throttle_bytes_s);
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
-        move_note(move, status->is_source ? "connected" : "source connected", NULL);
+        note_cipher(status, progress);
+        move_note(move, status->is_source ? "connected" : "source connected", "%s%s",
+                  *status->encryption_cipher ? "TLS 1.3, " : "not encrypted", status->encryption_cipher);
         move_set_state(move, MOVE_COPYING);
     }
     if (progress->step == CTL_STEP_SWITCH && !status->is_source && !status->switch_start_ms) {
@@ -104,6 +117,19 @@ static void take_stuns(struct move_status *status, const struct ctl_result *resu
     status->n_vcpu_stuns = result->n_vcpus;
 }
 
+/* For the forecasts of this host: what the stop took, but for the sending of its pages. */
+static void note_switch(struct move *move, const struct ctl_result *result)
+{
+    const uint64_t *marks_ns = result->marks_ns;
+    uint64_t memory_ns = marks_ns[CTL_MARK_SENT] - marks_ns[CTL_MARK_SCANNED];
+    if (!move->status.is_source || marks_ns[CTL_MARK_SENT] < marks_ns[CTL_MARK_SCANNED] ||
+        result->downtime_ns <= memory_ns)
+        return;
+    uint64_t now_ns = result->downtime_ns - memory_ns, before_ns = move->agent->switch_ns;
+    /* One that was disturbed does not count for all. */
+    move->agent->switch_ns = before_ns ? (before_ns + now_ns) / 2 : now_ns;
+}
+
 void move_job_result(const struct ctl_result *result, void *user)
 {
     static const char *const dirty[] = {
@@ -118,6 +144,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     if (result->ok) {
         status->copy_ns = result->copy_ns;
         status->downtime_ns = result->downtime_ns;
+        note_switch(move, result);
         status->bytes_left = 0;
     }
     move_changed(move);
@@ -192,18 +219,19 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
         job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
 }
 
-void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
+void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t ram_size,
+                         struct ctl_job_spec *ret_spec)
 {
-    const struct move_spec *spec = &move->spec;
     memset(ret_spec, 0, sizeof *ret_spec);
     ret_spec->version = CTL_VERSION;
-    ret_spec->role = move->status.is_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
+    ret_spec->role = as_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
     g_strlcpy(ret_spec->move_id, spec->id, sizeof ret_spec->move_id);
     g_strlcpy(ret_spec->vm_uuid, spec->vm.uuid, sizeof ret_spec->vm_uuid);
     ret_spec->epoch = spec->epoch;
     memcpy(ret_spec->ticket, spec->ticket, sizeof ret_spec->ticket);
     memcpy(ret_spec->key, spec->key, sizeof ret_spec->key);
-    ret_spec->ram_size = move->status.ram_bytes;
+    ret_spec->encrypt = spec->encrypt;
+    ret_spec->ram_size = ram_size;
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
     ret_spec->verify = spec->options.verify;
@@ -222,4 +250,13 @@ void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
     ret_spec->n_source_addresses = MIN(spec->n_source_addresses, CTL_ADDRESSES_MAX);
     for (unsigned i = 0; i < ret_spec->n_source_addresses; i++)
         g_strlcpy(ret_spec->source_addresses[i], spec->source_addresses[i], CTL_ADDRESS_MAX);
+}
+
+void moves_fill_job_trace(const struct vm *vm, const struct vm_trace *trace, struct ctl_job_spec *spec)
+{
+    spec->ram_address = trace->ram_address;
+    spec->qemu_pid = (uint32_t)vm->status.pid;
+    spec->n_vcpus = trace->n_vcpus;
+    for (unsigned i = 0; i < trace->n_vcpus; i++)
+        spec->vcpu_tids[i] = trace->vcpu_tids[i];
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/forecast.h"
 #include "agent/move.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -32,6 +33,8 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
         return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
                        spec->source, agent->config.name);
     if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
+        return -1;
+    if (forecast_check_free(agent, spec->vm.uuid, err) < 0)
         return -1;
     if (vm_check_owned(vm, err) < 0)
         return -1;
@@ -211,12 +214,8 @@ static int start_job(struct move *move, struct err *err)
                                [CTL_FD_UFFD_SYNC] = trace.uffd_sync,
                                [CTL_FD_PAGEMAP] = trace.pagemap_fd,
                                [CTL_FD_QEMU_PID] = trace.pidfd};
-    move_fill_job_spec(move, &spec);
-    spec.ram_address = trace.ram_address;
-    spec.qemu_pid = (uint32_t)move->vm->status.pid;
-    spec.n_vcpus = trace.n_vcpus;
-    for (unsigned i = 0; i < trace.n_vcpus; i++)
-        spec.vcpu_tids[i] = trace.vcpu_tids[i];
+    moves_fill_job_spec(&move->spec, move->status.is_source, move->status.ram_bytes, &spec);
+    moves_fill_job_trace(move->vm, &trace, &spec);
     move->status.n_vcpus = trace.n_vcpus;
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);

@@ -46,6 +46,7 @@ enum ctl_type {
     CTL_PROGRESS, /* struct ctl_progress */
     CTL_ROUND,    /* struct ctl_round: one finished round */
     CTL_RESULT,   /* struct ctl_result: the job's last message */
+    CTL_FORECAST, /* struct ctl_forecast, of a source that was started for one */
     /* agent to door */
     CTL_DOOR_EXPECT =
         64, /* struct ctl_door_ticket + one SOCK_SEQPACKET descriptor: sockets with this ticket go there */
@@ -97,6 +98,8 @@ struct ctl_job_spec {
     uint32_t switchover_limit_s;
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint32_t is_urgent;         /* high priority: its packets go first */
+    uint32_t is_forecast;       /* no move: the memory is a scratch file at the destination; no requests */
+    uint64_t switch_ns;         /* source of a forecast: what a switch-over takes but for memory */
     uint32_t port;
     uint32_t n_addresses;
     char addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX]; /* destination's, numeric */
@@ -183,6 +186,14 @@ struct ctl_result {
     uint32_t reserved_vcpus;
     uint64_t vcpu_stun_ns[CTL_VCPUS_MAX];
     struct err error; /* when !ok */
+};
+
+/* As struct engine_forecast. */
+struct ctl_forecast {
+    uint64_t duration_ns, downtime_ns;
+    uint32_t n_rounds, needs_sdps, converges, zero_percent, wire_percent, reserved;
+    uint64_t used_bytes, dirty_bytes_s, working_set_bytes, link_bytes_s, first_bytes_s, again_bytes_s,
+        sync_ns;
 };
 
 struct ctl_door_ticket {

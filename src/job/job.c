@@ -177,6 +177,13 @@ static void tear_down(struct job *job)
     explicit_bzero(&job->spec, sizeof job->spec);
 }
 
+static int (*story_of(const struct ctl_job_spec *spec))(struct job *job, struct err *err)
+{
+    if (spec->role == CTL_ROLE_SOURCE)
+        return spec->is_forecast ? forecast_source_story : source_story;
+    return spec->is_forecast ? forecast_dest_story : dest_story;
+}
+
 int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
 {
     struct job job = {.hooks = hooks,
@@ -190,7 +197,7 @@ int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
         job.channels[i].fd = -1;
     int ret = set_up(&job, control_fd, beat_fd, &err);
     if (ret == 0)
-        ret = job.spec.role == CTL_ROLE_SOURCE ? source_story(&job, &err) : dest_story(&job, &err);
+        ret = story_of(&job.spec)(&job, &err);
     /* The guest is let go first, then the agent may resume it; the peer comes last. */
     end_engine(&job);
     if (ret < 0)

@@ -54,7 +54,7 @@ static int connect_all(struct job *job, struct wire_choice *ret_choice, struct e
     return 0;
 }
 
-static int meet(struct job *job, struct err *err)
+int source_meet(struct job *job, struct err *err)
 {
     if (connect_all(job, &job->choice, err) < 0)
         return -1;
@@ -138,7 +138,7 @@ static void report_round(const struct engine_round *round, void *user)
     control_report(job->control, CTL_ROUND, &report, sizeof report);
 }
 
-static int start_engine(struct job *job, struct err *err)
+int source_start_engine(struct job *job, struct err *err)
 {
     struct engine_source_config config = {.ram_fd = job->fds[CTL_FD_RAM],
                                           .ram_size = job->spec.ram_size,
@@ -176,7 +176,7 @@ static int start_engine(struct job *job, struct err *err)
 static int copy(struct job *job, struct err *err)
 {
     job->ready_ns = clock_now_ns();
-    if (start_engine(job, err) < 0)
+    if (source_start_engine(job, err) < 0)
         return -1;
     int ret = engine_source_copy(job->source, err);
     story_wipe_secrets(job);
@@ -325,7 +325,7 @@ static int switch_over(struct job *job, struct err *err)
 
 int source_story(struct job *job, struct err *err)
 {
-    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, meet},
+    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, source_meet},
                                                 {"copy", CTL_STEP_COPY, copy},
                                                 {"switch-over", CTL_STEP_SWITCH, switch_over}};
     return story_run(job, phases, sizeof phases / sizeof *phases, err);

@@ -168,6 +168,7 @@ static void add_measurements(JsonObject *object, const struct task *task)
     json_object_set_double_member(object, "throughput_mb_s", rounded(rate, 10));
     json_object_set_double_member(object, "copy_ms", ns_to_ms(status->copy_ns));
     json_object_set_string_member(object, "encryption", status->encryption[0] ? status->encryption : "none");
+    json_object_set_string_member(object, "encryption_cipher", status->encryption_cipher);
     json_object_set_string_member(object, "dirty_source", status->dirty_source);
     json_object_set_boolean_member(object, "verified", status->verified);
     json_object_set_object_member(object, "clock_offset_ms", unmeasured_clock());

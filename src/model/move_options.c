@@ -16,6 +16,7 @@ const struct field move_options_fields[] = {
     BOOL(struct move_options, verify),
     TEXT(struct move_options, pool, &rule_pool_choice),
     TEXT(struct move_options, dirty_source, &rule_dirty_choice),
+    TEXT(struct move_options, encryption, &rule_encryption_choice, NEWER),
     TEXT(struct move_options, priority, &rule_priority, NEWER),
     FIELDS_END,
 };

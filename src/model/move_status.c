@@ -68,6 +68,7 @@ static const struct field status_fields[] = {
     COUNT(struct move_status, n_vcpus),
     TEXT(struct move_status, dirty_source, NULL),
     TEXT(struct move_status, encryption, NULL),
+    TEXT(struct move_status, encryption_cipher, NULL),
     BOOL(struct move_status, verified),
     ERROR_FIELD(struct move_status, error),
     HEX(struct move_status, commit, false),

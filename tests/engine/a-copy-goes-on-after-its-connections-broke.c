@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cutter.h"
 #include "raw.h"
-#include "relay.h"
 #include "wire/data.h"
 #include "wire/record.h"
 
@@ -26,14 +26,14 @@ static void prepare(struct rig *rig, unsigned n_writers)
 }
 
 /* Moves through a network that breaks so, and checks that nothing is lost and little is sent twice. */
-static void move_through(struct relay *relay, struct rig_attempt attempt, unsigned n_writers,
+static void move_through(struct cutter *cutter, struct rig_attempt attempt, unsigned n_writers,
                          unsigned n_resumes)
 {
     struct rig rig;
     prepare(&rig, n_writers);
     attempt.verify = true;
-    relay->rig = &rig;
-    relay_init(relay, &attempt);
+    cutter->rig = &rig;
+    cutter_init(cutter, &attempt);
     rig_move(&rig, &attempt);
     assert_int_equal(attempt.snapshot.resumes, n_resumes);
     assert_false(attempt.snapshot.is_down);
@@ -43,7 +43,7 @@ static void move_through(struct relay *relay, struct rig_attempt attempt, unsign
         uint64_t limit = FILLED - 4 * MIB + MIB / 2 + attempt.snapshot.bytes_resent;
         assert_in_range(attempt.destination_snapshot.bytes_on_wire, FILLED - 4 * MIB, limit);
     }
-    relay_clear(relay);
+    cutter_clear(cutter);
     rig_clear(&rig);
 }
 
@@ -52,8 +52,8 @@ static void in_the_first_round(void **state)
     (void)state;
     const uint64_t at[] = {1, 3 * MIB + 17, 30 * MIB, 58 * MIB};
     for (unsigned i = 0; i < sizeof at / sizeof at[0]; i++) {
-        struct relay relay = {.cuts[0] = {.when = RELAY_AFTER, .bytes = at[i]}};
-        move_through(&relay, (struct rig_attempt){.n_channels = 1 + i}, 0, 1);
+        struct cutter cutter = {.cuts[0] = {.when = CUTTER_AFTER, .bytes = at[i]}};
+        move_through(&cutter, (struct rig_attempt){.n_channels = 1 + i}, 0, 1);
     }
 }
 
@@ -61,78 +61,78 @@ static void under_writers_with_both_dirty_sources(void **state)
 {
     (void)state;
     for (int kind = ENGINE_DIRTY_ASYNC; kind <= ENGINE_DIRTY_SYNC; kind++) {
-        struct relay relay = {.cuts[0] = {.when = RELAY_AFTER, .bytes = 20 * MIB}};
-        move_through(&relay, (struct rig_attempt){.n_channels = 2, .dirty = (enum engine_dirty)kind}, 3, 1);
+        struct cutter cutter = {.cuts[0] = {.when = CUTTER_AFTER, .bytes = 20 * MIB}};
+        move_through(&cutter, (struct rig_attempt){.n_channels = 2, .dirty = (enum engine_dirty)kind}, 3, 1);
     }
 }
 
 static void in_a_later_round(void **state)
 {
     (void)state;
-    struct relay relay = {.cuts[0] = {.when = RELAY_IN_ROUND, .round = 2}, .n_rounds = 4};
+    struct cutter cutter = {.cuts[0] = {.when = CUTTER_IN_ROUND, .round = 2}, .n_rounds = 4};
     /* Nobody meets that goal while the guest writes. */
     struct rig_attempt attempt = {.n_channels = 2, .goal_ns = 1};
-    move_through(&relay, attempt, 2, 1);
+    move_through(&cutter, attempt, 2, 1);
 }
 
 static void when_the_acknowledgement_is_lost(void **state)
 {
     (void)state;
-    struct relay relay = {.cuts[0] = {.when = RELAY_AT_ANSWER}};
-    move_through(&relay, (struct rig_attempt){.n_channels = 3}, 2, 1);
+    struct cutter cutter = {.cuts[0] = {.when = CUTTER_AT_ANSWER}};
+    move_through(&cutter, (struct rig_attempt){.n_channels = 3}, 2, 1);
 }
 
 static void again_and_again(void **state)
 {
     (void)state;
-    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .bytes = 9 * MIB},
-                                   {.when = RELAY_AT_ANSWER}, /* that is the RESUME */
-                                   {.when = RELAY_AFTER, .bytes = 5 * MIB},
-                                   {.when = RELAY_AFTER, .bytes = 1},
-                                   {.when = RELAY_AFTER, .bytes = 20 * MIB}}};
-    move_through(&relay, (struct rig_attempt){.n_channels = 2}, 0, 4);
+    struct cutter cutter = {.cuts = {{.when = CUTTER_AFTER, .bytes = 9 * MIB},
+                                     {.when = CUTTER_AT_ANSWER}, /* that is the RESUME */
+                                     {.when = CUTTER_AFTER, .bytes = 5 * MIB},
+                                     {.when = CUTTER_AFTER, .bytes = 1},
+                                     {.when = CUTTER_AFTER, .bytes = 20 * MIB}}};
+    move_through(&cutter, (struct rig_attempt){.n_channels = 2}, 0, 4);
 }
 
 static void although_the_destination_heard_nothing_of_it(void **state)
 {
     (void)state;
-    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .how = RELAY_HALF, .bytes = 25 * MIB}}};
-    move_through(&relay, (struct rig_attempt){.n_channels = 2}, 2, 1);
+    struct cutter cutter = {.cuts = {{.when = CUTTER_AFTER, .how = CUTTER_HALF, .bytes = 25 * MIB}}};
+    move_through(&cutter, (struct rig_attempt){.n_channels = 2}, 2, 1);
 }
 
 static void although_nobody_heard_anything(void **state)
 {
     (void)state;
-    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .how = RELAY_FREEZE, .bytes = 25 * MIB}}};
-    move_through(&relay, (struct rig_attempt){.n_channels = 2}, 0, 1);
+    struct cutter cutter = {.cuts = {{.when = CUTTER_AFTER, .how = CUTTER_FREEZE, .bytes = 25 * MIB}}};
+    move_through(&cutter, (struct rig_attempt){.n_channels = 2}, 0, 1);
 }
 
 static void over_the_channels_that_are_left_until_the_round_ends(void **state)
 {
     (void)state;
-    struct relay relay = {.cuts = {{.when = RELAY_AFTER, .bytes = 5 * MIB, .only_one = true}}};
-    move_through(&relay, (struct rig_attempt){.n_channels = 3}, 0, 1);
-    /* All but the batch that was lost with its channel, and what is still on its way in the relay's sockets.
+    struct cutter cutter = {.cuts = {{.when = CUTTER_AFTER, .bytes = 5 * MIB, .only_one = true}}};
+    move_through(&cutter, (struct rig_attempt){.n_channels = 3}, 0, 1);
+    /* All but the batch that was lost with its channel, and what is still on its way in the cutter's sockets.
      */
-    assert_true(relay.at_connect > 40 * MIB);
+    assert_true(cutter.at_connect > 40 * MIB);
 }
 
 static void but_not_when_the_guest_is_stopped(void **state)
 {
     (void)state;
     struct rig rig;
-    struct relay relay = {.cuts[0] = {.when = RELAY_IN_ROUND, .round = 1}};
+    struct cutter cutter = {.cuts[0] = {.when = CUTTER_IN_ROUND, .round = 1}};
     struct rig_attempt attempt = {.n_channels = 2};
     prepare(&rig, 0);
-    relay_init(&relay, &attempt);
+    cutter_init(&cutter, &attempt);
     /* The destination is not told by anybody: it ends with the source. */
     attempt.destination_reconnect = NULL;
     rig_run(&rig, &attempt);
     assert_int_equal(attempt.source_result, -1);
     assert_int_equal(attempt.source_err.code, ERR_PEER_LOST);
     assert_string_equal(attempt.source_err.id, "peer-lost");
-    assert_int_equal(relay.n_sets, 1);
-    relay_clear(&relay);
+    assert_int_equal(cutter.n_sets, 1);
+    cutter_clear(&cutter);
     rig_clear(&rig);
 }
 
@@ -219,23 +219,23 @@ static void a_cancel_ends_the_wait_for_the_network(void **state)
     struct rig rig;
     struct err err = {0}, why = {0};
     struct engine_source *source;
-    struct relay relay = {.cuts[0] = {.when = RELAY_AFTER, .bytes = MIB}, .stays_down = true};
+    struct cutter cutter = {.cuts[0] = {.when = CUTTER_AFTER, .bytes = MIB}, .stays_down = true};
     struct rig_attempt attempt = {.n_channels = 2};
     prepare(&rig, 0);
-    relay_init(&relay, &attempt);
+    cutter_init(&cutter, &attempt);
     rig_open(&attempt);
     struct engine_source_config config = rig_source_config(&rig, &attempt);
     assert_int_equal(engine_source_new(&config, &source, &err), 0);
     (void)err_set(&why, ERR_CANCELLED, "cancelled", "enough");
-    relay.cancel = attempt.source_cancel;
-    relay.why = &why;
+    cutter.cancel = attempt.source_cancel;
+    cutter.why = &why;
     assert_int_equal(engine_source_copy(source, &err), -1);
     assert_int_equal(err.code, ERR_CANCELLED);
     engine_source_free(source);
     for (unsigned i = 0; i < 2; i++)
         (void)close(attempt.destination_channels[i]);
     rig_close(&attempt);
-    relay_clear(&relay);
+    cutter_clear(&cutter);
     rig_clear(&rig);
 }
 
