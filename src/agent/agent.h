@@ -67,10 +67,10 @@ struct agent {
     GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
     GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
     GHashTable *forecasts;       /* id -> struct forecast, owned (agent/forecast.c) */
-    uint64_t switch_ns;        /* the guest's stop in the last moves away, but for its memory; 0: none yet */
-    struct cgroup *cgroup;     /* agent/cgroup.h; NULL until it is opened */
-    struct door *door;         /* NULL when migration is disabled (agent/door.h) */
-    struct shutdown *shutdown; /* not NULL: vms_shutdown was called, no VM starts or moves any more */
+    GHashTable *switch_costs;    /* owned; NULL: nothing learnt yet (agent/switch_cost.h) */
+    struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
+    struct door *door;           /* NULL when migration is disabled (agent/door.h) */
+    struct shutdown *shutdown;   /* not NULL: vms_shutdown was called, no VM starts or moves any more */
     struct autostart *autostart; /* not NULL: a start after a boot waits for the manager's word */
 };
 

@@ -11,6 +11,7 @@
 #include "agent/door.h"
 #include "agent/job_control.h"
 #include "agent/moves.h"
+#include "agent/switch_cost.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
 #include "base/fdio.h"
@@ -20,9 +21,6 @@
 #define PATIENCE_S 20u
 /* More than a source ever sends: the memory for it is not reserved. */
 #define BYTES_MAX (256ull << 20)
-/* What a switch-over took beyond its memory on hosts with one guest; the last move away from this host says
- * it better. */
-#define SWITCH_NS_GUESS 20000000ull
 
 struct forecast {
     struct agent *agent;
@@ -206,7 +204,9 @@ static int begin_at_source(struct agent *agent, const struct move_spec *spec, st
                                      [CTL_FD_QEMU_PID] = trace.pidfd};
     moves_fill_job_spec(spec, true, vm->ram_size, &job_spec);
     moves_fill_job_trace(vm, &trace, &job_spec);
-    job_spec.switch_ns = agent->switch_ns ? agent->switch_ns : SWITCH_NS_GUESS;
+    struct switch_cost cost = switch_cost_expect(agent, spec);
+    job_spec.fixed_downtime_ns = cost.besides_ns;
+    job_spec.switch_ns = cost.besides_ns + cost.save_ns;
     int result = start_job(agent, spec, &job_spec, fds, ret_forecast, err);
     for (unsigned i = 0; i < CTL_SOURCE_FDS; i++)
         (void)close(fds[i]);

@@ -182,6 +182,7 @@ static int take_result(struct job_control *job)
     result.copy_ns = clamp(result.copy_ns);
     result.downtime_ns = clamp(result.downtime_ns);
     result.bytes_on_wire = clamp(result.bytes_on_wire);
+    result.memory_bytes = clamp(result.memory_bytes);
     for (unsigned i = 0; i < CTL_MARKS; i++)
         result.marks_ns[i] = clamp(result.marks_ns[i]);
     for (unsigned i = 0; i < CTL_STUN_CLASSES; i++) {

@@ -104,9 +104,8 @@ void move_refuse_job(struct move *move, enum err_code code, const char *id, cons
 
 /* The same with an error that is there already. */
 void move_job_failed(struct move *move, const struct err *err);
-/* Makes a stream for the device state, keeps the job's end and returns QEMU's (the caller closes it); -1: the
- * attempt was ended. */
-int move_new_stream(struct move *move);
+/* Makes a stream for the device state, keeps the job's end and returns QEMU's (the caller closes it). */
+int move_new_stream(struct move *move, struct err *err);
 /* The job's request for its end. */
 void move_hand_stream(struct move *move);
 void move_close_stream(struct move *move);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/move.h"
+#include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -117,19 +118,6 @@ static void take_stuns(struct move_status *status, const struct ctl_result *resu
     status->n_vcpu_stuns = result->n_vcpus;
 }
 
-/* For the forecasts of this host: what the stop took, but for the sending of its pages. */
-static void note_switch(struct move *move, const struct ctl_result *result)
-{
-    const uint64_t *marks_ns = result->marks_ns;
-    uint64_t memory_ns = marks_ns[CTL_MARK_SENT] - marks_ns[CTL_MARK_SCANNED];
-    if (!move->status.is_source || marks_ns[CTL_MARK_SENT] < marks_ns[CTL_MARK_SCANNED] ||
-        result->downtime_ns <= memory_ns)
-        return;
-    uint64_t now_ns = result->downtime_ns - memory_ns, before_ns = move->agent->switch_ns;
-    /* One that was disturbed does not count for all. */
-    move->agent->switch_ns = before_ns ? (before_ns + now_ns) / 2 : now_ns;
-}
-
 void move_job_result(const struct ctl_result *result, void *user)
 {
     static const char *const dirty[] = {
@@ -137,6 +125,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     struct move *move = user;
     struct move_status *status = &move->status;
     status->bytes_on_wire = result->bytes_on_wire;
+    status->job_memory_bytes = result->memory_bytes;
     status->verified = result->verified != 0;
     take_marks(status, result->marks_ns);
     take_stuns(status, result);
@@ -144,7 +133,8 @@ void move_job_result(const struct ctl_result *result, void *user)
     if (result->ok) {
         status->copy_ns = result->copy_ns;
         status->downtime_ns = result->downtime_ns;
-        note_switch(move, result);
+        if (status->is_source)
+            switch_cost_learn(move->agent, &move->spec, result);
         status->bytes_left = 0;
     }
     move_changed(move);
@@ -179,16 +169,12 @@ void move_job_failed(struct move *move, const struct err *err)
     handover_doubt(move, &why);
 }
 
-int move_new_stream(struct move *move)
+int move_new_stream(struct move *move, struct err *err)
 {
     int ends[2];
     int room = STREAM_ROOM;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        struct err err;
-        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
-        move_job_failed(move, &err);
-        return -1;
-    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return err_sys(err, errno, "socket-failed", "cannot make a socket for the device state");
     /* Without it the writer waits for the reader now and then, and that is all. */
     for (unsigned i = 0; i < 2; i++)
         (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);

@@ -97,6 +97,7 @@ struct ctl_job_spec {
     uint32_t max_downtime_ms;
     uint32_t switchover_limit_s;
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
+    uint64_t fixed_downtime_ns; /* source: what a switch-over costs besides the last pages */
     uint32_t is_urgent;         /* high priority: its packets go first */
     uint32_t is_forecast;       /* no move: the memory is a scratch file at the destination; no requests */
     uint64_t switch_ns;         /* source of a forecast: what a switch-over takes but for memory */
@@ -179,6 +180,7 @@ struct ctl_result {
     uint64_t copy_ns;             /* both sides ready .. RUNNING received (source) */
     uint64_t downtime_ns;         /* stop asked for .. RUNNING received (source) */
     uint64_t bytes_on_wire;       /* everything this side wrote and read on the migration network */
+    uint64_t memory_bytes;        /* the most that the job had resident; 0: not known */
     uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the
                                      stop was asked for; destination: its phase began); 0: not reached */
     struct ctl_stun_class stuns[CTL_STUN_CLASSES];

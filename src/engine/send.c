@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/queue.h"
 #include "engine/batch.h"
+#include "engine/checksum.h"
 #include "engine/halt.h"
 #include "engine/resume.h"
 

@@ -11,8 +11,6 @@
 #include "job/story.h"
 #include "wire/control.h"
 
-/* Stop, device state, commit: measured at 10 to 20 ms on hosts with one guest. */
-#define FIXED_DOWNTIME_NS (15 * NS_PER_MS)
 #define RETRY_NS (500 * NS_PER_MS)
 #define REFUSALS_MAX 3
 
@@ -154,7 +152,7 @@ int source_start_engine(struct job *job, struct err *err)
                                           .dirty = (enum engine_dirty)job->spec.dirty,
                                           .n_channels = job->spec.n_channels,
                                           .downtime_goal_ns = job->spec.max_downtime_ms * NS_PER_MS,
-                                          .fixed_downtime_ns = FIXED_DOWNTIME_NS,
+                                          .fixed_downtime_ns = job->spec.fixed_downtime_ns,
                                           .bandwidth_bytes_s = job->spec.bandwidth_bytes_s,
                                           .cancel = control_cancel(job->control),
                                           .fault_beat = &job->beat->faults,

@@ -29,6 +29,7 @@ struct job {
     const struct job_hooks *hooks;
     struct control *control;
     struct beat *beat; /* NULL only until it is mapped */
+    int memory_fd;     /* see memory.h */
     struct pulse pulse;
     struct watch watch;
     struct peer peer;

@@ -18,7 +18,6 @@
 #define TO_LOCK "check and hold the VM"
 #define TO_SHELL "start the shell of the VM"
 /* Two connections fill a link that one cannot, and cost one core each. */
-#define CHANNELS_DEFAULT 2
 
 void migrate_enter_request(struct task *task)
 {
@@ -221,7 +220,8 @@ int migrate_agree(struct task *task, struct err *err)
         check_encryption(&source->facts, &destination->facts, task->options.encryption, &task->spec.encrypt,
                          err))
         return -1;
-    task->spec.n_channels = task->options.channels ? task->options.channels : CHANNELS_DEFAULT;
+    task->spec.n_channels =
+        task->options.channels ? task->options.channels : host_channels(&source->facts, &destination->facts);
     return 0;
 }
 

@@ -157,9 +157,10 @@ struct move_status {
     uint64_t version; /* grows with each change; for long polling */
     uint64_t ram_bytes;
     uint64_t bytes_on_wire;
-    uint64_t bytes_left;    /* estimate: what is known dirty */
-    uint64_t rate_bytes_s;  /* measured send rate of the last round */
-    uint64_t dirty_bytes_s; /* measured dirty rate of the last round */
+    uint64_t job_memory_bytes; /* the most that this side's job had resident; known at its end */
+    uint64_t bytes_left;       /* estimate: what is known dirty */
+    uint64_t rate_bytes_s;     /* measured send rate of the last round */
+    uint64_t dirty_bytes_s;    /* measured dirty rate of the last round */
     uint64_t pages_zero;
     uint64_t stun_ns;
     uint64_t throttle_bytes_s; /* what the guest is held to now; 0: to nothing */

@@ -50,6 +50,7 @@ static const struct field status_fields[] = {
     COUNT(struct move_status, version),
     COUNT(struct move_status, ram_bytes),
     COUNT(struct move_status, bytes_on_wire),
+    COUNT(struct move_status, job_memory_bytes),
     COUNT(struct move_status, bytes_left),
     COUNT(struct move_status, rate_bytes_s),
     COUNT(struct move_status, dirty_bytes_s),
