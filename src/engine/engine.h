@@ -6,8 +6,9 @@
  *
  * Both ends: `*_new`, then the calls in the order in which they are listed, from one thread (the job's
  * story); workers are inside. Every blocking call ends within 200 ms of `cancel` (ERR_CANCELLED), of a lost
- * peer (ERR_PEER_LOST) or of a dead QEMU (ERR_PEER_LOST, id "qemu-died"). After a failure only `*_free` may
- * be called; it joins all threads, releases every blocked guest thread and closes all that it was given.
+ * peer (ERR_PEER_LOST; unless there is `reconnect`) or of a dead QEMU (ERR_PEER_LOST, id "qemu-died"). After
+ * a failure only `*_free` may be called; it joins all threads, releases every blocked guest thread and closes
+ * all that it was given.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -49,9 +50,9 @@ struct engine_round {
     uint32_t n;
     uint64_t pages; /* handled, zero pages included, holes not */
     uint64_t zero_pages;
-    uint64_t bytes;     /* on the wire, both directions, framing included */
-    uint64_t raw_bytes; /* of pages, zero pages not counted, before any codec */
-    uint64_t duration_ns;
+    uint64_t bytes;            /* on the wire, both directions, framing included */
+    uint64_t raw_bytes;        /* of pages, zero pages not counted, before any codec */
+    uint64_t duration_ns;      /* without the time when no connection worked */
     uint64_t dirty_pages;      /* found by the scan at its end */
     uint64_t stun_ns;          /* guest threads held up by a synchronous source */
     uint64_t throttle_bytes_s; /* what the guest was held to while it lasted; 0: to nothing */
@@ -76,12 +77,30 @@ struct engine_snapshot {
     uint64_t dirty_bytes_s;
     uint64_t zero_pages;
     uint64_t stun_ns;
+    bool is_down;          /* connections are lost and not yet replaced */
+    uint32_t resumes;      /* how often the copy went on over new connections */
+    uint64_t bytes_resent; /* source: crossed the network and had to cross it again */
     struct engine_codec_counts codecs[ENGINE_CODECS]; /* source only */
     uint64_t throttle_bytes_s;                        /* what the guest is held to now; 0: to nothing */
 };
 
 struct cancel; /* base/cancel.h */
 struct tls;    /* engine/tls.h */
+
+/* Data channels were lost. */
+struct engine_outage {
+    const struct cancel *stop; /* ends the wait for new ones */
+    uint64_t since_ns;         /* CLOCK_MONOTONIC */
+    /* Destination: false if all seem to be alive and the source knocks all the same: perhaps it knows better,
+     * perhaps it is not the source. */
+    bool is_lost;
+    const struct err *why; /* when is_lost: what was seen first */
+};
+/* Makes as many connected, authenticated channels again; from the story's thread. 0: they are in
+ * ret_channels, in the same order on both ends, and the engine's; 1, only if !is_lost: nobody came; -1: the
+ * attempt is over. */
+typedef int (*engine_reconnect)(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                                void *user, struct err *err);
 
 struct engine_source_config {
     int ram_fd;           /* memfd, opened read-write; never read through a mapping */
@@ -117,6 +136,9 @@ struct engine_source_config {
     uint64_t *fault_beat;
     void (*round_done)(const struct engine_round *round,
                        void *user); /* from the story's thread; may be NULL */
+    /* NULL: a lost channel ends the attempt. Else the copy goes on while one channel is left, and over new
+     * ones at the end of the round; without one when the guest is stopped. Both ends have it, or none. */
+    engine_reconnect reconnect;
     void *user;
 };
 
@@ -183,6 +205,8 @@ struct engine_dest_config {
     /* Test hook of the flip-one-bit test: called once after the last page was placed and before checksums are
      * made; NULL in production. */
     void (*before_verify)(int ram_fd, void *user);
+    engine_reconnect reconnect; /* as at the source */
+    int knock_fd;               /* with reconnect: readable when somebody wants to connect; not owned */
     void *user;
 };
 struct engine_dest;

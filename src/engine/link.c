@@ -13,7 +13,7 @@
 #include "engine/halt.h"
 #include "engine/rate.h"
 
-#define SILENCE_MS 10000
+#define SILENCE_MS 5000
 #define SMALL_MAX 64
 
 void link_init(struct link *link)
@@ -21,13 +21,21 @@ void link_init(struct link *link)
     /* All of these are improvements that a unix socket, as tests may use, does without. */
     int on = 1;
     unsigned silence = SILENCE_MS;
-    int idle_s = 5, interval_s = 1, count = 5;
+    int idle_s = 2, interval_s = 1, count = 3;
     (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof silence);
     (void)setsockopt(link->stream.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
     (void)setsockopt(link->stream.fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
+void link_reopen(struct link *link, int fd, struct tls *tls)
+{
+    link->stream.fd = fd;
+    link->stream.tls = tls;
+    link->send_seq = link->receive_seq = 0;
+    link_init(link);
 }
 
 /* After a transfer that did not work: waits until it may, or says why it never will. */

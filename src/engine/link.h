@@ -22,8 +22,10 @@ struct link {
     uint64_t send_seq, receive_seq;
 };
 
-/* Sets the socket's options. The peer counts as lost when it acknowledged nothing for ten seconds. */
+/* Sets the socket's options. The peer counts as lost when it acknowledged nothing for five seconds. */
 void link_init(struct link *link);
+/* Goes on over a new connection, from record 0; the bytes are counted on. While nobody uses the link. */
+void link_reopen(struct link *link, int fd, struct tls *tls);
 /* One record. parts[0] is left free for its header, the others (n_parts - 1) are its payload; the array is
  * changed. */
 int link_send(struct link *link, uint32_t type, struct iovec *parts, size_t n_parts, struct err *err);

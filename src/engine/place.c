@@ -17,12 +17,30 @@ _Static_assert(LIST_BYTES_MAX <= RAM_HASH_BUFFER_SIZE, "the buffer serves for li
 
 int place_init(struct place *place, struct err *err)
 {
-    return bitmap_init(&place->populated, place->ram.size / ENGINE_PAGE_SIZE, err);
+    uint64_t n_pages = place->ram.size / ENGINE_PAGE_SIZE;
+    if (bitmap_init(&place->populated, n_pages, err) < 0)
+        return -1;
+    return bitmap_init(&place->placed, n_pages, err);
 }
 
 void place_clear(struct place *place)
 {
     bitmap_free_bits(&place->populated);
+    bitmap_free_bits(&place->placed);
+}
+
+void place_done(struct place *place, const struct wire_extent *extents, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bitmap_set_range(&place->placed, extents[i].offset / ENGINE_PAGE_SIZE,
+                         extents[i].length / ENGINE_PAGE_SIZE);
+}
+
+void place_next_round(struct place *place)
+{
+    bitmap_clear_range(&place->placed, 0, place->placed.n_bits);
+    __atomic_store_n(&place->placed_bytes, 0, __ATOMIC_RELAXED);
+    place->round++;
 }
 
 int placer_init(struct placer *placer, struct err *err)
@@ -73,6 +91,7 @@ int placer_write(struct placer *placer, uint32_t n_extents, const uint8_t *pages
                          extent->length / ENGINE_PAGE_SIZE);
         n_bytes += extent->length;
     }
+    place_done(place, placer->extents, n_extents);
     placer->n_bytes += n_bytes;
     (void)__atomic_fetch_add(&place->placed_bytes, n_bytes, __ATOMIC_RELAXED);
     return 0;
@@ -136,6 +155,7 @@ int placer_list(struct placer *placer, struct link *link, const struct wire_reco
         bitmap_clear_range(&place->populated, extent->offset / ENGINE_PAGE_SIZE,
                            extent->length / ENGINE_PAGE_SIZE);
     }
+    place_done(place, placer->extents, list.n_extents);
     if (record->type == WIRE_ZERO)
         (void)__atomic_fetch_add(&place->zero_pages, n_bytes / ENGINE_PAGE_SIZE, __ATOMIC_RELAXED);
     return 0;

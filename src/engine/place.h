@@ -25,6 +25,7 @@ struct place {
     struct ram ram;
     uint32_t round;          /* changed only while no placer works: records of another round are refused */
     struct bitmap populated; /* pages that were placed and not given up since */
+    struct bitmap placed;    /* pages whose record of this round arrived whole and right: what RESUME tells */
     uint64_t placed_bytes;   /* in this round; atomic */
     uint64_t zero_pages;     /* atomic */
 };
@@ -49,6 +50,10 @@ void placer_clear(struct placer *placer);
 int placer_pages(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
 /* Of a ZERO or HOLE record. */
 int placer_list(struct placer *placer, struct link *link, const struct wire_record *record, struct err *err);
+/* The extents of a record are in place. Every kind of record ends so. */
+void place_done(struct place *place, const struct wire_extent *extents, uint32_t n);
+/* The next round begins. While no placer works. */
+void place_next_round(struct place *place);
 /* The next n_extents extents of a record into placer->extents; *ret_bytes is their sum. */
 int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
                    struct err *err);

@@ -2,12 +2,17 @@
 #include "engine/receive.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/err.h"
 #include "engine/halt.h"
+#include "engine/resume.h"
 
 _Static_assert(WIRE_HASHES_MAX *WIRE_HASH_SIZE <= RAM_HASH_BUFFER_SIZE, "the buffer serves for hashes");
 
@@ -24,8 +29,7 @@ static int end_round(void *user, struct err *err)
     struct wire_ack ack = {.round = receiver->place.round,
                            .verdict = WIRE_VERDICT_PLACED,
                            .n_bytes = __atomic_load_n(&receiver->place.placed_bytes, __ATOMIC_RELAXED)};
-    __atomic_store_n(&receiver->place.placed_bytes, 0, __ATOMIC_RELAXED);
-    receiver->place.round++;
+    place_next_round(&receiver->place);
     __atomic_store_n(&receiver->published, receiver->place.round, __ATOMIC_RELAXED);
     return send_ack(receiver, ack, err);
 }
@@ -176,6 +180,33 @@ static int handle(struct receiver_worker *worker, const struct wire_record *reco
     return result < 0 ? -1 : 1;
 }
 
+static uint64_t received(const struct receiver_worker *worker)
+{
+    return __atomic_load_n(&worker->link->stream.received, __ATOMIC_RELAXED);
+}
+
+static void note_over(struct receiver *receiver)
+{
+    struct err over = {0};
+    if (__atomic_add_fetch(&receiver->n_over, 1, __ATOMIC_ACQ_REL) < receiver->n_channels)
+        return;
+    (void)err_set(&over, ERR_CANCELLED, "over", "all of the memory has arrived");
+    cancel_trigger(receiver->settled, &over);
+}
+
+static void note_failure(struct receiver_worker *worker, const struct err *why)
+{
+    struct receiver *receiver = worker->receiver;
+    unsigned none = 0;
+    if (!receiver->is_resumable || why->code != ERR_PEER_LOST || halt_check(receiver->halt, NULL) < 0) {
+        halt_set(receiver->halt, why);
+        return;
+    }
+    worker->why = *why;
+    (void)__atomic_compare_exchange_n(&receiver->lost, &none, worker->link->number + 1, false,
+                                      __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
 static void *run(void *argument)
 {
     struct receiver_worker *worker = argument;
@@ -186,10 +217,15 @@ static void *run(void *argument)
         result = link_receive_header(worker->link, &record, &why);
         if (result == 0)
             result = handle(worker, &record, &why);
+        if (result >= 0)
+            worker->whole = received(worker);
     }
     /* A barrier that another thread broke leaves no error here: that thread reports. */
-    if (result < 0 && err_is_set(&why))
-        halt_set(worker->receiver->halt, &why);
+    if (result == 0)
+        note_over(worker->receiver);
+    else if (err_is_set(&why))
+        note_failure(worker, &why);
+    (void)eventfd_write(worker->receiver->event_fd, 1);
     return NULL;
 }
 
@@ -205,10 +241,13 @@ static int prepare(struct receiver_worker *worker, struct receiver *receiver, un
 int receiver_init(struct receiver *receiver, struct err *err)
 {
     receiver->differs_at = UINT64_MAX;
+    receiver->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     barrier_init(&receiver->barrier, receiver->n_channels);
     for (unsigned i = 0; i < receiver->n_channels; i++)
         if (prepare(&receiver->workers[i], receiver, i, err) < 0)
             return -1;
+    if (receiver->event_fd < 0)
+        return err_sys(err, errno, "eventfd-failed", "cannot make an eventfd");
     return place_init(&receiver->place, err);
 }
 
@@ -218,6 +257,59 @@ int receiver_start(struct receiver *receiver, struct err *err)
         if (thread_start(&receiver->workers[i].thread, "receive", run, &receiver->workers[i], err) < 0)
             return -1;
     return 0;
+}
+
+enum receiver_news receiver_wait(struct receiver *receiver, int knock_fd, struct err *ret_why)
+{
+    struct pollfd fds[] = {{.fd = receiver->event_fd, .events = POLLIN},
+                           {.fd = receiver->is_resumable ? knock_fd : -1, .events = POLLIN},
+                           {.fd = halt_fd(receiver->halt), .events = POLLIN}};
+    for (;;) {
+        if (halt_check(receiver->halt, NULL) < 0 ||
+            __atomic_load_n(&receiver->n_over, __ATOMIC_ACQUIRE) == receiver->n_channels)
+            return RECEIVER_OVER;
+        unsigned lost = __atomic_load_n(&receiver->lost, __ATOMIC_ACQUIRE);
+        if (lost) {
+            *ret_why = receiver->workers[lost - 1].why;
+            return RECEIVER_LOST;
+        }
+        if (poll(fds, 3, -1) > 0 && fds[1].revents)
+            return RECEIVER_KNOCK;
+        eventfd_t ignored;
+        (void)eventfd_read(receiver->event_fd, &ignored);
+    }
+}
+
+void receiver_stop(struct receiver *receiver)
+{
+    for (unsigned i = 0; i < receiver->n_channels; i++)
+        (void)shutdown(receiver->links[i].stream.fd, SHUT_RDWR);
+    barrier_break(&receiver->barrier);
+    receiver_join(receiver);
+}
+
+int receiver_resume(struct receiver *receiver, struct err *err)
+{
+    if (receiver->hashes || receiver->n_over)
+        return err_set(err, ERR_CORRUPT, "resume-too-late",
+                       "the source wants to resume after the last round");
+    receiver->lost = 0;
+    barrier_clear(&receiver->barrier);
+    barrier_init(&receiver->barrier, receiver->n_channels);
+    receiver->place.placed_bytes = 0;
+    for (unsigned i = 0; i < receiver->n_channels; i++) {
+        struct receiver_worker *worker = &receiver->workers[i];
+        receiver->n_wasted += received(worker) - worker->whole;
+        worker->whole = received(worker);
+        worker->n_records = worker->placer.n_bytes = 0;
+    }
+    struct resume resume = {.round = receiver->place.round, .n_wasted = receiver->n_wasted};
+    if (resume_tell(&receiver->links[0], &resume, &receiver->place.placed, err) < 0) {
+        receiver->workers[0].why = *err;
+        receiver->lost = 1;
+        return -1;
+    }
+    return receiver_start(receiver, err);
 }
 
 void receiver_join(struct receiver *receiver)
@@ -249,4 +341,6 @@ void receiver_clear(struct receiver *receiver)
     free(receiver->hashes);
     place_clear(&receiver->place);
     barrier_clear(&receiver->barrier);
+    if (receiver->event_fd >= 0)
+        (void)close(receiver->event_fd);
 }

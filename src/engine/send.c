@@ -2,14 +2,17 @@
 #include "engine/send.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/queue.h"
 #include "engine/batch.h"
 #include "engine/checksum.h"
 #include "engine/halt.h"
+#include "engine/resume.h"
 
 /* A ZERO or HOLE record. */
 static int send_list(struct sender *sender, unsigned channel, uint32_t type, struct batch *batch,
@@ -89,6 +92,7 @@ static int send_batch(struct sender *sender, struct sender_worker *worker, struc
     packer_end(&worker->packer, &sender->links[channel], n_bytes);
     (void)__atomic_fetch_add(&sender->zero_pages, run_list_pages(&batch->zeros), __ATOMIC_RELAXED);
     (void)__atomic_fetch_sub(&sender->pages_left, run_list_pages(&batch->wanted), __ATOMIC_RELAXED);
+    __atomic_store_n(&sender->sent_ns, clock_now_ns(), __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -121,22 +125,52 @@ static int send_claimed(struct sender *sender, struct sender_worker *worker, str
     return result;
 }
 
+/* A failure that new connections can make good. */
+static bool is_outage(const struct sender *sender, const struct err *why)
+{
+    return sender->reconnect && why->code == ERR_PEER_LOST && halt_check(sender->halt, NULL) == 0;
+}
+
+/* True if the worker goes on all the same: the last one hands back what nobody can send, so that the story is
+ * not left waiting. */
+static bool lose_link(struct sender_worker *worker, const struct err *why)
+{
+    struct sender *sender = worker->sender;
+    worker->why = *why;
+    worker->is_lost = true;
+    worker->has_ended = __atomic_sub_fetch(&sender->n_alive, 1, __ATOMIC_ACQ_REL) > 0;
+    return !worker->has_ended;
+}
+
 static void *work(void *argument)
 {
     struct sender_worker *worker = argument;
     struct sender *sender = worker->sender;
     struct batch *batch;
-    while ((batch = queue_take(sender->work))) {
+    bool goes_on = true;
+    while (goes_on && (batch = queue_take(sender->work))) {
         struct err why = {0};
-        int result =
-            batch->is_hash ? hash_batch(sender, batch, &why) : send_claimed(sender, worker, batch, &why);
-        if (result < 0) {
+        int result = worker->is_lost  ? 0
+                     : batch->is_hash ? hash_batch(sender, batch, &why)
+                                      : send_claimed(sender, worker, batch, &why);
+        if (result < 0 && !is_outage(sender, &why)) {
             halt_set(sender->halt, &why);
             return NULL;
         }
+        if (result < 0)
+            goes_on = lose_link(worker, &why);
         queue_put(sender->idle, batch);
     }
     return NULL;
+}
+
+static int start_worker(struct sender *sender, unsigned number, struct err *err)
+{
+    struct sender_worker *worker = &sender->workers[number];
+    worker->sender = sender;
+    worker->number = number;
+    worker->is_lost = worker->has_ended = false;
+    return thread_start(&worker->thread, "send", work, worker, err);
 }
 
 int sender_start(struct sender *sender, struct err *err)
@@ -159,14 +193,12 @@ int sender_start(struct sender *sender, struct err *err)
             return -1;
         queue_put(sender->idle, &sender->batches[i]);
     }
+    if (sender->reconnect && bitmap_init(&sender->missing, sender->present.n_bits, err) < 0)
+        return -1;
+    sender->n_alive = sender->n_channels;
     for (unsigned i = 0; i < sender->n_channels; i++) {
-        struct sender_worker *worker = &sender->workers[i];
-        worker->sender = sender;
-        worker->number = i;
-        worker->packer.packing = &sender->packing;
-        if (packer_init(&worker->packer, err) < 0)
-            return -1;
-        if (thread_start(&worker->thread, "send", work, worker, err) < 0)
+        sender->workers[i].packer.packing = &sender->packing;
+        if (packer_init(&sender->workers[i].packer, err) < 0 || start_worker(sender, i, err) < 0)
             return -1;
     }
     return 0;
@@ -200,6 +232,12 @@ static int wait_for_workers(struct sender *sender, struct err *err)
 {
     if (queue_wait_full(sender->idle) < 0)
         return halt_check(sender->halt, err);
+    for (unsigned i = 0; i < sender->n_channels; i++) {
+        if (sender->workers[i].is_lost) {
+            *err = sender->workers[i].why;
+            return -1;
+        }
+    }
     return 0;
 }
 
@@ -229,12 +267,33 @@ static int send_holes(struct sender *sender, const struct bitmap *holes, struct 
     return result;
 }
 
+/* The answer comes on connection 0, and only if no other is lost on the way. */
+static int wait_for_answer(struct sender *sender, struct err *err)
+{
+    struct pollfd fds[ENGINE_CHANNELS_MAX + 1];
+    unsigned n = sender->n_channels;
+    if (stream_has_pending(&sender->links[0].stream))
+        return 0;
+    for (unsigned i = 0; i < n; i++)
+        fds[i] = (struct pollfd){.fd = sender->links[i].stream.fd, .events = i ? POLLRDHUP : POLLIN};
+    fds[n] = (struct pollfd){.fd = halt_fd(sender->halt), .events = POLLIN};
+    while (poll(fds, n + 1, -1) < 0)
+        if (errno != EINTR)
+            return err_sys(err, errno, "poll-failed", "cannot wait for the destination's answer");
+    if (halt_check(sender->halt, err) < 0)
+        return -1;
+    for (unsigned i = 1; i < n && !fds[0].revents; i++)
+        if (fds[i].revents)
+            return err_set(err, ERR_PEER_LOST, "peer-lost", "data channel %u to the other host broke", i);
+    return 0;
+}
+
 /* On connection 0, for the round that was just ended. */
 static int receive_ack(struct sender *sender, struct wire_ack *ret_ack, struct err *err)
 {
     struct wire_record record;
     uint8_t bytes[WIRE_ACK_SIZE];
-    if (link_receive_header(&sender->links[0], &record, err) < 0)
+    if (wait_for_answer(sender, err) < 0 || link_receive_header(&sender->links[0], &record, err) < 0)
         return -1;
     if (record.type != WIRE_ACK)
         return err_set(err, ERR_CORRUPT, "unexpected-record", "a %s record arrived where an ACK was due",
@@ -264,6 +323,7 @@ static int send_sync(struct sender *sender, struct err *err)
         if (link_send_small(&sender->links[i], WIRE_SYNC, sync, sizeof sync, err) < 0)
             return -1;
     }
+    sender->is_synced = true;
     return 0;
 }
 
@@ -280,24 +340,121 @@ static int await_placed(struct sender *sender, struct err *err)
     return 0;
 }
 
+static int begin_pages(struct sender *sender, const struct bitmap *pages, struct err *err)
+{
+    uint64_t n_pages = bitmap_count(pages);
+    sender->is_synced = false;
+    __atomic_store_n(&sender->sent_ns, clock_now_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&sender->pages_left, n_pages, __ATOMIC_RELAXED);
+    return hand_out_pages(sender, pages, n_pages, err);
+}
+
 static int begin_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
     sender->round = n;
-    uint64_t n_pages = bitmap_count(dirty);
+    sender->outage_ns = 0;
     packing_begin_round(&sender->packing, n);
-    __atomic_store_n(&sender->pages_left, n_pages, __ATOMIC_RELAXED);
     for (uint64_t word = 0; word < (dirty->n_bits + 63) / 64; word++)
         if (dirty->words[word])
             sender->handled.words[word] |= dirty->words[word];
-    return hand_out_pages(sender, dirty, n_pages, err);
+    return begin_pages(sender, dirty, err);
+}
+
+/* All batches are idle: of the workers only those that have ended care. */
+static int restart_workers(struct sender *sender, struct err *err)
+{
+    sender->n_alive = sender->n_channels;
+    for (unsigned i = 0; i < sender->n_channels; i++) {
+        struct sender_worker *worker = &sender->workers[i];
+        sender->counts[i] = (struct channel_counts){0};
+        worker->is_lost = false;
+        if (!worker->has_ended)
+            continue;
+        thread_join(&worker->thread);
+        if (start_worker(sender, i, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Turns what is placed into what is missing of `dirty`. 1: all of the round was placed, and only its ACK was
+ * lost. */
+static int find_missing(struct sender *sender, const struct bitmap *dirty, const struct resume *resume,
+                        struct err *err)
+{
+    struct bitmap *placed = &sender->missing;
+    uint64_t n_words = (placed->n_bits + 63) / 64;
+    bool is_over = sender->is_synced && resume->round == sender->round + 1;
+    if (!is_over && resume->round != sender->round)
+        return err_set(err, ERR_CORRUPT, "resume-round", "the destination resumes in round %u, not %u",
+                       resume->round, sender->round);
+    for (uint64_t word = 0; word < n_words; word++) {
+        if (placed->words[word] & (is_over ? UINT64_MAX : ~dirty->words[word]))
+            return err_set(err, ERR_CORRUPT, "resume-pages",
+                           "the destination has pages that were not sent in round %u", resume->round);
+        placed->words[word] = dirty->words[word] & ~placed->words[word];
+    }
+    return is_over;
+}
+
+/* What these pages are on the destination is not known. */
+static void forget_missing(struct sender *sender)
+{
+    uint64_t first, count;
+    const struct bitmap *missing = &sender->missing;
+    for (uint64_t from = 0; (count = bitmap_next_run(missing, from, missing->n_bits, &first));
+         from = first + count)
+        packing_forget(&sender->packing,
+                       &(struct wire_extent){first * ENGINE_PAGE_SIZE, count * ENGINE_PAGE_SIZE}, 1);
+}
+
+/* New connections, and what is still missing of the round: 0. 1: nothing is. */
+static int resume(struct sender *sender, const struct bitmap *dirty, struct err *err)
+{
+    struct resume heard;
+    int result;
+    uint64_t sent_ns = __atomic_load_n(&sender->sent_ns, __ATOMIC_RELAXED);
+    sender->down_ns = clock_now_ns();
+    __atomic_store_n(&sender->is_down, true, __ATOMIC_RELAXED);
+    do {
+        struct err why = *err;
+        result = sender->reconnect(&why, sender->user, err);
+        if (result == 0)
+            result = restart_workers(sender, err);
+        if (result < 0)
+            return -1;
+        result = resume_hear(&sender->links[0], &heard, &sender->missing, err);
+    } while (result < 0 && is_outage(sender, err));
+    if (result == 0)
+        result = find_missing(sender, dirty, &heard, err);
+    if (result < 0)
+        return -1;
+    forget_missing(sender);
+    uint64_t now_ns = clock_now_ns();
+    sender->outage_ns += now_ns - sent_ns;
+    __atomic_store_n(&sender->sent_ns, now_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&sender->bytes_resent, heard.n_wasted, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&sender->resumes, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&sender->is_down, false, __ATOMIC_RELAXED);
+    return result;
+}
+
+static int finish_pages(struct sender *sender, struct err *err)
+{
+    if (wait_for_workers(sender, err) < 0 || send_sync(sender, err) < 0)
+        return -1;
+    return await_placed(sender, err);
 }
 
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
-    if (begin_round(sender, n, dirty, err) < 0 || wait_for_workers(sender, err) < 0 ||
-        send_sync(sender, err) < 0)
-        return -1;
-    return await_placed(sender, err);
+    int result = begin_round(sender, n, dirty, err);
+    while (result == 0 && finish_pages(sender, err) < 0) {
+        result = is_outage(sender, err) ? resume(sender, dirty, err) : -1;
+        if (result == 0)
+            result = begin_pages(sender, &sender->missing, err);
+    }
+    return result < 0 ? -1 : 0;
 }
 
 /* Finds what has lost its memory while the workers send, and tells the destination. A page that was written
@@ -426,4 +583,5 @@ void sender_clear(struct sender *sender)
     free(sender->hashes);
     bitmap_free_bits(&sender->handled);
     bitmap_free_bits(&sender->present);
+    bitmap_free_bits(&sender->missing);
 }

@@ -10,6 +10,10 @@
  * nobody waits for anybody within a round. When all batches lie in `idle` again, all of the round was handed
  * to the kernel; only then does the story itself use the sockets, for SYNC and ACK. Nothing is allocated
  * after sender_start.
+ *
+ * With `reconnect` a lost connection ends its worker only: the others go on with what is left, and the batch
+ * that was under way counts as not sent. Nobody sends it again before the destination has said (RESUME) what
+ * is placed, and so has left the old connections: two records of one page must not be placed at once.
  */
 #ifndef ENGINE_SEND_H
 #define ENGINE_SEND_H
@@ -52,6 +56,19 @@ struct sender {
     struct packing packing;
     uint64_t *hashes; /* while verifying: one per part, else NULL */
 
+    /* Replaces all links (link_reopen) after `why`; NULL: not now. -1: the attempt is over. */
+    int (*reconnect)(const struct err *why, void *user, struct err *err);
+    void *user;
+    unsigned n_alive;      /* links that are not known to be lost; atomic */
+    bool is_synced;        /* every SYNC of this round was sent */
+    struct bitmap missing; /* of this round, after a RESUME */
+    uint64_t sent_ns;      /* when the last batch was sent; atomic */
+    uint64_t outage_ns;    /* of this round, from the last batch before it to the RESUME */
+    uint64_t down_ns;      /* since when links are known to be lost */
+    bool is_down;          /* these three for snapshots; atomic */
+    uint32_t resumes;
+    uint64_t bytes_resent;
+
     pthread_mutex_t claim_lock;
     const struct bitmap *pages; /* of this round; not owned */
     uint64_t next_page;         /* that nobody has claimed; claim_lock */
@@ -64,11 +81,15 @@ struct sender {
         struct sender *sender;
         struct packer packer;
         unsigned number;
+        /* Written by the worker before it puts its last batch into `idle`. */
+        bool is_lost;   /* its link is */
+        bool has_ended; /* its thread ends, or has */
+        struct err why;
     } workers[ENGINE_CHANNELS_MAX];
 };
 
-/* `sender` is zeroed but for ram, halt, rate, n_channels, links and what `packing` asks for. On failure
- * sender_clear is still due. */
+/* `sender` is zeroed but for ram, halt, rate, n_channels, links, reconnect, user and what `packing` asks for.
+ * On failure sender_clear is still due. */
 int sender_start(struct sender *sender, struct err *err);
 /* All pages in `dirty` as round n. Returns when the destination acknowledged that all is placed. */
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The source's story: protect all, rounds while the guest runs, the rest when it is stopped. */
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +24,8 @@ _Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
 #define STEP_KVM (2ull << 20)
 #define STEP_TCG (64ull << 20)
 /* A round younger than this says nothing about its rate. */
+#define DRAIN_NS (2 * NS_PER_S)
+#define DRAIN_LOOK_MS 5
 #define RATE_SETTLE_NS (100 * NS_PER_MS)
 
 /* The counters when a round began. */
@@ -36,6 +41,7 @@ struct engine_source {
     enum engine_dirty kind;
     struct policy policy;
     struct bitmap dirty;     /* what the next round has to send */
+    struct bitmap released;  /* what an outage adds to the next round: its throttle was let go */
     struct round_begin last; /* of the last round, as is */
     bool verify;
     /* for snapshots; atomic */
@@ -119,9 +125,68 @@ static int start_dirty_source(struct engine_source *source, struct err *err)
     return start_kind(source, ENGINE_DIRTY_SYNC, err);
 }
 
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+static void close_channels(struct engine_source_config *config)
+{
+    for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++) {
+        stream_close(&(struct stream){config->channels[i], config->tls[i]});
+        config->channels[i] = -1;
+        config->tls[i] = NULL;
+    }
+}
+
+/* What is on its way over links that still work would otherwise be for nothing. Bounded: a link may break
+ * while we wait. */
+static void drain(const struct engine_source *source)
+{
+    uint64_t end_ns = clock_now_ns() + DRAIN_NS;
+    for (unsigned i = 0; i < source->config.n_channels; i++) {
+        int unsent = 0;
+        const struct sender_worker *worker = &source->sender.workers[i];
+        struct pollfd stop = {.fd = halt_fd(&source->halt), .events = POLLIN};
+        while (!worker->is_lost && ioctl(source->config.channels[i], SIOCOUTQ, &unsent) == 0 && unsent &&
+               clock_now_ns() < end_ns && poll(&stop, 1, DRAIN_LOOK_MS) == 0)
+            ;
+    }
+}
+
+/* Nobody is held back for a network that is down. What is freed counts as written in the next round. */
+static int release_guest(struct engine_source *source, struct err *err)
+{
+    if (!published(&source->throttle_bytes_s))
+        return 0;
+    publish(&source->throttle_bytes_s, 0);
+    return source->dirty_source->ops->throttle(source->dirty_source, 0, &source->released, err);
+}
+
+/* Not a word of the old connections is believed any more, and they end for the destination too, if they
+ * still lead to it. */
+static int reconnect(const struct err *why, void *user, struct err *err)
+{
+    struct engine_source *source = user;
+    struct engine_source_config *config = &source->config;
+    struct engine_outage outage = {
+        .stop = source->halt.inner, .since_ns = source->sender.down_ns, .is_lost = true, .why = why};
+    drain(source);
+    close_channels(config);
+    if (release_guest(source, err) < 0 ||
+        config->reconnect(&outage, config->channels, config->tls, config->user, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < config->n_channels; i++)
+        link_reopen(&source->sender.links[i], config->channels[i], config->tls[i]);
+    return 0;
+}
+
 static void init_sender(struct engine_source *source)
 {
     struct sender *sender = &source->sender;
+    sender->reconnect = source->config.reconnect ? reconnect : NULL;
+    sender->user = source;
     sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
     sender->halt = &source->halt;
     sender->n_channels = source->config.n_channels;
@@ -148,26 +213,20 @@ static int start(struct engine_source *source, struct err *err)
         return -1;
     init_sender(source);
     if (bitmap_init(&source->dirty, source->config.ram_size / ENGINE_PAGE_SIZE, err) < 0 ||
+        bitmap_init(&source->released, source->dirty.n_bits, err) < 0 ||
         sender_start(&source->sender, err) < 0 || halt_start(&source->halt, err) < 0)
         return -1;
     return start_dirty_source(source, err);
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        (void)close(fd);
-}
-
-static void close_descriptors(const struct engine_source_config *config)
+static void close_descriptors(struct engine_source_config *config)
 {
     close_fd(config->ram_fd);
     close_fd(config->uffd_async);
     close_fd(config->uffd_sync);
     close_fd(config->pagemap_fd);
     close_fd(config->qemu_pidfd);
-    for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++)
-        stream_close(&(struct stream){config->channels[i], config->tls[i]});
+    close_channels(config);
 }
 
 int engine_source_new(const struct engine_source_config *config, struct engine_source **ret_source,
@@ -175,7 +234,8 @@ int engine_source_new(const struct engine_source_config *config, struct engine_s
 {
     struct engine_source *source = calloc(1, sizeof *source);
     if (!source) {
-        close_descriptors(config);
+        struct engine_source_config own = *config;
+        close_descriptors(&own);
         return err_sys(err, ENOMEM, "no-memory", "no memory for the source");
     }
     source->config = *config;
@@ -205,6 +265,7 @@ void engine_source_free(struct engine_source *source)
     halt_clear(&source->halt);
     rate_clear(&source->sender.rate);
     bitmap_free_bits(&source->dirty);
+    bitmap_free_bits(&source->released);
     close_descriptors(&source->config);
     free(source);
 }
@@ -242,7 +303,7 @@ static struct engine_round round_sent(const struct engine_source *source, const 
 {
     return (struct engine_round){.n = __atomic_load_n(&source->round, __ATOMIC_RELAXED),
                                  .pages = begin->n_pages,
-                                 .duration_ns = clock_now_ns() - begin->ns,
+                                 .duration_ns = clock_now_ns() - begin->ns - source->sender.outage_ns,
                                  .bytes = sender_bytes(&source->sender) - begin->bytes,
                                  .zero_pages = published(&source->sender.zero_pages) - begin->zero_pages,
                                  .raw_bytes = packing_raw_bytes(&source->sender.packing) - begin->raw_bytes};
@@ -274,6 +335,9 @@ static int run_round(struct engine_source *source, uint32_t n, struct engine_rou
     if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return -1;
     source->collect_ns = clock_now_ns() - scan_ns;
+    for (uint64_t word = 0; source->sender.outage_ns && word < (source->dirty.n_bits + 63) / 64; word++)
+        source->dirty.words[word] |= source->released.words[word];
+    bitmap_clear_range(&source->released, 0, source->sender.outage_ns ? source->released.n_bits : 0);
     end_round(source, &begin, ret);
     return 0;
 }
@@ -346,6 +410,8 @@ int engine_source_find_rest(struct engine_source *source, struct err *err)
 {
     struct err local;
     err = err ? err : &local;
+    /* The guest stands: rather than wait for a network it goes on where it is. */
+    source->sender.reconnect = NULL;
     publish(&source->throttle_bytes_s, 0);
     if (source->dirty_source->ops->guest_stopped(source->dirty_source, err) < 0 ||
         source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
@@ -462,6 +528,9 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
         .zero_pages = published(&source->sender.zero_pages),
         .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
         .throttle_bytes_s = published(&source->throttle_bytes_s),
+        .is_down = __atomic_load_n(&source->sender.is_down, __ATOMIC_RELAXED),
+        .resumes = __atomic_load_n(&source->sender.resumes, __ATOMIC_RELAXED),
+        .bytes_resent = published(&source->sender.bytes_resent),
     };
     packing_counts(&source->sender.packing, ret->codecs);
     /* Within a long round its own rate is the news. */

@@ -16,7 +16,7 @@
 #include "base/log.h"
 
 #define CONNECT_PATIENCE_NS (5 * NS_PER_S)
-#define DEAD_PEER_MS 10000
+#define DEAD_PEER_MS 5000
 /* As the byte of the IP header: data that is to be delivered before others. */
 #define DSCP_AF21 (18 << 2)
 
@@ -45,7 +45,7 @@ int connect_tune(int fd, struct err *err)
     static const struct {
         int level, name, value;
     } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},  {SOL_SOCKET, SO_KEEPALIVE, 1},
-                   {IPPROTO_TCP, TCP_KEEPIDLE, 4}, {IPPROTO_TCP, TCP_KEEPINTVL, 2},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, 2}, {IPPROTO_TCP, TCP_KEEPINTVL, 1},
                    {IPPROTO_TCP, TCP_KEEPCNT, 3},  {IPPROTO_TCP, TCP_USER_TIMEOUT, DEAD_PEER_MS}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value) < 0)
@@ -110,8 +110,8 @@ static int finish_connect(const struct ctl_job_spec *spec, const struct watch *w
     return failure ? cannot_connect(spec, name, failure, err) : 0;
 }
 
-int connect_route(const struct ctl_job_spec *spec, const struct connect_route *route,
-                  const struct watch *watch, int *ret_fd, struct err *err)
+static int connect_route(const struct ctl_job_spec *spec, const struct connect_route *route,
+                         const struct watch *watch, int *ret_fd, struct err *err)
 {
     const char *name = spec->addresses[route->destination];
     struct sockaddr_storage remote;
@@ -152,23 +152,32 @@ static int source_for(const struct ctl_job_spec *spec, unsigned i)
     return -2;
 }
 
-int connect_any(const struct ctl_job_spec *spec, const struct watch *watch, struct connect_route *ret_route,
-                int *ret_fd, struct err *err)
+void connect_find_routes(const struct ctl_job_spec *spec, struct connect_routes *ret_routes)
+{
+    ret_routes->n = 0;
+    for (unsigned i = 0; i < spec->n_addresses; i++) {
+        struct connect_route route = {.destination = i, .source = source_for(spec, i)};
+        if (route.source != -2)
+            ret_routes->all[ret_routes->n++] = route;
+    }
+}
+
+int connect_over(const struct ctl_job_spec *spec, struct connect_routes *routes, unsigned number,
+                 const struct watch *watch, int *ret_fd, struct err *err)
 {
     (void)err_set(err, ERR_BAD_REQUEST, "no-common-family",
                   "no migration address of the source fits one of the destination's");
     (void)err_fix(err, "give both hosts a migration address of the same family (IPv4 or IPv6)");
-    for (unsigned i = 0; i < spec->n_addresses; i++) {
-        struct connect_route route = {.destination = i, .source = source_for(spec, i)};
-        if (route.source == -2)
-            continue;
-        if (connect_route(spec, &route, watch, ret_fd, err) == 0) {
-            *ret_route = route;
+    while (routes->n) {
+        unsigned at = number % routes->n;
+        if (connect_route(spec, &routes->all[at], watch, ret_fd, err) == 0)
             return 0;
-        }
-        log_error(err, "address %s", spec->addresses[i]);
+        log_error(err, "address %s is left out", spec->addresses[routes->all[at].destination]);
         if (cancel_requested(watch->stop))
             return -1;
+        for (unsigned i = at + 1; i < routes->n; i++)
+            routes->all[i - 1] = routes->all[i];
+        routes->n--;
     }
     return -1;
 }

@@ -7,20 +7,25 @@
 #include "ctl/ctl.h"
 #include "job/watch.h"
 
-/* Which of the spec's addresses answered: data connections take the same way as the control connection. */
+/* A pair of the spec's addresses. */
 struct connect_route {
     unsigned destination;
     int source; /* -1: the kernel chooses */
 };
+/* The pairs that are not known to lead nowhere. */
+struct connect_routes {
+    unsigned n;
+    struct connect_route all[CTL_ADDRESSES_MAX];
+};
 
-/* Tries the destination's addresses in order, each from the source address of the same position if its family
- * fits, else from the first that does, 5 s each. Returns a connected, tuned, non-blocking socket in
- * *ret_fd. */
-int connect_any(const struct ctl_job_spec *spec, const struct watch *watch, struct connect_route *ret_route,
-                int *ret_fd, struct err *err);
-int connect_route(const struct ctl_job_spec *spec, const struct connect_route *route,
-                  const struct watch *watch, int *ret_fd, struct err *err);
-/* TCP_NODELAY, and a dead peer shows within about 10 s. */
+/* Each of the destination's addresses, from the source address of the same position if its family fits, else
+ * from the first that does. */
+void connect_find_routes(const struct ctl_job_spec *spec, struct connect_routes *ret_routes);
+/* A connection over the route of that number (modulo their count), or over the next that answers, 5 s each;
+ * those that do not are taken off the list. Returns a connected, tuned, non-blocking socket in *ret_fd. */
+int connect_over(const struct ctl_job_spec *spec, struct connect_routes *routes, unsigned number,
+                 const struct watch *watch, int *ret_fd, struct err *err);
+/* TCP_NODELAY, and a dead peer shows within about 5 s. */
 int connect_tune(int fd, struct err *err);
 
 #endif

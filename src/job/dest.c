@@ -15,6 +15,7 @@
 
 #define SOURCE_PATIENCE_NS (60 * NS_PER_S)  /* for the control connection */
 #define CHANNEL_PATIENCE_NS (30 * NS_PER_S) /* for all data connections after it */
+#define SOURCE_LAG_S 15                     /* the source gives up first */
 #define VERDICT_PATIENCE_NS (5 * NS_PER_S)  /* until the source has read the verdict */
 
 /* The next connection from the door. */
@@ -77,6 +78,7 @@ static int admit_control(struct job *job, struct err *err)
     }
 }
 
+/* 1: the source has begun anew, with a control connection that has taken the place of the old one. */
 static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
 {
     uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
@@ -87,7 +89,13 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
             return -1;
         bool is_due =
             about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel].fd < 0;
-        int verdict = is_due ? examine(job, &about, &stream, err) : 0;
+        bool is_new = about.role == WIRE_ROLE_CONTROL;
+        int verdict = is_due || is_new ? examine(job, &about, &stream, err) : 0;
+        if (verdict == 1 && is_new) {
+            story_drop_connections(job);
+            peer_renew(&job->peer, stream);
+            return 1;
+        }
         if (verdict == 1) {
             job->channels[about.channel] = stream;
             n++;
@@ -100,23 +108,101 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
     return 0;
 }
 
-int dest_meet(struct job *job, struct err *err)
+/* After the control connection. */
+static int admit_rest(struct job *job, struct wire_choice *ret_choice, struct err *err)
 {
-    struct wire_choice choice;
     struct peer_hello ours = {.move_id = job->spec.move_id,
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
                               .needs_verify = job->spec.verify};
-    if (admit_control(job, err) < 0 || peer_greet(&job->peer, &job->watch, &ours, &choice, err) < 0)
+    int result;
+    do {
+        if (peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0)
+            return -1;
+        result = admit_channels(job, ret_choice->n_channels, err);
+    } while (result > 0);
+    return result;
+}
+
+int dest_meet(struct job *job, struct err *err)
+{
+    if (admit_control(job, err) < 0 || admit_rest(job, &job->choice, err) < 0)
         return -1;
-    job->spec.n_channels = choice.n_channels;
-    if (admit_channels(job, choice.n_channels, err) < 0)
-        return -1;
+    job->spec.n_channels = job->choice.n_channels;
     story_note_cipher(job);
-    explicit_bzero(job->spec.key, sizeof job->spec.key);
-    explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
+    if (!(job->choice.features & WIRE_FEATURE_RESUME))
+        story_wipe_secrets(job);
     return 0;
+}
+
+/* The source's next control connection: 0. 1: that was a stranger; -1: none will come. */
+static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *err)
+{
+    struct ctl_door_socket about;
+    struct stream stream = {.fd = -1};
+    if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0) {
+        /* The end of the old connection is no news; a reason on it is. */
+        bool is_end = err->code == ERR_PEER_LOST && !err->side[0] && strcmp(err->id, "door-lost");
+        if (!is_end || job->peer.stream.fd < 0 || cancel_requested(job->watch.stop))
+            return err->code == ERR_TIMEOUT && !err->side[0] ? story_resume_limit(job, err) : -1;
+        peer_close(&job->peer);
+        return 1;
+    }
+    int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, &stream, err) : 0;
+    if (verdict != 1) {
+        stream_close(&stream);
+        return verdict < 0 ? -1 : 1;
+    }
+    story_drop_connections(job);
+    peer_renew(&job->peer, stream);
+    return 0;
+}
+
+static int admit_again(struct job *job, const struct engine_outage *outage, struct err *err)
+{
+    uint64_t deadline_ns = outage->since_ns + (STORY_RESUME_LIMIT_S + SOURCE_LAG_S) * NS_PER_S;
+    bool is_lost = outage->is_lost;
+    struct wire_choice choice;
+    if (is_lost)
+        log_error(outage->why, "connections lost, the copy waits for new ones");
+    for (;;) {
+        int result = readmit_control(job, deadline_ns, err);
+        if (result < 0 || (result > 0 && !is_lost))
+            return result;
+        if (result > 0)
+            continue;
+        /* From here on it is the source's word that the old connections are lost. */
+        is_lost = true;
+        if (admit_rest(job, &choice, err) == 0) {
+            if (choice.features == job->choice.features && choice.n_channels == job->choice.n_channels)
+                return 0;
+            return err_set(err, ERR_CORRUPT, "hello-changed", "the source does not offer what it did before");
+        }
+        if (cancel_requested(job->watch.stop) || err->side[0])
+            return -1;
+        log_error(err, "the source did not come back whole");
+        story_drop_connections(job);
+    }
+}
+
+static int reconnect(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                     void *user, struct err *err)
+{
+    struct job *job = user;
+    const struct cancel *stop = job->watch.stop;
+    job->watch.stop = outage->stop;
+    int ret = admit_again(job, outage, err);
+    job->watch.stop = stop;
+    if (ret == 0)
+        story_hand_over_channels(job, ret_channels, ret_tls);
+    return ret;
+}
+
+static void before_verify(int ram_fd, void *user)
+{
+    const struct job *job = user;
+    job->hooks->before_verify(ram_fd, job->hooks->user);
 }
 
 /* QEMU waits for its device state long before it comes; not a byte of it is written before the memory is
@@ -136,15 +222,20 @@ int dest_receive(struct job *job, struct err *err)
                                         .ram_size = job->spec.ram_size,
                                         .n_channels = job->spec.n_channels,
                                         .cancel = control_cancel(job->control),
-                                        .before_verify = job->hooks->before_verify,
-                                        .user = job->hooks->user};
+                                        .before_verify = job->hooks->before_verify ? before_verify : NULL,
+                                        .reconnect =
+                                            job->choice.features & WIRE_FEATURE_RESUME ? reconnect : NULL,
+                                        .knock_fd = job->fds[CTL_FD_DOOR],
+                                        .user = job};
     story_hand_over_channels(job, config.channels, config.tls);
     job->fds[CTL_FD_RAM] = -1;
     job->ready_ns = clock_now_ns();
     if (engine_dest_new(&config, &job->dest, err) < 0)
         return -1;
     control_set_engine(job->control, NULL, job->dest);
-    if (engine_dest_receive(job->dest, &verified, err) < 0)
+    int ret = engine_dest_receive(job->dest, &verified, err);
+    story_wipe_secrets(job);
+    if (ret < 0)
         return -1;
     if (job->spec.verify && !verified)
         return err_set(err, ERR_CORRUPT, "ram-not-verified",

@@ -106,25 +106,32 @@ int peer_unexpected(struct peer *peer, const struct watch *watch, struct err *er
     return out_of_turn(&record, err);
 }
 
-void peer_explain(struct peer *peer, struct err *err)
+bool peer_has_reason(struct peer *peer, const struct watch *watch, struct err *err)
 {
     if (peer->stream.fd < 0)
-        return;
-    struct err none = {0};
-    struct cancel *never = cancel_new(&none);
-    if (!never)
-        return;
-    struct watch watch = {.stop = never, .qemu_pidfd = -1};
+        return false;
     struct wire_record record;
     struct err found;
     /* Records that were due are passed over: the ERROR, if there is one, is the last. */
     uint64_t deadline_ns = clock_now_ns() + EXPLAIN_PATIENCE_NS;
     int got;
     do
-        got = peer_next(peer, &watch, deadline_ns, &record, &found);
-    while (got == 0 && skip(peer, &watch, record.length, &found) == 0);
-    if (got < 0 && found.side[0])
-        *err = found;
+        got = peer_next(peer, watch, deadline_ns, &record, &found);
+    while (got == 0 && skip(peer, watch, record.length, &found) == 0);
+    if (got == 0 || !found.side[0] || cancel_requested(watch->stop))
+        return false;
+    *err = found;
+    return true;
+}
+
+void peer_explain(struct peer *peer, struct err *err)
+{
+    struct err none = {0};
+    struct cancel *never = cancel_new(&none);
+    if (!never)
+        return;
+    struct watch watch = {.stop = never, .qemu_pidfd = -1};
+    (void)peer_has_reason(peer, &watch, err);
     cancel_free(never);
 }
 
@@ -154,6 +161,13 @@ void peer_linger(struct peer *peer, const struct watch *watch, uint64_t patience
     while (watch_wait(watch, peer->stream.fd, POLLIN, deadline_ns, "the end", &err) == 0 &&
            read(peer->stream.fd, ignored, sizeof ignored) > 0)
         ;
+}
+
+void peer_renew(struct peer *peer, struct stream stream)
+{
+    peer_close(peer);
+    peer->stream = stream;
+    peer->n_sent = peer->n_received = 0;
 }
 
 void peer_close(struct peer *peer)

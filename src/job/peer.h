@@ -42,6 +42,10 @@ int peer_unexpected(struct peer *peer, const struct watch *watch, struct err *er
 /* After a failure that looks like a lost peer: if the peer said why, that becomes the error. Waits at most a
  * second, less if the connection ends. */
 void peer_explain(struct peer *peer, struct err *err);
+/* True, and *err is the peer's reason, if it gave one. Waits as peer_explain. */
+bool peer_has_reason(struct peer *peer, const struct watch *watch, struct err *err);
+/* Goes on over another connection, from record 0; the old one is closed. */
+void peer_renew(struct peer *peer, struct stream stream);
 /* Tells the peer why this side ends, without waiting. */
 void peer_tell(struct peer *peer, const struct err *why);
 /* Ends our direction and waits until the peer ended its own, so that nothing sent is lost; at most

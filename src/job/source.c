@@ -11,39 +11,115 @@
 #include "job/story.h"
 #include "wire/control.h"
 
+#define RETRY_NS (500 * NS_PER_MS)
+#define REFUSALS_MAX 3
+
 static int introduce(struct job *job, uint16_t role, uint32_t channel, struct stream *stream, struct err *err)
 {
     struct introduction us = {.spec = &job->spec, .role = role, .channel = channel};
     return introduce_as_source(&us, &job->watch, stream, err);
 }
 
-static int open_channels(struct job *job, const struct connect_route *route, struct err *err)
+/* Spread over all pairs of addresses that answer. */
+static int open_channels(struct job *job, struct connect_routes *routes, struct err *err)
 {
     for (uint32_t i = 0; i < job->spec.n_channels; i++)
-        if (connect_route(&job->spec, route, &job->watch, &job->channels[i].fd, err) < 0 ||
+        if (connect_over(&job->spec, routes, i, &job->watch, &job->channels[i].fd, err) < 0 ||
             introduce(job, WIRE_ROLE_DATA, i, &job->channels[i], err) < 0)
             return err_prefix(err, "data channel %u", i);
     return 0;
 }
 
-int source_meet(struct job *job, struct err *err)
+/* All connections, made from the first word on. */
+static int connect_all(struct job *job, struct wire_choice *ret_choice, struct err *err)
 {
-    struct connect_route route;
-    struct wire_choice choice;
+    struct connect_routes routes;
+    connect_find_routes(&job->spec, &routes);
+    if (job->spec.n_channels < routes.n)
+        job->spec.n_channels = routes.n; /* one for each, at least */
     struct peer_hello ours = {.move_id = job->spec.move_id,
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
                               .needs_verify = job->spec.verify};
-    if (connect_any(&job->spec, &job->watch, &route, &job->peer.stream.fd, err) < 0 ||
+    if (connect_over(&job->spec, &routes, 0, &job->watch, &job->peer.stream.fd, err) < 0 ||
         introduce(job, WIRE_ROLE_CONTROL, 0, &job->peer.stream, err) < 0 ||
-        peer_greet(&job->peer, &job->watch, &ours, &choice, err) < 0 || open_channels(job, &route, err) < 0)
+        peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0 ||
+        open_channels(job, &routes, err) < 0)
         return -1;
-    job->features = choice.features;
-    explicit_bzero(job->spec.key, sizeof job->spec.key);
-    explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
+    log_info("connected over %u pairs of addresses, the first to %s", routes.n,
+             job->spec.addresses[routes.all[0].destination]);
+    return 0;
+}
+
+int source_meet(struct job *job, struct err *err)
+{
+    if (connect_all(job, &job->choice, err) < 0)
+        return -1;
     story_note_cipher(job);
-    log_info("connected to %s", job->spec.addresses[route.destination]);
+    if (!(job->choice.features & WIRE_FEATURE_RESUME))
+        story_wipe_secrets(job);
+    return 0;
+}
+
+/* 0: connected; 1: not now; -1: never. */
+static int try_again(struct job *job, unsigned *n_refused, struct err *err)
+{
+    struct wire_choice choice;
+    story_drop_connections(job);
+    if (connect_all(job, &choice, err) == 0) {
+        if (choice.features == job->choice.features && choice.n_channels == job->choice.n_channels)
+            return 0;
+        return err_set(err, ERR_CORRUPT, "hello-changed",
+                       "the destination does not offer what it did before");
+    }
+    if (cancel_requested(job->watch.stop) || !strcmp(err->id, "qemu-died"))
+        return -1;
+    /* The door has no job for the ticket any more. Asked again, because a network that breaks can look so. */
+    if (err->code == ERR_UNAUTHORIZED && ++*n_refused == REFUSALS_MAX)
+        return -1;
+    return 1;
+}
+
+static int connect_again(struct job *job, const struct engine_outage *outage, struct err *err)
+{
+    unsigned n_refused = 0;
+    struct err lost = *outage->why, pause;
+    if (peer_has_reason(&job->peer, &job->watch, &lost)) {
+        *err = lost;
+        return -1;
+    }
+    log_error(&lost, "connections lost, the copy waits for new ones");
+    for (;;) {
+        int result = try_again(job, &n_refused, err);
+        if (result < 0 && n_refused == REFUSALS_MAX)
+            *err = lost;
+        if (result <= 0)
+            return result;
+        uint64_t now_ns = clock_now_ns();
+        if (now_ns >= outage->since_ns + STORY_RESUME_LIMIT_S * NS_PER_S)
+            return story_resume_limit(job, err);
+        if (watch_wait(&job->watch, -1, 0, now_ns + RETRY_NS, "the next attempt", &pause) < 0 &&
+            pause.code != ERR_TIMEOUT) {
+            *err = pause;
+            return -1;
+        }
+    }
+}
+
+static int reconnect(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                     void *user, struct err *err)
+{
+    struct job *job = user;
+    const struct cancel *stop = job->watch.stop;
+    job->watch.stop = outage->stop;
+    int ret = connect_again(job, outage, err);
+    job->watch.stop = stop;
+    if (ret < 0)
+        return -1;
+    story_hand_over_channels(job, ret_channels, ret_tls);
+    log_info("the copy goes on after %llu ms",
+             (unsigned long long)((clock_now_ns() - outage->since_ns) / NS_PER_MS));
     return 0;
 }
 
@@ -67,7 +143,8 @@ static enum engine_compression compression(const struct job *job)
                                                       [CTL_COMPRESSION_OFF] = ENGINE_COMPRESSION_OFF,
                                                       [CTL_COMPRESSION_LZ4] = ENGINE_COMPRESSION_LZ4,
                                                       [CTL_COMPRESSION_ZSTD] = ENGINE_COMPRESSION_ZSTD};
-    return job->features & WIRE_FEATURE_PACKED ? choices[job->spec.compression] : ENGINE_COMPRESSION_OFF;
+    return job->choice.features & WIRE_FEATURE_PACKED ? choices[job->spec.compression]
+                                                      : ENGINE_COMPRESSION_OFF;
 }
 
 static enum engine_delta delta(const struct job *job)
@@ -75,7 +152,7 @@ static enum engine_delta delta(const struct job *job)
     static const enum engine_delta choices[] = {[CTL_DELTA_AUTO] = ENGINE_DELTA_AUTO,
                                                 [CTL_DELTA_OFF] = ENGINE_DELTA_OFF,
                                                 [CTL_DELTA_ON] = ENGINE_DELTA_ON};
-    return job->features & WIRE_FEATURE_DELTA ? choices[job->spec.delta] : ENGINE_DELTA_OFF;
+    return job->choice.features & WIRE_FEATURE_DELTA ? choices[job->spec.delta] : ENGINE_DELTA_OFF;
 }
 
 int source_start_engine(struct job *job, struct err *err)
@@ -101,6 +178,8 @@ int source_start_engine(struct job *job, struct err *err)
                                           .cancel = control_cancel(job->control),
                                           .fault_beat = &job->beat->faults,
                                           .round_done = report_round,
+                                          .reconnect =
+                                              job->choice.features & WIRE_FEATURE_RESUME ? reconnect : NULL,
                                           .user = job};
     story_hand_over_channels(job, config.channels, config.tls);
     for (unsigned i = 0; i < job->spec.n_vcpus; i++)
@@ -118,7 +197,9 @@ static int copy(struct job *job, struct err *err)
     job->ready_ns = clock_now_ns();
     if (source_start_engine(job, err) < 0)
         return -1;
-    return engine_source_copy(job->source, err);
+    int ret = engine_source_copy(job->source, err);
+    story_wipe_secrets(job);
+    return ret;
 }
 
 static int save_device_state(struct job *job, struct device_state *ret_state, struct err *err)

@@ -99,6 +99,30 @@ void story_hand_over_channels(struct job *job, int ret_fds[ENGINE_CHANNELS_MAX],
     }
 }
 
+void story_drop_connections(struct job *job)
+{
+    peer_renew(&job->peer, (struct stream){.fd = -1});
+    for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
+        stream_close(&job->channels[i]);
+}
+
+int story_resume_limit(const struct job *job, struct err *err)
+{
+    const char *other = job->peer.is_source ? "source" : "destination";
+    struct err last = *err;
+    (void)err_set(err, ERR_PEER_LOST, "resume-limit",
+                  "the connections to the %s broke and did not come back within %d s", other,
+                  STORY_RESUME_LIMIT_S);
+    (void)err_cause(err, "%s", last.message);
+    return err_fix(err, "look at the migration network between the hosts, then migrate again");
+}
+
+void story_wipe_secrets(struct job *job)
+{
+    explicit_bzero(job->spec.key, sizeof job->spec.key);
+    explicit_bzero(job->spec.ticket, sizeof job->spec.ticket);
+}
+
 void story_commit(struct job *job)
 {
     job->is_committed = true;

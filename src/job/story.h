@@ -39,9 +39,12 @@ struct job {
     bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
     uint64_t ready_ns;  /* both sides ready */
     uint64_t switch_ns; /* source: the stop was asked for; destination: the switch-over began */
-    uint64_t features;  /* WIRE_FEATURE_ bits that both sides have */
+    struct wire_choice choice; /* what both sides agreed on */
     struct ctl_result result;
 };
+
+/* How long a copy waits for its connections to come back. Less than the lease on the VM (90 s). */
+#define STORY_RESUME_LIMIT_S 60
 
 struct story_phase {
     const char *name; /* of the nine */
@@ -69,6 +72,12 @@ void story_note_cipher(struct job *job);
 /* The data channels go to the engine. */
 void story_hand_over_channels(struct job *job, int ret_fds[ENGINE_CHANNELS_MAX],
                               struct tls *ret_tls[ENGINE_CHANNELS_MAX]);
+/* Whatever is left of the connections is closed. */
+void story_drop_connections(struct job *job);
+/* An outage is logged; `err` becomes what is said when it lasts too long. */
+int story_resume_limit(const struct job *job, struct err *err);
+/* The connections are no longer needed to be made again: the secrets go. */
+void story_wipe_secrets(struct job *job);
 /* From here on a CANCEL and a failing peer change nothing. */
 void story_commit(struct job *job);
 

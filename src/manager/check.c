@@ -247,8 +247,10 @@ int check_addresses(const struct host_facts *source, const struct host_facts *de
     spec->n_addresses = spec->n_source_addresses = 0;
     for (uint32_t d = 0; d < destination->n_migration_addresses; d++) {
         const char *to = destination->migration_addresses[d];
-        for (uint32_t s = 0; s < source->n_migration_addresses; s++) {
-            const char *from = source->migration_addresses[s];
+        /* The n-th of one host and the n-th of the other are in one network; else any of the family. */
+        uint32_t n = source->n_migration_addresses;
+        for (uint32_t i = 0; i < n; i++) {
+            const char *from = source->migration_addresses[(d + i) % n];
             if (is_ipv6(to) != is_ipv6(from))
                 continue;
             (void)snprintf(spec->addresses[spec->n_addresses++], MODEL_ADDRESS_MAX, "%s", to);

@@ -207,6 +207,56 @@ int wire_verify_decode(const uint8_t bytes[WIRE_VERIFY_SIZE], uint64_t record_le
     return 0;
 }
 
+void wire_resume_encode(const struct wire_resume *resume, uint8_t ret_bytes[WIRE_RESUME_SIZE])
+{
+    struct wire_writer writer = {.at = ret_bytes, .left = WIRE_RESUME_SIZE};
+    wire_put_u32(&writer, resume->round);
+    wire_put_u32(&writer, resume->n_pages);
+    wire_put_u64(&writer, resume->first_page);
+    wire_put_u64(&writer, resume->n_wasted);
+}
+
+int wire_resume_decode(const uint8_t bytes[WIRE_RESUME_SIZE], uint64_t record_length, uint64_t first_page,
+                       uint64_t total_pages, struct wire_resume *ret_resume, struct err *err)
+{
+    struct wire_reader reader = {.at = bytes, .left = WIRE_RESUME_SIZE};
+    ret_resume->round = wire_get_u32(&reader);
+    ret_resume->n_pages = wire_get_u32(&reader);
+    ret_resume->first_page = wire_get_u64(&reader);
+    ret_resume->n_wasted = wire_get_u64(&reader);
+    uint64_t left = total_pages - first_page;
+    uint64_t due = left < WIRE_RESUME_PAGES_MAX ? left : WIRE_RESUME_PAGES_MAX;
+    if (ret_resume->first_page != first_page || ret_resume->n_pages != due ||
+        record_length != WIRE_RESUME_SIZE + (due + 7) / 8)
+        return err_set(err, ERR_CORRUPT, "resume-part",
+                       "a RESUME of %u pages at %llu arrived in %llu bytes, %llu pages at %llu were due",
+                       ret_resume->n_pages, (unsigned long long)ret_resume->first_page,
+                       (unsigned long long)record_length, (unsigned long long)due,
+                       (unsigned long long)first_page);
+    return 0;
+}
+
+void wire_resume_put_pages(const uint64_t *words, uint64_t first_page, uint32_t n_pages, uint8_t *ret_bytes)
+{
+    for (uint32_t i = 0; i < (n_pages + 7) / 8; i++) {
+        uint64_t page = first_page + i * 8ull;
+        ret_bytes[i] = (uint8_t)(words[page / 64] >> (page % 64));
+    }
+}
+
+void wire_resume_get_pages(const uint8_t *bytes, uint64_t first_page, uint32_t n_pages, uint64_t *ret_words)
+{
+    for (uint32_t i = 0; i < (n_pages + 7) / 8; i++) {
+        uint64_t page = first_page + i * 8ull;
+        uint8_t byte = bytes[i];
+        /* Bits behind the last page say nothing. */
+        if (n_pages - i * 8 < 8)
+            byte = (uint8_t)(byte & ((1u << (n_pages - i * 8)) - 1));
+        ret_words[page / 64] = (ret_words[page / 64] & ~(0xffull << (page % 64))) | (uint64_t)byte
+                                                                                        << (page % 64);
+    }
+}
+
 void wire_hash_encode(uint64_t hash, uint8_t ret_bytes[WIRE_HASH_SIZE])
 {
     struct wire_writer writer = {.at = ret_bytes, .left = WIRE_HASH_SIZE};

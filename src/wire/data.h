@@ -12,6 +12,9 @@
  * verdict VERIFY_BEGIN  both sides now hash RAM in parts of this size VERIFY        (connection 0) hashes of
  * a run of parts FINISH        the source has no more to say
  *
+ *   RESUME        (destination, connection 0) the first records on connections that replace lost ones: the
+ * round it is in, and which pages of it are placed. Counts of SYNC and ACK begin anew after it
+ *
  * An extent list is sorted, without overlap, inside RAM: a reader refuses any other. Thread: any.
  */
 #ifndef WIRE_DATA_H
@@ -93,6 +96,17 @@ struct wire_verify {
 #define WIRE_HASH_SIZE 8u
 #define WIRE_HASHES_MAX 4096u
 
+/* A part of the map of placed pages: this head, then one bit a page, the lowest first. Parts come in order
+ * from page 0, each of WIRE_RESUME_PAGES_MAX pages but the last. */
+struct wire_resume {
+    uint32_t round;
+    uint32_t n_pages; /* of this part */
+    uint64_t first_page;
+    uint64_t n_wasted; /* in the first part: bytes that arrived so far in records that did not arrive whole */
+};
+#define WIRE_RESUME_SIZE 24u
+#define WIRE_RESUME_PAGES_MAX (1u << 19)
+
 void wire_list_encode(const struct wire_list *list, uint8_t ret_bytes[WIRE_LIST_SIZE]);
 /* Checks that exactly n_extents extents follow in a record of `record_length`. */
 int wire_list_decode(const uint8_t bytes[WIRE_LIST_SIZE], uint64_t record_length, struct wire_list *ret_list,
@@ -129,6 +143,14 @@ void wire_verify_encode(const struct wire_verify *verify, uint8_t ret_bytes[WIRE
 /* Checks that n_parts hashes fill the record and lie within `total_parts`. */
 int wire_verify_decode(const uint8_t bytes[WIRE_VERIFY_SIZE], uint64_t record_length, uint64_t total_parts,
                        struct wire_verify *ret_verify, struct err *err);
+void wire_resume_encode(const struct wire_resume *resume, uint8_t ret_bytes[WIRE_RESUME_SIZE]);
+/* Checks that the part begins at `first_page`, is as long as it must be with `total_pages` in all, and fills
+ * the record. */
+int wire_resume_decode(const uint8_t bytes[WIRE_RESUME_SIZE], uint64_t record_length, uint64_t first_page,
+                       uint64_t total_pages, struct wire_resume *ret_resume, struct err *err);
+/* The pages of one part that begins at first_page, a multiple of 64, from and to a map of all. */
+void wire_resume_put_pages(const uint64_t *words, uint64_t first_page, uint32_t n_pages, uint8_t *ret_bytes);
+void wire_resume_get_pages(const uint8_t *bytes, uint64_t first_page, uint32_t n_pages, uint64_t *ret_words);
 void wire_hash_encode(uint64_t hash, uint8_t ret_bytes[WIRE_HASH_SIZE]);
 uint64_t wire_hash_decode(const uint8_t bytes[WIRE_HASH_SIZE]);
 

@@ -25,8 +25,10 @@ struct err;
 #define WIRE_FEATURE_VERIFY (1ull << 1) /* whole-RAM checksums after the final round */
 #define WIRE_FEATURE_PACKED (1ull << 2) /* the reader takes PACKED records */
 #define WIRE_FEATURE_DELTA (1ull << 3)  /* the reader takes DELTA records */
+#define WIRE_FEATURE_RESUME (1ull << 4) /* a copy whose connections broke goes on over new ones */
 #define WIRE_FEATURES                                                                                        \
-    (WIRE_FEATURE_RAM_ROUNDS | WIRE_FEATURE_VERIFY | WIRE_FEATURE_PACKED | WIRE_FEATURE_DELTA)
+    (WIRE_FEATURE_RAM_ROUNDS | WIRE_FEATURE_VERIFY | WIRE_FEATURE_PACKED | WIRE_FEATURE_DELTA |              \
+     WIRE_FEATURE_RESUME)
 
 struct wire_hello {
     uint16_t version_min, version_max;

@@ -16,7 +16,8 @@
  * Which records go where:
  *   control connection:  HELLO both ways, then DEVICE_STATE, secrets, ERROR, BYE (hello.h, control.h)
  *   data connections:    rounds of ZERO, PAGES, PACKED, DELTA, HOLE records, each round ended by SYNC on
- * every connection and acknowledged by one ACK on connection 0; then VERIFY, FINISH (data.h)
+ * every connection and acknowledged by one ACK on connection 0; then VERIFY, FINISH. On connections that
+ * replace lost ones the destination speaks first: RESUME (data.h)
  *
  * The folder knows numbers and bounds only: no socket, no thread, no allocation. Thread: any.
  */
@@ -55,6 +56,7 @@ enum wire_type {
     WIRE_FINISH = 0x108,
     WIRE_PACKED = 0x109, /* WIRE_FEATURE_PACKED */
     WIRE_DELTA = 0x10a,  /* WIRE_FEATURE_DELTA */
+    WIRE_RESUME = 0x10b,
 };
 
 struct wire_record {

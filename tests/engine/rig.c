@@ -221,9 +221,8 @@ static int new_socket(const struct rig_network *network, bool is_source)
     return fd;
 }
 
-void rig_open(struct rig_attempt *attempt)
+static void connect_directly(struct rig_attempt *attempt)
 {
-    struct err err;
     const struct rig_network *network = attempt->network;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
@@ -247,6 +246,15 @@ void rig_open(struct rig_attempt *attempt)
     (void)close(listener);
     for (unsigned i = 0; attempt->encrypt && i < attempt->n_channels; i++)
         encrypt(attempt, i);
+}
+
+void rig_open(struct rig_attempt *attempt)
+{
+    struct err err;
+    if (attempt->open)
+        attempt->open(attempt);
+    else
+        connect_directly(attempt);
     attempt->pidfd = -1;
     attempt->source_cancel = cancel_new(&err);
     attempt->destination_cancel = cancel_new(&err);
@@ -310,6 +318,7 @@ struct engine_source_config rig_source_config(struct rig *rig, struct rig_attemp
         .fault_beat = attempt->fault_beat,
         .cancel = attempt->source_cancel,
         .round_done = keep_round,
+        .reconnect = attempt->source_reconnect,
         .user = attempt,
     };
     memcpy(config.channels, attempt->source_channels, sizeof config.channels);
@@ -325,6 +334,8 @@ struct engine_dest_config rig_dest_config(struct rig *rig, struct rig_attempt *a
         .n_channels = attempt->n_channels,
         .cancel = attempt->destination_cancel,
         .before_verify = attempt->before_verify,
+        .reconnect = attempt->destination_reconnect,
+        .knock_fd = attempt->knock_fd,
         .user = attempt->user,
     };
     memcpy(config.channels, attempt->destination_channels, sizeof config.channels);
@@ -347,6 +358,8 @@ static void *run_destination(void *argument)
     if (attempt->destination_result == 0)
         attempt->destination_result =
             engine_dest_receive(dest, &attempt->verified, &attempt->destination_err);
+    if (dest)
+        engine_dest_snapshot(dest, &attempt->destination_snapshot);
     engine_dest_free(dest);
     return NULL;
 }

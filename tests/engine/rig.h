@@ -73,6 +73,10 @@ struct rig_attempt {
     void (*after_copy)(void *user);    /* the guest still runs */
     void (*before_finish)(void *user); /* the guest was stopped */
     void (*before_quiet)(void *user);  /* all is sent */
+    /* A network that breaks (cutter.h); NULL: each channel is one connection, whose loss ends the attempt. */
+    void (*open)(struct rig_attempt *attempt);
+    engine_reconnect source_reconnect, destination_reconnect; /* called with the attempt, with user */
+    int knock_fd;
     void *user;
 
     /* set up by rig_open; tests of failures use them */
@@ -89,6 +93,7 @@ struct rig_attempt {
     uint64_t round_zero_ns, n_rounds;
     uint64_t total_ns;               /* from a ready source to the end of finish */
     struct engine_snapshot snapshot; /* of the source at its end */
+    struct engine_snapshot destination_snapshot;
     struct engine_stuns stuns;
     enum engine_dirty used;
 };

@@ -50,6 +50,11 @@ static bool source_copies(const struct fake_world *now)
     return now->source.is_copying || now->source.has_result;
 }
 
+static bool memory_flows(const struct fake_world *now)
+{
+    return (now->source.is_sending && now->destination.is_sending) || both_ended(now);
+}
+
 static void start_both(void (*change)(struct ctl_job_spec *spec), const char *destination_program)
 {
     struct ctl_job_spec spec;
@@ -285,12 +290,14 @@ static void job_killed_before_give_leaves_guest_running(void **state)
     void (*const changes[])(struct ctl_job_spec * spec) = {endless, endless_and_synchronous};
     for (unsigned i = 0; i < 2; i++) {
         start_both(changes[i], fake_programs.job);
-        fake_serve_until(&world, source_copies);
+        fake_serve_until(&world, memory_flows);
         assert_false(world.source.has_result);
         fake_kill_job(&world.source);
         fake_guest_must_run(&world);
+        /* The destination waits for its source to come back, until the manager tells it. */
+        fake_cancel(&world.destination, "the source's job died");
         fake_serve_until(&world, destination_ended);
-        assert_int_equal(world.destination.result.error.code, ERR_PEER_LOST);
+        assert_int_equal(world.destination.result.error.code, ERR_CANCELLED);
         fake_reap_job(&world.destination);
         guest_stays_and_can_move();
         fake_resume_guest(&world);

@@ -1,0 +1,22 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The migration link goes down in the middle of a copy, for 1, 10 and 30 s: the copy goes on where it was, and the guest is whole.
+. "$(dirname "$0")/../functions.sh" "$1"
+lab_up --hosts 2
+checker_vm vm h1 256 1 tcg "mb=128 rate=2 mode=page"
+
+has_sent() { [ "$(godwit task show "$task" --json | jq -r '.bytes_on_wire // 0')" -gt "$1" ]; }
+is_over() { [ "$(godwit task show "$task" --json | jq -r .state)" != running ]; }
+for seconds in 1 10 30; do
+    from=$(vm_host vm) to=$([ "$from" = h1 ] && echo h2 || echo h1)
+    task=$(godwit vm migrate vm --to "$to" --bandwidth 20 --detach)
+    wait_until 30 "the middle of the copy" has_sent 60000000
+    ip -n "$lab_name-sw" link set "$from-mig" down
+    sleep "$seconds" # the length of the outage is what is tested
+    ip -n "$lab_name-sw" link set "$from-mig" up
+    wait_until 90 "the end of the move" is_over
+    document=$(godwit task show "$task" --json)
+    say "$seconds s: $(jq -c '{state, bytes_on_wire, rounds: (.rounds | length), downtime_ms, error}' <<<"$document")"
+    [ "$(jq -r .state <<<"$document")" = success ] || fail "after $seconds s: $(jq -c .error <<<"$document")"
+    checker_is_whole vm
+done
