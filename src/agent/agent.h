@@ -66,6 +66,8 @@ struct agent {
     bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
     GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
     GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
+    GHashTable *forecasts;       /* id -> struct forecast, owned (agent/forecast.c) */
+    GHashTable *switch_costs;    /* owned; NULL: nothing learnt yet (agent/switch_cost.h) */
     struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
     struct door *door;           /* NULL when migration is disabled (agent/door.h) */
     struct shutdown *shutdown;   /* not NULL: vms_shutdown was called, no VM starts or moves any more */

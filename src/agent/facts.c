@@ -246,6 +246,17 @@ static void count_foreign(struct host_facts *facts)
     facts->memory_foreign_mib = sum_kib >> 10;
 }
 
+static uint32_t slowest_link_mbit(const struct host_facts *facts)
+{
+    uint32_t slowest = 0;
+    for (uint32_t i = 0; i < facts->n_migration_addresses; i++) {
+        uint32_t mbit = network_speed_mbit(facts->migration_addresses[i]);
+        if (mbit && (!slowest || mbit < slowest))
+            slowest = mbit;
+    }
+    return slowest;
+}
+
 void facts_now(struct agent *agent, struct host_facts *ret_facts)
 {
     struct host_facts *facts = ret_facts;
@@ -259,6 +270,7 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
     facts->n_vms = g_hash_table_size(agent->vms);
     facts->autostart_pending = autostart_is_pending(agent);
     facts->wall_ms = clock_wall_ms();
+    facts->migration_mbit = slowest_link_mbit(facts);
     facts->n_networks = agent->config.n_networks;
     for (uint32_t i = 0; i < facts->n_networks; i++) {
         struct host_network *network = &facts->networks[i];

@@ -186,6 +186,7 @@ static int take_result(struct job_control *job)
     result.copy_ns = clamp(result.copy_ns);
     result.downtime_ns = clamp(result.downtime_ns);
     result.bytes_on_wire = clamp(result.bytes_on_wire);
+    result.memory_bytes = clamp(result.memory_bytes);
     for (unsigned i = 0; i < CTL_MARKS; i++)
         result.marks_ns[i] = clamp(result.marks_ns[i]);
     for (unsigned i = 0; i < CTL_STUN_CLASSES; i++) {
@@ -200,6 +201,22 @@ static int take_result(struct job_control *job)
         clean_error(&result.error);
     job->has_result = true;
     job->handlers.result(&result, job->user);
+    return 0;
+}
+
+static int take_forecast(struct job_control *job)
+{
+    struct ctl_forecast forecast;
+    if (job->has_result || !job->handlers.forecast ||
+        ctl_body(&job->msg, &forecast, sizeof forecast, NULL) < 0 || forecast.zero_percent > 100)
+        return -1;
+    uint64_t *const numbers[] = {
+        &forecast.duration_ns,       &forecast.downtime_ns,  &forecast.used_bytes,
+        &forecast.dirty_bytes_s,     &forecast.link_bytes_s, &forecast.first_bytes_s,
+        &forecast.working_set_bytes, &forecast.sync_ns,      &forecast.again_bytes_s};
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
+        *numbers[i] = clamp(*numbers[i]);
+    job->handlers.forecast(&forecast, job->user);
     return 0;
 }
 
@@ -231,7 +248,7 @@ static int take_request(struct job_control *job)
 {
     size_t size;
     uint8_t body[sizeof(struct ctl_verdict)];
-    if (job->has_result || job->is_pending || !job->msg.serial ||
+    if (job->has_result || job->is_pending || !job->msg.serial || !job->handlers.request ||
         request_size(job->role, job->msg.type, &size) < 0 || ctl_body(&job->msg, body, size, NULL) < 0)
         return -1;
     job->is_pending = true;
@@ -250,6 +267,8 @@ static int take_message(struct job_control *job)
         return take_round(job);
     case CTL_RESULT:
         return take_result(job);
+    case CTL_FORECAST:
+        return take_forecast(job);
     default:
         return take_request(job);
     }

@@ -16,7 +16,8 @@
 struct job_control;
 
 struct job_handlers {
-    /* A request with a body of the right size that this role may make. Answered later, or from inside. */
+    /* NULL: the job may make none. A request with a body of the right size that this role may make. Answered
+     * later, or from inside. */
     void (*request)(enum ctl_type type, const uint8_t *body, void *user);
     /* Numbers are clamped to what JSON can carry. */
     void (*progress)(const struct ctl_progress *progress, void *user);
@@ -26,6 +27,8 @@ struct job_handlers {
     /* The job is gone or was ended for breaking the rules; nothing is called after it. Not called after
      * job_control_free. */
     void (*ended)(const struct err *why, void *user);
+    /* Of a job that was started for a forecast; NULL: it may send none. */
+    void (*forecast)(const struct ctl_forecast *forecast, void *user);
 };
 
 /* Starts libexec_dir/godwit-job and sends *spec with its descriptors (copied; they stay the caller's). */

@@ -99,16 +99,13 @@ void move_job_progress(const struct ctl_progress *progress, void *user);
 void move_job_round(const struct ctl_round *round, void *user);
 void move_job_result(const struct ctl_result *result, void *user);
 void move_job_ended(const struct err *why, void *user);
-/* What source and destination tell their jobs alike. */
-void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec);
 /* Answers the job's request with FAILED and ends the attempt. */
 void move_refuse_job(struct move *move, enum err_code code, const char *id, const char *what);
 
 /* The same with an error that is there already. */
 void move_job_failed(struct move *move, const struct err *err);
-/* Makes a stream for the device state, keeps the job's end and returns QEMU's (the caller closes it); -1: the
- * attempt was ended. */
-int move_new_stream(struct move *move);
+/* Makes a stream for the device state, keeps the job's end and returns QEMU's (the caller closes it). */
+int move_new_stream(struct move *move, struct err *err);
 /* The job's request for its end. */
 void move_hand_stream(struct move *move);
 void move_close_stream(struct move *move);

@@ -103,7 +103,7 @@ static int start_job(struct move *move, struct err *err)
     auto_fd door_socket = socket;
     move_note(move, "ticket at the door", NULL);
     int fds[CTL_DESTINATION_FDS] = {[CTL_FD_RAM] = move->vm->ram_fd, [CTL_FD_DOOR] = door_socket};
-    move_fill_job_spec(move, &spec);
+    moves_fill_job_spec(&move->spec, move->status.is_source, move->status.ram_bytes, &spec);
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);
     if (result == 0)
@@ -222,13 +222,17 @@ static void load_guest(struct move *move)
                         "the job asked to load the device state twice");
         return;
     }
-    auto_fd stream = move_new_stream(move);
-    if (stream < 0)
+    struct err err;
+    auto_fd stream = move_new_stream(move, &err);
+    if (stream < 0) {
+        move_job_failed(move, &err);
         return;
+    }
     /* QEMU takes the stream's end for a failed load, and ends: so the job's end is held here as well, and
      * QEMU ends when the attempt does. */
     move_hand_stream(move);
-    vm_load(move->vm, stream, loaded, move_ref(move));
+    vm_pass_stream(move->vm, stream);
+    vm_load(move->vm, loaded, move_ref(move));
 }
 
 static void committed(struct move *move, const struct handover_answer *answer, const struct err *err,

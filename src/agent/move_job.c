@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/move.h"
+#include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -43,6 +44,17 @@ static void note_throttle(struct move *move, uint64_t bytes_s)
     *noted = bytes_s;
 }
 
+/* A job's word is taken only if it is one that is known. */
+static void note_cipher(struct move_status *status, const struct ctl_progress *progress)
+{
+    static const char *const known[] = {"AES-128-GCM", "CHACHA20-POLY1305"};
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+        if (!strncmp(progress->cipher, known[i], sizeof progress->cipher)) {
+            g_strlcpy(status->encryption, "tls13-psk", sizeof status->encryption);
+            g_strlcpy(status->encryption_cipher, known[i], sizeof status->encryption_cipher);
+        }
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -57,7 +69,9 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     note_throttle(move, progress->throttle_bytes_s);
     if (progress->step >= CTL_STEP_COPY && !status->copy_start_ms) {
         status->copy_start_ms = clock_wall_ms();
-        move_note(move, status->is_source ? "connected" : "source connected", NULL);
+        note_cipher(status, progress);
+        move_note(move, status->is_source ? "connected" : "source connected", "%s%s",
+                  *status->encryption_cipher ? "TLS 1.3, " : "not encrypted", status->encryption_cipher);
         move_set_state(move, MOVE_COPYING);
     }
     if (progress->step == CTL_STEP_SWITCH && !status->is_source && !status->switch_start_ms) {
@@ -128,6 +142,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     struct move *move = user;
     struct move_status *status = &move->status;
     status->bytes_on_wire = result->bytes_on_wire;
+    status->job_memory_bytes = result->memory_bytes;
     status->verified = result->verified != 0;
     take_marks(status, result->marks_ns);
     take_stuns(status, result);
@@ -135,6 +150,8 @@ void move_job_result(const struct ctl_result *result, void *user)
     if (result->ok) {
         status->copy_ns = result->copy_ns;
         status->downtime_ns = result->downtime_ns;
+        if (status->is_source)
+            switch_cost_learn(move->agent, &move->spec, result);
         status->bytes_left = 0;
     }
     move_changed(move);
@@ -169,16 +186,12 @@ void move_job_failed(struct move *move, const struct err *err)
     handover_doubt(move, &why);
 }
 
-int move_new_stream(struct move *move)
+int move_new_stream(struct move *move, struct err *err)
 {
     int ends[2];
     int room = STREAM_ROOM;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        struct err err;
-        (void)err_sys(&err, errno, "socket-failed", "cannot make a socket for the device state");
-        move_job_failed(move, &err);
-        return -1;
-    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return err_sys(err, errno, "socket-failed", "cannot make a socket for the device state");
     /* Without it the writer waits for the reader now and then, and that is all. */
     for (unsigned i = 0; i < 2; i++)
         (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
@@ -209,18 +222,19 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
         job_control_answer(move->job, answer->secret, sizeof answer->secret, -1, false);
 }
 
-void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
+void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t ram_size,
+                         struct ctl_job_spec *ret_spec)
 {
-    const struct move_spec *spec = &move->spec;
     memset(ret_spec, 0, sizeof *ret_spec);
     ret_spec->version = CTL_VERSION;
-    ret_spec->role = move->status.is_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
+    ret_spec->role = as_source ? CTL_ROLE_SOURCE : CTL_ROLE_DESTINATION;
     g_strlcpy(ret_spec->move_id, spec->id, sizeof ret_spec->move_id);
     g_strlcpy(ret_spec->vm_uuid, spec->vm.uuid, sizeof ret_spec->vm_uuid);
     ret_spec->epoch = spec->epoch;
     memcpy(ret_spec->ticket, spec->ticket, sizeof ret_spec->ticket);
     memcpy(ret_spec->key, spec->key, sizeof ret_spec->key);
-    ret_spec->ram_size = move->status.ram_bytes;
+    ret_spec->encrypt = spec->encrypt;
+    ret_spec->ram_size = ram_size;
     ret_spec->n_channels = spec->n_channels;
     ret_spec->is_kvm = !strcmp(spec->accel, "kvm");
     ret_spec->verify = spec->options.verify;
@@ -246,4 +260,13 @@ void move_fill_job_spec(const struct move *move, struct ctl_job_spec *ret_spec)
     ret_spec->n_source_addresses = MIN(spec->n_source_addresses, CTL_ADDRESSES_MAX);
     for (unsigned i = 0; i < ret_spec->n_source_addresses; i++)
         g_strlcpy(ret_spec->source_addresses[i], spec->source_addresses[i], CTL_ADDRESS_MAX);
+}
+
+void moves_fill_job_trace(const struct vm *vm, const struct vm_trace *trace, struct ctl_job_spec *spec)
+{
+    spec->ram_address = trace->ram_address;
+    spec->qemu_pid = (uint32_t)vm->status.pid;
+    spec->n_vcpus = trace->n_vcpus;
+    for (unsigned i = 0; i < trace->n_vcpus; i++)
+        spec->vcpu_tids[i] = trace->vcpu_tids[i];
 }

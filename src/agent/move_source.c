@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/forecast.h"
 #include "agent/move.h"
+#include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fdio.h"
@@ -32,6 +34,8 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
         return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
                        spec->source, agent->config.name);
     if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
+        return -1;
+    if (forecast_check_free(agent, spec->vm.uuid, err) < 0)
         return -1;
     if (vm_check_owned(vm, err) < 0)
         return -1;
@@ -211,20 +215,23 @@ static int start_job(struct move *move, struct err *err)
                                [CTL_FD_UFFD_SYNC] = trace.uffd_sync,
                                [CTL_FD_PAGEMAP] = trace.pagemap_fd,
                                [CTL_FD_QEMU_PID] = trace.pidfd};
-    move_fill_job_spec(move, &spec);
-    spec.ram_address = trace.ram_address;
-    spec.qemu_pid = (uint32_t)move->vm->status.pid;
-    spec.n_vcpus = trace.n_vcpus;
-    for (unsigned i = 0; i < trace.n_vcpus; i++)
-        spec.vcpu_tids[i] = trace.vcpu_tids[i];
+    moves_fill_job_spec(&move->spec, move->status.is_source, move->status.ram_bytes, &spec);
+    moves_fill_job_trace(move->vm, &trace, &spec);
+    spec.fixed_downtime_ns = switch_cost_expect(move->agent, &move->spec).besides_ns;
     move->status.n_vcpus = trace.n_vcpus;
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);
     for (unsigned i = 0; i < CTL_SOURCE_FDS; i++)
         (void)close(fds[i]);
-    if (result == 0)
-        move_note(move, "job started", NULL);
-    return result;
+    if (result < 0)
+        return -1;
+    move_note(move, "job started", NULL);
+    int stream = move_new_stream(move, err);
+    if (stream < 0)
+        return -1;
+    vm_pass_stream(move->vm, stream);
+    (void)close(stream);
+    return 0;
 }
 
 static int check_start(const struct move *move, const struct move_spec *spec, struct err *err)
@@ -323,9 +330,6 @@ static void stop_guest(struct move *move)
         move_refuse_job(move, ERR_CORRUPT, "job-out-of-order", "the job asked to stop the guest twice");
         return;
     }
-    auto_fd stream = move_new_stream(move);
-    if (stream < 0)
-        return;
     move->is_stopped = true;
     move->status.switch_start_ms = clock_wall_ms();
     move_set_state(move, MOVE_SWITCHING);
@@ -333,7 +337,7 @@ static void stop_guest(struct move *move)
         g_timeout_add_seconds(MAX(move->spec.options.switchover_limit_s, 1u), limit_is_over, move);
     /* QEMU saves as soon as the guest stands, while the job sends what is left of its memory. */
     vm_pause(move->vm, stopped, move_ref(move));
-    vm_save(move->vm, stream, saved, move_ref(move));
+    vm_save(move->vm, saved, move_ref(move));
 }
 
 static void save_guest(struct move *move)

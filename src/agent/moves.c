@@ -350,6 +350,8 @@ void move_settle(struct move *move, enum move_state outcome)
     if (!move->status.is_source && move->agent->door)
         door_forget(move->agent->door, move->spec.ticket);
     if (move->vm) {
+        if (move->status.is_source && move->job && !move->is_stopped && move->vm->qmp)
+            vm_withdraw_stream(move->vm);
         move->vm->status.move[0] = '\0';
         vm_lease_release(move->vm);
         move->vm->ended = NULL;

@@ -9,9 +9,12 @@
 
 #include "agent/agent.h"
 #include "base/err.h"
+#include "ctl/ctl.h"
 #include "model/move.h"
 
 struct move;
+struct vm;
+struct vm_trace;
 
 struct move_answer {
     struct move_spec spec; /* with what this side filled in */
@@ -64,5 +67,10 @@ int moves_forget(struct agent *agent, const char *id, struct err *err);
 /* After vms_load: settles every journal that an attempt left in SENDING, GIVEN or INCOMING; GIVEN ones become
  * moves again, so that the manager can relay. */
 void moves_recover(struct agent *agent);
+/* What a source tells of its QEMU. */
+void moves_fill_job_trace(const struct vm *vm, const struct vm_trace *trace, struct ctl_job_spec *spec);
+/* What source and destination tell their jobs alike. */
+void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t ram_size,
+                         struct ctl_job_spec *ret_spec);
 
 #endif

@@ -3,13 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 
@@ -70,6 +76,44 @@ int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err)
         return -1;
     *ret_mtu = rtnl_link_get_mtu(link);
     return 0;
+}
+
+static bool has_address(const struct ifaddrs *entry, const char *address)
+{
+    char text[NI_MAXHOST];
+    int family = entry->ifa_addr ? entry->ifa_addr->sa_family : AF_UNSPEC;
+    socklen_t size = family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if ((family != AF_INET && family != AF_INET6) ||
+        getnameinfo(entry->ifa_addr, size, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
+        return false;
+    text[strcspn(text, "%")] = '\0';
+    return strcmp(text, address) == 0;
+}
+
+/* By ioctl and not from /sys, which may be that of another network namespace. */
+static uint32_t interface_speed_mbit(const char *name)
+{
+    struct ethtool_cmd command = {.cmd = ETHTOOL_GSET};
+    struct ifreq request = {.ifr_data = (void *)&command};
+    auto_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    if (sock < 0 || ioctl(sock, SIOCETHTOOL, &request) < 0)
+        return 0;
+    uint32_t speed = ethtool_cmd_speed(&command);
+    return speed == (uint32_t)SPEED_UNKNOWN ? 0 : speed;
+}
+
+uint32_t network_speed_mbit(const char *address)
+{
+    struct ifaddrs *entries = NULL;
+    uint32_t speed = 0;
+    if (getifaddrs(&entries) < 0)
+        return 0;
+    for (const struct ifaddrs *entry = entries; entry && !speed; entry = entry->ifa_next)
+        if (has_address(entry, address))
+            speed = interface_speed_mbit(entry->ifa_name);
+    freeifaddrs(entries);
+    return speed;
 }
 
 static int attach(const char *bridge, const char *name, struct err *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/routes.h"
 
+#include "agent/routes_forecasts.h"
 #include "agent/routes_moves.h"
 #include "agent/routes_settle.h"
 #include "agent/routes_vms.h"
@@ -29,5 +30,7 @@ const struct http_route agent_routes[] = {
     {"POST", "/v1/moves/{id}/commit", HTTP_CLIENT, route_move_commit},
     {"POST", "/v1/moves/{id}/verdict", HTTP_CLIENT, route_move_verdict},
     {"DELETE", "/v1/moves/{id}", HTTP_CLIENT, route_move_delete},
+    {"PUT", "/v1/forecasts/{id}/destination", HTTP_CLIENT, route_forecast_destination},
+    {"POST", "/v1/forecasts/{id}/source", HTTP_CLIENT, route_forecast_source},
     {0},
 };

@@ -26,6 +26,7 @@ struct vm {
     uint64_t ram_size;       /* bytes */
     bool incoming;           /* started with -incoming, not yet running here */
     unsigned n_streams;      /* how often vm_save or vm_load was begun */
+    struct cont *first_cont; /* a shell's, under way; else NULL */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
     char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */
@@ -103,12 +104,17 @@ void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel
               vm_done done, void *user);
 /* Source: QMP stop; done when the guest stands still. */
 void vm_pause(struct vm *vm, vm_done done, void *user);
-/* Source: sets x-ignore-shared & co, makes QEMU write its device state into `stream_fd` (duplicated, the
- * caller closes its own); done when query-migrate says completed and query-status postmigrate. */
-void vm_save(struct vm *vm, int stream_fd, vm_done done, void *user);
-/* Destination: QEMU reads its device state from `stream_fd`; done when it is loaded (query-status no longer
- * inmigrate). */
-void vm_load(struct vm *vm, int stream_fd, vm_done done, void *user);
+/* QEMU keeps its end of a stream (duplicated, the caller closes its own) for the next vm_save or vm_load,
+ * which fails if that did not work. */
+void vm_pass_stream(struct vm *vm, int stream_fd);
+/* It will not be used. */
+void vm_withdraw_stream(struct vm *vm);
+/* Source: makes QEMU write its device state into the stream; done when query-migrate says completed and
+ * query-status postmigrate. May be asked for behind vm_pause, at once: QEMU begins when the guest stands. */
+void vm_save(struct vm *vm, vm_done done, void *user);
+/* Destination: QEMU reads its device state from the stream, whenever it comes; done when it is loaded
+ * (query-status no longer inmigrate). */
+void vm_load(struct vm *vm, vm_done done, void *user);
 enum vm_cont_result { VM_CONT_RUNS, VM_CONT_FAILED, VM_CONT_UNKNOWN };
 /* `cont` and what came of it: RUNS; FAILED: it was refused and query-status says not running, after retries
  * until deadline_ms (an image lock may take a moment to be released); UNKNOWN: the answer was lost: counts as

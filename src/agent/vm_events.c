@@ -66,6 +66,7 @@ static void on_event(const char *name, JsonObject *data, void *user)
         if (vm->status.state == VM_RUNNING)
             vm_set_state(vm, VM_PAUSED);
     } else if (!strcmp(name, "RESUME")) {
+        vm_has_resumed(vm);
         if (!vm->incoming && vm->status.state == VM_PAUSED)
             vm_set_state(vm, VM_RUNNING);
     } else if (!strcmp(name, "SHUTDOWN")) {

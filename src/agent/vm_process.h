@@ -95,6 +95,10 @@ void vm_set_problem(struct vm *vm, const char *what, const struct err *why);
 void vm_refresh(struct vm *vm);
 void vm_wait_end(struct vm_wait *wait, struct vm *vm, const struct err *err);
 
+/* ---- vm_verbs.c ---- */
+/* The event RESUME. */
+void vm_has_resumed(struct vm *vm);
+
 /* ---- vm_events.c ---- */
 /* Connects QMP and calls `ready` once it answers; a lost connection is made again as long as QEMU lives, and
  * the run state asked again. */

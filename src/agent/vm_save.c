@@ -13,7 +13,7 @@
 #include "qemu/caps.h"
 #include "qemu/qmp.h"
 
-#define STREAM_NAME "state"
+#define STREAM_NAME "s" /* QEMU takes its time for each byte of a command, see qemu/qmp.c */
 #define SETTLE_MS 5000
 #define SETTLE_POLL_MS 1
 #define SAVE_DOWNTIME_MS 100000           /* never a second round: the guest stands still */
@@ -111,7 +111,33 @@ static void on_command(JsonNode *result, const struct err *err, void *user)
         stream_end(user, err);
 }
 
-static void start_stream(struct vm *vm, const char *command, int stream_fd, vm_done done, void *user)
+static void on_stream(JsonNode *result, const struct err *err, void *user)
+{
+    const struct vm *vm = user;
+    (void)result;
+    /* Who uses the stream then hears of it again. */
+    if (err_is_set(err) && err->code == ERR_REFUSED)
+        log_error(err, "VM %s: the stream for its device state", vm->status.spec.name);
+}
+
+static void call_with_stream(struct vm *vm, const char *command, int stream_fd)
+{
+    JsonObject *name = json_object_new();
+    json_object_set_string_member(name, "fdname", STREAM_NAME);
+    vm_qmp(vm, command, name, stream_fd, on_stream, vm);
+}
+
+void vm_pass_stream(struct vm *vm, int stream_fd)
+{
+    call_with_stream(vm, "getfd", stream_fd);
+}
+
+void vm_withdraw_stream(struct vm *vm)
+{
+    call_with_stream(vm, "closefd", -1);
+}
+
+static void start_stream(struct vm *vm, const char *command, vm_done done, void *user)
 {
     struct err err = {0};
     if (!vm->process || vm->process->moves.done) {
@@ -123,23 +149,19 @@ static void start_stream(struct vm *vm, const char *command, int stream_fd, vm_d
     vm->process->moves = (struct vm_wait){.done = done, .user = user};
     vm->n_streams++;
     vm->process->settle_deadline_ns = 0;
-    JsonObject *name = json_object_new();
-    json_object_set_string_member(name, "fdname", STREAM_NAME);
-    vm_qmp(vm, "getfd", name, stream_fd, on_command, vm);
-    /* Sent at once: without the descriptor it is refused, and a refusal of either ends the wait. */
     JsonObject *uri = json_object_new();
     json_object_set_string_member(uri, "uri", "fd:" STREAM_NAME);
     vm_qmp(vm, command, uri, -1, on_command, vm);
 }
 
-void vm_save(struct vm *vm, int stream_fd, vm_done done, void *user)
+void vm_save(struct vm *vm, vm_done done, void *user)
 {
-    start_stream(vm, "migrate", stream_fd, done, user);
+    start_stream(vm, "migrate", done, user);
 }
 
-void vm_load(struct vm *vm, int stream_fd, vm_done done, void *user)
+void vm_load(struct vm *vm, vm_done done, void *user)
 {
-    start_stream(vm, "migrate-incoming", stream_fd, done, user);
+    start_stream(vm, "migrate-incoming", done, user);
 }
 
 /* Asked of the wait that was on when it was asked: an answer that comes after its end tells nothing. */
@@ -226,7 +248,9 @@ void vm_save_event(struct vm *vm, const char *status)
     bool is_through = !strcmp(status, "completed");
     if (!vm->process->moves.done || (!is_through && strcmp(status, "failed") && strcmp(status, "cancelled")))
         return;
-    ask(vm, "query-migrate", on_migrate);
+    /* A load that is through shows in QEMU's state; a save has two words for it. */
+    if (!is_through || !vm->incoming)
+        ask(vm, "query-migrate", on_migrate);
     if (!is_through)
         return;
     /* In one go: they are answered in this order, and what the first one says ends the wait before. */

@@ -56,6 +56,8 @@ void vm_pause(struct vm *vm, vm_done done, void *user)
 struct cont {
     struct vm *vm;
     uint64_t deadline_ns;
+    bool is_asked;     /* QEMU owes the answer to `cont` */
+    bool is_over;      /* `done` was called */
     bool was_accepted; /* QEMU once said yes: vCPUs may have run, whatever it says later */
     struct err last;   /* why the last try failed */
     void (*done)(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user);
@@ -105,8 +107,11 @@ static void cont_end(struct cont *cont, enum vm_cont_result result, const struct
         log_error(&note, "VM %s does not run and its network port stays up", vm->status.spec.name);
     }
     vm->n_conts--;
+    vm->first_cont = NULL;
+    cont->is_over = true;
     cont->done(vm, result, &told, cont->user);
-    g_free(cont);
+    if (!cont->is_asked)
+        g_free(cont);
     /* The other side waits for the word, which has left by now; what follows may take its time. */
     if (result == VM_CONT_RUNS && vm->process) {
         announce(vm);
@@ -130,8 +135,8 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
 {
     struct cont *cont = user;
     const struct err none = {0};
-    if (is_lost(&cont->last) || err_is_set(err)) {
-        cont_end(cont, VM_CONT_UNKNOWN, is_lost(&cont->last) ? &cont->last : err);
+    if (err_is_set(err)) {
+        cont_end(cont, VM_CONT_UNKNOWN, err);
     } else if (!vm_runstate_is_stopped(vm_result_text(result, "status"))) {
         cont_end(cont, VM_CONT_RUNS, &none);
     } else if (clock_now_ns() < cont->deadline_ns) {
@@ -146,13 +151,19 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
     }
 }
 
-/* on_cont_status follows. */
 static void on_cont(JsonNode *result, const struct err *err, void *user)
 {
     (void)result;
     struct cont *cont = user;
+    cont->is_asked = false;
     cont->last = *err;
     cont->was_accepted |= !err_is_set(err);
+    if (cont->is_over)
+        g_free(cont);
+    else if (is_lost(err))
+        cont_end(cont, VM_CONT_UNKNOWN, err);
+    else
+        vm_qmp(cont->vm, "query-status", NULL, -1, on_cont_status, cont);
 }
 
 static void cont_try(struct cont *cont)
@@ -166,9 +177,20 @@ static void cont_try(struct cont *cont)
     } else if (set_taps(vm, true, &err) < 0) {
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else {
+        vm->first_cont = vm->incoming ? cont : NULL;
+        cont->is_asked = true;
         vm_qmp(vm, "cont", NULL, -1, on_cont, cont);
-        vm_qmp(vm, "query-status", NULL, -1, on_cont_status, cont);
     }
+}
+
+/* After this event QEMU lets the vCPUs go and nothing can refuse it any more; its answer follows when they
+ * run, and the more they do the later it comes. Before its first `cont` nothing else resumes a shell's guest.
+ */
+void vm_has_resumed(struct vm *vm)
+{
+    const struct err none = {0};
+    if (vm->first_cont)
+        cont_end(vm->first_cont, VM_CONT_RUNS, &none);
 }
 
 static void on_save_cancelled(JsonNode *result, const struct err *err, void *user)

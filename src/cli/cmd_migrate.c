@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/forecast.h"
 
 /* No value that an operator could mean; the manager refuses it as it refuses other numbers out of range. */
 #define NOT_GIVEN G_MININT
@@ -12,6 +13,7 @@ struct migrate_options {
     char *to;
     char *pool;
     gboolean detach;
+    gboolean dry_run;
     gboolean verify;
     int bandwidth;
     int max_downtime;
@@ -21,6 +23,7 @@ struct migrate_options {
     char *compression;
     char *delta;
     char *dirty_source;
+    char *encryption;
     char *priority;
     char *client_key;
 };
@@ -32,6 +35,7 @@ static void migrate_options_clear(struct migrate_options *options)
     g_free(options->compression);
     g_free(options->delta);
     g_free(options->dirty_source);
+    g_free(options->encryption);
     g_free(options->priority);
     g_free(options->client_key);
 }
@@ -58,6 +62,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_string_member(wishes, "compression", options->compression);
     if (options->delta)
         json_object_set_string_member(wishes, "delta", options->delta);
+    if (options->encryption)
+        json_object_set_string_member(wishes, "encryption", options->encryption);
     if (options->dirty_source)
         json_object_set_string_member(wishes, "dirty_source", options->dirty_source);
     if (options->priority)
@@ -82,6 +88,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
         {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool,
          "its resource pool from then on; / for none (the same)", "P"},
+        {"dry-run", 0, 0, G_OPTION_ARG_NONE, &options.dry_run,
+         "check and sample only, and say what the migration would be like", NULL},
         {"detach", 0, 0, G_OPTION_ARG_NONE, &options.detach, "print the task's id and do not wait", NULL},
         {"bandwidth", 0, 0, G_OPTION_ARG_INT, &options.bandwidth, "cap in MB/s", "MB/S"},
         {"max-downtime", 0, 0, G_OPTION_ARG_INT, &options.max_downtime, "downtime goal in ms (100)", "MS"},
@@ -97,6 +105,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
          "auto, off, lz4 or zstd (auto: where it is faster)", "C"},
         {"delta", 0, 0, G_OPTION_ARG_STRING, &options.delta,
          "on or off: changes of pages that are sent again (where the link is slow)", "D"},
+        {"encryption", 0, 0, G_OPTION_ARG_STRING, &options.encryption,
+         "disabled, opportunistic (the default: if both hosts can) or required", "MODE"},
         {"dirty-source", 0, 0, G_OPTION_ARG_STRING, &options.dirty_source, "auto, async or sync", "S"},
         {"priority", 0, 0, G_OPTION_ARG_STRING, &options.priority,
          "high or normal: what goes first where moves wait for each other (normal)", "P"},
@@ -108,6 +118,10 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         return CLI_USAGE;
     if (!options.to)
         return cli_usage_error("--to is needed: the destination host; 'godwit host ls' lists them");
+    if (options.dry_run && (options.detach || options.client_key))
+        return cli_usage_error("--dry-run makes no task: leave out --detach and --client-key");
+    if (options.dry_run)
+        return forecast_and_report(cli, request_body(argv[1], &options));
     if (!options.detach)
         follow_block_signals();
     g_autoptr(JsonObject) task = NULL;

@@ -125,7 +125,7 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
     gboolean timeline = FALSE;
     const GOptionEntry entries[] = {
         {"timeline", 0, 0, G_OPTION_ARG_NONE, &timeline,
-         "what both hosts and the manager saw; each phase, each round", NULL},
+         "what both hosts and the manager saw; each phase, each round, each step of the switch-over", NULL},
         {NULL},
     };
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)

@@ -38,10 +38,12 @@ static const struct cli_command commands[] = {
     {"vm", "console", "V [--log]", "what the guest wrote on its serial console; follows unless --log",
      cmd_vm_console},
     {"vm", "migrate",
-     "V --to H [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit S] "
+     "V --to H [--dry-run] [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit "
+     "S] "
      "[--priority high|normal] [--channels N] "
      "[--compression auto|off|lz4|zstd] [--delta on|off] "
-     "[--verify] [--dirty-source auto|async|sync] [--client-key KEY]",
+     "[--verify] [--encryption disabled|opportunistic|required] "
+     "[--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",
      "last resort: shows what the hosts know of a VM's owner; with --owner, says who it is", cmd_vm_settle},

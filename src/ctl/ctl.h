@@ -46,6 +46,7 @@ enum ctl_type {
     CTL_PROGRESS, /* struct ctl_progress */
     CTL_ROUND,    /* struct ctl_round: one finished round */
     CTL_RESULT,   /* struct ctl_result: the job's last message */
+    CTL_FORECAST, /* struct ctl_forecast, of a source that was started for one */
     /* agent to door */
     CTL_DOOR_EXPECT =
         64, /* struct ctl_door_ticket + one SOCK_SEQPACKET descriptor: sockets with this ticket go there */
@@ -102,7 +103,10 @@ struct ctl_job_spec {
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint32_t compression;       /* enum ctl_compression; source, as is delta */
     uint32_t delta;             /* enum ctl_delta */
+    uint64_t fixed_downtime_ns; /* source: what a switch-over costs besides the last pages */
     uint32_t is_urgent;         /* high priority: its packets go first */
+    uint32_t is_forecast;       /* no move: the memory is a scratch file at the destination; no requests */
+    uint64_t switch_ns;         /* source of a forecast: what a switch-over takes but for memory */
     uint32_t port;
     uint32_t n_addresses;
     char addresses[CTL_ADDRESSES_MAX][CTL_ADDRESS_MAX]; /* destination's, numeric */
@@ -190,6 +194,7 @@ struct ctl_result {
     uint64_t copy_ns;             /* both sides ready .. RUNNING received (source) */
     uint64_t downtime_ns;         /* stop asked for .. RUNNING received (source) */
     uint64_t bytes_on_wire;       /* everything this side wrote and read on the migration network */
+    uint64_t memory_bytes;        /* the most that the job had resident; 0: not known */
     uint64_t marks_ns[CTL_MARKS]; /* CLOCK_MONOTONIC less the moment when the switch-over began (source: the
                                      stop was asked for; destination: its phase began); 0: not reached */
     struct ctl_stun_class stuns[CTL_STUN_CLASSES];
@@ -197,6 +202,14 @@ struct ctl_result {
     uint32_t reserved_vcpus;
     uint64_t vcpu_stun_ns[CTL_VCPUS_MAX];
     struct err error; /* when !ok */
+};
+
+/* As struct engine_forecast. */
+struct ctl_forecast {
+    uint64_t duration_ns, downtime_ns;
+    uint32_t n_rounds, needs_sdps, converges, zero_percent, wire_percent, reserved;
+    uint64_t used_bytes, dirty_bytes_s, working_set_bytes, link_bytes_s, first_bytes_s, again_bytes_s,
+        sync_ns;
 };
 
 struct ctl_door_ticket {

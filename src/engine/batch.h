@@ -16,7 +16,8 @@
 
 struct err;
 
-#define BATCH_PAGES (WIRE_BATCH_BYTES_MAX / ENGINE_PAGE_SIZE)
+/* Half of what the wire allows: read, looked at, hashed and sent, it stays in a core's cache. */
+#define BATCH_PAGES (WIRE_BATCH_BYTES_MAX / 2 / ENGINE_PAGE_SIZE)
 
 struct run_list {
     uint32_t n;

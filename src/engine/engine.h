@@ -144,6 +144,30 @@ int engine_source_check_quiet(struct engine_source *source, struct err *err);
 enum engine_dirty engine_source_dirty(const struct engine_source *source);
 /* Any thread, never blocks. */
 void engine_source_snapshot(const struct engine_source *source, struct engine_snapshot *ret);
+
+/* What the caller knows of a move's cost outside of the engine. */
+struct engine_costs {
+    uint64_t begin_ns;  /* both sides ready .. engine_source_new has returned */
+    uint64_t switch_ns; /* the guest's stop, but for the memory that is sent meanwhile */
+};
+/* What a move would be like now, and the figures that it rests on (engine/forecast.h, engine/sample.c). */
+struct engine_forecast {
+    uint64_t duration_ns, downtime_ns; /* until it is given up, and 0, if it does not converge */
+    uint32_t n_rounds;
+    bool needs_sdps; /* the guest would be held up */
+    bool converges;
+    uint64_t used_bytes;
+    uint32_t zero_percent; /* of the used pages */
+    uint32_t wire_percent; /* bytes on the wire for 100 bytes that are not zero pages; 0: there were none */
+    uint64_t dirty_bytes_s, working_set_bytes;
+    uint64_t link_bytes_s;                 /* on the wire, all channels; 0: too little memory to tell */
+    uint64_t first_bytes_s, again_bytes_s; /* memory that is sent for the first time, and again */
+    uint64_t sync_ns;                      /* there and back, with a wake-up on each side */
+};
+/* In place of engine_source_copy and all after it, with a destination that receives and keeps nothing: takes
+ * about two seconds, in which at most 150 MiB are sent, and ends the transfer. The guest runs on. */
+int engine_source_forecast(struct engine_source *source, const struct engine_costs *costs,
+                           struct engine_forecast *ret_forecast, struct err *err);
 /* Any thread. All of the attempt so far. */
 void engine_source_stuns(const struct engine_source *source, struct engine_stuns *ret_stuns);
 /* Unregisters, so that the guest runs at full speed again, ends workers, closes descriptors. NULL ok. */

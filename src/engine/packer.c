@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "engine/checksum.h"
 #include "engine/delta.h"
 #include "engine/link.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/fdio.h"
+#include "engine/checksum.h"
 #include "engine/engine.h"
 
 #define LIST_BYTES_MAX ((size_t)WIRE_EXTENTS_MAX * WIRE_EXTENT_SIZE)

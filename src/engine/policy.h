@@ -30,7 +30,7 @@
 #define POLICY_PATIENCE_NS 5000000000ull
 #define POLICY_MAX_ROUNDS 100
 /* What is sent in less than this is not worth another round. */
-#define POLICY_MOMENT_NS 3000000ull
+#define POLICY_MOMENT_NS 1000000ull
 #define POLICY_POLISH_ROUNDS 4
 /* Per cent. Dirty pages to pages sent, in a round that is hopeless; in one that is if it would take too long;
  * in a throttled one that did not help enough. */

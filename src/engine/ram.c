@@ -6,11 +6,11 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/bitmap.h"
 #include "base/err.h"
 #include "base/fdio.h"
+#include "engine/checksum.h"
 #include "engine/engine.h"
 #include "engine/halt.h"
 #include "wire/data.h"

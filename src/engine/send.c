@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/queue.h"
 #include "engine/batch.h"
+#include "engine/checksum.h"
 #include "engine/halt.h"
 
 /* A ZERO or HOLE record. */

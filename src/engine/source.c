@@ -2,6 +2,7 @@
 /* The source's story: protect all, rounds while the guest runs, the rest when it is stopped. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,6 +12,7 @@
 #include "engine/halt.h"
 #include "engine/policy.h"
 #include "engine/send.h"
+#include "engine/source.h"
 #include "wire/preamble.h"
 
 _Static_assert(ENGINE_PAGE_SIZE == WIRE_PAGE_SIZE, "one page size");
@@ -390,6 +392,53 @@ int engine_source_check_quiet(struct engine_source *source, struct err *err)
             "%llu pages of guest RAM were written after the guest was stopped, the first at 0x%llx",
             (unsigned long long)count, (unsigned long long)(first * ENGINE_PAGE_SIZE));
     return 0;
+}
+
+/* ---- a forecast in place of a copy ---- */
+
+const struct engine_source_config *source_config(const struct engine_source *source)
+{
+    return &source->config;
+}
+
+const struct ram *source_ram(const struct engine_source *source)
+{
+    return &source->sender.ram;
+}
+
+const struct halt *source_halt(const struct engine_source *source)
+{
+    return &source->halt;
+}
+
+int source_send(struct engine_source *source, const struct bitmap *pages, struct engine_round *ret,
+                struct err *err)
+{
+    memcpy(source->dirty.words, pages->words, (pages->n_bits + 63) / 64 * sizeof pages->words[0]);
+    struct round_begin begin = begin_round(source, ret->n);
+    if (sender_round(&source->sender, ret->n, &source->dirty, err) < 0)
+        return -1;
+    *ret = round_sent(source, &begin);
+    return 0;
+}
+
+int source_scan(struct engine_source *source, struct bitmap *dirty, struct err *err)
+{
+    return source->dirty_source->ops->collect(source->dirty_source, dirty, err);
+}
+
+int source_end(struct engine_source *source, struct err *err)
+{
+    uint32_t n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1;
+    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    if (sender_last_round(&source->sender, n, &source->dirty, false, err) < 0)
+        return -1;
+    return sender_await_end(&source->sender, false, err);
+}
+
+int source_fail(struct engine_source *source, struct err *err)
+{
+    return fail(source, err);
 }
 
 enum engine_dirty engine_source_dirty(const struct engine_source *source)

@@ -26,9 +26,10 @@ struct tls {
     uint8_t key[TLS_KEY_SIZE]; /* destination, until the handshake is over */
     int fd;
     bool has_heard;
-    int broke; /* errno of the socket's last failure */
-    int problem;
-    size_t owed; /* bytes of a record that is not wholly sent */
+    bool has_ended; /* the peer sends no more */
+    int broke;      /* errno of the socket's last failure */
+    int problem;    /* status of the first failure, 0: none */
+    bool is_owing;  /* a record is not wholly sent */
     size_t sent, received;
     uint8_t record[TLS_RECORD_MAX]; /* for a record of several parts */
 };
@@ -52,8 +53,10 @@ static ssize_t pull(gnutls_transport_ptr_t transport, void *data, size_t size)
     if (got > 0) {
         tls->received += (size_t)got;
         tls->has_heard = true;
+    } else if (got == 0) {
+        tls->has_ended = true;
     } else {
-        tls->broke = got ? errno : 0;
+        tls->broke = errno;
     }
     return got;
 }
@@ -153,12 +156,13 @@ static bool is_as_meant(const struct tls *tls)
 static int handshake_failed(struct tls *tls, int status, struct err *err)
 {
     const char *text = gnutls_strerror(status);
-    /* 0 is the end of the stream. */
-    if (status == GNUTLS_E_PREMATURE_TERMINATION ||
-        ((status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR) && tls->broke)) {
+    if (status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR) {
         (void)err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
-        return tls->broke ? err_cause(err, "%s", strerrordesc_np(tls->broke)) : -1;
+        return err_cause(err, "%s", strerrordesc_np(tls->broke));
     }
+    if (status == GNUTLS_E_PREMATURE_TERMINATION ||
+        (tls->has_ended && status != GNUTLS_E_FATAL_ALERT_RECEIVED))
+        return err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
     if (status == GNUTLS_E_FATAL_ALERT_RECEIVED) {
         gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
         const char *said = gnutls_alert_get_name(alert);
@@ -216,15 +220,28 @@ int tls_renew_key(struct tls *tls, struct err *err)
                       : 0;
 }
 
-/* -1 with errno for a negative status of GnuTLS. */
-static ssize_t set_errno(struct tls *tls, ssize_t status)
+static bool is_unfinished(ssize_t status)
 {
-    tls->problem = (int)status;
-    if (status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED)
+    return status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED;
+}
+
+/* A negative status of GnuTLS. The first failure is the true one: after it the session is only said to be
+ * invalid. */
+static void note(struct tls *tls, ssize_t status)
+{
+    if (!is_unfinished(status) && !tls->problem)
+        tls->problem = (int)status;
+}
+
+/* -1 with errno. */
+static ssize_t fail(struct tls *tls, ssize_t status)
+{
+    note(tls, status);
+    if (is_unfinished(status))
         errno = EAGAIN;
-    else if ((status == GNUTLS_E_PULL_ERROR || status == GNUTLS_E_PUSH_ERROR) && tls->broke)
+    else if (tls->problem == GNUTLS_E_PULL_ERROR || tls->problem == GNUTLS_E_PUSH_ERROR)
         errno = tls->broke;
-    else if (status == GNUTLS_E_PREMATURE_TERMINATION)
+    else if (tls->has_ended || tls->problem == GNUTLS_E_PREMATURE_TERMINATION)
         errno = ECONNRESET;
     else
         errno = EBADMSG;
@@ -253,23 +270,21 @@ ssize_t tls_send(struct tls *tls, const struct iovec *parts, size_t n_parts, siz
         whole += parts[i].iov_len;
     if (size > whole)
         size = whole;
-    while (done < size || tls->owed) {
+    while (done < size || tls->is_owing) {
         size_t piece = size - done < TLS_RECORD_MAX ? size - done : TLS_RECORD_MAX;
         ssize_t status;
-        if (tls->owed) {
-            piece = tls->owed;
+        if (tls->is_owing)
             status = gnutls_record_send(tls->session, NULL, 0);
-        } else {
+        else
             status = gnutls_record_send(tls->session, next_record(tls, parts, done, piece), piece);
-        }
         if (status < 0) {
-            tls->owed = status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED ? piece : 0;
-            if (tls->owed && done)
+            tls->is_owing = is_unfinished(status);
+            if (tls->is_owing && done)
                 break;
-            return set_errno(tls, status);
+            return fail(tls, status);
         }
-        tls->owed = 0;
-        done += piece;
+        tls->is_owing = false;
+        done += (size_t)status;
     }
     return (ssize_t)done;
 }
@@ -286,9 +301,11 @@ ssize_t tls_receive(struct tls *tls, const struct iovec *parts, size_t n_parts)
         ssize_t got =
             gnutls_record_recv(tls->session, (uint8_t *)parts[i].iov_base + at, parts[i].iov_len - at);
         if (got < 0 && !done)
-            return set_errno(tls, got);
+            return fail(tls, got);
+        if (got < 0)
+            note(tls, got);
         if (got <= 0)
-            break; /* what follows is found by the next call */
+            break; /* the next call says it */
         at += (size_t)got;
         done += (size_t)got;
     }

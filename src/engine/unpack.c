@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/fdio.h"
+#include "engine/checksum.h"
 #include "engine/delta.h"
 #include "engine/engine.h"
 

@@ -100,7 +100,7 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
     return 0;
 }
 
-static int meet(struct job *job, struct err *err)
+int dest_meet(struct job *job, struct err *err)
 {
     struct wire_choice choice;
     struct peer_hello ours = {.move_id = job->spec.move_id,
@@ -129,10 +129,8 @@ static int prepare_load(struct job *job, struct err *err)
     return story_answer_fd(&answer, &job->state_stream, err);
 }
 
-static int copy(struct job *job, struct err *err)
+int dest_receive(struct job *job, struct err *err)
 {
-    if (prepare_load(job, err) < 0)
-        return -1;
     bool verified = false;
     struct engine_dest_config config = {.ram_fd = job->fds[CTL_FD_RAM],
                                         .ram_size = job->spec.ram_size,
@@ -153,6 +151,13 @@ static int copy(struct job *job, struct err *err)
                        "the source did not compare the memory as agreed");
     job->result.verified = verified;
     return 0;
+}
+
+static int copy(struct job *job, struct err *err)
+{
+    if (prepare_load(job, err) < 0)
+        return -1;
+    return dest_receive(job, err);
 }
 
 static int load(struct job *job, struct err *err)
@@ -236,7 +241,7 @@ static int switch_over(struct job *job, struct err *err)
 
 int dest_story(struct job *job, struct err *err)
 {
-    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, meet},
+    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, dest_meet},
                                                 {"copy", CTL_STEP_COPY, copy},
                                                 {"switch-over", CTL_STEP_SWITCH, switch_over}};
     return story_run(job, phases, sizeof phases / sizeof *phases, err);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "job/memory.h"
 #include "job/pulse.h"
 #include "job/sandbox.h"
 
@@ -94,6 +95,7 @@ static int set_up(struct job *job, int control_fd, int beat_fd, struct err *err)
     /* Before the sandbox: the first line makes the C library read the time zone. */
     log_info("%s of vm %s, epoch %llu", is_source ? "source" : "destination", job->spec.vm_uuid,
              (unsigned long long)job->spec.epoch);
+    job->memory_fd = memory_open();
     if (sandbox_enter((int)job->spec.qemu_pid, err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
         control_new(control_fd, &job->control, err) < 0)
         return -1;
@@ -152,6 +154,7 @@ static void report_result(struct job *job, int control_fd, const struct err *err
         control_snapshot(job->control, &last);
     job->result.ok = !err_is_set(error);
     job->result.bytes_on_wire = last.bytes_on_wire + stream_bytes(&job->peer.stream);
+    job->result.memory_bytes = memory_peak_bytes(job->memory_fd);
     job->result.error = *error;
     if (job->control) {
         control_step(job->control, CTL_STEP_END);
@@ -174,9 +177,18 @@ static void tear_down(struct job *job)
         (void)close(job->qemu_pidfd);
     if (job->state_stream >= 0)
         (void)close(job->state_stream);
+    if (job->memory_fd >= 0)
+        (void)close(job->memory_fd);
     pulse_end(&job->pulse);
     beat_unmap(job->beat);
     explicit_bzero(&job->spec, sizeof job->spec);
+}
+
+static int (*story_of(const struct ctl_job_spec *spec))(struct job *job, struct err *err)
+{
+    if (spec->role == CTL_ROLE_SOURCE)
+        return spec->is_forecast ? forecast_source_story : source_story;
+    return spec->is_forecast ? forecast_dest_story : dest_story;
 }
 
 int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
@@ -184,6 +196,7 @@ int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
     struct job job = {.hooks = hooks,
                       .qemu_pidfd = -1,
                       .state_stream = -1,
+                      .memory_fd = -1,
                       .peer = {.stream = {.fd = -1}},
                       .pulse = {.stop_fd = -1}};
     struct err err = {0};
@@ -192,7 +205,7 @@ int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
         job.channels[i].fd = -1;
     int ret = set_up(&job, control_fd, beat_fd, &err);
     if (ret == 0)
-        ret = job.spec.role == CTL_ROLE_SOURCE ? source_story(&job, &err) : dest_story(&job, &err);
+        ret = story_of(&job.spec)(&job, &err);
     /* The guest is let go first, then the agent may resume it; the peer comes last. */
     end_engine(&job);
     if (ret < 0)

@@ -11,9 +11,6 @@
 #include "job/story.h"
 #include "wire/control.h"
 
-/* Stop, device state, commit: measured at 10 to 20 ms on hosts with one guest. */
-#define FIXED_DOWNTIME_NS (15 * NS_PER_MS)
-
 static int introduce(struct job *job, uint16_t role, uint32_t channel, struct stream *stream, struct err *err)
 {
     struct introduction us = {.spec = &job->spec, .role = role, .channel = channel};
@@ -29,7 +26,7 @@ static int open_channels(struct job *job, const struct connect_route *route, str
     return 0;
 }
 
-static int meet(struct job *job, struct err *err)
+int source_meet(struct job *job, struct err *err)
 {
     struct connect_route route;
     struct wire_choice choice;
@@ -81,7 +78,7 @@ static enum engine_delta delta(const struct job *job)
     return job->features & WIRE_FEATURE_DELTA ? choices[job->spec.delta] : ENGINE_DELTA_OFF;
 }
 
-static int start_engine(struct job *job, struct err *err)
+int source_start_engine(struct job *job, struct err *err)
 {
     struct engine_source_config config = {.ram_fd = job->fds[CTL_FD_RAM],
                                           .ram_size = job->spec.ram_size,
@@ -97,7 +94,7 @@ static int start_engine(struct job *job, struct err *err)
                                           .dirty = (enum engine_dirty)job->spec.dirty,
                                           .n_channels = job->spec.n_channels,
                                           .downtime_goal_ns = job->spec.max_downtime_ms * NS_PER_MS,
-                                          .fixed_downtime_ns = FIXED_DOWNTIME_NS,
+                                          .fixed_downtime_ns = job->spec.fixed_downtime_ns,
                                           .bandwidth_bytes_s = job->spec.bandwidth_bytes_s,
                                           .compression = compression(job),
                                           .delta = delta(job),
@@ -119,7 +116,7 @@ static int start_engine(struct job *job, struct err *err)
 static int copy(struct job *job, struct err *err)
 {
     job->ready_ns = clock_now_ns();
-    if (start_engine(job, err) < 0)
+    if (source_start_engine(job, err) < 0)
         return -1;
     return engine_source_copy(job->source, err);
 }
@@ -266,7 +263,7 @@ static int switch_over(struct job *job, struct err *err)
 
 int source_story(struct job *job, struct err *err)
 {
-    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, meet},
+    static const struct story_phase phases[] = {{"copy", CTL_STEP_CONNECT, source_meet},
                                                 {"copy", CTL_STEP_COPY, copy},
                                                 {"switch-over", CTL_STEP_SWITCH, switch_over}};
     return story_run(job, phases, sizeof phases / sizeof *phases, err);

@@ -29,6 +29,7 @@ struct job {
     const struct job_hooks *hooks;
     struct control *control;
     struct beat *beat; /* NULL only until it is mapped */
+    int memory_fd;     /* see memory.h */
     struct pulse pulse;
     struct watch watch;
     struct peer peer;
@@ -73,5 +74,15 @@ void story_commit(struct job *job);
 
 int source_story(struct job *job, struct err *err);
 int dest_story(struct job *job, struct err *err);
+int forecast_source_story(struct job *job, struct err *err);
+int forecast_dest_story(struct job *job, struct err *err);
+
+/* Parts of the stories of a move that a forecast tells as well. */
+/* All connections, proven, and what both sides can do. */
+int source_meet(struct job *job, struct err *err);
+int dest_meet(struct job *job, struct err *err);
+/* The guest's writes are tracked from then on. */
+int source_start_engine(struct job *job, struct err *err);
+int dest_receive(struct job *job, struct err *err);
 
 #endif

@@ -7,6 +7,9 @@
 
 #include "model/protocol.h"
 
+/* The first version of the protocol whose jobs know TLS. */
+#define ENCRYPTION_PROTOCOL 3u
+
 static void name_vm(struct err *err, const char *vm, const char *host)
 {
     (void)err_arg(err, "vm", "%s", vm);
@@ -263,4 +266,33 @@ int check_addresses(const struct host_facts *source, const struct host_facts *de
     (void)err_arg(err, "source", "%s", source->name);
     (void)err_arg(err, "destination", "%s", destination->name);
     return err_fix(err, "set addresses= in section [migration] of both agents' configurations");
+}
+
+static int cannot_encrypt(const struct host_facts *facts, const char *side, struct err *err)
+{
+    (void)err_set(err, ERR_REFUSED, "encryption-unknown",
+                  "encryption is required, and host '%s' (%s) cannot encrypt migrations", facts->name, side);
+    (void)err_cause(err, "its agent has version %s, which speaks version %u of the protocol; %u is needed",
+                    facts->agent_version, facts->protocol, ENCRYPTION_PROTOCOL);
+    (void)err_fix(
+        err, "upgrade the agent on host '%s', or allow the move in the clear: --encryption opportunistic",
+        facts->name);
+    (void)err_arg(err, "host", "%s", facts->name);
+    (void)err_arg(err, "agent_protocol", "%u", facts->protocol);
+    err_place(err, "", side);
+    return -1;
+}
+
+int check_encryption(const struct host_facts *source, const struct host_facts *destination, const char *wish,
+                     bool *ret_encrypt, struct err *err)
+{
+    bool is_required = !strcmp(wish, "required");
+    bool source_can = source->protocol >= ENCRYPTION_PROTOCOL;
+    bool destination_can = destination->protocol >= ENCRYPTION_PROTOCOL;
+    *ret_encrypt = strcmp(wish, "disabled") != 0 && source_can && destination_can;
+    if (is_required && !destination_can)
+        return cannot_encrypt(destination, "destination", err);
+    if (is_required && !source_can)
+        return cannot_encrypt(source, "source", err);
+    return 0;
 }

@@ -33,5 +33,9 @@ unsigned check_hosts(const struct check_input *input, struct err findings[CHECK_
  * no pair. */
 int check_addresses(const struct host_facts *source, const struct host_facts *destination,
                     struct move_spec *spec, struct err *err);
+/* Whether the connections of the jobs are encrypted, by what the operator wants ("" = opportunistic) and both
+ * hosts can. REFUSED "encryption-unknown" if it is required and a host cannot: its side, cause and cure. */
+int check_encryption(const struct host_facts *source, const struct host_facts *destination, const char *wish,
+                     bool *ret_encrypt, struct err *err);
 
 #endif

@@ -6,6 +6,12 @@
 #include "manager/task.h"
 
 /* migrate_prepare.c */
+/* Also for a forecast, whose task is in no table. */
+/* Phase 2, as far as the manager knows; fills *ret_vm. */
+int migrate_check_facts(struct task *task, struct vm_status *ret_vm, struct err *err);
+/* Phases 2 and 3: task->spec, with a new key; then addresses, channels and encryption. */
+void migrate_fill_spec(struct task *task, const struct vm_status *vm, const struct host_facts *destination);
+int migrate_agree(struct task *task, struct err *err);
 void migrate_enter_request(struct task *task);
 void migrate_enter_destination_check(struct task *task);
 void migrate_enter_specification(struct task *task);

@@ -18,7 +18,6 @@
 #define TO_LOCK "check and hold the VM"
 #define TO_SHELL "start the shell of the VM"
 /* Two connections fill a link that one cannot, and cost one core each. */
-#define CHANNELS_DEFAULT 2
 
 void migrate_enter_request(struct task *task)
 {
@@ -47,7 +46,7 @@ static int check_epoch(const struct task *task, const struct vm_status *vm, stru
     return err_fix(err, "look where the VM is, and ask for the migration again");
 }
 
-static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
+int migrate_check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
 {
     struct inventory *inventory = task->manager->inventory;
     struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = PROTOCOL};
@@ -82,11 +81,12 @@ static void put_into_pool(struct task *task)
     (void)g_strlcpy(task->spec.vm.pool, pool, sizeof task->spec.vm.pool);
 }
 
-static void fill_spec(struct task *task, const struct vm_status *vm, const struct host_facts *destination)
+void migrate_fill_spec(struct task *task, const struct vm_status *vm, const struct host_facts *destination)
 {
     struct move_spec *spec = &task->spec;
     *spec = (struct move_spec){.vm = vm->spec, .options = task->options, .port = destination->migration_port};
     (void)g_strlcpy(spec->id, task->id, sizeof spec->id);
+    spec->options.encryption[0] = '\0'; /* the agents are told the decision */
     spec->epoch = task->is_loaded ? task->vm_epoch : 0;
     (void)g_strlcpy(spec->accel, vm->accel, sizeof spec->accel);
     (void)g_strlcpy(spec->source, task->source_host, sizeof spec->source);
@@ -156,11 +156,11 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     if (!err_is_set(&err))
         task_wait_over(task);
     struct vm_status vm;
-    if ((err_is_set(&err) && !is_away) || check_facts(task, &vm, &err)) {
+    if ((err_is_set(&err) && !is_away) || migrate_check_facts(task, &vm, &err)) {
         task_fail(task, &err, "destination");
         return;
     }
-    fill_spec(task, &vm, &destination->facts);
+    migrate_fill_spec(task, &vm, &destination->facts);
     ask_destination(task);
 }
 
@@ -209,24 +209,34 @@ void migrate_enter_destination_check(struct task *task)
 
 /* ---- 3: specification ---- */
 
-void migrate_enter_specification(struct task *task)
+int migrate_agree(struct task *task, struct err *err)
 {
     struct inventory *inventory = task->manager->inventory;
     struct host *source = NULL;
     struct host *destination = NULL;
+    if (inventory_get_host(inventory, task->source_host, &source, err) ||
+        inventory_get_host(inventory, task->destination_host, &destination, err) ||
+        check_addresses(&source->facts, &destination->facts, &task->spec, err) ||
+        check_encryption(&source->facts, &destination->facts, task->options.encryption, &task->spec.encrypt,
+                         err))
+        return -1;
+    task->spec.n_channels =
+        task->options.channels ? task->options.channels : host_channels(&source->facts, &destination->facts);
+    return 0;
+}
+
+void migrate_enter_specification(struct task *task)
+{
     struct err err = {0};
     if (!task->has_key) {
         /* The manager was restarted: nothing has been made yet, so the check simply runs again. */
         task_set_state(task, TASK_RUNNING, PHASE_DESTINATION_CHECK);
         return;
     }
-    if (inventory_get_host(inventory, task->source_host, &source, &err) ||
-        inventory_get_host(inventory, task->destination_host, &destination, &err) ||
-        check_addresses(&source->facts, &destination->facts, &task->spec, &err)) {
+    if (migrate_agree(task, &err)) {
         task_fail(task, &err, "manager");
         return;
     }
-    task->spec.n_channels = task->options.channels ? task->options.channels : CHANNELS_DEFAULT;
     task_set_state(task, TASK_RUNNING, PHASE_SOURCE_CHECK);
 }
 

@@ -3,6 +3,7 @@
 
 #include "manager/check.h"
 #include "manager/events.h"
+#include "manager/forecasts.h"
 #include "manager/inventory.h"
 #include "manager/pools.h"
 #include "manager/routes.h"
@@ -104,6 +105,23 @@ void route_migrate(struct http_request *request, void *user)
         http_fail(request, &err);
     else
         answer_task(user, request, 202, id);
+}
+
+void route_forecast(struct http_request *request, void *user)
+{
+    static const char *const members[] = {"vm", "destination", "options", NULL};
+    struct err err = {0};
+    JsonObject *body;
+    struct wish wish;
+    if (routes_body(request, members, &body, &err) || read_wish(user, body, &wish, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    struct task_request as_task = {.vm = &wish.vm,
+                                   .destination = wish.destination->name,
+                                   .user = http_user(request),
+                                   .options = wish.options};
+    forecasts_start(user, request, &as_task);
 }
 
 struct listing {

@@ -175,6 +175,8 @@ static void add_measurements(JsonObject *object, const struct task *task)
     json_object_set_array_member(object, "switch_over", task_switch_over_to_json(task));
     set_count(object, "bytes_on_wire", status->bytes_on_wire);
     json_object_set_array_member(object, "codecs", codecs_json(status));
+    set_count(object, "job_memory_bytes",
+              MAX(task->source.status.job_memory_bytes, task->destination.status.job_memory_bytes));
     set_count(object, "ram_bytes", status->ram_bytes ? status->ram_bytes : task->ram_bytes);
     set_count(object, "bytes_left", status->bytes_left);
     set_count(object, "rate_bytes_s", status->rate_bytes_s);
@@ -185,6 +187,7 @@ static void add_measurements(JsonObject *object, const struct task *task)
     json_object_set_double_member(object, "throughput_mb_s", rounded(rate, 10));
     json_object_set_double_member(object, "copy_ms", ns_to_ms(status->copy_ns));
     json_object_set_string_member(object, "encryption", status->encryption[0] ? status->encryption : "none");
+    json_object_set_string_member(object, "encryption_cipher", status->encryption_cipher);
     json_object_set_string_member(object, "dirty_source", status->dirty_source);
     json_object_set_boolean_member(object, "verified", status->verified);
     json_object_set_object_member(object, "clock_offset_ms", unmeasured_clock());

@@ -2,6 +2,7 @@
 #include "model/host.h"
 
 #include "model/fields.h"
+#include "model/move.h"
 
 static const struct field network_fields[] = {
     TEXT(struct host_network, name, NULL),
@@ -34,6 +35,7 @@ static const struct field facts_fields[] = {
     BOOL(struct host_facts, migration_enabled),
     COUNT(struct host_facts, migration_port),
     TEXTS(struct host_facts, migration_addresses, NULL),
+    COUNT(struct host_facts, migration_mbit),
     LIST(struct host_facts, networks, network_fields),
     COUNT(struct host_facts, n_vms),
     COUNT(struct host_facts, n_foreign_vms),
@@ -53,4 +55,20 @@ int host_facts_from_json(JsonObject *object, struct host_facts *ret_facts, struc
 {
     *ret_facts = (struct host_facts){0};
     return fields_read(object, facts_fields, ret_facts, FIELDS_LENIENT, err);
+}
+
+#define CHANNEL_MBIT 8000u
+#define UNKNOWN_LINK_MBIT 10000u
+
+static uint32_t link_mbit(const struct host_facts *facts)
+{
+    return facts->migration_mbit ? facts->migration_mbit : UNKNOWN_LINK_MBIT;
+}
+
+uint32_t host_channels(const struct host_facts *source, const struct host_facts *destination)
+{
+    uint32_t mbit = MIN(link_mbit(source), link_mbit(destination));
+    uint32_t by_link = mbit / CHANNEL_MBIT + (mbit % CHANNEL_MBIT != 0);
+    uint32_t by_cores = MIN(source->cpus, destination->cpus) / 2;
+    return CLAMP(MIN(by_link, by_cores), 1, MOVE_CHANNELS_MAX);
 }

@@ -46,6 +46,7 @@ struct host_facts {
     uint16_t migration_port;
     uint32_t n_migration_addresses;
     char migration_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX]; /* numeric IPv4 or IPv6 */
+    uint32_t migration_mbit; /* of the slowest link that has one of these addresses; 0: nobody knows */
     uint32_t n_networks;
     struct host_network networks[HOST_NETWORKS_MAX];
     uint32_t n_vms;         /* ours */
@@ -59,5 +60,11 @@ struct host_facts {
 
 JsonObject *host_facts_to_json(const struct host_facts *facts); /* transfer full */
 int host_facts_from_json(JsonObject *object, struct host_facts *ret_facts, struct err *err);
+
+/* How many data channels a move between these hosts gets: one for each 8 Gbit/s of the slower link (what a
+ * core reads, checks and sends, encryption included; an unknown link counts as 10 Gbit/s), but at most half
+ * as many as the smaller host has cores, since the guests need them too; at least 1, at most
+ * MOVE_CHANNELS_MAX. */
+uint32_t host_channels(const struct host_facts *source, const struct host_facts *destination);
 
 #endif

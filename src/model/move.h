@@ -49,6 +49,7 @@ struct move_options {
     char compression[8];         /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
     char delta[8]; /* changes of pages that are sent again: "" (where the link is slow), "on", "off" */
     char dirty_source[16]; /* "auto", "async", "sync": for tests and for the worried */
+    char encryption[16];   /* "disabled", "opportunistic" or "required"; "": opportunistic */
     char priority[8];      /* "high", or "": normal */
 };
 bool move_is_urgent(const struct move_options *options);
@@ -71,7 +72,8 @@ struct move_spec {
     uint16_t port;
     uint32_t n_source_addresses; /* the source connects from these, pairwise with `addresses` where it can */
     char source_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];
-    uint8_t key[MOVE_SECRET_SIZE]; /* one-time key of the jobs' hello */
+    uint8_t key[MOVE_SECRET_SIZE]; /* one-time key of the jobs' connections */
+    bool encrypt; /* these are under TLS; what the manager made of options.encryption, which is empty here */
     struct move_options options;
     /* SHA-256 of the secrets of the other side; which ones are set depends on the call, see agent/moves.h. */
     uint8_t commit_hash[MOVE_SECRET_SIZE];
@@ -166,9 +168,10 @@ struct move_status {
     uint64_t version; /* grows with each change; for long polling */
     uint64_t ram_bytes;
     uint64_t bytes_on_wire;
-    uint64_t bytes_left;    /* estimate: what is known dirty */
-    uint64_t rate_bytes_s;  /* measured send rate of the last round */
-    uint64_t dirty_bytes_s; /* measured dirty rate of the last round */
+    uint64_t job_memory_bytes; /* the most that this side's job had resident; known at its end */
+    uint64_t bytes_left;       /* estimate: what is known dirty */
+    uint64_t rate_bytes_s;     /* measured send rate of the last round */
+    uint64_t dirty_bytes_s;    /* measured dirty rate of the last round */
     uint64_t pages_zero;
     uint64_t stun_ns;
     uint64_t throttle_bytes_s; /* what the guest is held to now; 0: to nothing */
@@ -189,9 +192,10 @@ struct move_status {
     struct move_vcpu_stun vcpu_stuns[VM_CPUS_MAX];
     uint32_t n_vcpus; /* of the VM, 0 until the job was started */
     char dirty_source[16];
-    char encryption[16]; /* "none" or "tls13-psk" */
-    bool verified;       /* whole-RAM checksums were compared and equal */
-    struct err error;    /* set when MOVE_FAILED */
+    char encryption[16];        /* "none" or "tls13-psk" */
+    char encryption_cipher[24]; /* of the control connection; "": none */
+    bool verified;              /* whole-RAM checksums were compared and equal */
+    struct err error;           /* set when MOVE_FAILED */
     /* Relay of the handover through the manager; zero unless applicable. */
     uint8_t commit[MOVE_SECRET_SIZE]; /* source, MOVE_GIVEN only */
     enum move_verdict verdict;        /* destination */

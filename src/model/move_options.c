@@ -18,6 +18,7 @@ const struct field move_options_fields[] = {
     TEXT(struct move_options, compression, &rule_compression_choice, NEWER),
     TEXT(struct move_options, delta, &rule_delta_choice, NEWER),
     TEXT(struct move_options, dirty_source, &rule_dirty_choice),
+    TEXT(struct move_options, encryption, &rule_encryption_choice, NEWER),
     TEXT(struct move_options, priority, &rule_priority, NEWER),
     FIELDS_END,
 };

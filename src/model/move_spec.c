@@ -15,6 +15,7 @@ static const struct field spec_fields[] = {
     NUMBER(struct move_spec, port, 1, 65535),
     TEXTS(struct move_spec, source_addresses, &rule_address),
     HEX(struct move_spec, key, true),
+    BOOL(struct move_spec, encrypt, NEWER),
     OBJECT(struct move_spec, options, move_options_fields),
     HEX(struct move_spec, commit_hash, false),
     HEX(struct move_spec, ready_hash, false),

@@ -52,6 +52,11 @@ static bool is_accel(const char *text)
     return !strcmp(text, "kvm") || !strcmp(text, "tcg");
 }
 
+static bool is_encryption_choice(const char *text)
+{
+    return !strcmp(text, "disabled") || !strcmp(text, "opportunistic") || !strcmp(text, "required");
+}
+
 static bool is_dirty_choice(const char *text)
 {
     return !strcmp(text, "auto") || !strcmp(text, "async") || !strcmp(text, "sync");
@@ -108,6 +113,8 @@ const struct text_rule rule_mac_or_empty = {
     is_mac, "a unicast MAC address like 52:54:00:12:34:56, or empty to get one", true};
 const struct text_rule rule_address = {is_address, "a numeric IPv4 or IPv6 address", false};
 const struct text_rule rule_accel_or_empty = {is_accel, "\"kvm\" or \"tcg\", or empty", true};
+const struct text_rule rule_encryption_choice = {is_encryption_choice,
+                                                 "\"disabled\", \"opportunistic\" or \"required\"", true};
 const struct text_rule rule_dirty_choice = {is_dirty_choice, "\"auto\", \"async\" or \"sync\"", false};
 const struct text_rule rule_compression_choice = {is_compression_choice,
                                                   "\"auto\", \"off\", \"lz4\" or \"zstd\"", true};

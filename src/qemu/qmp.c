@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection, lines of JSON. Commands are sent as they are asked for; QEMU answers them in that order, so
- * the oldest waiting call owns the next answer, and its id is checked. Callbacks may free the client:
- * `dispatching` keeps the memory until the outermost dispatch returns.
+ * One connection, lines of JSON from QEMU. Commands are sent as they are asked for; QEMU answers them in that
+ * order, so the oldest waiting call owns the next answer, and its id is checked. Callbacks may free the
+ * client: `dispatching` keeps the memory until the outermost dispatch returns.
  */
 #include "qemu/qmp.h"
 
@@ -249,8 +249,9 @@ static struct call *call_new(struct qmp *qmp, const char *command, JsonObject *a
     g_autoptr(JsonNode) node = json_node_alloc();
     json_node_init_object(node, object);
     json_object_unref(object);
-    g_autofree char *text = json_to_string(node, FALSE);
-    call->text = g_strconcat(text, "\r\n", NULL);
+    /* Without an end of line: QEMU reads byte by byte, with several system calls for each, and carries a
+     * command out when its last brace has come. */
+    call->text = json_to_string(node, FALSE);
     call->length = strlen(call->text);
     return call;
 }

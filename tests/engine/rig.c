@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "engine/tls.h"
 
 uint64_t rig_random(uint64_t *state)
 {
@@ -186,6 +187,26 @@ void rig_wait_writes(struct rig *rig, uint64_t n)
     }
 }
 
+/* Both ends of a handshake, in turn. */
+static void encrypt(struct rig_attempt *attempt, unsigned i)
+{
+    struct err err;
+    short events;
+    uint8_t key[TLS_KEY_SIZE] = {(uint8_t)(i + 1)};
+    bool source_done = false, destination_done = false;
+    assert_int_equal(tls_new(true, key, attempt->source_channels[i], &attempt->source_tls[i], &err), 0);
+    assert_int_equal(
+        tls_new(false, key, attempt->destination_channels[i], &attempt->destination_tls[i], &err), 0);
+    while (!source_done || !destination_done) {
+        if (!source_done)
+            source_done = tls_handshake(attempt->source_tls[i], &events, &err) == 0;
+        assert_true(source_done || err.code == ERR_RETRY);
+        if (!destination_done)
+            destination_done = tls_handshake(attempt->destination_tls[i], &events, &err) == 0;
+        assert_true(destination_done || err.code == ERR_RETRY);
+    }
+}
+
 /* A socket in the namespace of one end. */
 static int new_socket(const struct rig_network *network, bool is_source)
 {
@@ -212,6 +233,10 @@ void rig_open(struct rig_attempt *attempt)
     assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(listener, ENGINE_CHANNELS_MAX), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    if (attempt->relay) {
+        attempt->on_the_way = relay_start(ntohs(address.sin_port), attempt->relay, attempt->user);
+        address.sin_port = htons(relay_port(attempt->on_the_way));
+    }
     for (unsigned i = 0; i < attempt->n_channels; i++) {
         int fd = new_socket(network, true);
         assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -220,6 +245,8 @@ void rig_open(struct rig_attempt *attempt)
         assert_true(attempt->destination_channels[i] >= 0);
     }
     (void)close(listener);
+    for (unsigned i = 0; attempt->encrypt && i < attempt->n_channels; i++)
+        encrypt(attempt, i);
     attempt->pidfd = -1;
     attempt->source_cancel = cancel_new(&err);
     attempt->destination_cancel = cancel_new(&err);
@@ -228,6 +255,8 @@ void rig_open(struct rig_attempt *attempt)
 
 void rig_close(struct rig_attempt *attempt)
 {
+    relay_end(attempt->on_the_way);
+    attempt->on_the_way = NULL;
     cancel_free(attempt->source_cancel);
     cancel_free(attempt->destination_cancel);
     attempt->source_cancel = attempt->destination_cancel = NULL;
@@ -284,6 +313,7 @@ struct engine_source_config rig_source_config(struct rig *rig, struct rig_attemp
         .user = attempt,
     };
     memcpy(config.channels, attempt->source_channels, sizeof config.channels);
+    memcpy(config.tls, attempt->source_tls, sizeof config.tls);
     return config;
 }
 
@@ -298,6 +328,7 @@ struct engine_dest_config rig_dest_config(struct rig *rig, struct rig_attempt *a
         .user = attempt->user,
     };
     memcpy(config.channels, attempt->destination_channels, sizeof config.channels);
+    memcpy(config.tls, attempt->destination_tls, sizeof config.tls);
     return config;
 }
 

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "relay.h"
 
 #define MIB (1ull << 20)
 #define RIG_GUESTS_MAX 8
@@ -60,6 +61,8 @@ struct rig_attempt {
     enum engine_delta delta;
     uint64_t delta_cache_bytes;
     bool verify, is_kvm;
+    bool encrypt;                                /* TLS on every channel */
+    relay_watcher relay;                         /* on the way between the ends; NULL: nobody is */
     void (*opened)(struct rig_attempt *attempt); /* the channels are connected and may be changed */
     const struct rig_network *network;           /* NULL = loopback */
     unsigned stun_limit_percent;
@@ -74,6 +77,8 @@ struct rig_attempt {
 
     /* set up by rig_open; tests of failures use them */
     int source_channels[ENGINE_CHANNELS_MAX], destination_channels[ENGINE_CHANNELS_MAX];
+    struct tls *source_tls[ENGINE_CHANNELS_MAX], *destination_tls[ENGINE_CHANNELS_MAX];
+    struct relay *on_the_way;
     int pidfd; /* for the source, or -1; taken over */
     struct cancel *source_cancel, *destination_cancel;
 

@@ -321,6 +321,7 @@ static void serve_job(struct fake_world *world, struct fake_side *side)
     side->n_requests[msg.type]++;
     if (msg.type == CTL_PROGRESS) {
         assert_int_equal(ctl_body(&msg, &progress, sizeof progress, NULL), 0);
+        memcpy(side->cipher, progress.cipher, sizeof side->cipher);
         side->is_copying |= progress.step == CTL_STEP_COPY;
         side->is_sending |= progress.bytes_on_wire > 0;
     } else if (msg.type == CTL_RESULT) {

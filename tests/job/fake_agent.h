@@ -46,6 +46,7 @@ struct fake_side {
     unsigned n_requests[CTL_RESULT + 1]; /* how often each type arrived */
     bool is_copying;                     /* a progress report said COPY */
     bool is_sending;                     /* one said that memory was sent: all of it is tracked by now */
+    char cipher[CTL_CIPHER_MAX];         /* of the last progress report */
     bool has_result;
     struct ctl_result result;
 };

@@ -106,6 +106,34 @@ static void guest_stays_and_can_move(void)
     a_move_must_succeed();
 }
 
+/* Every step between the two is told, and none before the one that it waits for. */
+static void assert_marks(const struct fake_side *side, enum ctl_mark first, enum ctl_mark last)
+{
+    for (unsigned i = first; i <= last; i++)
+        assert_true(side->result.marks_ns[i] > 0);
+    for (unsigned i = 0; i < CTL_MARKS; i++)
+        assert_true((i >= first && i <= last) || !side->result.marks_ns[i]);
+}
+
+static void the_switch_over_is_told_step_by_step(void **state)
+{
+    (void)state;
+    a_move_must_succeed();
+    const uint64_t *source = world.source.result.marks_ns;
+    const uint64_t *destination = world.destination.result.marks_ns;
+    assert_marks(&world.source, CTL_MARK_STOPPED, CTL_MARK_RUNNING);
+    assert_marks(&world.destination, CTL_MARK_MEMORY, CTL_MARK_RUNS);
+    assert_true(source[CTL_MARK_SCANNED] >= source[CTL_MARK_STOPPED]);
+    assert_true(source[CTL_MARK_QUIET] >= source[CTL_MARK_SAVED]);
+    assert_true(source[CTL_MARK_STATE_SENT] >= source[CTL_MARK_QUIET]);
+    assert_true(source[CTL_MARK_READY] >= source[CTL_MARK_PLACED]);
+    assert_true(source[CTL_MARK_GIVEN] >= source[CTL_MARK_READY]);
+    assert_true(source[CTL_MARK_RUNNING] >= source[CTL_MARK_GIVEN]);
+    assert_true(destination[CTL_MARK_LOADED] >= destination[CTL_MARK_STATE_RECEIVED]);
+    assert_true(destination[CTL_MARK_RUNS] >= destination[CTL_MARK_COMMIT]);
+    assert_true(world.source.result.downtime_ns >= source[CTL_MARK_RUNNING]);
+}
+
 static void a_move_goes_through_the_door_and_arrives_whole(void **state)
 {
     (void)state;
@@ -352,6 +380,7 @@ int main(int argc, char **argv)
     fake_programs = (struct fake_programs){.job = argv[1], .door = argv[2], .flipping_job = argv[3]};
     const struct CMUnitTest tests[] = {
         MOVE_TEST(a_move_goes_through_the_door_and_arrives_whole),
+        MOVE_TEST(the_switch_over_is_told_step_by_step),
         MOVE_TEST(a_move_with_synchronous_tracking_and_verification_arrives_whole),
         MOVE_TEST(wrong_key_is_refused),
         MOVE_TEST(wrong_ticket_never_reaches_the_job),

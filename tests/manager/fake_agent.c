@@ -463,6 +463,37 @@ static void free_vm(struct fake_agent *agent, const char *move)
             agent->vms[i].move[0] = '\0';
 }
 
+/* Its part of a forecast; nothing stays. */
+static void forecast(struct fake_agent *agent, struct http_request *request, bool is_source)
+{
+    struct err err = {0};
+    JsonObject *body;
+    if (intercept(agent, request, is_source ? "POST forecast" : "PUT forecast"))
+        return;
+    if (http_body(request, &body, &err) || move_spec_from_json(body, &agent->spec, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    JsonObject *object = json_object_new();
+    JsonObject *figures = json_object_new();
+    struct move_spec answer = agent->spec;
+    memset(answer.ticket, 7, MOVE_SECRET_SIZE);
+    json_object_set_int_member(figures, "rounds", 3);
+    json_object_set_object_member(object, "forecast", figures);
+    json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
+    http_reply(request, 200, object);
+}
+
+static void put_forecast_destination(struct http_request *request, void *user)
+{
+    forecast(user, request, false);
+}
+
+static void post_forecast_source(struct http_request *request, void *user)
+{
+    forecast(user, request, true);
+}
+
 static void prepare(struct fake_agent *agent, struct http_request *request, bool is_source)
 {
     struct err err = {0};
@@ -673,6 +704,8 @@ static const struct http_route routes[] = {
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},
     {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, post_settle},
+    {"PUT", "/v1/forecasts/{id}/destination", HTTP_CLIENT, put_forecast_destination},
+    {"POST", "/v1/forecasts/{id}/source", HTTP_CLIENT, post_forecast_source},
     {"POST", "/v1/moves/{id}/check", HTTP_CLIENT, post_check},
     {"PUT", "/v1/moves/{id}/source", HTTP_CLIENT, put_source},
     {"PUT", "/v1/moves/{id}/destination", HTTP_CLIENT, put_destination},

@@ -235,6 +235,41 @@ static void a_machine_type_that_is_too_new_names_both_versions_and_the_cure(void
     assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
 }
 
+static void encryption_is_used_when_wanted_and_possible(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wish;
+        uint32_t source, destination; /* protocols */
+        bool encrypts;
+        const char *refused_for;
+    } cases[] = {
+        {"", 3, 3, true, NULL},
+        {"", 2, 3, false, NULL},
+        {"", 3, 2, false, NULL},
+        {"opportunistic", 4, 3, true, NULL},
+        {"opportunistic", 3, 2, false, NULL},
+        {"disabled", 3, 3, false, NULL},
+        {"required", 3, 3, true, NULL},
+        {"required", 2, 3, false, "source"},
+        {"required", 3, 2, false, "destination"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct host_facts source = {.protocol = cases[i].source, .name = "h1"};
+        struct host_facts destination = {.protocol = cases[i].destination, .name = "h2"};
+        struct err err = {0};
+        bool encrypts = !cases[i].encrypts;
+        int result = check_encryption(&source, &destination, cases[i].wish, &encrypts, &err);
+        assert_int_equal(encrypts, cases[i].encrypts);
+        assert_int_equal(result, cases[i].refused_for ? -1 : 0);
+        if (!cases[i].refused_for)
+            continue;
+        assert_string_equal(err.id, "encryption-unknown");
+        assert_string_equal(err.side, cases[i].refused_for);
+        assert_true(err.cause[0] && err.fix[0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
         cmocka_unit_test(each_finding_carries_what_it_speaks_of),
         cmocka_unit_test(addresses_are_paired_by_family),
+        cmocka_unit_test(encryption_is_used_when_wanted_and_possible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,16 +177,55 @@ static void it_is_bounded(void **state)
     (void)find_line(document, "guest stopped");
 }
 
+static void add_step(struct fake_agent *agent, const char *step, uint64_t us)
+{
+    struct move_status *status = &fake_agent_move(agent)->status;
+    struct move_step *at = &status->switch_over[status->n_switch_over++];
+    (void)g_strlcpy(at->step, step, sizeof at->step);
+    at->us = us;
+}
+
+/* Each host counts from a moment of its own; READY is one moment for both. */
+static void the_switch_over_is_told_step_by_step(void **state)
+{
+    struct harness *harness = *state;
+    g_autofree char *task = copy(harness);
+    add_step(&harness->source, "guest stopped", 1000);
+    add_step(&harness->source, "READY received", 9000);
+    add_step(&harness->source, "RUNNING received", 12000);
+    add_step(&harness->destination, "memory complete", 1);
+    add_step(&harness->destination, "READY sent", 5001);
+    add_step(&harness->destination, "guest runs", 7501);
+    fake_agent_set(&harness->source, MOVE_COPYING);
+    fake_agent_set(&harness->destination, MOVE_COPYING);
+    harness_wait(is_followed, &harness->source, "the source to be followed");
+    harness_wait(is_followed, &harness->destination, "the destination to be followed");
+    fake_agent_finish_pair(&harness->source);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    static const struct {
+        const char *side, *step;
+        gint64 us;
+    } steps[] = {{"source", "guest stopped", 1000},    {"destination", "memory complete", 4000},
+                 {"source", "READY received", 9000},   {"destination", "READY sent", 9000},
+                 {"destination", "guest runs", 11500}, {"source", "RUNNING received", 12000}};
+    JsonArray *list = json_object_get_array_member(document, "switch_over");
+    assert_int_equal(json_array_get_length(list), G_N_ELEMENTS(steps));
+    for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
+        JsonObject *step = json_array_get_object_element(list, i);
+        assert_string_equal(text_of(step, "side"), steps[i].side);
+        assert_string_equal(text_of(step, "step"), steps[i].step);
+        assert_int_equal(json_object_get_int_member(step, "us"), steps[i].us);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(both_hosts_and_the_manager_share_one_timeline),
-        TEST(a_host_with_another_time_is_put_right),
-        TEST(the_timeline_survives_the_end_and_restarts),
-        TEST(a_cancel_and_what_it_led_to_are_in_it),
-        TEST(it_is_bounded),
+        TEST(both_hosts_and_the_manager_share_one_timeline), TEST(a_host_with_another_time_is_put_right),
+        TEST(the_timeline_survives_the_end_and_restarts),    TEST(a_cancel_and_what_it_led_to_are_in_it),
+        TEST(the_switch_over_is_told_step_by_step),          TEST(it_is_bounded),
     };
     return cmocka_run_group_tests_name("timeline", tests, NULL, NULL);
 }

@@ -285,3 +285,24 @@ void lab_down(struct lab *lab)
         host_down(lab->host[i]);
     }
 }
+
+unsigned lab_children(const char *program, void (*call)(pid_t pid, const char *rest, void *user), void *user)
+{
+    unsigned n = 0;
+    GDir *dir = g_dir_open("/proc", 0, NULL);
+    g_autofree char *wanted = g_strdup_printf("(%s) ", program);
+    for (const char *name; (name = g_dir_read_name(dir));) {
+        g_autofree char *path = g_strdup_printf("/proc/%s/stat", name);
+        g_autofree char *text = NULL;
+        int parent, length;
+        if (!g_ascii_isdigit(name[0]) || !g_file_get_contents(path, &text, NULL, NULL))
+            continue;
+        const char *end = strstr(text, wanted);
+        if (!end || sscanf(end + strlen(wanted), "%*c %d%n", &parent, &length) != 1 || parent != getpid())
+            continue;
+        call(atoi(name), end + strlen(wanted) + length, user);
+        n++;
+    }
+    g_dir_close(dir);
+    return n;
+}

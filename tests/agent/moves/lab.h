@@ -63,6 +63,9 @@ void wait_for_state(struct agent *agent, const char *id, enum move_state state);
  */
 unsigned config_mode(struct lab *lab, unsigned host);
 JsonObject *lease_file(struct lab *lab, unsigned host);
+/* Calls `call` for each of this process' children of that name, with what follows the parent in its stat; how
+ * many there are. */
+unsigned lab_children(const char *program, void (*call)(pid_t pid, const char *rest, void *user), void *user);
 /* Exactly one host runs it, and says so, and nobody holds it; the other has nothing of it; the guest makes
  * progress and its proofs hold. */
 void check_one_runner(struct lab *lab);

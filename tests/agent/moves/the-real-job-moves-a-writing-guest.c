@@ -10,29 +10,6 @@
 #include "agent/door.h"
 #include "tests/agent/moves/lab.h"
 
-/* Calls `call` for each of our own children of that name, with what follows the parent in its stat. */
-static unsigned for_children(const char *program, void (*call)(pid_t pid, const char *rest, void *user),
-                             void *user)
-{
-    unsigned n = 0;
-    GDir *dir = g_dir_open("/proc", 0, NULL);
-    g_autofree char *wanted = g_strdup_printf("(%s) ", program);
-    for (const char *name; (name = g_dir_read_name(dir));) {
-        g_autofree char *path = g_strdup_printf("/proc/%s/stat", name);
-        g_autofree char *text = NULL;
-        int parent, length;
-        if (!g_ascii_isdigit(name[0]) || !g_file_get_contents(path, &text, NULL, NULL))
-            continue;
-        const char *end = strstr(text, wanted);
-        if (!end || sscanf(end + strlen(wanted), "%*c %d%n", &parent, &length) != 1 || parent != getpid())
-            continue;
-        call(atoi(name), end + strlen(wanted) + length, user);
-        n++;
-    }
-    g_dir_close(dir);
-    return n;
-}
-
 static void kill_child(pid_t pid, const char *rest, void *user)
 {
     (void)rest;
@@ -42,7 +19,7 @@ static void kill_child(pid_t pid, const char *rest, void *user)
 
 static void kill_doors(void)
 {
-    (void)for_children("godwit-door", kill_child, NULL);
+    (void)lab_children("godwit-door", kill_child, NULL);
 }
 
 static void check_nice(pid_t pid, const char *rest, void *user)
@@ -57,7 +34,7 @@ static void check_nice(pid_t pid, const char *rest, void *user)
 /* They are of that name once the program runs, which is after its priority was set. */
 static void check_jobs(unsigned n_jobs, long nice)
 {
-    while (for_children("godwit-job", check_nice, &nice) < n_jobs)
+    while (lab_children("godwit-job", check_nice, &nice) < n_jobs)
         g_usleep(1000);
 }
 

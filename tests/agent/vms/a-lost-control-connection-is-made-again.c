@@ -124,7 +124,8 @@ static void a_qemu_that_dies_under_a_move_is_not_reported_as_a_lost_connection(v
     int stream[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
     assert_int_equal(kill(vm->status.pid, SIGKILL), 0);
-    vm_save(vm, stream[0], take_answer, &save);
+    vm_pass_stream(vm, stream[0]);
+    vm_save(vm, take_answer, &save);
     check_died(vm, &save);
     (void)close(stream[0]);
     (void)close(stream[1]);

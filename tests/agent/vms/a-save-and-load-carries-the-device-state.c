@@ -98,7 +98,8 @@ static void a_save_nobody_reads_fails_and_the_guest_goes_on(void **state)
     int pair[2];
     struct answer saved = {0};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    vm_save(vm, pair[1], take_answer, &saved);
+    vm_pass_stream(vm, pair[1]);
+    vm_save(vm, take_answer, &saved);
     (void)close(pair[1]);
     (void)close(pair[0]);
     wait_until(&saved.there, 60, "save");

@@ -29,7 +29,8 @@ char *save(struct vm *vm, size_t *ret_size)
     int pair[2];
     struct answer saved = {0};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-    vm_save(vm, pair[1], take_answer, &saved);
+    vm_pass_stream(vm, pair[1]);
+    vm_save(vm, take_answer, &saved);
     assert_int_equal(close(pair[1]), 0);
     GByteArray *state = g_byte_array_new();
     while (!saved.there) {
@@ -79,7 +80,8 @@ void load(struct vm *vm, const char *data, size_t size, struct answer *answer)
 {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    vm_load(vm, pair[1], take_answer, answer);
+    vm_pass_stream(vm, pair[1]);
+    vm_load(vm, take_answer, answer);
     assert_int_equal(close(pair[1]), 0);
     struct feed feed = {.fd = pair[0], .data = data, .size = size};
     GThread *thread = g_thread_new("feed", feed_thread, &feed);

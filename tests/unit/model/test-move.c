@@ -208,6 +208,7 @@ static void bad_options_are_refused_by_field(void **state)
         {"{\"max_downtime_ms\":0}", "max_downtime_ms must be a whole number from 1 to 10000"},
         {"{\"channels\":17}", "channels must be a whole number from 0 to 16"},
         {"{\"verify\":1}", "verify must be true or false"},
+        {"{\"encryption\":\"yes\"}", "encryption must be \"disabled\", \"opportunistic\" or \"required\""},
         {"{\"dirty_source\":\"fast\"}", "dirty_source must be \"auto\", \"async\" or \"sync\""},
         {"{\"priority\":\"urgent\"}", "priority must be \"high\" or \"normal\""},
         {"{\"max_downtime\":1}", "there is no field \"max_downtime\""},

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/forecasts.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "manager/admit.h"
+#include "manager/agent_client.h"
+#include "manager/events.h"
+#include "manager/migrate.h"
+
+#define CHECK_TIMEOUT_S 10
+/* Longer than an agent gives its job. */
+#define SAMPLE_TIMEOUT_S 30
+/* The first version whose agents make forecasts. */
+#define FORECAST_PROTOCOL 3
+
+struct run {
+    struct http_request *request;
+    /* What the phases of a migration work on; in no table. */
+    struct task plan;
+};
+
+static void run_free(struct run *run)
+{
+    explicit_bzero(&run->plan.spec, sizeof run->plan.spec);
+    g_free(run);
+}
+
+static void fail(struct run *run, const struct err *why, enum move_phase phase, const char *side)
+{
+    struct err err = *why;
+    err_place(&err, move_phase_name(phase), side);
+    http_fail(run->request, &err);
+    run_free(run);
+}
+
+/* Calls one side's agent; ID in the path becomes the forecast's. A host that was removed meanwhile is an
+ * error like that of its agent. */
+static void call(struct run *run, bool is_source, const struct http_call *what, http_done done)
+{
+    const char *name = is_source ? run->plan.source_host : run->plan.destination_host;
+    struct host *host;
+    struct err err = {0};
+    if (inventory_get_host(run->plan.manager->inventory, name, &host, &err)) {
+        json_object_unref(what->body);
+        done(NULL, &err, run);
+        return;
+    }
+    struct http_call meant = *what;
+    g_autoptr(GString) path = g_string_new(what->path);
+    (void)g_string_replace(path, "ID", run->plan.id, 0);
+    meant.path = path->str;
+    agent_call(host, &meant, done, run);
+}
+
+static void say_passed(JsonArray *checks, enum move_phase phase)
+{
+    JsonObject *check = json_object_new();
+    json_object_set_string_member(check, "name", move_phase_name(phase));
+    json_object_set_string_member(check, "result", "passed");
+    json_array_add_object_element(checks, check);
+}
+
+static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
+{
+    static const enum move_phase passed[] = {PHASE_REQUEST, PHASE_DESTINATION_CHECK, PHASE_SPECIFICATION,
+                                             PHASE_SOURCE_CHECK};
+    const struct task *plan = &run->plan;
+    JsonObject *answer = json_object_new();
+    JsonArray *checks = json_array_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(passed); i++)
+        say_passed(checks, passed[i]);
+    json_object_set_string_member(answer, "vm", plan->vm_name);
+    json_object_set_string_member(answer, "vm_uuid", plan->vm_uuid);
+    json_object_set_string_member(answer, "source", plan->source_host);
+    json_object_set_string_member(answer, "destination", plan->destination_host);
+    json_object_set_object_member(answer, "options", move_options_to_json(&plan->options));
+    json_object_set_array_member(answer, "checks", checks);
+    json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
+    return answer;
+}
+
+static void sampled(JsonObject *object, const struct err *call_err, void *user)
+{
+    struct run *run = user;
+    struct err err = *call_err;
+    JsonNode *node = object ? json_object_get_member(object, "forecast") : NULL;
+    if (!err_is_set(&err) && (!node || !JSON_NODE_HOLDS_OBJECT(node)))
+        (void)err_set(&err, ERR_CORRUPT, "agent-answer", "host '%s' answered without a forecast",
+                      run->plan.source_host);
+    if (err_is_set(&err)) {
+        fail(run, &err, PHASE_COPY, "source");
+        return;
+    }
+    JsonObject *answer = answer_of(run, json_node_get_object(node));
+    log_info("forecast %s of VM %s from %s to %s, for %s", run->plan.id, run->plan.vm_name,
+             run->plan.source_host, run->plan.destination_host, run->plan.user);
+    events_emit(run->plan.manager->events, "forecast", run->plan.vm_uuid, answer);
+    http_reply(run->request, 200, answer);
+    run_free(run);
+}
+
+static void destination_waits(JsonObject *object, const struct err *call_err, void *user)
+{
+    struct run *run = user;
+    struct err err = *call_err;
+    struct move_spec answer;
+    JsonNode *node = object ? json_object_get_member(object, "spec") : NULL;
+    if (!err_is_set(&err) && (!node || !JSON_NODE_HOLDS_OBJECT(node)))
+        (void)err_set(&err, ERR_CORRUPT, "agent-answer", "host '%s' answered without a specification",
+                      run->plan.destination_host);
+    if (err_is_set(&err) || move_spec_from_json(json_node_get_object(node), &answer, &err)) {
+        fail(run, &err, PHASE_COPY, "destination");
+        return;
+    }
+    run->plan.spec.port = answer.port;
+    memcpy(run->plan.spec.ticket, answer.ticket, sizeof answer.ticket);
+    explicit_bzero(&answer, sizeof answer);
+    call(run, true,
+         &(struct http_call){"POST", "/v1/forecasts/ID/source", move_spec_to_json(&run->plan.spec),
+                             SAMPLE_TIMEOUT_S},
+         sampled);
+}
+
+static void source_agreed(JsonObject *object, const struct err *err, void *user)
+{
+    struct run *run = user;
+    (void)object;
+    if (err_is_set(err))
+        fail(run, err, PHASE_SOURCE_CHECK, "source");
+    else
+        call(run, false,
+             &(struct http_call){"PUT", "/v1/forecasts/ID/destination", move_spec_to_json(&run->plan.spec),
+                                 CHECK_TIMEOUT_S},
+             destination_waits);
+}
+
+static JsonObject *check_body(const struct run *run, const char *side)
+{
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "side", side);
+    json_object_set_object_member(body, "spec", move_spec_to_json(&run->plan.spec));
+    return body;
+}
+
+static void destination_agreed(JsonObject *object, const struct err *call_err, void *user)
+{
+    struct run *run = user;
+    struct err err = *call_err;
+    (void)object;
+    if (err_is_set(&err))
+        fail(run, &err, PHASE_DESTINATION_CHECK, "destination");
+    else if (migrate_agree(&run->plan, &err))
+        fail(run, &err, PHASE_SPECIFICATION, "manager");
+    else
+        call(run, true,
+             &(struct http_call){"POST", "/v1/moves/ID/check", check_body(run, "source"), CHECK_TIMEOUT_S},
+             source_agreed);
+}
+
+static int check_version(const struct run *run, struct err *err)
+{
+    const char *const names[] = {run->plan.destination_host, run->plan.source_host};
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        struct host *host;
+        if (inventory_get_host(run->plan.manager->inventory, names[i], &host, err))
+            return -1;
+        if (!host->has_facts || host->facts.protocol >= FORECAST_PROTOCOL)
+            continue;
+        err_set(err, ERR_REFUSED, "forecast-unsupported",
+                "the agent on host '%s' is of a version without forecasts", host->name);
+        (void)err_arg(err, "host", "%s", host->name);
+        return err_fix(err, "upgrade the agent on host '%s'; its VMs run on meanwhile", host->name);
+    }
+    return 0;
+}
+
+static void facts_are_fresh(const struct err *call_err, void *user)
+{
+    struct run *run = user;
+    struct manager *manager = run->plan.manager;
+    struct err err = {0};
+    struct vm_status vm;
+    struct host *destination = inventory_find_host(manager->inventory, run->plan.destination_host);
+    /* A destination that does not answer is refused by its state, as in a migration. */
+    if (!destination || (err_is_set(call_err) && destination->state == HOST_CONNECTED))
+        err = *call_err;
+    if (err_is_set(&err) || migrate_check_facts(&run->plan, &vm, &err) || check_version(run, &err)) {
+        fail(run, &err, PHASE_DESTINATION_CHECK, "destination");
+        return;
+    }
+    migrate_fill_spec(&run->plan, &vm, &destination->facts);
+    call(run, false,
+         &(struct http_call){"POST", "/v1/moves/ID/check", check_body(run, "destination"), CHECK_TIMEOUT_S},
+         destination_agreed);
+}
+
+void forecasts_start(struct manager *manager, struct http_request *request, const struct task_request *wish)
+{
+    struct err err = {0};
+    struct host *destination;
+    if (admit_check(manager, wish->vm, &err) ||
+        inventory_get_host(manager->inventory, wish->destination, &destination, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    struct run *run = g_new0(struct run, 1);
+    struct task *plan = &run->plan;
+    run->request = request;
+    plan->manager = manager;
+    plan->options = wish->options;
+    model_uuid_new(plan->id);
+    (void)g_strlcpy(plan->vm_uuid, wish->vm->spec.uuid, sizeof plan->vm_uuid);
+    (void)g_strlcpy(plan->vm_name, wish->vm->spec.name, sizeof plan->vm_name);
+    (void)g_strlcpy(plan->source_host, wish->vm->host, sizeof plan->source_host);
+    (void)g_strlcpy(plan->destination_host, wish->destination, sizeof plan->destination_host);
+    (void)g_strlcpy(plan->user, wish->user, sizeof plan->user);
+    inventory_refresh(destination, facts_are_fresh, run);
+}
