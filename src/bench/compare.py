@@ -8,6 +8,7 @@ from lab import Lab
 
 SLOW_MS = 30000
 SLOW_RUNS = 3
+DRIFT = 0.15
 
 
 class Result:
@@ -24,6 +25,11 @@ class Result:
         log(f"  {group}: {say(sample)}")
 
     def judge(self, bars):
+        drifts = [sample["drift"] for group in self.groups.values() for sample in group if sample.get("drift") is not None]
+        strayed = [drift for drift in drifts if not 1 - DRIFT < drift < 1 + DRIFT]
+        if strayed:
+            self.notes.append(f"not quiet: in {len(strayed)} of {len(drifts)} runs the guest's normal work was another after the move than before "
+                              f"({min(drifts):.2f}..{max(drifts):.2f} of it); so much is its lost work off")
         self.rows += [bar.row(self.groups) for bar in bars]
         self.rows.append(memory_row(self.groups))
         return self

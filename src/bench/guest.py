@@ -116,7 +116,7 @@ class Console:
 
     def settle(self, spec, seconds=2.5):
         """Waits until the memory is filled and some seconds of normal work have been seen. Returns the Normal."""
-        self.wait("the guest to be filled", lambda: True, 30 + spec.working_set / 50)
+        self.wait("the guest to be filled", lambda: True, 60 + spec.working_set / 10)
         begun = time.time()
         self.wait("some seconds of normal work", lambda: self.last().time > begun + seconds, seconds + 10)
         return Normal([line for line in self.lines if line.time >= begun])
@@ -124,8 +124,13 @@ class Console:
     def prove(self, spec):
         """Two more sweeps: every page has then been proved since the call. Returns the bad pages found so far."""
         target = self.last().sweeps + 2
-        self.wait("two sweeps of the guest", lambda: self.last().sweeps >= target, 30 + 6 * spec.sweep_ms / 1000 + spec.working_set / 100)
+        self.wait("two sweeps of the guest", lambda: self.last().sweeps >= target, 60 + 10 * spec.sweep_ms / 1000 + spec.working_set / 20)
         return self.last().bad
+
+    def drift(self, normal):
+        """The guest's work of the last second as a share of what was normal before the move: far from 1, something else took its core."""
+        last = self.lines[-11:]
+        return (last[-1].total - last[0].total) / max(last[-1].time - last[0].time, 1e-6) / normal.rate if normal.rate else None
 
 
 class Normal:

@@ -71,6 +71,7 @@ def sample_of(task, console, normal, spec, mode):
     sample.update({member: task.get(member) for member in TASK_MEMBERS})
     sample.update(total_ms=task["copy_ms"], task_ms=task["duration_ms"], downtime_ms=task["downtime_ms"], bytes=task["bytes_on_wire"],
                   n_rounds=len(task["rounds"]), task=task.get("task"), begin=begin, switch_over=switch_over, bad=console.prove(spec))
+    sample["drift"] = console.drift(normal)
     return sample
 
 

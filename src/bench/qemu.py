@@ -188,4 +188,5 @@ def run(lab, spec, version, mode, goal_ms):
         ram = status.get("ram", {})
         sample.update(ended=True, total_ms=seconds * 1000, task_ms=seconds * 1000, downtime_ms=status.get("downtime"), bytes=ram.get("transferred"),
                       n_rounds=ram.get("dirty-sync-count"), bad=pair.console.prove(spec))
+        sample["drift"] = pair.console.drift(normal)
         return sample

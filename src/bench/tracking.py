@@ -57,7 +57,7 @@ def big_guest(context, case):
     result = Result(case)
     options = ["--max-downtime", case.goal_ms, *moves.plain(context.tools), *case.options]
     with Lab(context.tools, case.link) as lab:
-        for _ in range(case.runs or context.runs):
+        for _ in range(min(case.runs or context.runs, context.runs)):
             with moves.Vm(lab, case.guest) as vm, JobMemory(lab) as memory:
                 normal = vm.console.settle(case.guest)
                 sample = vm.end_move(vm.begin_move("h2", options), normal)

@@ -88,10 +88,11 @@ enum beat_end beat_watch(struct beat *beat, int pidfd, int stop_fd)
             return fds[0].revents ? BEAT_PROCESS_ENDED : BEAT_WATCH_STOPPED;
         if (ready < 0)
             continue; /* EINTR: no time has passed that would count */
-        bool waits = __atomic_load_n(&beat->guest_waits, __ATOMIC_RELAXED);
+        bool waits = __atomic_load_n(&beat->guest_waits, __ATOMIC_RELAXED) ||
+                     __atomic_load_n(&beat->faults, __ATOMIC_RELAXED);
         /* Both are asked each time: each counts its own silence. */
         bool is_dead = is_silent(&alive, waits ? BEAT_URGENT : BEAT_PATIENT);
-        is_dead |= is_silent(&faults, BEAT_URGENT);
+        is_dead |= is_silent(&faults, BEAT_PATIENT);
         if (!is_dead)
             continue;
         unsigned ticks = alive.silent > faults.silent ? alive.silent : faults.silent;

@@ -11,6 +11,10 @@
  * Silence is counted in the watcher's own wake-ups: a machine that is too busy to run the job is too busy to
  * run the watcher. While the guest may be waiting BEAT_URGENT of them without a beat are the end, else
  * BEAT_PATIENT.
+ *
+ * A process that is stopped beats nowhere. So `alive` is what tells: its thread only sleeps, and is run as
+ * soon as the watcher's. The thread behind `faults` has work to do, and waits for the processor among others;
+ * one that hangs is noticed after BEAT_PATIENT.
  */
 #ifndef CTL_BEAT_H
 #define CTL_BEAT_H
@@ -26,8 +30,8 @@
 /* Zeroed by beat_new. All members are atomic. A counter that is 0 promises nothing. */
 struct beat {
     uint64_t alive;  /* raised every BEAT_INTERVAL_MS by a thread of the job that does nothing else */
-    uint64_t faults; /* raised as often by the thread that releases the guest's writes, while they may wait
-                        for it */
+    uint64_t faults; /* raised as often, if it gets to run, by the thread that releases the guest's writes,
+                        while they may wait for it */
     uint32_t guest_waits; /* 1: the guest is stopped until this job has done its part */
     uint32_t silent_ms;   /* set by the watcher that kills the job for its silence, before it does */
 };

@@ -101,9 +101,9 @@ struct ctl_job_spec {
     uint32_t max_downtime_ms;
     uint32_t switchover_limit_s;
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
+    uint64_t fixed_downtime_ns; /* source: what a switch-over costs besides the last pages */
     uint32_t compression;       /* enum ctl_compression; source, as is delta */
     uint32_t delta;             /* enum ctl_delta */
-    uint64_t fixed_downtime_ns; /* source: what a switch-over costs besides the last pages */
     uint32_t is_urgent;         /* high priority: its packets go first */
     uint32_t is_forecast;       /* no move: the memory is a scratch file at the destination; no requests */
     uint64_t switch_ns;         /* source of a forecast: what a switch-over takes but for memory */

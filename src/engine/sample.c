@@ -26,8 +26,8 @@
 /* Taken from one place before the next. */
 #define CHUNK_PAGES 64u
 #define N_SYNCS 3
-/* Fewer dirty pages than this say nothing about a rate, and need none. */
-#define AGAIN_MIN_PAGES 256u
+/* Fewer dirty pages than this (4 MiB) say more about wake-ups than about a rate, and need none. */
+#define AGAIN_MIN_PAGES 1024u
 #define AGAIN_MAX_NS (60 * NS_PER_MS)
 
 struct sampling {

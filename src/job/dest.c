@@ -167,7 +167,8 @@ static int load(struct job *job, struct err *err)
     job->switch_ns = clock_now_ns();
     story_mark(job, CTL_MARK_MEMORY);
     int ret = device_state_receive(&state, &job->peer, &job->watch, err);
-    story_mark(job, CTL_MARK_STATE_RECEIVED);
+    if (ret == 0)
+        story_mark(job, CTL_MARK_STATE_RECEIVED);
     if (ret == 0)
         ret = device_state_write(&state, &job->watch, job->state_stream, err);
     (void)close(job->state_stream);
@@ -188,7 +189,8 @@ static int offer_ready(struct job *job, struct err *err)
         return -1;
     struct peer_payload payload = {.data = ready, .size = sizeof ready};
     int ret = peer_send(&job->peer, &job->watch, WIRE_READY, &payload, err);
-    story_mark(job, CTL_MARK_READY_SENT);
+    if (ret == 0)
+        story_mark(job, CTL_MARK_READY_SENT);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(ready, sizeof ready);
     return ret;
@@ -225,7 +227,8 @@ static int take_over(struct job *job, struct err *err)
     explicit_bzero(commit, sizeof commit);
     if (ret < 0 || story_answer_body(&answer, &verdict, sizeof verdict, err) < 0)
         return -1;
-    story_mark(job, CTL_MARK_RUNS);
+    if (verdict.kind == CTL_VERDICT_RUNNING)
+        story_mark(job, CTL_MARK_RUNS);
     ret = tell_verdict(job, &verdict, err);
     explicit_bzero(&answer, sizeof answer);
     explicit_bzero(&verdict, sizeof verdict);

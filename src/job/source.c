@@ -134,6 +134,43 @@ static int save_device_state(struct job *job, struct device_state *ret_state, st
     return story_answer_body(&answer, NULL, 0, err);
 }
 
+static int await_placed(struct job *job, struct err *err)
+{
+    if (engine_source_await_placed(job->source, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_PLACED);
+    job->result.verified = job->spec.verify;
+    return 0;
+}
+
+/* The guest stands. While QEMU saves its devices, the rest of its memory goes. */
+static int send_rest(struct job *job, struct err *err)
+{
+    if (engine_source_find_rest(job->source, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SCANNED);
+    if (engine_source_send_rest(job->source, job->spec.verify, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SENT);
+    /* Without checksums READY says it as well: the destination loads nothing before its memory is complete.
+     */
+    return job->spec.verify ? await_placed(job, err) : 0;
+}
+
+static int pass_device_state(struct job *job, struct device_state *state, struct err *err)
+{
+    if (save_device_state(job, state, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_SAVED);
+    if (engine_source_check_quiet(job->source, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_QUIET);
+    if (device_state_send(state, &job->peer, &job->watch, err) < 0)
+        return -1;
+    story_mark(job, CTL_MARK_STATE_SENT);
+    return job->spec.verify ? 0 : await_placed(job, err);
+}
+
 /* Everything from the stop to READY: until here the guest may resume on this side at any time. */
 static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE], struct err *err)
 {
@@ -143,28 +180,14 @@ static int stop_and_send_rest(struct job *job, uint8_t ret_ready[CTL_SECRET_SIZE
     if (story_ask(job, CTL_STOP, NULL, 0, &answer, err) < 0 || story_answer_body(&answer, NULL, 0, err) < 0)
         return -1;
     story_mark(job, CTL_MARK_STOPPED);
-    if (engine_source_find_rest(job->source, err) < 0)
+    if (send_rest(job, err) < 0)
         return -1;
-    story_mark(job, CTL_MARK_SCANNED);
-    if (engine_source_send_rest(job->source, job->spec.verify, err) < 0)
-        return -1;
-    story_mark(job, CTL_MARK_SENT);
-    int ret = save_device_state(job, &state, err);
-    story_mark(job, CTL_MARK_SAVED);
-    if (ret == 0)
-        ret = engine_source_check_quiet(job->source, err);
-    story_mark(job, CTL_MARK_QUIET);
-    if (ret == 0)
-        ret = device_state_send(&state, &job->peer, &job->watch, err);
-    story_mark(job, CTL_MARK_STATE_SENT);
+    int ret = pass_device_state(job, &state, err);
     device_state_clear(&state);
-    if (ret < 0 || engine_source_await_placed(job->source, err) < 0)
+    if (ret < 0 || peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err) < 0)
         return -1;
-    story_mark(job, CTL_MARK_PLACED);
-    job->result.verified = job->spec.verify;
-    ret = peer_expect(&job->peer, &job->watch, WIRE_READY, ret_ready, CTL_SECRET_SIZE, err);
     story_mark(job, CTL_MARK_READY);
-    return ret;
+    return 0;
 }
 
 static int in_doubt(struct err *err)
@@ -226,7 +249,7 @@ static int conclude(struct job *job, const struct ctl_verdict *verdict, struct e
     uint64_t now_ns = clock_now_ns();
     if (verdict->kind == CTL_VERDICT_RUNNING) {
         story_mark(job, CTL_MARK_RUNNING);
-        job->result.downtime_ns = now_ns - job->switch_ns;
+        job->result.downtime_ns = job->result.marks_ns[CTL_MARK_RUNNING];
         job->result.copy_ns = now_ns - job->ready_ns;
     }
     if (story_ask(job, CTL_QUIT, verdict, sizeof *verdict, &answer, err) < 0 ||

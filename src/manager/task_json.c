@@ -174,9 +174,9 @@ static void add_measurements(JsonObject *object, const struct task *task)
     json_object_set_array_member(object, "rounds", rounds_json(status));
     json_object_set_array_member(object, "switch_over", task_switch_over_to_json(task));
     set_count(object, "bytes_on_wire", status->bytes_on_wire);
-    json_object_set_array_member(object, "codecs", codecs_json(status));
     set_count(object, "job_memory_bytes",
               MAX(task->source.status.job_memory_bytes, task->destination.status.job_memory_bytes));
+    json_object_set_array_member(object, "codecs", codecs_json(status));
     set_count(object, "ram_bytes", status->ram_bytes ? status->ram_bytes : task->ram_bytes);
     set_count(object, "bytes_left", status->bytes_left);
     set_count(object, "rate_bytes_s", status->rate_bytes_s);

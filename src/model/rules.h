@@ -23,9 +23,9 @@ extern const struct text_rule rule_mac_or_empty;
 extern const struct text_rule rule_address;        /* numeric IPv4 or IPv6 */
 extern const struct text_rule rule_accel_or_empty; /* "kvm" or "tcg": what something runs on */
 extern const struct text_rule rule_dirty_choice;
+extern const struct text_rule rule_encryption_choice;
 extern const struct text_rule rule_compression_choice; /* or empty */
 extern const struct text_rule rule_delta_choice;       /* or empty */
-extern const struct text_rule rule_encryption_choice;
 extern const struct text_rule rule_priority;
 extern const struct text_rule rule_pool_or_empty; /* "prod/db" */
 extern const struct text_rule rule_pool_choice;   /* the same, or "/" for the root */

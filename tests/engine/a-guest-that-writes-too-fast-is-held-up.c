@@ -11,10 +11,11 @@
 
 #include "base/clock.h"
 
-#define CAP (100 * 1000000ull)
+#define CAP (60 * 1000000ull)
 
 struct log {
     struct rig_attempt *attempt;
+    uint8_t *guest; /* or NULL: only its threads write */
     uint64_t n_throttled, n_too_fast;
     uint64_t least_dirty; /* pages */
     unsigned end_in;      /* throttled rounds until `end` is called */
@@ -26,6 +27,10 @@ static void note_round(const struct engine_round *round, void *user)
     struct log *log = user;
     if (!log->least_dirty || round->dirty_pages < log->least_dirty)
         log->least_dirty = round->dirty_pages;
+    /* After the scan, before hot chunks are moved: to a page that nobody else writes, of a chunk that is hot.
+     */
+    if (log->guest && round->n == 0)
+        memset(log->guest + 8 * MIB, 0x5a, 64);
     if (!round->throttle_bytes_s)
         return;
     log->n_throttled++;
@@ -65,6 +70,7 @@ static void converges(enum engine_dirty dirty, bool is_kvm)
     attempt.is_kvm = is_kvm;
     attempt.fault_beat = &beat;
     busy_rig(&rig);
+    log.guest = rig.guest;
     rig_move(&rig, &attempt);
     assert_true(log.n_throttled > 0);
     assert_int_equal(log.n_too_fast, 0);
@@ -119,7 +125,6 @@ static void fails_then_moves(enum engine_dirty dirty, void (*end)(struct rig_att
     struct log again = {0};
     struct rig_attempt second = new_attempt(dirty, &again);
     rig_move(&rig, &second);
-    assert_true(again.n_throttled > 0);
     rig_clear(&rig);
 }
 

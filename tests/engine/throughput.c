@@ -28,6 +28,7 @@ struct variant {
     const char *name;
     bool is_raw;
     unsigned n_channels;
+    bool encrypt;                                 /* engine */
     size_t piece;                                 /* raw */
     enum raw_place place;                         /* raw */
     double gb_s[RUNS_MAX];                        /* of round 0, or of the raw loop */
@@ -94,6 +95,7 @@ static void run_engine(struct rig *rig, struct variant *variant, unsigned run)
 {
     struct observed observed = {0};
     struct rig_attempt attempt = {.n_channels = variant->n_channels,
+                                  .encrypt = variant->encrypt,
                                   .network = used_network,
                                   .round_done = first_round_done,
                                   .before_finish = note_stopped,
@@ -193,6 +195,8 @@ static void measure(unsigned n_runs)
         {.name = "engine", .n_channels = 1},
         {.name = "raw", .is_raw = true, .n_channels = 2, .piece = 256u << 10},
         {.name = "engine", .n_channels = 2},
+        {.name = "engine TLS", .n_channels = 1, .encrypt = true},
+        {.name = "engine TLS", .n_channels = 2, .encrypt = true},
         {.name = "raw pwrite", .is_raw = true, .n_channels = 1, .piece = 1u << 20, .place = RAW_PLACE_PWRITE},
     };
     const size_t n_variants = sizeof variants / sizeof variants[0];

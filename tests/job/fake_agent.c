@@ -251,14 +251,6 @@ static void serve_save(struct fake_world *world, const struct ctl_msg *msg)
 static void serve_load(struct fake_world *world, const struct ctl_msg *msg)
 {
     int ends[2];
-    struct err refusal;
-    struct ctl_msg failed;
-    if (world->faults.refuse_load) {
-        (void)err_set(&refusal, ERR_REFUSED, "device-state-refused", "QEMU does not like this virtio-net");
-        ctl_fill(&failed, CTL_FAILED, msg->serial, &refusal, sizeof refusal);
-        assert_int_equal(ctl_send(world->destination.control, &failed, NULL, 0, NULL), 0);
-        return;
-    }
     open_state_pipe(ends);
     answer(&world->destination, msg, NULL, 0, ends[1]);
     (void)close(ends[1]);
@@ -341,9 +333,10 @@ static void serve_door(struct fake_world *world)
 }
 
 /* The load is done when the job has closed its end. */
-static void serve_state(struct fake_side *side)
+static void serve_state(struct fake_side *side, bool refuse)
 {
     struct ctl_msg msg;
+    struct err refusal;
     ssize_t got = read(side->state_in, side->state + side->n_state, sizeof side->state - side->n_state);
     assert_true(got >= 0);
     side->n_state += (size_t)got;
@@ -351,7 +344,11 @@ static void serve_state(struct fake_side *side)
         return;
     (void)close(side->state_in);
     side->state_in = -1;
-    ctl_fill(&msg, CTL_DONE, side->load_serial, NULL, 0);
+    (void)err_set(&refusal, ERR_REFUSED, "device-state-refused", "QEMU does not like this virtio-net");
+    if (refuse)
+        ctl_fill(&msg, CTL_FAILED, side->load_serial, &refusal, sizeof refusal);
+    else
+        ctl_fill(&msg, CTL_DONE, side->load_serial, NULL, 0);
     (void)ctl_send(side->control, &msg, NULL, 0, NULL);
 }
 
@@ -370,7 +367,7 @@ void fake_serve_until(struct fake_world *world, bool (*done)(const struct fake_w
         if (fds[1].revents)
             serve_job(world, &world->destination);
         if (fds[2].revents)
-            serve_state(&world->destination);
+            serve_state(&world->destination, world->faults.refuse_load);
         if (fds[3].revents)
             serve_door(world);
     }

@@ -327,6 +327,7 @@ static void chunks_with_stray_pages_stay_where_they_are(void **state)
     chunks_find_hot(&chunks, &dirty, &found);
     assert_int_equal(bitmap_count(&found), 3);
     assert_true(bitmap_has(&found, 2) && bitmap_has(&found, 3) && bitmap_has(&found, 10));
+    bitmap_free_bits(&chunks.hot);
     chunks.hot = found;
     assert_int_equal(chunks_next_run(&chunks, false, 0, &first), 2 * 512);
     assert_int_equal(first, 0);
