@@ -144,7 +144,7 @@ static void a_guest_that_rewrites_all_at_once_is_held_up_after_one_round(void **
     assert_int_equal(after(&policy, 43 * MB, 367, 17 * MB), POLICY_THROTTLE);
     assert_int_equal(after(&policy, 17 * MB, 145, 7 * MB), POLICY_THROTTLE);
     assert_int_equal(after(&policy, 7 * MB, 60, 3 * MB), POLICY_THROTTLE); /* one more is worth it */
-    assert_int_equal(after(&policy, 3 * MB, 26, 300000), POLICY_STOP);
+    assert_int_equal(after(&policy, 3 * MB, 26, 100000), POLICY_STOP);
 }
 
 /* 64 MB rewritten all the time over a fast link: the first round was slow because it touched fresh memory. */
