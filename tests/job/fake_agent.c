@@ -148,6 +148,7 @@ void fake_spec(struct fake_world *world, enum ctl_role role, struct ctl_job_spec
                                       .n_channels = 2,
                                       .max_downtime_ms = 300,
                                       .switchover_limit_s = 60,
+                                      .resume_limit_s = CTL_RESUME_LIMIT_MAX_S,
                                       .port = world->port,
                                       .n_addresses = 1,
                                       .addresses = {"127.0.0.1"},
