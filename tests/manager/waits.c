@@ -115,6 +115,26 @@ static void a_copy_that_stands_still_names_the_network(void **state)
     assert_success(harness, task);
 }
 
+static void a_copy_that_lost_its_connections_says_so_and_how_it_went(void **state)
+{
+    struct harness *harness = *state;
+    g_autofree char *task = copy(harness);
+    struct move_status *status = &fake_agent_move(&harness->source)->status;
+    status->is_down = true;
+    fake_agent_set(&harness->source, MOVE_COPYING);
+    assert_waits(harness, task, "the migration network from host 'h1' to host 'h2' to come back");
+    status->is_down = false;
+    status->resumes = 2;
+    status->bytes_resent = 12345;
+    fake_agent_finish_pair(&harness->source);
+    assert_success(harness, task);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_int_equal(json_object_get_int_member(document, "resumes"), 2);
+    assert_int_equal(json_object_get_int_member(document, "bytes_resent"), 12345);
+    assert_int_equal(
+        json_object_get_int_member(json_object_get_object_member(document, "options"), "resume_limit_s"), 0);
+}
+
 static void a_copy_names_a_frozen_host(void **state)
 {
     struct harness *harness = *state;
@@ -173,6 +193,7 @@ int main(void)
         TEST(the_inventory_names_who_still_holds_the_move),
         TEST(a_frozen_destination_is_named_before_it_is_lost),
         TEST(a_copy_that_stands_still_names_the_network),
+        TEST(a_copy_that_lost_its_connections_says_so_and_how_it_went),
         TEST(a_copy_names_a_frozen_host),
         TEST(a_switch_over_names_the_destination),
         TEST(an_ending_names_the_source_that_alone_can_say_it),

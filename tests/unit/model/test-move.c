@@ -106,6 +106,7 @@ static void a_spec_names_a_newer_member_only_when_it_is_used(void **state)
     g_autoptr(JsonObject) lean = move_spec_to_json(&spec);
     JsonObject *options = json_object_get_object_member(lean, "options");
     assert_false(json_object_has_member(options, "priority"));
+    assert_false(json_object_has_member(options, "resume_limit_s"));
     assert_true(json_object_has_member(options, "channels"));
     strcpy(spec.options.priority, "high");
     g_autoptr(JsonObject) used = move_spec_to_json(&spec);
@@ -207,6 +208,7 @@ static void bad_options_are_refused_by_field(void **state)
     const char *const texts[][2] = {
         {"{\"max_downtime_ms\":0}", "max_downtime_ms must be a whole number from 1 to 10000"},
         {"{\"channels\":17}", "channels must be a whole number from 0 to 16"},
+        {"{\"resume_limit_s\":81}", "resume_limit_s must be a whole number from 0 to 80"},
         {"{\"verify\":1}", "verify must be true or false"},
         {"{\"encryption\":\"yes\"}", "encryption must be \"disabled\", \"opportunistic\" or \"required\""},
         {"{\"dirty_source\":\"fast\"}", "dirty_source must be \"auto\", \"async\" or \"sync\""},
@@ -236,6 +238,9 @@ static void a_status_survives_its_json_form(void **state)
     status->version = 9;
     status->bytes_on_wire = INT64_MAX;
     status->copy_start_ms = 1795392990123;
+    status->resumes = 3;
+    status->bytes_resent = 1ull << 40;
+    status->is_down = true;
     status->n_rounds = MOVE_ROUNDS_MAX;
     for (uint32_t i = 0; i < MOVE_ROUNDS_MAX; i++)
         status->rounds[i] = (struct move_round){i, 2 * i, 3 * i, 4 * i, 5 * i, 6 * i};
