@@ -34,7 +34,7 @@ ended() { godwit task show "$1" --json 2>/dev/null | jq -e '.state // "" | test(
 move() {
     local to=$1
     shift
-    task=$(godwit vm migrate vm --to "$to" --bandwidth 20 "$@" --detach)
+    task=$(godwit vm migrate vm --to "$to" --bandwidth 10 "$@" --detach)
     wait_until 60 "the copy to run" copying "$task"
 }
 ends_as() {
