@@ -148,9 +148,11 @@ static void drain(const struct engine_source *source)
     for (unsigned i = 0; i < source->config.n_channels; i++) {
         int unsent = 0;
         const struct sender_worker *worker = &source->sender.workers[i];
-        struct pollfd stop = {.fd = halt_fd(&source->halt), .events = POLLIN};
+        /* Of the connection only its end is waited for: one that was reset never sends what it has. */
+        struct pollfd ends[] = {{.fd = halt_fd(&source->halt), .events = POLLIN},
+                                {.fd = source->config.channels[i]}};
         while (!worker->is_lost && ioctl(source->config.channels[i], SIOCOUTQ, &unsent) == 0 && unsent &&
-               clock_now_ns() < end_ns && poll(&stop, 1, DRAIN_LOOK_MS) == 0)
+               clock_now_ns() < end_ns && poll(ends, 2, DRAIN_LOOK_MS) == 0)
             ;
     }
 }
