@@ -211,6 +211,11 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
     bool settled = vm->incoming ? strcmp(status, "inmigrate") != 0 : !strcmp(status, "postmigrate");
     if (settled) {
         stream_end(vm, &told);
+    } else if (!vm->incoming && !strcmp(status, "running")) {
+        /* It was through when it was to be cancelled: postmigrate will not come any more. */
+        (void)err_set(&told, ERR_REFUSED, "device-state-failed",
+                      "VM %s went on when its device state was saved", vm->status.spec.name);
+        stream_end(vm, &told);
     } else if (clock_now_ns() > vm->process->settle_deadline_ns) {
         (void)err_set(&told, ERR_TIMEOUT, "qemu-not-settled",
                       "QEMU says that the device state is through, and stays in state %s", status);

@@ -10,6 +10,7 @@ import time
 
 import cases
 import compare
+import memory
 import plots
 import report
 from figures import NOT_MET, Row
@@ -37,8 +38,7 @@ class Context:
         """Why the machine cannot show this case, or None."""
         if case.guest.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             return "/dev/kvm cannot be used"
-        with open("/proc/meminfo", encoding="utf-8") as file:
-            available = next(int(line.split()[1]) >> 10 for line in file if line.startswith("MemAvailable:"))
+        available = memory.available_mib()
         # Source and destination both hold it.
         needed = 2 * case.guest.working_set + SPARE_MIB
         if available < needed:

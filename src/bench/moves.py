@@ -7,6 +7,7 @@ task_ms, downtime_ms, bytes, bad (pages that the guest found wrong), and what th
 import datetime
 import time
 
+import memory
 from guest import Console, view, wait_for_normal
 
 TASK_MEMBERS = ("rounds", "ram_bytes", "stun_us", "stuns", "bytes_resent", "resumes", "job_memory_bytes", "encryption", "throughput_mb_s")
@@ -93,5 +94,6 @@ def run(lab, spec, options, mode="", with_forecast=False):
     with Vm(lab, spec) as vm:
         normal = vm.console.settle(spec)
         said = forecast(lab, vm.name, options) if with_forecast else None
+        memory.warm(spec.working_set)
         sample = vm.end_move(vm.begin_move("h2", options), normal, mode)
         return {**sample, "forecast": said}

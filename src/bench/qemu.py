@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+import memory
 from guest import Console, view, wait_for_normal
 from lab import BenchError
 
@@ -169,6 +170,7 @@ def run(lab, spec, version, mode, goal_ms):
                 prepare(qmp, mode, goal_ms)
         except QmpError as error:
             return {**sample, "error": f"n/a: {error}"}
+        memory.warm(spec.working_set)
         uri = f"tcp:{lab.address('h2')}:{PORT}"
         destination.call("migrate-incoming", uri=uri)
         begin = time.time()

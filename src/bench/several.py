@@ -2,6 +2,7 @@
 """Several moves at once, and one move over two links."""
 import contextlib
 
+import memory
 import moves
 import outage
 from compare import Result, with_rate
@@ -27,6 +28,7 @@ def together(lab, spec, options):
     with contextlib.ExitStack() as stack:
         vms = [stack.enter_context(moves.Vm(lab, spec)) for _ in range(MOVES)]
         normals = [vm.console.settle(spec) for vm in vms]
+        memory.warm(MOVES * spec.working_set)
         processes = [vm.begin_move("h2", options) for vm in vms]
         return [vm.end_move(process, normal) for vm, process, normal in zip(vms, processes, normals)]
 

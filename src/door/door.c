@@ -284,11 +284,12 @@ int door_run(struct door *door, struct err *err)
             return err_sys(err, errno, "poll-failed", "the door cannot wait");
         if (ready <= 0)
             continue;
+        /* Before the agent is heard: a descriptor that comes may get the number of one that it ends. */
+        for (size_t i = 0; i < TICKETS_MAX; i++)
+            if (set.jobs[i].revents)
+                ticket_clear(&door->tickets.all[i]);
         if (set.control.revents)
             hear_agent(door);
-        for (size_t i = 0; i < TICKETS_MAX; i++)
-            if (set.jobs[i].revents && set.jobs[i].fd == door->tickets.all[i].job)
-                ticket_clear(&door->tickets.all[i]);
         for (size_t i = 0; i < PENDING_MAX; i++)
             if (set.pending[i].revents)
                 read_preamble(door, &door->pending.all[i]);

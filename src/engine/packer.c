@@ -103,6 +103,14 @@ void packer_read(struct packer *packer)
     packer->read_cpu_ns = cpu_now_ns() - packer->begin_cpu_ns;
 }
 
+/* What a counter has grown by. A connection that was made anew counts from 0. */
+static uint64_t advance(uint64_t *last, uint64_t now)
+{
+    uint64_t grown = now >= *last ? now - *last : now;
+    *last = now;
+    return grown;
+}
+
 /* What the kernel counted on the connection since the last batch. */
 static void look_at_connection(struct packer *packer, const struct link *link, struct codec_batch *batch)
 {
@@ -110,10 +118,9 @@ static void look_at_connection(struct packer *packer, const struct link *link, s
     socklen_t size = sizeof info;
     if (getsockopt(link->stream.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
         return; /* no TCP, in tests: nothing is known */
-    batch->link_us = info.tcpi_busy_time - packer->link_us;
-    batch->peer_us = info.tcpi_rtt < SHORT_WAY_US ? info.tcpi_rwnd_limited - packer->peer_us : 0;
-    packer->link_us = info.tcpi_busy_time;
-    packer->peer_us = info.tcpi_rwnd_limited;
+    uint64_t peer_us = advance(&packer->peer_us, info.tcpi_rwnd_limited);
+    batch->link_us = advance(&packer->link_us, info.tcpi_busy_time);
+    batch->peer_us = info.tcpi_rtt < SHORT_WAY_US ? peer_us : 0;
 }
 
 void packer_end(struct packer *packer, const struct link *link, uint64_t n_bytes)

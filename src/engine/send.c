@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -267,6 +268,27 @@ static int send_holes(struct sender *sender, const struct bitmap *holes, struct 
     return result;
 }
 
+/* The other side ended it, rather than that it broke. */
+static bool was_closed(const struct link *link)
+{
+    char byte;
+    return recv(link->stream.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+/* Of the channels other than 0. A destination that has heard FINISH closes them all, and its answer on 0 may
+ * be longer on its way than the end of another one. */
+static int check_others(const struct sender *sender, struct pollfd *fds, struct err *err)
+{
+    for (unsigned i = 1; i < sender->n_channels; i++) {
+        if (!fds[i].revents)
+            continue;
+        if (!sender->is_finished || !was_closed(&sender->links[i]))
+            return err_set(err, ERR_PEER_LOST, "peer-lost", "data channel %u to the other host broke", i);
+        fds[i].fd = -1;
+    }
+    return 0;
+}
+
 /* The answer comes on connection 0, and only if no other is lost on the way. */
 static int wait_for_answer(struct sender *sender, struct err *err)
 {
@@ -277,14 +299,15 @@ static int wait_for_answer(struct sender *sender, struct err *err)
     for (unsigned i = 0; i < n; i++)
         fds[i] = (struct pollfd){.fd = sender->links[i].stream.fd, .events = i ? POLLRDHUP : POLLIN};
     fds[n] = (struct pollfd){.fd = halt_fd(sender->halt), .events = POLLIN};
-    while (poll(fds, n + 1, -1) < 0)
-        if (errno != EINTR)
+    do {
+        int ready = poll(fds, n + 1, -1);
+        if (ready < 0 && errno != EINTR)
             return err_sys(err, errno, "poll-failed", "cannot wait for the destination's answer");
-    if (halt_check(sender->halt, err) < 0)
-        return -1;
-    for (unsigned i = 1; i < n && !fds[0].revents; i++)
-        if (fds[i].revents)
-            return err_set(err, ERR_PEER_LOST, "peer-lost", "data channel %u to the other host broke", i);
+        if (halt_check(sender->halt, err) < 0)
+            return -1;
+        if (ready > 0 && !fds[0].revents && check_others(sender, fds, err) < 0)
+            return -1;
+    } while (!fds[0].revents);
     return 0;
 }
 
@@ -531,6 +554,7 @@ int sender_last_round(struct sender *sender, uint32_t n, const struct bitmap *di
     for (unsigned i = 0; i < sender->n_channels; i++)
         if (link_send_small(&sender->links[i], WIRE_FINISH, NULL, 0, err) < 0)
             return -1;
+    sender->is_finished = true;
     return 0;
 }
 

@@ -61,6 +61,7 @@ struct sender {
     void *user;
     unsigned n_alive;      /* links that are not known to be lost; atomic */
     bool is_synced;        /* every SYNC of this round was sent */
+    bool is_finished;      /* every FINISH was sent */
     struct bitmap missing; /* of this round, after a RESUME */
     uint64_t sent_ns;      /* when the last batch was sent; atomic */
     uint64_t outage_ns;    /* of this round, from the last batch before it to the RESUME */

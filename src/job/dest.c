@@ -115,7 +115,8 @@ static int admit_rest(struct job *job, struct wire_choice *ret_choice, struct er
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
-                              .needs_verify = job->spec.verify};
+                              .needs_verify = job->spec.verify,
+                              .is_forecast = job->spec.is_forecast};
     int result;
     do {
         if (peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0)

@@ -17,7 +17,7 @@ static void describe_ourselves(const struct peer_hello *ours, struct wire_hello 
     *ret = (struct wire_hello){.version_min = WIRE_VERSION_MIN,
                                .version_max = WIRE_VERSION_MAX,
                                .n_channels = ours->n_channels,
-                               .features = WIRE_FEATURES,
+                               .features = WIRE_FEATURES & ~(ours->is_forecast ? WIRE_FEATURE_RESUME : 0),
                                .required =
                                    WIRE_FEATURE_RAM_ROUNDS | (ours->needs_verify ? WIRE_FEATURE_VERIFY : 0),
                                .ram_size = ours->ram_size,

@@ -60,6 +60,7 @@ struct peer_hello {
     uint64_t ram_size;
     uint32_t n_channels;
     bool needs_verify;
+    bool is_forecast; /* not worth going on when its connections break */
 };
 int peer_greet(struct peer *peer, const struct watch *watch, const struct peer_hello *ours,
                struct wire_choice *ret_choice, struct err *err);

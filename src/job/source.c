@@ -41,7 +41,8 @@ static int connect_all(struct job *job, struct wire_choice *ret_choice, struct e
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
-                              .needs_verify = job->spec.verify};
+                              .needs_verify = job->spec.verify,
+                              .is_forecast = job->spec.is_forecast};
     if (connect_over(&job->spec, &routes, 0, &job->watch, &job->peer.stream.fd, err) < 0 ||
         introduce(job, WIRE_ROLE_CONTROL, 0, &job->peer.stream, err) < 0 ||
         peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0 ||

@@ -15,7 +15,7 @@ jq -e '.stun_us > 0 and ([.stuns[].count] | add) > 0 and .stuns[-1].up_to_us == 
 # Under TCG each fault names its vCPU.
 jq -e '(.stun_per_vcpu | length) == 2 and all(.stun_per_vcpu[]; . > 0)' <<<"$task" >/dev/null || fail "stuns of the vCPUs: $(jq -c .stun_per_vcpu <<<"$task")"
 jq -e '.stun_us <= 0.1 * .copy_ms * 1000 * 2 or (.warnings | any(.id == "guest-stunned" and .fix != ""))' <<<"$task" >/dev/null || fail "no warning"
-godwit task show "$(jq -r .task <<<"$task")" --timeline | grep -q "guest held up for" || fail "the command line does not show it"
+grep -q "guest held up for" <<<"$(godwit task show "$(jq -r .task <<<"$task")" --timeline)" || fail "the command line does not show it"
 checker_is_whole fast
 
 godwit vm stop fast --force >/dev/null

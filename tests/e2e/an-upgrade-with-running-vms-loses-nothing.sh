@@ -26,6 +26,7 @@ lab_up --hosts 2
 upgrade_files() {
     local file
     (cd "$after/usr/local" && find bin sbin libexec -type f) | while read -r file; do
+        mkdir -p "$programs/$1/${file%/*}"
         cp "$after/usr/local/$file" "$programs/$1/$file.new"
         mv "$programs/$1/$file.new" "$programs/$1/$file"
     done

@@ -26,7 +26,7 @@ nothing_left() {
 
 lab_up --hosts 2
 [ "$(godwit host ls --json | jq '[.hosts[] | select(.state == "connected")] | length')" = 2 ] || fail "not two hosts"
-godwit lab up --name "$lab_name" --hosts 2 | grep -q "is up already" || fail "a second up did not say that the lab is up"
+grep -q "is up already" <<<"$(godwit lab up --name "$lab_name" --hosts 2)" || fail "a second up did not say that the lab is up"
 expect_error lab-is-up godwit lab up --name "$lab_name" --hosts 3
 checker_vm left h1 256 1 tcg "mb=16 rate=1"
 godwit lab down --name "$lab_name"

@@ -2,6 +2,8 @@
 #include "rig.h"
 
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -104,8 +106,69 @@ static void by_the_destination(void **state)
     destination_that_heard(one_sync_of_two);
 }
 
+/* One channel is closed when all was said on it, and the destination's last answer comes later. */
+struct early_end {
+    int destination_end; /* of channel 1 */
+    pid_t source;        /* the thread of the source's story */
+    bool is_closed;      /* atomic */
+};
+
+static void keep_ends(struct rig_attempt *attempt)
+{
+    struct early_end *early = attempt->user;
+    early->destination_end = dup(attempt->destination_channels[1]);
+    early->source = gettid();
+}
+
+static void close_one(void *user)
+{
+    struct early_end *early = user;
+    assert_int_equal(shutdown(early->destination_end, SHUT_WR), 0);
+    __atomic_store_n(&early->is_closed, true, __ATOMIC_RELEASE);
+}
+
+static bool sleeps(pid_t thread)
+{
+    char path[64], text[512] = "";
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    (void)!fgets(text, sizeof text, file);
+    (void)fclose(file);
+    const char *state = strrchr(text, ')');
+    return state && state[2] == 'S';
+}
+
+static void answer_late(int ram_fd, void *user)
+{
+    struct early_end *early = user;
+    (void)ram_fd;
+    while (!__atomic_load_n(&early->is_closed, __ATOMIC_ACQUIRE) || !sleeps(early->source))
+        (void)poll(NULL, 0, 1);
+}
+
+static void a_channel_that_ends_before_the_last_answer_is_none(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct early_end early = {0};
+    struct rig_attempt attempt = {.n_channels = 2,
+                                  .verify = true,
+                                  .opened = keep_ends,
+                                  .before_answer = close_one,
+                                  .before_verify = answer_late,
+                                  .user = &early};
+    rig_init(&rig, 4 * MIB);
+    rig_fill(&rig, 0, 4 * MIB, 52);
+    rig_move(&rig, &attempt);
+    (void)close(early.destination_end);
+    rig_clear(&rig);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(by_the_source), cmocka_unit_test(by_the_destination)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(by_the_source), cmocka_unit_test(by_the_destination),
+                                       cmocka_unit_test(a_channel_that_ends_before_the_last_answer_is_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

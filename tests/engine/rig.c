@@ -369,6 +369,8 @@ static int run_source(struct rig *rig, struct rig_attempt *attempt, struct engin
     struct err *err = &attempt->source_err;
     uint64_t begin_ns = clock_now_ns();
     attempt->used = engine_source_dirty(source);
+    if (attempt->before_copy)
+        attempt->before_copy(attempt->user);
     if (engine_source_copy(source, err) < 0)
         return -1;
     if (attempt->after_copy)
@@ -376,9 +378,11 @@ static int run_source(struct rig *rig, struct rig_attempt *attempt, struct engin
     rig_stop_guests(rig);
     if (attempt->before_finish)
         attempt->before_finish(attempt->user);
-    if (engine_source_find_rest(source, err) < 0 ||
-        engine_source_send_rest(source, attempt->verify, err) < 0 ||
-        engine_source_await_placed(source, err) < 0)
+    if (engine_source_find_rest(source, err) < 0 || engine_source_send_rest(source, attempt->verify, err) < 0)
+        return -1;
+    if (attempt->before_answer)
+        attempt->before_answer(attempt->user);
+    if (engine_source_await_placed(source, err) < 0)
         return -1;
     attempt->total_ns = clock_now_ns() - begin_ns;
     if (attempt->before_quiet)

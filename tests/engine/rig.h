@@ -70,8 +70,10 @@ struct rig_attempt {
     uint64_t *fault_beat;
     void (*before_verify)(int ram_fd, void *user);
     void (*round_done)(const struct engine_round *round, void *user);
+    void (*before_copy)(void *user);   /* the guest runs, and its writes count as such from now on */
     void (*after_copy)(void *user);    /* the guest still runs */
     void (*before_finish)(void *user); /* the guest was stopped */
+    void (*before_answer)(void *user); /* all was handed to the kernel */
     void (*before_quiet)(void *user);  /* all is sent */
     /* A network that breaks (cutter.h); NULL: each channel is one connection, whose loss ends the attempt. */
     void (*open)(struct rig_attempt *attempt);

@@ -59,9 +59,9 @@ static bool source_hung_up(const struct fake_world *now)
     return now->source.control < 0;
 }
 
-static bool destination_hung_up(const struct fake_world *now)
+static bool destination_ended(const struct fake_world *now)
 {
-    return now->destination.control < 0;
+    return now->destination.has_result;
 }
 
 static void start_both(enum ctl_dirty dirty, uint64_t bandwidth_bytes_s)
@@ -73,6 +73,15 @@ static void start_both(enum ctl_dirty dirty, uint64_t bandwidth_bytes_s)
     spec.dirty = dirty;
     spec.bandwidth_bytes_s = bandwidth_bytes_s;
     fake_start_source(&world, &spec);
+}
+
+/* A destination that has lost its source waits for it to come back, until the manager tells it. */
+static void end_destination(void)
+{
+    fake_cancel(&world.destination, "the source's job was ended");
+    fake_serve_until(&world, destination_ended);
+    assert_int_equal(world.destination.result.error.code, ERR_CANCELLED);
+    fake_reap_job(&world.destination);
 }
 
 static void a_move_must_succeed(void)
@@ -161,8 +170,7 @@ static void a_job_stopped_in_a_synchronous_copy_hardly_stops_the_guest(void **st
     assert_true(gap_ms <= GAP_MAX_MS);
     collect_guard(guard);
     fake_kill_job(&world.source);
-    fake_serve_until(&world, destination_hung_up);
-    fake_kill_job(&world.destination);
+    end_destination();
     fake_guest_must_run(&world);
     a_move_must_succeed();
 }
@@ -177,8 +185,7 @@ static void a_job_stopped_in_an_asynchronous_copy_is_ended_too(void **state)
     await_end_by_guard(&world.source);
     collect_guard(guard);
     fake_kill_job(&world.source);
-    fake_serve_until(&world, destination_hung_up);
-    fake_kill_job(&world.destination);
+    end_destination();
     a_move_must_succeed();
 }
 

@@ -243,6 +243,23 @@ static void a_ticket_of_a_dead_job_is_refused(void **state)
     (void)close(other);
 }
 
+/* The end of the one and the next one's descriptor, which may get the same number, are seen in one turn. */
+static void a_ticket_that_comes_while_another_ends_is_kept(void **state)
+{
+    (void)state;
+    int status;
+    int ending = expect_ticket(6);
+    assert_handed(ending, knock_with_ticket(6));
+    assert_int_equal(kill(door.pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(door.pid, &status, WUNTRACED), door.pid);
+    (void)close(ending);
+    forget_ticket(6);
+    int job = expect_ticket(7);
+    assert_int_equal(kill(door.pid, SIGCONT), 0);
+    assert_handed(job, knock_with_ticket(7));
+    (void)close(job);
+}
+
 #define DOOR_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(int argc, char **argv)
@@ -255,6 +272,7 @@ int main(int argc, char **argv)
         DOOR_TEST(silent_connections_are_closed_by_their_deadline),
         DOOR_TEST(half_open_connections_do_not_block_a_right_one),
         DOOR_TEST(a_forgotten_ticket_is_refused),
+        DOOR_TEST(a_ticket_that_comes_while_another_ends_is_kept),
         DOOR_TEST(a_ticket_of_a_dead_job_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

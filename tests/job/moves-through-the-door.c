@@ -90,10 +90,10 @@ static void assert_failed(const struct fake_side *side, const char *id, const ch
     assert_string_equal(side->result.error.side, side_name);
 }
 
-static void a_move_must_succeed(void)
+static void a_move_with_changes_must_succeed(void (*change)(struct ctl_job_spec *spec))
 {
     world.faults = (struct fake_faults){0};
-    start_both(NULL, fake_programs.job);
+    start_both(change, fake_programs.job);
     fake_serve_until(&world, both_ended);
     assert_ok(&world.source);
     assert_ok(&world.destination);
@@ -101,6 +101,11 @@ static void a_move_must_succeed(void)
     assert_int_equal(world.destination.n_state, FAKE_DEVICE_STATE_SIZE);
     assert_memory_equal(world.destination.state, world.device_state, FAKE_DEVICE_STATE_SIZE);
     reap_both();
+}
+
+static void a_move_must_succeed(void)
+{
+    a_move_with_changes_must_succeed(NULL);
 }
 
 /* The guest runs on the source as if nothing had happened, and can still be moved. */
@@ -139,10 +144,17 @@ static void the_switch_over_is_told_step_by_step(void **state)
     assert_true(world.source.result.downtime_ns >= source[CTL_MARK_RUNNING]);
 }
 
+/* What goes over the wire does not depend on which codec this machine finds worth its time. */
+static void unpacked(struct ctl_job_spec *spec)
+{
+    spec->compression = CTL_COMPRESSION_OFF;
+    spec->delta = CTL_DELTA_OFF;
+}
+
 static void a_move_goes_through_the_door_and_arrives_whole(void **state)
 {
     (void)state;
-    a_move_must_succeed();
+    a_move_with_changes_must_succeed(unpacked);
     const struct fake_side *source = &world.source;
     assert_int_equal(source->n_requests[CTL_STOP], 1);
     assert_int_equal(source->n_requests[CTL_SAVE], 1);

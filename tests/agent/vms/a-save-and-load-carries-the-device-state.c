@@ -110,12 +110,46 @@ static void a_save_nobody_reads_fails_and_the_guest_goes_on(void **state)
     host_down(source);
 }
 
+/* QEMU was through with it, and the agent had not heard of that. */
+static void a_save_that_comes_too_late_ends_and_the_next_one_works(void **state)
+{
+    (void)state;
+    struct host *source = host_up(NULL);
+    struct vm *vm = start_checker(source, "late");
+    (void)wait_for_console(vm, "CHK filled", 0);
+    pause_vm(vm);
+    int pair[2];
+    char bytes[65536];
+    struct answer saved = {0};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    vm_pass_stream(vm, pair[1]);
+    vm_save(vm, take_answer, &saved);
+    (void)close(pair[1]);
+    while (read(pair[0], bytes, sizeof bytes) > 0)
+        ;
+    (void)close(pair[0]);
+    size_t from = console_size(vm);
+    assert_int_equal(cont(vm, 2000).result, VM_CONT_RUNS);
+    wait_until(&saved.there, 60, "save");
+    assert_string_equal(saved.err.id, "device-state-failed");
+    check_goes_on(vm, from);
+
+    pause_vm(vm);
+    size_t size;
+    g_autofree char *device_state = save(vm, &size);
+    from = console_size(vm);
+    assert_int_equal(cont(vm, 2000).result, VM_CONT_RUNS);
+    check_goes_on(vm, from);
+    host_down(source);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_guest_goes_on_elsewhere),
         cmocka_unit_test(a_failed_load_tells_why_and_the_source_goes_on),
         cmocka_unit_test(a_save_nobody_reads_fails_and_the_guest_goes_on),
+        cmocka_unit_test(a_save_that_comes_too_late_ends_and_the_next_one_works),
     };
     return cmocka_run_group_tests(tests, NULL, hosts_sweep);
 }

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A dry run says what a move would be like and leaves nothing behind, in QEMU, on the hosts and at the manager, also when its job is killed; then a move works.
+. "$(dirname "$0")/../functions.sh" "$1"
+lab_up --hosts 2
+checker_vm check h1 256 1 tcg "mb=64 rate=20 mode=page"
+pid=$(pids_in h1 qemu-system-x86)
+
+# All that a move would change. The console's log and those of the daemons grow.
+traces() {
+    godwit vm show check --json | jq -c '[.state, .host, .pid, .epoch, .spec]'
+    godwit task ls --json | jq -c '.tasks'
+    (cd "$lab_dir/hosts" && find . -not -name '*.log' | sort)
+    sha256sum "$lab_dir"/hosts/*/state/vms/*
+    find "/proc/$pid/fd" -lname '*userfaultfd]'
+    sed -n 's/^VmFlags:.* \(uw\|um\) .*/a range of QEMU is tracked: \1/p' "/proc/$pid/smaps"
+    pids_in h1 godwit-job
+    pids_in h2 godwit-job
+    pids_in h2 qemu-system-x86
+}
+as_before() { [ "$(traces)" = "$before" ]; }
+left_nothing() { wait_until 10 "nothing to be left of $1; before: $before" as_before; }
+before=$(traces)
+dry_run() { godwit vm migrate check --to h2 --dry-run "$@" --json; }
+
+answer=$(dry_run)
+say "$(jq -c .forecast <<<"$answer")"
+jq -e '.vm == "check" and .source == "h1" and .destination == "h2" and all(.checks[]; .result == "passed")
+    and (.forecast | .converges and (.needs_sdps | not) and .duration_ms > 0 and .downtime_ms > 0 and .rounds > 0 and .link_mb_s > 0 and .dirty_mb_s > 0
+        and .ram_used_bytes >= 64 * 1048576 and .dirty_source == "async")' <<<"$answer" >/dev/null || fail "the forecast says $answer"
+left_nothing "a dry run"
+
+# 20 MB/s do not fit through 10.
+answer=$(dry_run --bandwidth 10)
+say "$(jq -c .forecast <<<"$answer")"
+jq -e '.forecast | .needs_sdps and .link_mb_s < 12' <<<"$answer" >/dev/null || fail "the forecast of a slow move says $answer"
+left_nothing "a dry run with a cap"
+
+expect_error same-host godwit vm migrate check --to h1 --dry-run
+left_nothing "a dry run that was refused"
+
+job_runs() { [ -n "$(pids_in "$1" godwit-job)" ]; }
+for host in h1 h2; do
+    dry_run >"$lab_dir/answer.json" 2>/dev/null &
+    asked=$!
+    wait_until 10 "the job of $host" job_runs $host
+    kill -KILL "$(pids_in $host godwit-job)"
+    if wait $asked; then fail "the dry run bore the end of its job on $host: $(cat "$lab_dir/answer.json")"; fi
+    say "job of $host killed: $(jq -c '[.error.id, .error.message]' "$lab_dir/answer.json")"
+    left_nothing "a dry run whose job on $host was killed"
+done
+checker_is_whole check
+
+task=$(migrate check h2 --verify) || fail "$(jq -c .error <<<"$task")"
+checker_is_whole check
