@@ -158,6 +158,7 @@ static int take_progress(struct job_control *job)
                                                 .raw_bytes = clamp(progress.codecs[i].raw_bytes),
                                                 .wire_bytes = clamp(progress.codecs[i].wire_bytes)};
     progress.throttle_bytes_s = clamp(progress.throttle_bytes_s);
+    progress.bytes_resent = clamp(progress.bytes_resent);
     job->handlers.progress(&progress, job->user);
     return 0;
 }

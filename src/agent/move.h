@@ -48,6 +48,9 @@ struct move {
     guint lease_timer;       /* source: until the lease on the VM expires */
     uint64_t lease_bytes;    /* source: what was on the wire, and */
     uint64_t noted_throttle; /* source: as the timeline says it, bytes per second */
+    int64_t down_ms;         /* wall clock, when the connections were lost last */
+    uint32_t addresses_out;  /* source: bit i: address i is known to lead nowhere */
+    uint32_t n_outage_notes; /* lines of the timeline about these */
     uint32_t lease_rounds;   /* how many rounds were over, when the lease was renewed last */
     guint close_timer;       /* settled: until the job has gone */
 };

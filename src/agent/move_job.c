@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
+_Static_assert(MOVE_RESUME_LIMIT_MAX_S == CTL_RESUME_LIMIT_MAX_S, "one limit");
+
 /* Those that were used. */
 static void take_codecs(struct move_status *status, const struct ctl_progress *progress)
 {
@@ -55,6 +57,42 @@ static void note_cipher(struct move_status *status, const struct ctl_progress *p
         }
 }
 
+/* On a network that comes and goes they would push everything else out of the timeline. */
+#define OUTAGE_NOTES_MAX 16
+
+static bool may_note_outage(struct move *move)
+{
+    return move->n_outage_notes++ < OUTAGE_NOTES_MAX;
+}
+
+static void note_addresses(struct move *move, uint32_t addresses_out)
+{
+    for (unsigned i = 0; i < move->spec.n_addresses; i++)
+        if ((addresses_out & ~move->addresses_out) >> i & 1 && may_note_outage(move))
+            move_note(move, "address left out", "no connection to %s", move->spec.addresses[i]);
+    move->addresses_out = addresses_out;
+}
+
+/* In the order in which it happened: an outage may end and the next begin between two reports. */
+static void note_outages(struct move *move, const struct ctl_progress *progress)
+{
+    struct move_status *status = &move->status;
+    bool has_resumed = progress->resumes > status->resumes, is_down = progress->is_down != 0;
+    int64_t now_ms = clock_wall_ms();
+    note_addresses(move, progress->addresses_out);
+    if (has_resumed && may_note_outage(move))
+        move_note(move, "copy resumed", status->is_down ? "after %.1f s" : NULL,
+                  (double)(now_ms - move->down_ms) / 1e3);
+    if (is_down && (has_resumed || !status->is_down)) {
+        move->down_ms = now_ms;
+        if (may_note_outage(move))
+            move_note(move, "connections lost", NULL);
+    }
+    status->is_down = is_down;
+    status->resumes = progress->resumes;
+    status->bytes_resent = progress->bytes_resent;
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -79,6 +117,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
         move_note(move, "memory complete", NULL);
         move_set_state(move, MOVE_SWITCHING);
     }
+    note_outages(move, progress);
     source_progress(move);
     move_changed(move);
 }
@@ -144,6 +183,7 @@ void move_job_result(const struct ctl_result *result, void *user)
     status->bytes_on_wire = result->bytes_on_wire;
     status->job_memory_bytes = result->memory_bytes;
     status->verified = result->verified != 0;
+    status->is_down = false;
     take_marks(status, result->marks_ns);
     take_stuns(status, result);
     g_strlcpy(status->dirty_source, dirty[result->dirty], sizeof status->dirty_source);
@@ -241,6 +281,8 @@ void moves_fill_job_spec(const struct move_spec *spec, bool as_source, uint64_t 
     ret_spec->stun_limit_percent = spec->options.stun_limit_percent;
     ret_spec->max_downtime_ms = spec->options.max_downtime_ms;
     ret_spec->switchover_limit_s = spec->options.switchover_limit_s;
+    ret_spec->resume_limit_s =
+        spec->options.resume_limit_s ? spec->options.resume_limit_s : MOVE_RESUME_LIMIT_S;
     ret_spec->bandwidth_bytes_s = (uint64_t)spec->options.bandwidth_mb_s * 1000000u;
     ret_spec->is_urgent = move_is_urgent(&spec->options);
     ret_spec->dirty = !strcmp(spec->options.dirty_source, "async")  ? CTL_DIRTY_ASYNC

@@ -19,6 +19,7 @@ struct migrate_options {
     int max_downtime;
     int switchover_limit;
     int stun_limit;
+    int resume_limit;
     int channels;
     char *compression;
     char *delta;
@@ -52,6 +53,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_int_member(wishes, "switchover_limit_s", options->switchover_limit);
     if (options->stun_limit != NOT_GIVEN)
         json_object_set_int_member(wishes, "stun_limit_percent", options->stun_limit);
+    if (options->resume_limit != NOT_GIVEN)
+        json_object_set_int_member(wishes, "resume_limit_s", options->resume_limit);
     if (options->channels != NOT_GIVEN)
         json_object_set_int_member(wishes, "channels", options->channels);
     if (options->pool)
@@ -83,6 +86,7 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
                                                                        .max_downtime = NOT_GIVEN,
                                                                        .switchover_limit = NOT_GIVEN,
                                                                        .stun_limit = NOT_GIVEN,
+                                                                       .resume_limit = NOT_GIVEN,
                                                                        .channels = NOT_GIVEN};
     const GOptionEntry entries[] = {
         {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
@@ -98,6 +102,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"stun-limit", 0, 0, G_OPTION_ARG_INT, &options.stun_limit,
          "share of its time for which a guest that writes too fast may be held up, in percent (no limit)",
          "PERCENT"},
+        {"resume-limit", 0, 0, G_OPTION_ARG_INT, &options.resume_limit,
+         "seconds for which a copy waits for lost connections (60; at most 80)", "S"},
         {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},

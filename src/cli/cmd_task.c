@@ -145,6 +145,10 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
     if (*cli_string(task, "waiting_for"))
         printf("%s: waiting for %s since %s\n", cli_string(task, "phase"), cli_string(task, "waiting_for"),
                cli_string(task, "waiting_since"));
+    if (cli_number(task, "resumes"))
+        printf("the copy went on over new connections %" G_GINT64_FORMAT
+               " times; %.1f MB crossed the network again for that\n",
+               cli_number(task, "resumes"), cli_real(task, "bytes_resent") / 1e6);
     JsonObject *error = cli_object(task, "error");
     if (error)
         printf("error: %s\n  phase: %s (%s)\n  cause: %s\n  fix:   %s\n", cli_string(error, "message"),

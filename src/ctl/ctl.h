@@ -23,6 +23,7 @@
 #define CTL_CIPHER_MAX 24
 #define CTL_VCPUS_MAX 64
 #define CTL_STUN_CLASSES 12
+#define CTL_RESUME_LIMIT_MAX_S 80
 
 enum ctl_type {
     /* agent to job */
@@ -100,6 +101,7 @@ struct ctl_job_spec {
     uint32_t verify;
     uint32_t max_downtime_ms;
     uint32_t switchover_limit_s;
+    uint32_t resume_limit_s;    /* 1 to CTL_RESUME_LIMIT_MAX_S: so long a copy waits for lost connections */
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
     uint64_t fixed_downtime_ns; /* source: what a switch-over costs besides the last pages */
     uint32_t compression;       /* enum ctl_compression; source, as is delta */
@@ -147,6 +149,11 @@ struct ctl_progress {
     uint64_t stun_ns;
     struct ctl_codec codecs[CTL_CODECS]; /* source only */
     uint64_t throttle_bytes_s;           /* what the guest is held to now; 0: to nothing */
+    uint64_t bytes_resent;               /* source: crossed the network in vain, and crossed it again */
+    uint32_t resumes;                    /* how often the copy went on over new connections */
+    uint32_t is_down;                    /* connections are lost, and the copy waits for new ones */
+    uint32_t addresses_out; /* source: bit i: over address i there was no connection the last time */
+    uint32_t reserved;
 };
 
 struct ctl_round {

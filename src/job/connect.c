@@ -82,10 +82,11 @@ static int bind_to(const struct ctl_job_spec *spec, int source, int fd, struct e
     return 0;
 }
 
-/* errnum 0: no answer at all. */
+/* errnum 0: no answer at all. ERR_REFUSED: the host answers, and nobody listens there. */
 static int cannot_connect(const struct ctl_job_spec *spec, const char *name, int errnum, struct err *err)
 {
-    (void)err_set(err, errnum ? ERR_PEER_LOST : ERR_TIMEOUT, "connect-failed",
+    enum err_code code = !errnum ? ERR_TIMEOUT : errnum == ECONNREFUSED ? ERR_REFUSED : ERR_PEER_LOST;
+    (void)err_set(err, code, "connect-failed",
                   "the migration network does not lead to the destination: no connection to %s port %u", name,
                   spec->port);
     char text[128];
@@ -154,7 +155,7 @@ static int source_for(const struct ctl_job_spec *spec, unsigned i)
 
 void connect_find_routes(const struct ctl_job_spec *spec, struct connect_routes *ret_routes)
 {
-    ret_routes->n = 0;
+    ret_routes->n = ret_routes->addresses_out = 0;
     for (unsigned i = 0; i < spec->n_addresses; i++) {
         struct connect_route route = {.destination = i, .source = source_for(spec, i)};
         if (route.source != -2)
@@ -175,6 +176,7 @@ int connect_over(const struct ctl_job_spec *spec, struct connect_routes *routes,
         log_error(err, "address %s is left out", spec->addresses[routes->all[at].destination]);
         if (cancel_requested(watch->stop))
             return -1;
+        routes->addresses_out |= 1u << routes->all[at].destination;
         for (unsigned i = at + 1; i < routes->n; i++)
             routes->all[i - 1] = routes->all[i];
         routes->n--;

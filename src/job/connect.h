@@ -15,6 +15,7 @@ struct connect_route {
 /* The pairs that are not known to lead nowhere. */
 struct connect_routes {
     unsigned n;
+    uint32_t addresses_out; /* bit i: the destination's address i did not answer */
     struct connect_route all[CTL_ADDRESSES_MAX];
 };
 
@@ -22,7 +23,9 @@ struct connect_routes {
  * from the first that does. */
 void connect_find_routes(const struct ctl_job_spec *spec, struct connect_routes *ret_routes);
 /* A connection over the route of that number (modulo their count), or over the next that answers, 5 s each;
- * those that do not are taken off the list. Returns a connected, tuned, non-blocking socket in *ret_fd. */
+ * those that do not are taken off the list. ERR_REFUSED
+ * if the last of them says that nobody listens there. Returns a connected, tuned, non-blocking socket in
+ * *ret_fd. */
 int connect_over(const struct ctl_job_spec *spec, struct connect_routes *routes, unsigned number,
                  const struct watch *watch, int *ret_fd, struct err *err);
 /* TCP_NODELAY, and a dead peer shows within about 5 s. */

@@ -40,6 +40,7 @@ struct control {
     } answers[ANSWERS_MAX];
     enum ctl_step step;
     char cipher[CTL_CIPHER_MAX];
+    uint32_t addresses_out;
     const struct engine_source *source;
     const struct engine_dest *dest;
     struct engine_snapshot snapshot;
@@ -99,7 +100,11 @@ static void report_progress(struct control *control)
                                     .dirty_bytes_s = now->dirty_bytes_s,
                                     .pages_zero = now->zero_pages,
                                     .stun_ns = now->stun_ns,
-                                    .throttle_bytes_s = now->throttle_bytes_s};
+                                    .throttle_bytes_s = now->throttle_bytes_s,
+                                    .bytes_resent = now->bytes_resent,
+                                    .resumes = now->resumes,
+                                    .is_down = now->is_down,
+                                    .addresses_out = control->addresses_out};
     for (unsigned i = 0; i < CTL_CODECS; i++)
         progress.codecs[i] = (struct ctl_codec){.pages = now->codecs[i].pages,
                                                 .raw_bytes = now->codecs[i].raw_bytes,
@@ -122,6 +127,18 @@ void control_set_cipher(struct control *control, const char *cipher)
     (void)pthread_mutex_lock(&control->lock);
     (void)snprintf(control->cipher, sizeof control->cipher, "%s", cipher);
     (void)pthread_mutex_unlock(&control->lock);
+}
+
+void control_set_addresses_out(struct control *control, uint32_t addresses)
+{
+    (void)pthread_mutex_lock(&control->lock);
+    control->addresses_out = addresses;
+    (void)pthread_mutex_unlock(&control->lock);
+}
+
+void control_report_now(struct control *control)
+{
+    report_progress(control);
 }
 
 void control_set_engine(struct control *control, const struct engine_source *source,

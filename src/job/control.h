@@ -43,6 +43,10 @@ void control_report(struct control *control, uint32_t type, const void *body, si
 void control_step(struct control *control, enum ctl_step step);
 /* The cipher of the progress reports; "": none. */
 void control_set_cipher(struct control *control, const char *cipher);
+/* The addresses left out (bit i: number i) of the progress reports. */
+void control_set_addresses_out(struct control *control, uint32_t addresses);
+/* One progress report more, for what is worth knowing at once. */
+void control_report_now(struct control *control);
 /* The engine to ask for numbers from now on; both NULL before the engine is freed. Keeps the last numbers. */
 void control_set_engine(struct control *control, const struct engine_source *source,
                         const struct engine_dest *dest);

@@ -162,7 +162,7 @@ static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *er
 
 static int admit_again(struct job *job, const struct engine_outage *outage, struct err *err)
 {
-    uint64_t deadline_ns = outage->since_ns + (STORY_RESUME_LIMIT_S + SOURCE_LAG_S) * NS_PER_S;
+    uint64_t deadline_ns = outage->since_ns + (job->spec.resume_limit_s + SOURCE_LAG_S) * NS_PER_S;
     bool is_lost = outage->is_lost;
     struct wire_choice choice;
     if (is_lost)

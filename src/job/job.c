@@ -48,6 +48,8 @@ static int check_spec(const struct ctl_job_spec *spec, size_t n_fds, struct err 
         field = "n_vcpus";
     else if (spec->stun_limit_percent > 100)
         field = "stun_limit_percent";
+    else if (!spec->resume_limit_s || spec->resume_limit_s > CTL_RESUME_LIMIT_MAX_S)
+        field = "resume_limit_s";
     else if (spec->n_addresses > CTL_ADDRESSES_MAX || spec->n_source_addresses > CTL_ADDRESSES_MAX)
         field = "n_addresses";
     else if (spec->role == CTL_ROLE_SOURCE && (!spec->n_addresses || !spec->port || spec->port > UINT16_MAX))

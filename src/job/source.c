@@ -12,7 +12,7 @@
 #include "wire/control.h"
 
 #define RETRY_NS (500 * NS_PER_MS)
-#define REFUSALS_MAX 3
+#define REFUSALS_MAX 5
 
 static int introduce(struct job *job, uint16_t role, uint32_t channel, struct stream *stream, struct err *err)
 {
@@ -30,27 +30,35 @@ static int open_channels(struct job *job, struct connect_routes *routes, struct 
     return 0;
 }
 
-/* All connections, made from the first word on. */
-static int connect_all(struct job *job, struct wire_choice *ret_choice, struct err *err)
+static int connect_over_all(struct job *job, struct connect_routes *routes, struct wire_choice *ret_choice,
+                            struct err *err)
 {
-    struct connect_routes routes;
-    connect_find_routes(&job->spec, &routes);
-    if (job->spec.n_channels < routes.n)
-        job->spec.n_channels = routes.n; /* one for each, at least */
+    if (job->spec.n_channels < routes->n)
+        job->spec.n_channels = routes->n; /* one for each, at least */
     struct peer_hello ours = {.move_id = job->spec.move_id,
                               .epoch = job->spec.epoch,
                               .ram_size = job->spec.ram_size,
                               .n_channels = job->spec.n_channels,
                               .needs_verify = job->spec.verify,
                               .is_forecast = job->spec.is_forecast};
-    if (connect_over(&job->spec, &routes, 0, &job->watch, &job->peer.stream.fd, err) < 0 ||
+    if (connect_over(&job->spec, routes, 0, &job->watch, &job->peer.stream.fd, err) < 0 ||
         introduce(job, WIRE_ROLE_CONTROL, 0, &job->peer.stream, err) < 0 ||
         peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0 ||
-        open_channels(job, &routes, err) < 0)
+        open_channels(job, routes, err) < 0)
         return -1;
-    log_info("connected over %u pairs of addresses, the first to %s", routes.n,
-             job->spec.addresses[routes.all[0].destination]);
+    log_info("connected over %u pairs of addresses, the first to %s", routes->n,
+             job->spec.addresses[routes->all[0].destination]);
     return 0;
+}
+
+/* All connections, made from the first word on. */
+static int connect_all(struct job *job, struct wire_choice *ret_choice, struct err *err)
+{
+    struct connect_routes routes;
+    connect_find_routes(&job->spec, &routes);
+    int result = connect_over_all(job, &routes, ret_choice, err);
+    control_set_addresses_out(job->control, routes.addresses_out);
+    return result;
 }
 
 int source_meet(struct job *job, struct err *err)
@@ -76,10 +84,11 @@ static int try_again(struct job *job, unsigned *n_refused, struct err *err)
     }
     if (cancel_requested(job->watch.stop) || !strcmp(err->id, "qemu-died"))
         return -1;
-    /* The door has no job for the ticket any more. Asked again, because a network that breaks can look so. */
-    if (err->code == ERR_UNAUTHORIZED && ++*n_refused == REFUSALS_MAX)
-        return -1;
-    return 1;
+    /* The door has no job for the ticket any more, or there is no door. Asked again, because a network that
+     * breaks can look so, and a door that died is started anew. */
+    bool is_refused = err->code == ERR_UNAUTHORIZED || err->code == ERR_REFUSED;
+    *n_refused = is_refused ? *n_refused + 1 : 0;
+    return *n_refused == REFUSALS_MAX ? -1 : 1;
 }
 
 static int connect_again(struct job *job, const struct engine_outage *outage, struct err *err)
@@ -91,6 +100,7 @@ static int connect_again(struct job *job, const struct engine_outage *outage, st
         return -1;
     }
     log_error(&lost, "connections lost, the copy waits for new ones");
+    control_report_now(job->control);
     for (;;) {
         int result = try_again(job, &n_refused, err);
         if (result < 0 && n_refused == REFUSALS_MAX)
@@ -98,7 +108,7 @@ static int connect_again(struct job *job, const struct engine_outage *outage, st
         if (result <= 0)
             return result;
         uint64_t now_ns = clock_now_ns();
-        if (now_ns >= outage->since_ns + STORY_RESUME_LIMIT_S * NS_PER_S)
+        if (now_ns >= job->watch.limit_ns)
             return story_resume_limit(job, err);
         if (watch_wait(&job->watch, -1, 0, now_ns + RETRY_NS, "the next attempt", &pause) < 0 &&
             pause.code != ERR_TIMEOUT) {
@@ -112,10 +122,11 @@ static int reconnect(const struct engine_outage *outage, int ret_channels[], str
                      void *user, struct err *err)
 {
     struct job *job = user;
-    const struct cancel *stop = job->watch.stop;
+    const struct watch before = job->watch;
     job->watch.stop = outage->stop;
+    job->watch.limit_ns = outage->since_ns + job->spec.resume_limit_s * NS_PER_S;
     int ret = connect_again(job, outage, err);
-    job->watch.stop = stop;
+    job->watch = before;
     if (ret < 0)
         return -1;
     story_hand_over_channels(job, ret_channels, ret_tls);

@@ -111,10 +111,15 @@ int story_resume_limit(const struct job *job, struct err *err)
     const char *other = job->peer.is_source ? "source" : "destination";
     struct err last = *err;
     (void)err_set(err, ERR_PEER_LOST, "resume-limit",
-                  "the connections to the %s broke and did not come back within %d s", other,
-                  STORY_RESUME_LIMIT_S);
+                  "the connections to the %s broke and did not come back within %u s", other,
+                  job->spec.resume_limit_s);
+    (void)err_arg(err, "limit_s", "%u", job->spec.resume_limit_s);
     (void)err_cause(err, "%s", last.message);
-    return err_fix(err, "look at the migration network between the hosts, then migrate again");
+    return err_fix(
+        err,
+        "look at the migration network between the hosts, then migrate again; a resume limit of up "
+        "to %u s bears longer outages",
+        CTL_RESUME_LIMIT_MAX_S);
 }
 
 void story_wipe_secrets(struct job *job)

@@ -43,9 +43,6 @@ struct job {
     struct ctl_result result;
 };
 
-/* How long a copy waits for its connections to come back. Less than the lease on the VM (90 s). */
-#define STORY_RESUME_LIMIT_S 60
-
 struct story_phase {
     const char *name; /* of the nine */
     enum ctl_step step;

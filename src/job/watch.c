@@ -22,6 +22,8 @@ static int timeout_ms(uint64_t end_ns)
 static int wait_slots(const struct watch *watch, struct pollfd slots[SLOTS], uint64_t deadline_ns,
                       const char *what, struct err *err)
 {
+    if (watch->limit_ns && watch->limit_ns < deadline_ns)
+        deadline_ns = watch->limit_ns;
     slots[SLOT_STOP] = (struct pollfd){.fd = cancel_fd(watch->stop), .events = POLLIN};
     slots[SLOT_QEMU] = (struct pollfd){.fd = watch->qemu_pidfd, .events = POLLIN};
     for (;;) {

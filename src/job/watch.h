@@ -15,6 +15,7 @@
 
 struct watch {
     const struct cancel *stop; /* ends every wait, its reason becomes the error */
+    uint64_t limit_ns;         /* every wait ends then at the latest, as by its own deadline; 0: none */
     int qemu_pidfd;            /* readable once QEMU is dead: ERR_PEER_LOST "qemu-died"; or -1 */
 };
 

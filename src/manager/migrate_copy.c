@@ -57,13 +57,16 @@ static bool is_late(const struct task *task, uint64_t since_ns)
     return clock_now_ns() - since_ns > task_deadline_s(task) * NS_PER_S;
 }
 
-/* Nothing has moved for a while: who is waited for, and for what? */
+/* The connections broke, or nothing has moved for a while: who is waited for, and for what? */
 static void say_wait(struct task *task)
 {
     const struct task_side *destination = &task->destination;
     uint64_t idle_ns = clock_now_ns() - task->progress_ns;
     int64_t since_ms = clock_wall_ms() - (int64_t)(idle_ns / NS_PER_MS);
-    if (idle_ns < STALL_NS)
+    if (task->source.status.is_down)
+        task_wait_since(task, 0, "the migration network from host '%s' to host '%s' to come back",
+                        task->source_host, task->destination_host);
+    else if (idle_ns < STALL_NS)
         task_wait_over(task);
     else if (destination->silent_since_ms)
         task_wait_since(task, destination->silent_since_ms, "host '%s' to " TO_REPORT,

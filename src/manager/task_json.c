@@ -182,6 +182,8 @@ static void add_measurements(JsonObject *object, const struct task *task)
     set_count(object, "rate_bytes_s", status->rate_bytes_s);
     set_count(object, "dirty_bytes_s", status->dirty_bytes_s);
     set_count(object, "pages_zero", status->pages_zero);
+    set_count(object, "resumes", status->resumes);
+    set_count(object, "bytes_resent", status->bytes_resent);
     set_eta(object, task, status);
     double rate = seconds > 0 ? (double)status->bytes_on_wire / 1e6 / seconds : 0;
     json_object_set_double_member(object, "throughput_mb_s", rounded(rate, 10));

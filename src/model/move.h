@@ -20,6 +20,9 @@
 #define MOVE_CHANNELS_MAX 16
 #define MOVE_PHASES 9
 #define MOVE_EVENT_DETAIL 128
+/* The default, and the most: less than the term of the lease on the VM, 90 s, which only progress renews. */
+#define MOVE_RESUME_LIMIT_S 60
+#define MOVE_RESUME_LIMIT_MAX_S 80
 
 /* The nine phases, in order. Names as in the JSON: "request", "destination check", "specification", "source
  * check and lock", "destination shell", "copy", "switch-over", "inventory", "complete". */
@@ -44,6 +47,7 @@ struct move_options {
     uint32_t bandwidth_mb_s;     /* 10^6 bytes per second, 0 = no cap */
     uint32_t channels;           /* data channels, 0 = chosen; at most MOVE_CHANNELS_MAX */
     uint32_t stun_limit_percent; /* of the vCPUs' time, while memory is copied; 0 = no limit; at most 100 */
+    uint32_t resume_limit_s;     /* the copy waits so long for lost connections; 0 = MOVE_RESUME_LIMIT_S */
     bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
     char compression[8];         /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
@@ -173,6 +177,9 @@ struct move_status {
     uint64_t rate_bytes_s;     /* measured send rate of the last round */
     uint64_t dirty_bytes_s;    /* measured dirty rate of the last round */
     uint64_t pages_zero;
+    uint32_t resumes;      /* how often the copy went on over new connections */
+    uint64_t bytes_resent; /* source: crossed the network and had to cross it again for that */
+    bool is_down;          /* connections are lost, and the copy waits for new ones */
     uint64_t stun_ns;
     uint64_t throttle_bytes_s; /* what the guest is held to now; 0: to nothing */
     uint64_t copy_ns;          /* from both sides ready to the guest running on the destination */

@@ -21,6 +21,8 @@ wait_until 30 "the middle of the copy" has_sent 40000000
 ip -n "$lab_name-sw" link set h2-mig2 down
 wait_until 90 "the end of the move" is_over
 document=$(godwit task show "$task" --json)
-say "one went down: $(jq -c '{state, bytes_on_wire, copy_ms, downtime_ms, error}' <<<"$document")"
+say "one went down: $(jq -c '{state, bytes_on_wire, copy_ms, downtime_ms, resumes, bytes_resent, error}' <<<"$document")"
+jq -e '.resumes == 1 and ([.timeline[] | select(.event == "address left out")] | length == 1)' >/dev/null <<<"$document" ||
+    fail "the task does not tell it: $(jq -c '{resumes, timeline}' <<<"$document")"
 [ "$(jq -r .state <<<"$document")" = success ] || fail "$(jq -c .error <<<"$document")"
 checker_is_whole vm

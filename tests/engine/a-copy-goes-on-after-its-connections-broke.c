@@ -75,6 +75,31 @@ static void in_a_later_round(void **state)
     move_through(&cutter, attempt, 2, 1);
 }
 
+/* What was lost is no base: as changes against a version that never arrived, pages would be damage. */
+static void where_pages_go_as_changes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct cutter cutter = {.cuts = {{.when = CUTTER_IN_ROUND, .round = 2},
+                                     {.when = CUTTER_IN_ROUND, .how = CUTTER_HALF, .round = 3},
+                                     {.when = CUTTER_IN_ROUND, .round = 4}},
+                            .rig = &rig,
+                            .n_rounds = 6};
+    struct rig_attempt attempt = {
+        .n_channels = 2, .goal_ns = 1, .delta = ENGINE_DELTA_ON, .delta_cache_bytes = RAM, .verify = true};
+    rig_init(&rig, RAM);
+    rig_fill(&rig, 0, FILLED, 7);
+    for (unsigned i = 0; i < 4; i++)
+        rig_start_patching_guest(&rig, 16 * i * MIB, 12 * MIB);
+    rig_wait_writes(&rig, 5000);
+    cutter_init(&cutter, &attempt);
+    rig_move(&rig, &attempt);
+    assert_int_equal(attempt.snapshot.resumes, 3);
+    assert_true(attempt.snapshot.codecs[ENGINE_CODEC_DELTA].pages > 1000);
+    cutter_clear(&cutter);
+    rig_clear(&rig);
+}
+
 static void when_the_acknowledgement_is_lost(void **state)
 {
     (void)state;
@@ -245,6 +270,7 @@ int main(void)
         cmocka_unit_test(in_the_first_round),
         cmocka_unit_test(under_writers_with_both_dirty_sources),
         cmocka_unit_test(in_a_later_round),
+        cmocka_unit_test(where_pages_go_as_changes),
         cmocka_unit_test(when_the_acknowledgement_is_lost),
         cmocka_unit_test(again_and_again),
         cmocka_unit_test(although_the_destination_heard_nothing_of_it),

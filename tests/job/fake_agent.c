@@ -120,17 +120,23 @@ void fake_reap_job(struct fake_side *side)
     assert_int_equal(WEXITSTATUS(status), side->result.ok ? 0 : 1);
 }
 
+void fake_end_door(struct fake_world *world)
+{
+    int status = -1;
+    if (!world->door)
+        return;
+    (void)close(world->door_control); /* its signal to end */
+    world->door_control = -1;
+    assert_int_equal(waitpid(world->door, &status, 0), world->door);
+    assert_int_equal(status, 0);
+    world->door = 0;
+}
+
 void fake_world_end(struct fake_world *world)
 {
     fake_kill_job(&world->source);
     fake_kill_job(&world->destination);
-    if (world->door) {
-        (void)close(world->door_control); /* the door's signal to end */
-        int status = -1;
-        assert_int_equal(waitpid(world->door, &status, 0), world->door);
-        assert_int_equal(status, 0);
-        world->door = 0;
-    }
+    fake_end_door(world);
     if (world->destination.ram >= 0)
         (void)close(world->destination.ram);
     fake_guest_end(&world->guest);
@@ -148,6 +154,7 @@ void fake_spec(struct fake_world *world, enum ctl_role role, struct ctl_job_spec
                                       .n_channels = 2,
                                       .max_downtime_ms = 300,
                                       .switchover_limit_s = 60,
+                                      .resume_limit_s = CTL_RESUME_LIMIT_MAX_S,
                                       .port = world->port,
                                       .n_addresses = 1,
                                       .addresses = {"127.0.0.1"},
@@ -314,6 +321,8 @@ static void serve_job(struct fake_world *world, struct fake_side *side)
     if (msg.type == CTL_PROGRESS) {
         assert_int_equal(ctl_body(&msg, &progress, sizeof progress, NULL), 0);
         memcpy(side->cipher, progress.cipher, sizeof side->cipher);
+        side->n_down += progress.is_down;
+        side->resumes = progress.resumes;
         side->is_copying |= progress.step == CTL_STEP_COPY;
         side->is_sending |= progress.bytes_on_wire > 0;
     } else if (msg.type == CTL_RESULT) {

@@ -47,6 +47,8 @@ struct fake_side {
     bool is_copying;                     /* a progress report said COPY */
     bool is_sending;                     /* one said that memory was sent: all of it is tracked by now */
     char cipher[CTL_CIPHER_MAX];         /* of the last progress report */
+    unsigned n_down;                     /* reports that said so */
+    uint32_t resumes;                    /* of the last one */
     bool has_result;
     struct ctl_result result;
 };
@@ -74,6 +76,8 @@ struct fake_world {
 };
 
 void fake_world_start(struct fake_world *world);
+/* The door ends, as its agent wants it to; connections that it handed over stay. */
+void fake_end_door(struct fake_world *world);
 /* Ends every process. */
 void fake_world_end(struct fake_world *world);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real jobs, real door, real TCP; fake agents and a fake guest. Each failure is followed by a good move. */
+#include <arpa/inet.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,11 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "fake_agent.h"
+#include "fake_guest.h"
+#include "wire/preamble.h"
 
 static struct fake_world world;
 
@@ -316,6 +322,92 @@ static void job_killed_before_give_leaves_guest_running(void **state)
     }
 }
 
+/* A connection with the ticket of the move, as somebody on the way can read it, and nothing that fits. */
+static void knock_as_stranger(uint16_t role)
+{
+    static const uint8_t junk[4096] = {7};
+    uint8_t bytes[WIRE_PREAMBLE_SIZE];
+    struct timeval patience = {.tv_sec = 60};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(world.port)};
+    struct wire_preamble preamble = {.role = role};
+    struct ctl_job_spec spec;
+    fake_spec(&world, CTL_ROLE_SOURCE, &spec);
+    memcpy(preamble.ticket, spec.ticket, sizeof preamble.ticket);
+    wire_preamble_encode(&preamble, bytes);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(send(fd, bytes, sizeof bytes, MSG_NOSIGNAL), sizeof bytes);
+    (void)!send(fd, junk, sizeof junk, MSG_NOSIGNAL); /* it may be refused amid it */
+    ssize_t got;
+    do
+        got = recv(fd, bytes, sizeof bytes, 0);
+    while (got > 0);
+    assert_false(got < 0 && errno == EAGAIN); /* turned away */
+    (void)close(fd);
+}
+
+static void a_stranger_with_the_ticket_does_no_harm_to_a_copy(void **state)
+{
+    (void)state;
+    start_both(endless, fake_programs.job);
+    fake_serve_until(&world, memory_flows);
+    knock_as_stranger(WIRE_ROLE_CONTROL);
+    knock_as_stranger(WIRE_ROLE_DATA);
+    knock_as_stranger(WIRE_ROLE_CONTROL);
+    assert_false(both_ended(&world));
+    fake_guest_stop(&world.guest); /* now its memory can be sent */
+    fake_serve_until(&world, both_ended);
+    assert_ok(&world.source);
+    assert_ok(&world.destination);
+    assert_int_equal(world.source.resumes, 0);
+    assert_true(fake_ram_is_equal(&world));
+    reap_both();
+}
+
+/* Whoever is not there any more says so by his kernel, or by the door; the limit of 80 s does not matter. */
+static void a_destination_that_is_gone_is_not_waited_for(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        bool without_door = i == 1;
+        start_both(endless, fake_programs.job);
+        fake_serve_until(&world, memory_flows);
+        if (without_door)
+            fake_end_door(&world);
+        fake_kill_job(&world.destination);
+        fake_serve_until(&world, source_ended);
+        assert_int_equal(world.source.result.error.code, ERR_PEER_LOST);
+        assert_string_not_equal(world.source.result.error.id, "resume-limit");
+        assert_true(world.source.n_down > 0);
+        fake_reap_job(&world.source);
+        fake_guest_must_run(&world);
+    }
+}
+
+static void impatient(struct ctl_job_spec *spec)
+{
+    endless(spec);
+    spec->resume_limit_s = 1;
+}
+
+static void a_network_that_is_silent_is_waited_for_up_to_the_limit(void **state)
+{
+    (void)state;
+    start_both(impatient, fake_programs.job);
+    fake_serve_until(&world, memory_flows);
+    assert_int_equal(kill(world.door, SIGSTOP), 0); /* its kernel takes connections, and that is all */
+    fake_kill_job(&world.destination);
+    fake_serve_until(&world, source_ended);
+    assert_int_equal(kill(world.door, SIGCONT), 0);
+    assert_failed(&world.source, "resume-limit", "copy", "source");
+    assert_non_null(strstr(world.source.result.error.message, "within 1 s"));
+    assert_non_null(strstr(world.source.result.error.fix, "up to 80 s"));
+    fake_reap_job(&world.source);
+    guest_stays_and_can_move();
+}
+
 static void flipped_bit_fails_the_move_before_device_state_is_loaded(void **state)
 {
     (void)state;
@@ -407,6 +499,9 @@ int main(int argc, char **argv)
         MOVE_TEST(cancel_before_give_ends_within_a_second),
         MOVE_TEST(cancel_works_while_the_peer_is_frozen),
         MOVE_TEST(job_killed_before_give_leaves_guest_running),
+        MOVE_TEST(a_stranger_with_the_ticket_does_no_harm_to_a_copy),
+        MOVE_TEST(a_destination_that_is_gone_is_not_waited_for),
+        MOVE_TEST(a_network_that_is_silent_is_waited_for_up_to_the_limit),
         MOVE_TEST(flipped_bit_fails_the_move_before_device_state_is_loaded),
         MOVE_TEST(a_switch_over_beyond_its_limit_is_taken_back),
         MOVE_TEST(a_lost_verdict_leaves_ownership_in_doubt),

@@ -193,6 +193,64 @@ static void device_state_length_must_match_the_record(void **state)
     assert_int_equal(wire_device_state_decode(bytes, 8, &got, NULL), -1);
 }
 
+/* From a map to a map, in the parts that cross the wire; bits of neither end are touched. */
+static void map_of_placed_pages_survives_the_wire(void **state)
+{
+    (void)state;
+    enum { PAGES = WIRE_RESUME_PAGES_MAX + 77, WORDS = (PAGES + 63) / 64 };
+    static uint64_t ours[WORDS], theirs[WORDS + 1];
+    static uint8_t bytes[WIRE_RESUME_PAGES_MAX / 8];
+    srand(5);
+    for (unsigned word = 0; word < WORDS; word++)
+        ours[word] = (uint64_t)rand() << 33 ^ (uint64_t)rand() << 11 ^ (uint64_t)rand();
+    memset(theirs, 0xff, sizeof theirs);
+    for (uint64_t first = 0; first < PAGES; first += WIRE_RESUME_PAGES_MAX) {
+        uint8_t head[WIRE_RESUME_SIZE];
+        struct wire_resume got, part = {.round = 9, .first_page = first, .n_wasted = 1ull << 40};
+        part.n_pages = first ? 77 : WIRE_RESUME_PAGES_MAX;
+        uint64_t length = sizeof head + (part.n_pages + 7) / 8;
+        wire_resume_encode(&part, head);
+        wire_resume_put_pages(ours, first, part.n_pages, bytes);
+        assert_int_equal(wire_resume_decode(head, length, first, PAGES, &got, NULL), 0);
+        assert_int_equal(got.round, 9);
+        assert_int_equal(got.n_pages, part.n_pages);
+        assert_true(got.first_page == first && got.n_wasted == 1ull << 40);
+        wire_resume_get_pages(bytes, first, got.n_pages, theirs);
+    }
+    ours[WORDS - 1] &= (1ull << PAGES % 64) - 1;
+    /* Up to the end of the last byte nothing is set that is no page. */
+    assert_true((theirs[WORDS - 1] & 0xffff) == ours[WORDS - 1]);
+    theirs[WORDS - 1] = ours[WORDS - 1];
+    assert_memory_equal(theirs, ours, sizeof ours);
+    assert_true(theirs[WORDS] == UINT64_MAX);
+}
+
+static void parts_of_the_map_come_in_order_and_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        struct wire_resume part;
+        uint64_t length;
+    } wrong[] = {
+        {{.n_pages = 100, .first_page = 64}, WIRE_RESUME_SIZE + 13}, /* not the first one */
+        {{.n_pages = 99}, WIRE_RESUME_SIZE + 13},                    /* too few pages */
+        {{.n_pages = 101}, WIRE_RESUME_SIZE + 13},                   /* more than there are */
+        {{.n_pages = UINT32_MAX}, WIRE_RESUME_SIZE + (1ull << 29)},  /* more than a part has */
+        {{.n_pages = 100}, WIRE_RESUME_SIZE + 12},                   /* cut off */
+        {{.n_pages = 100}, WIRE_RESUME_SIZE + 14},                   /* with something behind it */
+        {{.n_pages = 100}, 13},                                      /* no head */
+    };
+    struct wire_resume got;
+    struct err err;
+    uint8_t bytes[WIRE_RESUME_SIZE];
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        wire_resume_encode(&wrong[i].part, bytes);
+        assert_int_equal(wire_resume_decode(bytes, wrong[i].length, 0, 100, &got, &err), -1);
+        assert_int_equal(err.code, ERR_CORRUPT);
+        assert_string_equal(err.id, "resume-part");
+    }
+}
+
 /* Whatever bytes arrive, decoding ends with a value within its bounds or with an error. The sanitizers watch.
  */
 static void random_bytes_do_no_harm(void **state)
@@ -210,6 +268,7 @@ static void random_bytes_do_no_harm(void **state)
             struct wire_ack ack;
             struct wire_verify verify;
             struct wire_hello hello;
+            struct wire_resume resume;
             struct err err;
         } got;
         for (size_t i = 0; i < sizeof bytes; i++)
@@ -223,6 +282,8 @@ static void random_bytes_do_no_harm(void **state)
         (void)wire_ack_decode(bytes, &got.ack, NULL);
         if (wire_verify_decode(bytes, length, 77, &got.verify, NULL) == 0)
             assert_true(got.verify.first_part + got.verify.n_parts <= 77);
+        if (wire_resume_decode(bytes, length, 0, 77, &got.resume, NULL) == 0)
+            assert_int_equal(got.resume.n_pages, 77);
         (void)wire_hello_decode(bytes, sizeof bytes, &got.hello, NULL);
         (void)wire_error_decode(bytes, sizeof bytes, &got.err, NULL);
         if (wire_extents_decode(bytes, 16, 1 << 20, extents, &total, NULL) == 0)
@@ -240,6 +301,8 @@ int main(void)
         cmocka_unit_test(error_survives_the_wire_without_control_characters),
         cmocka_unit_test(longest_error_fits),
         cmocka_unit_test(device_state_length_must_match_the_record),
+        cmocka_unit_test(map_of_placed_pages_survives_the_wire),
+        cmocka_unit_test(parts_of_the_map_come_in_order_and_whole),
         cmocka_unit_test(random_bytes_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
