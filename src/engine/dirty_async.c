@@ -5,6 +5,11 @@
  * that it writes most are moved to the fault server, one step at a time: unregistered here, registered and
  * protected there, and only then counted as dirty as a whole. What is written in between is seen by nobody,
  * and sent all the same. They stay there until the attempt ends.
+ *
+ * A scan that protects costs KVM its view of all that the call covers, of clean pages too: the guest faults
+ * on each of them anew. So a scan first looks without touching anything, and then protects only around what
+ * it saw. What counts is what the second call reports: it reports just what it protects, and a write that
+ * neither has seen stays for the next scan.
  */
 #include "engine/dirty_source.h"
 
@@ -19,8 +24,12 @@
 
 #define CHUNK_PAGES ((2ull << 20) / ENGINE_PAGE_SIZE)
 
+/* Of one look: it changes nothing. */
+#define LOOK_STEP (64ull << 20)
 /* Of one call when the guest stands; still so little that a cancel is seen in time. */
 #define STANDING_STEP (1ull << 30)
+/* Written pages at most so far apart are protected by one call. */
+#define NEAR_BYTES (128ull << 10)
 #define REGIONS_MIN 4096
 
 struct dirty_async {
@@ -28,9 +37,9 @@ struct dirty_async {
     bool registered;
     struct chunks chunks;        /* hot: those of the fault server */
     struct fault_server *faults; /* NULL while nothing was throttled; atomic: snapshots look at it */
-    uint64_t step;               /* of a scan */
-    size_t n_regions;            /* room; a scan that finds more stops early and is continued */
-    struct page_region regions[];
+    uint64_t look_step, step;    /* of a call that only looks, and of one that protects */
+    size_t n_regions;            /* room in each; a call that finds more stops early and is continued */
+    struct page_region *seen, *regions;
 };
 
 static struct fault_server *faults_of(const struct dirty_source *source)
@@ -55,30 +64,44 @@ static int start(struct dirty_source *source, struct err *err)
     return uffd_protect_in_steps(source->config.uffd_async, all, source->config.step, err);
 }
 
-/* One call: reports and protects again what was written in [*at, end), and moves *at to where the kernel
- * stopped. */
-static int scan(struct dirty_async *async, uint64_t *at, uint64_t end, struct bitmap *dirty, struct err *err)
+/* One call: what was written in [*at, end), at most async->n_regions runs; moves *at to where the kernel
+ * stopped. Returns their number, or -1. */
+static int scan(const struct dirty_async *async, uint64_t flags, struct page_region *ret_regions,
+                uint64_t *at, uint64_t end, struct err *err)
 {
-    const struct dirty_source_config *config = &async->base.config;
     struct pm_scan_arg argument = {.size = sizeof argument,
-                                   .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+                                   .flags = flags | PM_SCAN_CHECK_WPASYNC,
                                    .start = *at,
                                    .end = end,
-                                   .vec = (uintptr_t)async->regions,
+                                   .vec = (uintptr_t)ret_regions,
                                    .vec_len = async->n_regions,
                                    .category_mask = PAGE_IS_WRITTEN,
                                    .return_mask = PAGE_IS_WRITTEN};
-    int n_found = ioctl(config->pagemap_fd, PAGEMAP_SCAN, &argument);
+    int n_found = ioctl(async->base.config.pagemap_fd, PAGEMAP_SCAN, &argument);
     if (n_found < 0)
         return halt_ioctl_error(errno, "pagemap-scan", "cannot scan guest RAM for written pages", err);
     if (argument.walk_end <= *at || argument.walk_end > end)
         return err_set(err, ERR_INTERNAL, "pagemap-scan", "the scan of guest RAM made no progress");
-    for (int i = 0; i < n_found; i++) {
-        uint64_t offset = async->regions[i].start - config->ram_address;
-        uint64_t length = async->regions[i].end - async->regions[i].start;
-        bitmap_set_range(dirty, offset / ENGINE_PAGE_SIZE, length / ENGINE_PAGE_SIZE);
-    }
     *at = argument.walk_end;
+    return n_found;
+}
+
+/* Protects what is written in [begin, end) again, and notes it. */
+static int protect_written(struct dirty_async *async, uint64_t begin, uint64_t end, struct bitmap *dirty,
+                           struct err *err)
+{
+    const struct dirty_source_config *config = &async->base.config;
+    for (uint64_t at = begin; at < end;) {
+        uint64_t step_end = end - at < async->step ? end : at + async->step;
+        int n_found = scan(async, PM_SCAN_WP_MATCHING, async->regions, &at, step_end, err);
+        if (n_found < 0 || halt_check(config->halt, err) < 0)
+            return -1;
+        for (int i = 0; i < n_found; i++) {
+            uint64_t offset = async->regions[i].start - config->ram_address;
+            uint64_t length = async->regions[i].end - async->regions[i].start;
+            bitmap_set_range(dirty, offset / ENGINE_PAGE_SIZE, length / ENGINE_PAGE_SIZE);
+        }
+    }
     return 0;
 }
 
@@ -86,12 +109,19 @@ static int scan(struct dirty_async *async, uint64_t *at, uint64_t end, struct bi
 static int collect_range(struct dirty_async *async, struct uffd_range range, struct bitmap *dirty,
                          struct err *err)
 {
-    const struct dirty_source_config *config = &async->base.config;
     uint64_t at = range.start, range_end = range.start + range.length;
     while (at < range_end) {
-        uint64_t end = range_end - at < async->step ? range_end : at + async->step;
-        if (scan(async, &at, end, dirty, err) < 0 || halt_check(config->halt, err) < 0)
+        uint64_t end = range_end - at < async->look_step ? range_end : at + async->look_step;
+        int n_seen = scan(async, 0, async->seen, &at, end, err);
+        if (n_seen < 0 || halt_check(async->base.config.halt, err) < 0)
             return -1;
+        for (int first = 0, next; first < n_seen; first = next) {
+            for (next = first + 1;
+                 next < n_seen && async->seen[next].start - async->seen[next - 1].end <= NEAR_BYTES; next++)
+                ;
+            if (protect_written(async, async->seen[first].start, async->seen[next - 1].end, dirty, err) < 0)
+                return -1;
+        }
     }
     return 0;
 }
@@ -161,7 +191,8 @@ static int ease(struct dirty_source *source, struct err *err)
 /* Nobody waits for the locks that a scan holds, and each call costs KVM its view of all that it covers. */
 static int guest_stopped(struct dirty_source *source, struct err *err)
 {
-    ((struct dirty_async *)source)->step = STANDING_STEP;
+    struct dirty_async *async = (struct dirty_async *)source;
+    async->step = async->look_step = STANDING_STEP;
     struct fault_server *faults = faults_of(source);
     return faults ? fault_server_guest_stopped(faults, err) : 0;
 }
@@ -189,6 +220,8 @@ static void async_free(struct dirty_source *source)
          at = first + count)
         uffd_let_go(source->config.uffd_async, pages(source, first, count), source->config.step);
     chunks_clear(&async->chunks);
+    free(async->seen);
+    free(async->regions);
     free(async);
 }
 
@@ -209,7 +242,7 @@ struct dirty_source *dirty_async_new(const struct dirty_source_config *config, s
     size_t n_regions = config->step / ENGINE_PAGE_SIZE / 2 + 1;
     if (n_regions < REGIONS_MIN)
         n_regions = REGIONS_MIN;
-    struct dirty_async *async = calloc(1, sizeof *async + n_regions * sizeof async->regions[0]);
+    struct dirty_async *async = calloc(1, sizeof *async);
     if (!async) {
         (void)err_sys(err, ENOMEM, "no-memory", "no memory to track writes");
         return NULL;
@@ -217,7 +250,15 @@ struct dirty_source *dirty_async_new(const struct dirty_source_config *config, s
     async->base.ops = &ops;
     async->base.config = *config;
     async->step = config->step;
+    async->look_step = LOOK_STEP;
     async->n_regions = n_regions;
+    async->seen = calloc(n_regions, sizeof async->seen[0]);
+    async->regions = calloc(n_regions, sizeof async->regions[0]);
+    if (!async->seen || !async->regions) {
+        (void)err_sys(err, ENOMEM, "no-memory", "no memory to track writes");
+        async_free(&async->base);
+        return NULL;
+    }
     if (chunks_init(&async->chunks, config->ram_size / ENGINE_PAGE_SIZE, CHUNK_PAGES, err) < 0) {
         async_free(&async->base);
         return NULL;
