@@ -21,6 +21,7 @@
 #include "engine/engine.h"
 #include "engine/fault_server.h"
 #include "engine/halt.h"
+#include "engine/ram.h"
 
 #define CHUNK_PAGES ((2ull << 20) / ENGINE_PAGE_SIZE)
 
@@ -150,7 +151,10 @@ static int move_chunk(struct dirty_async *async, uint64_t chunk, struct bitmap *
             fault_server_add(async->faults, range, err) < 0)
             return -1;
     }
-    bitmap_set_range(dirty, first, end - first);
+    /* A page without memory was not written, whatever happened in between. */
+    struct ram ram = {source->config.ram_fd, source->config.ram_size};
+    if (ram_find_data_in(&ram, first * ENGINE_PAGE_SIZE, end * ENGINE_PAGE_SIZE, dirty, err) < 0)
+        return -1;
     return halt_check(source->config.halt, err);
 }
 

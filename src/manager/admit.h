@@ -6,7 +6,7 @@
 
 #include "manager/task.h"
 
-#define ADMIT_MOVES_PER_HOST 2
+#define ADMIT_MOVES_PER_HOST 4
 
 /* Starts what may start; called after each change. */
 void admit_run(struct manager *manager);
