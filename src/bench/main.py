@@ -89,6 +89,9 @@ def run_case(context, case):
     try:
         return case.run(context, case)
     except (BenchError, GuestError, QmpError) as error:
+        # What cannot be cleaned up because of an interruption does not hide it.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
         result = compare.Result(case)
         result.rows = [Row(case.name, str(error), "", "the case runs", NOT_MET)]
         return result
