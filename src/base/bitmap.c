@@ -68,6 +68,34 @@ void bitmap_clear_range(struct bitmap *bitmap, uint64_t first, uint64_t count)
                                  __ATOMIC_RELAXED);
 }
 
+void bitmap_clear(struct bitmap *bitmap)
+{
+    for (uint64_t word = 0; word < n_words(bitmap); word++)
+        if (load(bitmap, word))
+            __atomic_store_n(&bitmap->words[word], 0, __ATOMIC_RELAXED);
+}
+
+void bitmap_add(struct bitmap *bitmap, const struct bitmap *others)
+{
+    for (uint64_t word = 0; word < n_words(bitmap); word++)
+        if (others->words[word])
+            bitmap->words[word] |= others->words[word];
+}
+
+void bitmap_keep(struct bitmap *bitmap, const struct bitmap *others)
+{
+    for (uint64_t word = 0; word < n_words(bitmap); word++)
+        if (bitmap->words[word])
+            bitmap->words[word] &= others->words[word];
+}
+
+void bitmap_remove(struct bitmap *bitmap, const struct bitmap *others)
+{
+    for (uint64_t word = 0; word < n_words(bitmap); word++)
+        if (bitmap->words[word])
+            bitmap->words[word] &= ~others->words[word];
+}
+
 uint64_t bitmap_count(const struct bitmap *bitmap)
 {
     uint64_t count = 0;

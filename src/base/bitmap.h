@@ -26,6 +26,12 @@ void bitmap_set(struct bitmap *bitmap, uint64_t bit);
 /* [first, first + count) must lie inside. */
 void bitmap_set_range(struct bitmap *bitmap, uint64_t first, uint64_t count);
 void bitmap_clear_range(struct bitmap *bitmap, uint64_t first, uint64_t count);
+void bitmap_clear(struct bitmap *bitmap);
+/* Both have the same size, and nobody else changes `bitmap`. Words that stay as they are are not written:
+ * memory that was never touched is not touched. */
+void bitmap_add(struct bitmap *bitmap, const struct bitmap *others);
+void bitmap_keep(struct bitmap *bitmap, const struct bitmap *others);
+void bitmap_remove(struct bitmap *bitmap, const struct bitmap *others);
 uint64_t bitmap_count(const struct bitmap *bitmap);
 /* The first run of set bits in [from, limit): its start in *ret_first and its length, 0 if there is none. */
 uint64_t bitmap_next_run(const struct bitmap *bitmap, uint64_t from, uint64_t limit, uint64_t *ret_first);

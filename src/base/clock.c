@@ -16,6 +16,11 @@ uint64_t clock_now_ns(void)
     return read_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_per_second(uint64_t amount, uint64_t duration_ns)
+{
+    return (uint64_t)((unsigned __int128)amount * NS_PER_S / (duration_ns ? duration_ns : 1));
+}
+
 uint64_t clock_boot_ns(void)
 {
     return read_ns(CLOCK_BOOTTIME);

@@ -10,6 +10,8 @@
 
 /* CLOCK_MONOTONIC in ns: durations and deadlines. */
 uint64_t clock_now_ns(void);
+/* What `amount` in so many ns is in a second; 0 ns count as one. */
+uint64_t clock_per_second(uint64_t amount, uint64_t duration_ns);
 /* CLOCK_BOOTTIME in ns: as above, and it goes on while the host sleeps; comparable within one boot. */
 uint64_t clock_boot_ns(void);
 /* CLOCK_REALTIME in ms since 1970 UTC: what is shown and stored. */

@@ -167,7 +167,7 @@ void engine_dest_snapshot(const struct engine_dest *dest, struct engine_snapshot
     *ret = (struct engine_snapshot){
         .round = __atomic_load_n(&dest->receiver.published, __ATOMIC_RELAXED),
         .bytes_on_wire = bytes,
-        .rate_bytes_s = (uint64_t)((unsigned __int128)bytes * NS_PER_S / (age_ns ? age_ns : 1)),
+        .rate_bytes_s = clock_per_second(bytes, age_ns),
         .zero_pages = __atomic_load_n(&dest->receiver.place.zero_pages, __ATOMIC_RELAXED),
         .is_down = __atomic_load_n(&dest->is_down, __ATOMIC_RELAXED),
         .resumes = __atomic_load_n(&dest->resumes, __ATOMIC_RELAXED),

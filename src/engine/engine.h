@@ -51,7 +51,6 @@ struct engine_round {
     uint64_t pages; /* handled, zero pages included, holes not */
     uint64_t zero_pages;
     uint64_t bytes;            /* on the wire, both directions, framing included */
-    uint64_t raw_bytes;        /* of pages, zero pages not counted, before any codec */
     uint64_t duration_ns;      /* without the time when no connection worked */
     uint64_t dirty_pages;      /* found by the scan at its end */
     uint64_t stun_ns;          /* guest threads held up by a synchronous source */

@@ -315,14 +315,13 @@ static int collect_standing(struct fault_server *server, struct bitmap *seen, st
                             struct err *err)
 {
     for (unsigned look = 1; look <= LOOKS_MAX; look++) {
-        bitmap_clear_range(seen, 0, seen->n_bits);
+        bitmap_clear(seen);
         if (collect_notes(server, seen, err) < 0)
             return -1;
         uint64_t n_noted = bitmap_count(seen);
         if (look < LOOKS_MAX && compare(server, seen, err) < 0)
             return -1;
-        for (uint64_t word = 0; word < (seen->n_bits + 63) / 64; word++)
-            dirty->words[word] |= seen->words[word];
+        bitmap_add(dirty, seen);
         /* Nobody was released: who was before has written by now, or has gone. */
         if (!n_noted)
             return 0;

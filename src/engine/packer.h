@@ -64,8 +64,7 @@ void packing_begin_round(struct packing *packing, uint32_t n);
 bool packing_keeps_hot_pages(const struct packing *packing);
 /* A page is sent as zeros or as a hole, or its last version was not placed: it has no base any more. */
 void packing_forget(struct packing *packing, const struct wire_extent *extents, uint32_t n_extents);
-/* Bytes of pages sent so far, zero pages not counted, whatever they took on the wire. Any thread. */
-uint64_t packing_raw_bytes(const struct packing *packing);
+void packing_forget_pages(struct packing *packing, const struct bitmap *pages);
 /* Any thread. */
 void packing_counts(const struct packing *packing, struct engine_codec_counts ret_counts[ENGINE_CODECS]);
 

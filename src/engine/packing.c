@@ -117,12 +117,10 @@ void packing_forget(struct packing *packing, const struct wire_extent *extents, 
     }
 }
 
-uint64_t packing_raw_bytes(const struct packing *packing)
+void packing_forget_pages(struct packing *packing, const struct bitmap *pages)
 {
-    uint64_t bytes = 0;
-    for (unsigned i = 0; i < ENGINE_CODECS; i++)
-        bytes += get(&packing->counts[i].raw_bytes);
-    return bytes;
+    if (__atomic_load_n(&packing->is_filled, __ATOMIC_RELAXED))
+        delta_cache_forget_pages(&packing->cache, pages);
 }
 
 void packing_counts(const struct packing *packing, struct engine_codec_counts ret_counts[ENGINE_CODECS])

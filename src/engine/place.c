@@ -38,7 +38,7 @@ void place_done(struct place *place, const struct wire_extent *extents, uint32_t
 
 void place_next_round(struct place *place)
 {
-    bitmap_clear_range(&place->placed, 0, place->placed.n_bits);
+    bitmap_clear(&place->placed);
     __atomic_store_n(&place->placed_bytes, 0, __ATOMIC_RELAXED);
     place->round++;
 }

@@ -17,8 +17,7 @@ void policy_init(struct policy *policy, uint64_t goal_ns, uint64_t fixed_ns, uin
 
 static void learn_rate(struct policy *policy, const struct policy_round *round)
 {
-    uint64_t duration = round->duration_ns ? round->duration_ns : 1;
-    uint64_t rate = (uint64_t)((unsigned __int128)round->content_bytes * NS_PER_S / duration);
+    uint64_t rate = clock_per_second(round->content_bytes, round->duration_ns);
     uint64_t weight = round->content_bytes < TRUSTED_BYTES ? round->content_bytes : TRUSTED_BYTES;
     if (!policy->rate_bytes_s)
         policy->rate_bytes_s = rate;

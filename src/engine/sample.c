@@ -43,23 +43,13 @@ struct sampling {
     uint64_t wire_bytes_s, wire_percent; /* ... and what it was on the wire */
 };
 
-static uint64_t per_second(uint64_t amount, uint64_t ns)
-{
-    return (uint64_t)((unsigned __int128)amount * NS_PER_S / (ns ? ns : 1));
-}
-
-static void clear(struct bitmap *bitmap)
-{
-    bitmap_clear_range(bitmap, 0, bitmap->n_bits);
-}
-
 /* Into sampling->pages: about `wanted` pages of `from`, evenly spread. */
 static void choose(struct sampling *sampling, const struct bitmap *from, uint64_t wanted)
 {
     uint64_t n_chunks = (bitmap_count(from) + CHUNK_PAGES - 1) / CHUNK_PAGES;
     uint64_t n_wanted = (wanted + CHUNK_PAGES - 1) / CHUNK_PAGES;
     uint64_t passed = 0, first, count;
-    clear(&sampling->pages);
+    bitmap_clear(&sampling->pages);
     for (uint64_t at = 0; (count = bitmap_next_run(from, at, from->n_bits, &first)); at = first + count) {
         uint64_t room = CHUNK_PAGES - passed % CHUNK_PAGES, chunk = passed / CHUNK_PAGES;
         count = count < room ? count : room;
@@ -79,16 +69,14 @@ static int burst(struct sampling *sampling, struct engine_round *ret, struct err
     uint64_t sync_ns = sampling->facts.sync_ns;
     if (ret->pages)
         ret->duration_ns -= ret->duration_ns / 2 < sync_ns ? ret->duration_ns / 2 : sync_ns;
-    for (uint64_t word = 0; word < (sampling->sent.n_bits + 63) / 64; word++) {
-        sampling->sent.words[word] |= sampling->pages.words[word];
-        sampling->data.words[word] &= ~sampling->pages.words[word];
-    }
+    bitmap_add(&sampling->sent, &sampling->pages);
+    bitmap_remove(&sampling->data, &sampling->pages);
     return 0;
 }
 
 static int time_syncs(struct sampling *sampling, struct err *err)
 {
-    clear(&sampling->pages);
+    bitmap_clear(&sampling->pages);
     uint64_t best_ns = UINT64_MAX;
     for (unsigned i = 0; i < N_SYNCS; i++) {
         struct engine_round round;
@@ -112,10 +100,10 @@ static int send_bursts(struct sampling *sampling, struct err *err)
         uint64_t content = (round.pages - round.zero_pages) * ENGINE_PAGE_SIZE;
         sampling->n_pages += round.pages;
         sampling->n_zero += round.zero_pages;
-        sampling->facts.first_bytes_s = per_second(round.pages * ENGINE_PAGE_SIZE, round.duration_ns);
+        sampling->facts.first_bytes_s = clock_per_second(round.pages * ENGINE_PAGE_SIZE, round.duration_ns);
         if (content) {
-            sampling->content_bytes_s = per_second(content, round.duration_ns);
-            sampling->wire_bytes_s = per_second(round.bytes, round.duration_ns);
+            sampling->content_bytes_s = clock_per_second(content, round.duration_ns);
+            sampling->wire_bytes_s = clock_per_second(round.bytes, round.duration_ns);
             sampling->wire_percent = round.bytes * 100 / content;
         }
         if (round.duration_ns >= BURST_ENOUGH_NS)
@@ -143,7 +131,7 @@ static int sleep_until(const struct halt *halt, uint64_t then_ns, struct err *er
 static int scan(struct sampling *sampling, uint64_t *ret_begin_ns, struct err *err)
 {
     *ret_begin_ns = clock_now_ns();
-    clear(&sampling->dirty);
+    bitmap_clear(&sampling->dirty);
     if (source_scan(sampling->source, &sampling->dirty, err) < 0)
         return -1;
     sampling->facts.scan_ns = clock_now_ns() - *ret_begin_ns;
@@ -181,8 +169,7 @@ static int send_again(struct sampling *sampling, struct err *err)
     struct engine_round round;
     uint64_t n_most = sampling->content_bytes_s / ENGINE_PAGE_SIZE * AGAIN_MAX_NS / NS_PER_S;
     sampling->facts.again_bytes_s = sampling->content_bytes_s;
-    for (uint64_t word = 0; word < (sampling->sent.n_bits + 63) / 64; word++)
-        sampling->sent.words[word] &= sampling->dirty.words[word];
+    bitmap_keep(&sampling->sent, &sampling->dirty);
     bool has_enough = bitmap_count(&sampling->sent) >= AGAIN_MIN_PAGES;
     choose(sampling, has_enough ? &sampling->sent : &sampling->dirty, n_most);
     if (bitmap_count(&sampling->pages) < AGAIN_MIN_PAGES)
@@ -191,7 +178,7 @@ static int send_again(struct sampling *sampling, struct err *err)
         return -1;
     uint64_t content = (round.pages - round.zero_pages) * ENGINE_PAGE_SIZE;
     if (content)
-        sampling->facts.again_bytes_s = per_second(content, round.duration_ns);
+        sampling->facts.again_bytes_s = clock_per_second(content, round.duration_ns);
     return 0;
 }
 

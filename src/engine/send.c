@@ -377,9 +377,7 @@ static int begin_round(struct sender *sender, uint32_t n, const struct bitmap *d
     sender->round = n;
     sender->outage_ns = 0;
     packing_begin_round(&sender->packing, n);
-    for (uint64_t word = 0; word < (dirty->n_bits + 63) / 64; word++)
-        if (dirty->words[word])
-            sender->handled.words[word] |= dirty->words[word];
+    bitmap_add(&sender->handled, dirty);
     return begin_pages(sender, dirty, err);
 }
 
@@ -420,17 +418,6 @@ static int find_missing(struct sender *sender, const struct bitmap *dirty, const
     return is_over;
 }
 
-/* What these pages are on the destination is not known. */
-static void forget_missing(struct sender *sender)
-{
-    uint64_t first, count;
-    const struct bitmap *missing = &sender->missing;
-    for (uint64_t from = 0; (count = bitmap_next_run(missing, from, missing->n_bits, &first));
-         from = first + count)
-        packing_forget(&sender->packing,
-                       &(struct wire_extent){first * ENGINE_PAGE_SIZE, count * ENGINE_PAGE_SIZE}, 1);
-}
-
 /* New connections, and what is still missing of the round: 0. 1: nothing is. */
 static int resume(struct sender *sender, const struct bitmap *dirty, struct err *err)
 {
@@ -452,7 +439,8 @@ static int resume(struct sender *sender, const struct bitmap *dirty, struct err 
         result = find_missing(sender, dirty, &heard, err);
     if (result < 0)
         return -1;
-    forget_missing(sender);
+    /* What these pages are on the destination is not known. */
+    packing_forget_pages(&sender->packing, &sender->missing);
     uint64_t now_ns = clock_now_ns();
     sender->outage_ns += now_ns - sent_ns;
     __atomic_store_n(&sender->sent_ns, now_ns, __ATOMIC_RELAXED);
@@ -486,9 +474,7 @@ static int last_pages(struct sender *sender, struct bitmap *holes, struct err *e
 {
     if (ram_find_holes(&sender->ram, &sender->handled, holes, err) < 0 || wait_for_workers(sender, err) < 0)
         return -1;
-    for (uint64_t word = 0; word < (holes->n_bits + 63) / 64; word++)
-        if (holes->words[word])
-            holes->words[word] &= sender->present.words[word];
+    bitmap_keep(holes, &sender->present);
     return send_holes(sender, holes, err);
 }
 

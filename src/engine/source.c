@@ -4,7 +4,6 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -30,7 +29,7 @@ _Static_assert(ENGINE_CHANNELS_MAX == WIRE_CHANNELS_MAX, "one limit");
 
 /* The counters when a round began. */
 struct round_begin {
-    uint64_t ns, bytes, raw_bytes, zero_pages, stun_ns, n_pages, throttle_bytes_s;
+    uint64_t ns, bytes, zero_pages, stun_ns, n_pages, throttle_bytes_s;
 };
 
 struct engine_source {
@@ -59,11 +58,6 @@ static void publish(uint64_t *field, uint64_t value)
 static uint64_t published(const uint64_t *field)
 {
     return __atomic_load_n(field, __ATOMIC_RELAXED);
-}
-
-static uint64_t per_second(uint64_t amount, uint64_t duration_ns)
-{
-    return (uint64_t)((unsigned __int128)amount * NS_PER_S / (duration_ns ? duration_ns : 1));
 }
 
 static void wake(void *user)
@@ -290,7 +284,6 @@ static struct round_begin begin_round(struct engine_source *source, uint32_t n)
     struct round_begin begin = {.ns = clock_now_ns(),
                                 .bytes = sender_bytes(&source->sender),
                                 .zero_pages = published(&source->sender.zero_pages),
-                                .raw_bytes = packing_raw_bytes(&source->sender.packing),
                                 .stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source),
                                 .n_pages = bitmap_count(&source->dirty),
                                 .throttle_bytes_s = published(&source->throttle_bytes_s)};
@@ -307,8 +300,7 @@ static struct engine_round round_sent(const struct engine_source *source, const 
                                  .pages = begin->n_pages,
                                  .duration_ns = clock_now_ns() - begin->ns - source->sender.outage_ns,
                                  .bytes = sender_bytes(&source->sender) - begin->bytes,
-                                 .zero_pages = published(&source->sender.zero_pages) - begin->zero_pages,
-                                 .raw_bytes = packing_raw_bytes(&source->sender.packing) - begin->raw_bytes};
+                                 .zero_pages = published(&source->sender.zero_pages) - begin->zero_pages};
 }
 
 /* `dirty` holds what was written meanwhile. */
@@ -317,9 +309,9 @@ static void end_round(struct engine_source *source, const struct round_begin *be
     ret->dirty_pages = bitmap_count(&source->dirty);
     ret->stun_ns = source->dirty_source->ops->stun_ns(source->dirty_source) - begin->stun_ns;
     ret->throttle_bytes_s = begin->throttle_bytes_s;
-    publish(&source->rate_bytes_s, per_second(ret->bytes, ret->duration_ns));
+    publish(&source->rate_bytes_s, clock_per_second(ret->bytes, ret->duration_ns));
     publish(&source->dirty_bytes_s,
-            per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin->ns));
+            clock_per_second(ret->dirty_pages * ENGINE_PAGE_SIZE, clock_now_ns() - begin->ns));
     __atomic_store_n(&source->sender.pages_left, ret->dirty_pages, __ATOMIC_RELAXED);
     if (source->config.round_done)
         source->config.round_done(ret, source->config.user);
@@ -332,14 +324,15 @@ static int run_round(struct engine_source *source, uint32_t n, struct engine_rou
     if (sender_round(&source->sender, n, &source->dirty, err) < 0)
         return -1;
     *ret = round_sent(source, &begin);
-    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    bitmap_clear(&source->dirty);
     uint64_t scan_ns = clock_now_ns();
     if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return -1;
     source->collect_ns = clock_now_ns() - scan_ns;
-    for (uint64_t word = 0; source->sender.outage_ns && word < (source->dirty.n_bits + 63) / 64; word++)
-        source->dirty.words[word] |= source->released.words[word];
-    bitmap_clear_range(&source->released, 0, source->sender.outage_ns ? source->released.n_bits : 0);
+    if (source->sender.outage_ns) {
+        bitmap_add(&source->dirty, &source->released);
+        bitmap_clear(&source->released);
+    }
     end_round(source, &begin, ret);
     return 0;
 }
@@ -440,7 +433,7 @@ int engine_source_await_placed(struct engine_source *source, struct err *err)
     if (sender_await_end(&source->sender, source->verify, err) < 0)
         return fail(source, err);
     struct engine_round last = round_sent(source, &source->last);
-    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    bitmap_clear(&source->dirty);
     end_round(source, &source->last, &last);
     return 0;
 }
@@ -449,7 +442,7 @@ int engine_source_check_quiet(struct engine_source *source, struct err *err)
 {
     struct err local;
     err = err ? err : &local;
-    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    bitmap_clear(&source->dirty);
     if (source->dirty_source->ops->collect(source->dirty_source, &source->dirty, err) < 0)
         return fail(source, err);
     uint64_t first, count = bitmap_count(&source->dirty);
@@ -482,7 +475,8 @@ const struct halt *source_halt(const struct engine_source *source)
 int source_send(struct engine_source *source, const struct bitmap *pages, struct engine_round *ret,
                 struct err *err)
 {
-    memcpy(source->dirty.words, pages->words, (pages->n_bits + 63) / 64 * sizeof pages->words[0]);
+    bitmap_clear(&source->dirty);
+    bitmap_add(&source->dirty, pages);
     struct round_begin begin = begin_round(source, ret->n);
     if (sender_round(&source->sender, ret->n, &source->dirty, err) < 0)
         return -1;
@@ -498,7 +492,7 @@ int source_scan(struct engine_source *source, struct bitmap *dirty, struct err *
 int source_end(struct engine_source *source, struct err *err)
 {
     uint32_t n = __atomic_load_n(&source->round, __ATOMIC_RELAXED) + 1;
-    bitmap_clear_range(&source->dirty, 0, source->dirty.n_bits);
+    bitmap_clear(&source->dirty);
     if (sender_last_round(&source->sender, n, &source->dirty, false, err) < 0)
         return -1;
     return sender_await_end(&source->sender, false, err);
@@ -537,7 +531,7 @@ void engine_source_snapshot(const struct engine_source *source, struct engine_sn
     packing_counts(&source->sender.packing, ret->codecs);
     /* Within a long round its own rate is the news. */
     if (begin_ns && pages_left && age_ns > RATE_SETTLE_NS && bytes > begin_bytes)
-        ret->rate_bytes_s = per_second(bytes - begin_bytes, age_ns);
+        ret->rate_bytes_s = clock_per_second(bytes - begin_bytes, age_ns);
 }
 
 void engine_source_stuns(const struct engine_source *source, struct engine_stuns *ret_stuns)

@@ -16,7 +16,6 @@
 #define SOURCE_PATIENCE_NS (60 * NS_PER_S)  /* for the control connection */
 #define CHANNEL_PATIENCE_NS (30 * NS_PER_S) /* for all data connections after it */
 #define SOURCE_LAG_S 15                     /* the source gives up first */
-#define VERDICT_PATIENCE_NS (5 * NS_PER_S)  /* until the source has read the verdict */
 
 /* The next connection from the door. */
 static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_door_socket *ret_about,

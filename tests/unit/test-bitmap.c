@@ -78,12 +78,36 @@ static void checked_arithmetic_never_wraps(void **state)
     assert_false(checked_range(4, UINT64_MAX, 10));
 }
 
+static void sets_of_pages_are_added_kept_and_removed(void **state)
+{
+    (void)state;
+    struct bitmap bitmap = {0}, others = {0};
+    assert_int_equal(bitmap_init(&bitmap, 200, NULL), 0);
+    assert_int_equal(bitmap_init(&others, 200, NULL), 0);
+    bitmap_set_range(&bitmap, 10, 100);
+    bitmap_set_range(&others, 60, 130);
+    bitmap_add(&bitmap, &others);
+    assert_int_equal(bitmap_count(&bitmap), 180);
+    bitmap_keep(&bitmap, &others);
+    assert_int_equal(bitmap_count(&bitmap), 130);
+    bitmap_clear_range(&others, 100, 90);
+    bitmap_remove(&bitmap, &others);
+    assert_int_equal(bitmap_count(&bitmap), 90);
+    assert_false(bitmap_has(&bitmap, 99));
+    assert_true(bitmap_has(&bitmap, 189));
+    bitmap_clear(&bitmap);
+    assert_int_equal(bitmap_count(&bitmap), 0);
+    bitmap_free_bits(&bitmap);
+    bitmap_free_bits(&others);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_cross_words_and_end_at_the_limit),
         cmocka_unit_test(random_ranges_match_a_plain_array),
         cmocka_unit_test(checked_arithmetic_never_wraps),
+        cmocka_unit_test(sets_of_pages_are_added_kept_and_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
