@@ -12,6 +12,8 @@ POLL_S = 0.005
 JITTER_S = 0.012
 NORMAL_LINES = 3
 NORMAL_LIMIT_S = 10
+# A guest that works says something ten times a second.
+SILENT_S = 20
 
 
 @dataclasses.dataclass
@@ -103,12 +105,14 @@ class Console:
                 self.fault = text.strip()
 
     def wait(self, what, condition, limit_s):
-        deadline = time.monotonic() + limit_s
+        begun, deadline = time.time(), time.monotonic() + limit_s
         while not (self.lines and condition()):
             if self.fault:
                 raise GuestError(f"the guest says: {self.fault}")
             if time.monotonic() > deadline:
-                raise GuestError(f"waited {limit_s} s for {what}")
+                raise GuestError(f"waited {limit_s:.0f} s for {what}")
+            if self.lines and time.time() - max(begun, self.lines[-1].time) > SILENT_S:
+                raise GuestError(f"the guest has said nothing for {SILENT_S} s")
             time.sleep(0.02)
 
     def last(self):

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 import memory
-from guest import Console, view, wait_for_normal
+from guest import Console, GuestError, view, wait_for_normal
 from lab import BenchError
 
 PORT = 4444
@@ -187,8 +187,12 @@ def run(lab, spec, version, mode, goal_ms):
             return {**sample, "error": f"failed: {error}"}
         wait_for_normal(pair.console, normal, begin + seconds)
         sample.update(view(pair.console, normal, begin, begin + seconds))
+        try:
+            bad = pair.console.prove(spec)
+        except GuestError as error:
+            return {**sample, "error": f"moved, but {error}"}
         ram = status.get("ram", {})
         sample.update(ended=True, total_ms=seconds * 1000, task_ms=seconds * 1000, downtime_ms=status.get("downtime"), bytes=ram.get("transferred"),
-                      n_rounds=ram.get("dirty-sync-count"), bad=pair.console.prove(spec))
+                      n_rounds=ram.get("dirty-sync-count"), bad=bad)
         sample["drift"] = pair.console.drift(normal)
         return sample

@@ -63,6 +63,8 @@ int delta_cache_init(struct delta_cache *cache, uint64_t max_bytes, uint64_t n_p
     if (!cache->slots || !cache->arena)
         return err_sys(err, ENOMEM, "no-memory", "no address space for a cache of %llu bytes",
                        (unsigned long long)arena_bytes(cache));
+    /* Where there are no large pages, small ones do. */
+    (void)madvise(cache->arena, arena_bytes(cache), MADV_HUGEPAGE);
     return 0;
 }
 
@@ -114,6 +116,13 @@ static uint64_t *hold_cold(const struct delta_cache *cache, uint64_t page, uint3
     return NULL;
 }
 
+/* Entries of the same way lie side by side: pages that are, share large pages of the cache. */
+static uint8_t *content_of(const struct delta_cache *cache, const uint64_t *slot)
+{
+    uint64_t number = (uint64_t)(slot - cache->slots);
+    return cache->arena + (number % WAYS * cache->n_sets + number / WAYS) * ENGINE_PAGE_SIZE;
+}
+
 bool delta_cache_take(struct delta_cache *cache, uint64_t page, uint32_t round, bool may_add,
                       struct delta_entry *ret_entry)
 {
@@ -127,7 +136,7 @@ bool delta_cache_take(struct delta_cache *cache, uint64_t page, uint32_t round, 
     if (!slot)
         return false;
     ret_entry->slot = slot;
-    ret_entry->content = cache->arena + (uint64_t)(slot - cache->slots) * ENGINE_PAGE_SIZE;
+    ret_entry->content = content_of(cache, slot);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "engine/halt.h"
 #include "engine/rate.h"
 
@@ -52,6 +53,14 @@ static int wait_or_fail(struct link *link, int errnum, short events, struct err 
     return halt_check(link->halt, err);
 }
 
+static int wait_for_turn(struct link *link, size_t bytes, struct err *err)
+{
+    uint64_t begin_ns = clock_now_ns();
+    int result = rate_wait(link->rate, stream_wire_size(&link->stream, bytes), link->halt, err);
+    link->held_ns += clock_now_ns() - begin_ns;
+    return result;
+}
+
 static int send_all(struct link *link, struct iovec *parts, size_t n_parts, struct err *err)
 {
     bool is_capped = link->rate && link->rate->bytes_s;
@@ -64,7 +73,7 @@ static int send_all(struct link *link, struct iovec *parts, size_t n_parts, stru
         if (!allowed) {
             size_t piece = rate_piece(link->rate->bytes_s);
             allowed = left < piece ? left : piece;
-            if (rate_wait(link->rate, stream_wire_size(&link->stream, allowed), link->halt, err) < 0)
+            if (wait_for_turn(link, allowed, err) < 0)
                 return -1;
         }
         ssize_t sent = stream_send(&link->stream, parts, n_parts, allowed);

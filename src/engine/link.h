@@ -19,6 +19,7 @@ struct link {
     unsigned number;
     struct halt *halt; /* not owned */
     struct rate *rate; /* not owned; NULL = no cap */
+    uint64_t held_ns;  /* how long the cap has held sends back */
     uint64_t send_seq, receive_seq;
 };
 

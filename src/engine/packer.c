@@ -146,9 +146,13 @@ void packer_end(struct packer *packer, const struct link *link, uint64_t n_bytes
     add(&packing->round.raw_bytes, batch.raw_bytes);
     add(&packing->round.busy_ns, cpu_ns);
     add(&packing->round.wait_ns, batch.wait_ns);
+    look_at_connection(packer, link, &batch);
+    uint64_t held_ns = advance(&packer->held_ns, link->held_ns);
+    if (batch.link_us > batch.peer_us)
+        held_ns += (batch.link_us - batch.peer_us) * NS_PER_US;
+    add(&packing->round.link_ns, held_ns);
     if (packing->compression == ENGINE_COMPRESSION_OFF)
         return;
-    look_at_connection(packer, link, &batch);
     (void)pthread_mutex_lock(&packing->lock);
     codec_policy_note(&packing->policy, &batch);
     (void)pthread_mutex_unlock(&packing->lock);

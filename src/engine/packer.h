@@ -8,11 +8,11 @@
  *                       -> else left in the batch
  *
  * `struct packing` is what all workers share: which codec pays (codec_policy.h), the cache of sent pages
- * (delta_cache.h), counts. Deltas begin where the last round showed that the link keeps workers waiting and a
- * page on it costs more than a page in the cache. In
- * round 0, once it shows that, pages enter that were written since they were protected: they will come again.
- * So a guest that converges at once, or whose link is faster than memory, never fills a cache; they end, and
- * the memory is given back, when hardly any page changed little.
+ * (delta_cache.h), counts. Deltas begin where the last round showed that it is the link that keeps workers
+ * waiting, neither a lack of CPU nor the other host, and that a page on it costs more than a page in the
+ * cache. In round 0, once it shows that, pages enter that were written since they were protected: they will
+ * come again. So a guest that converges at once, or whose link is faster than memory, never fills a cache;
+ * they end, and the memory is given back, when hardly any page changed little.
  */
 #ifndef ENGINE_PACKER_H
 #define ENGINE_PACKER_H
@@ -49,6 +49,7 @@ struct packing {
     struct packing_round { /* atomic */
         uint64_t begin_ns;
         uint64_t raw_bytes, busy_ns, wait_ns;
+        uint64_t link_ns;           /* the links, or the cap, had enough to do and the other host kept up */
         uint64_t n_bases, n_deltas; /* pages that had a base; of them those that changed little */
     } round;
     struct engine_codec_counts counts[ENGINE_CODECS]; /* atomic */
@@ -86,6 +87,7 @@ struct packer {
     uint64_t raw_bytes, packed_raw, wire_bytes;
     enum codec codec;
     uint64_t link_us, peer_us; /* of the connection, as the kernel had counted them after the last batch */
+    uint64_t held_ns;          /* likewise, of the link */
 };
 
 /* `packer` is zeroed but for packing. On failure the clear is still due. */

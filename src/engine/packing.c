@@ -8,9 +8,12 @@
 #define TELLING_BYTES (4ull << 20)
 /* Within a round, what lies in the buffers of connections makes the link look faster than it is. */
 #define TELLING_EARLY_BYTES (24ull << 20)
-/* A page in the cache costs about a microsecond (first touch and copy), and later as much to compare. A link
- * that takes pages faster than one in this time is not worth it. */
+/* A page in the cache costs 1 to 10 us (first touch and copy), and later one to compare. A link that takes
+ * pages faster than this is not worth it. */
 #define LINK_BYTES_S_MAX 1000000000ull
+/* A link that is the bottleneck works for at least so many per cent of the workers' time. Where source and
+ * destination share two busy cores and nothing is shaped, it is 45 to 60. */
+#define LINK_WORKS_PERCENT 80u
 /* Rounds without a cache after one that was in vain, at first and at most. */
 #define REST_FIRST 2u
 #define REST_MAX 64u
@@ -61,11 +64,13 @@ static uint64_t get(const uint64_t *counter)
 static bool link_is_slow(const struct packing *packing, uint64_t telling_bytes)
 {
     const struct packing_round *round = &packing->round;
-    uint64_t raw_bytes = get(&round->raw_bytes), wait_ns = get(&round->wait_ns);
+    uint64_t raw_bytes = get(&round->raw_bytes);
+    uint64_t time_ns = get(&round->wait_ns) + get(&round->busy_ns);
     if (raw_bytes < telling_bytes)
         return false;
     double seconds = (double)(clock_now_ns() - round->begin_ns + 1) / (double)NS_PER_S;
-    return (double)raw_bytes / seconds < LINK_BYTES_S_MAX && wait_ns * 4 > wait_ns + get(&round->busy_ns);
+    return (double)raw_bytes / seconds < LINK_BYTES_S_MAX &&
+           get(&round->link_ns) * 100 >= time_ns * LINK_WORKS_PERCENT;
 }
 
 bool packing_keeps_hot_pages(const struct packing *packing)
