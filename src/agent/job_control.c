@@ -30,6 +30,7 @@ struct job_control {
     uint32_t role;
     int socket; /* -1 once the job has ended */
     int pidfd;  /* -1: none of our children */
+    pid_t pid;  /* while is_child */
     const char *host;
     struct job_watch *beats; /* NULL: none of our children */
     guint watch;             /* of `socket` */
@@ -72,6 +73,11 @@ static void release(struct job_control *job)
     job_watch_free(job->beats);
     explicit_bzero(&job->msg, sizeof job->msg);
     g_free(job);
+}
+
+pid_t job_control_pid(const struct job_control *job)
+{
+    return job->is_child ? job->pid : 0;
 }
 
 void job_control_free(struct job_control *job)
@@ -462,7 +468,6 @@ static int start_process(struct job_control *job, const struct agent_config *con
     char program[MODEL_PATH_MAX + 16];
     char control[16];
     char beat[16];
-    pid_t pid;
     (void)snprintf(program, sizeof program, "%s/godwit-job", config->libexec_dir);
     (void)snprintf(control, sizeof control, "%d", SPAWN_CHILD_FD(0));
     (void)snprintf(beat, sizeof beat, "%d", SPAWN_CHILD_FD(1));
@@ -484,7 +489,7 @@ static int start_process(struct job_control *job, const struct agent_config *con
         request.fds[request.n_fds++] = log_fd;
         request.env = env;
     }
-    if (spawn(&request, &pid, &job->pidfd, exited, job, err) < 0)
+    if (spawn(&request, &job->pid, &job->pidfd, exited, job, err) < 0)
         return -1;
     job->is_child = true;
     job->host = config->name;

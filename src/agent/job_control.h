@@ -8,6 +8,7 @@
 #define AGENT_JOB_CONTROL_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "agent/agent.h"
 #include "base/err.h"
@@ -45,6 +46,8 @@ void job_control_answer(struct job_control *job, const void *body, size_t size, 
 void job_control_fail(struct job_control *job, const struct err *why);
 /* Tells the job to end; one that has not gone after grace_ms is killed. */
 void job_control_cancel(struct job_control *job, const struct err *why, unsigned grace_ms);
+/* 0 once it has ended, or if it is no child of ours. */
+pid_t job_control_pid(const struct job_control *job);
 /* Kills the job if it is still there. NULL ok. */
 void job_control_free(struct job_control *job);
 

@@ -26,6 +26,8 @@ struct move {
     struct vm *vm;              /* NULL once this side has let go of it */
     struct job_control *job;    /* NULL when there is none (any more) */
 
+    struct precedence *precedence; /* while the guest stands (agent/precedence.h), else NULL */
+
     /* handover.c: events wait here while one is carried out */
     GQueue events;
     bool is_busy;
@@ -76,6 +78,8 @@ void move_note(struct move *move, const char *event, const char *format, ...)
 void move_take_vm(struct move *move, struct vm *vm);
 /* The phase that an error of this moment belongs to. */
 const char *move_phase_now(const struct move *move);
+/* The guest stands: its switch-over goes first, until the move is settled. */
+void move_take_precedence(struct move *move);
 /* Only forward. */
 void move_set_state(struct move *move, enum move_state state);
 /* The first error of a move is the one that is shown. */

@@ -333,6 +333,7 @@ static void stop_guest(struct move *move)
     move->is_stopped = true;
     move->status.switch_start_ms = clock_wall_ms();
     move_set_state(move, MOVE_SWITCHING);
+    move_take_precedence(move);
     move->limit_timer =
         g_timeout_add_seconds(MAX(move->spec.options.switchover_limit_s, 1u), limit_is_over, move);
     /* QEMU saves as soon as the guest stands, while the job sends what is left of its memory. */

@@ -9,6 +9,7 @@
 
 #include "agent/door.h"
 #include "agent/move.h"
+#include "agent/precedence.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/task_log.h"
@@ -337,8 +338,20 @@ static gboolean close_soon(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
+static pid_t qemu_of(const struct move *move)
+{
+    return move->vm && move->vm->pidfd >= 0 ? (pid_t)move->vm->status.pid : 0;
+}
+
+void move_take_precedence(struct move *move)
+{
+    if (!move->precedence)
+        move->precedence = precedence_take(qemu_of(move), move->job ? job_control_pid(move->job) : 0);
+}
+
 void move_settle(struct move *move, enum move_state outcome)
 {
+    precedence_give_back(g_steal_pointer(&move->precedence), qemu_of(move));
     move->is_settled = true;
     move->outcome = outcome;
     if (move->limit_timer)

@@ -25,6 +25,20 @@ task=$(migrate small h2 --max-downtime 100 --bandwidth 15 --stun-limit 1) && fai
 jq -e '.error.id == "not-converging" and (.error.fix | test("stun limit"))' <<<"$task" >/dev/null || fail "the error: $(jq -c .error <<<"$task")"
 [ "$(vm_host small)" = h1 ] || fail "it is not where it was"
 checker_is_whole small
+
+# A job that dies while it holds the guest up holds nobody any more.
+is_held_up() { [ "$(godwit task show "$task" --json | jq '.stun_us // 0')" -gt 0 ]; }
+is_over() { [ "$(godwit task show "$task" --json | jq -r .state)" != running ]; }
+for host in h1 h2; do
+    task=$(godwit vm migrate small --to h2 --max-downtime 100 --bandwidth 15 --detach)
+    wait_until 60 "the guest to be held up" is_held_up
+    kill -KILL "$(pids_in $host godwit-job)"
+    wait_until 60 "the task's end" is_over
+    document=$(godwit task show "$task" --json)
+    say "job of $host killed: $(jq -c '[.state, .error.id, .stun_us]' <<<"$document")"
+    [ "$(jq -r .state <<<"$document") $(vm_host small) $(vm_state small)" = "error h1 running" ] || fail "$(jq -c '[.state, .error]' <<<"$document"), the VM is on $(vm_host small), $(vm_state small)"
+    checker_is_whole small
+done
 task=$(migrate small h2 --verify --max-downtime 100 --bandwidth 15) || fail "it did not move after the failure: $(jq -c .error <<<"$task")"
 checker_is_whole small
 godwit vm stop small --force >/dev/null
