@@ -15,6 +15,7 @@
 
 #include "agent/cgroup.h"
 #include "agent/journal.h"
+#include "agent/precedence.h"
 #include "agent/spawn.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
@@ -179,6 +180,7 @@ static void load_process(struct vm *vm)
     const char *name = vm->status.spec.name;
     if (adopt(vm, &err) == 0) {
         loading->n_open++;
+        precedence_withdraw((pid_t)vm->status.pid);
         cgroup_place(vm);
         vm_connect(vm, ADOPT_MS, on_ready);
         return;

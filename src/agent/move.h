@@ -26,8 +26,6 @@ struct move {
     struct vm *vm;              /* NULL once this side has let go of it */
     struct job_control *job;    /* NULL when there is none (any more) */
 
-    struct precedence *precedence; /* while the guest stands (agent/precedence.h), else NULL */
-
     /* handover.c: events wait here while one is carried out */
     GQueue events;
     bool is_busy;
@@ -37,6 +35,7 @@ struct move {
     bool is_stopped;         /* source: the guest stands, or was asked to; destination: it stands */
     bool is_stream_open;     /* the job has asked for the device state's stream */
     int stream;              /* the job's end of it; -1: none yet, or no more */
+    bool has_precedence;     /* while the guest stands (agent/precedence.h) */
     bool is_saved;           /* source: device state was saved and QEMU is in postmigrate */
     bool is_loaded;          /* destination: memory and device state are there */
     bool is_recovered;       /* destination: an earlier `cont` may have run */
@@ -78,7 +77,7 @@ void move_note(struct move *move, const char *event, const char *format, ...)
 void move_take_vm(struct move *move, struct vm *vm);
 /* The phase that an error of this moment belongs to. */
 const char *move_phase_now(const struct move *move);
-/* The guest stands: its switch-over goes first, until the move is settled. */
+/* The guest stands: its switch-over goes first, until this side has nothing left to do for it. */
 void move_take_precedence(struct move *move);
 /* Only forward. */
 void move_set_state(struct move *move, enum move_state state);

@@ -220,12 +220,34 @@ void move_note(struct move *move, const char *event, const char *format, ...)
     move_timeline_add(&move->status.timeline, clock_wall_ms(), event, detail);
 }
 
+static pid_t qemu_of(const struct move *move)
+{
+    return move->vm && move->vm->pidfd >= 0 ? (pid_t)move->vm->status.pid : 0;
+}
+
+void move_take_precedence(struct move *move)
+{
+    if (!move->has_precedence)
+        precedence_take(qemu_of(move), move->job ? job_control_pid(move->job) : 0);
+    move->has_precedence = true;
+}
+
+static void give_precedence_back(struct move *move)
+{
+    if (move->has_precedence)
+        precedence_give_back(qemu_of(move));
+    move->has_precedence = false;
+}
+
 void move_set_state(struct move *move, enum move_state state)
 {
     if (state <= move->status.state)
         return;
     log_info("move %s (%s): %s", move->status.id, move_side(move), move_state_name(state));
     move->status.state = state;
+    /* A source that has handed the VM over only waits, maybe for long. */
+    if (state == MOVE_GIVEN)
+        give_precedence_back(move);
     if (state == MOVE_DONE || state == MOVE_FAILED) {
         move->status.end_ms = clock_wall_ms();
         task_log_close(move->status.id); /* it stays on the list for as long as the manager likes */
@@ -338,20 +360,11 @@ static gboolean close_soon(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-static pid_t qemu_of(const struct move *move)
-{
-    return move->vm && move->vm->pidfd >= 0 ? (pid_t)move->vm->status.pid : 0;
-}
-
-void move_take_precedence(struct move *move)
-{
-    if (!move->precedence)
-        move->precedence = precedence_take(qemu_of(move), move->job ? job_control_pid(move->job) : 0);
-}
-
 void move_settle(struct move *move, enum move_state outcome)
 {
-    precedence_give_back(g_steal_pointer(&move->precedence), qemu_of(move));
+    if (move->has_precedence)
+        precedence_give_back(qemu_of(move));
+    move->has_precedence = false;
     move->is_settled = true;
     move->outcome = outcome;
     if (move->limit_timer)

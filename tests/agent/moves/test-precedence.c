@@ -96,14 +96,14 @@ static void all_of_a_switch_over_come_first_until_it_is_over(void **state)
 {
     (void)state;
     struct process *qemu = start(), *job = start();
-    struct precedence *precedence = precedence_take(qemu->pid, job->pid);
+    precedence_take(qemu->pid, job->pid);
     assert_int_equal(sched_getscheduler(qemu->pid), SCHED_RR);
     assert_int_equal(sched_getscheduler(qemu->ordinary), SCHED_RR);
     assert_int_equal(sched_getscheduler(job->ordinary), SCHED_RR);
     assert_arranged(qemu);
     __atomic_store_n(&qemu->begin_late, true, __ATOMIC_RELEASE);
     assert_int_equal(sched_getscheduler(wait_for(&qemu->late)), SCHED_RR);
-    precedence_give_back(precedence, qemu->pid);
+    precedence_give_back(qemu->pid);
     assert_int_equal(sched_getscheduler(qemu->pid), SCHED_OTHER);
     assert_int_equal(sched_getscheduler(qemu->ordinary), SCHED_OTHER);
     assert_int_equal(sched_getscheduler(qemu->late), SCHED_OTHER);
@@ -112,18 +112,30 @@ static void all_of_a_switch_over_come_first_until_it_is_over(void **state)
     end(job);
 }
 
+static void a_qemu_whose_agent_died_loses_it(void **state)
+{
+    (void)state;
+    struct process *qemu = start();
+    precedence_take(qemu->pid, 0);
+    precedence_withdraw(qemu->pid);
+    assert_int_equal(sched_getscheduler(qemu->ordinary), SCHED_OTHER);
+    assert_arranged(qemu);
+    precedence_give_back(0);
+    end(qemu);
+}
+
 static void the_agent_has_it_as_long_as_one_needs_it_and_its_children_do_not(void **state)
 {
     (void)state;
-    struct precedence *first = precedence_take(0, 0);
-    struct precedence *second = precedence_take(0, 0);
+    precedence_take(0, 0);
+    precedence_take(0, 0);
     assert_int_equal(sched_getscheduler(0), SCHED_RR | SCHED_RESET_ON_FORK);
     struct process *child = start();
     assert_int_equal(sched_getscheduler(child->pid), SCHED_OTHER);
     end(child);
-    precedence_give_back(first, 0);
+    precedence_give_back(0);
     assert_int_equal(sched_getscheduler(0), SCHED_RR | SCHED_RESET_ON_FORK);
-    precedence_give_back(second, 0);
+    precedence_give_back(0);
     assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
 }
 
@@ -131,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_a_switch_over_come_first_until_it_is_over),
+        cmocka_unit_test(a_qemu_whose_agent_died_loses_it),
         cmocka_unit_test(the_agent_has_it_as_long_as_one_needs_it_and_its_children_do_not),
     };
     const struct sched_param lowest = {.sched_priority = 1}, none = {0};
