@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/move.h"
+#include "agent/premap.h"
 #include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -116,6 +117,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
         status->switch_start_ms = clock_wall_ms();
         move_note(move, "memory complete", NULL);
         move_set_state(move, MOVE_SWITCHING);
+        premap_end(g_steal_pointer(&move->premap));
         move_take_precedence(move);
     }
     note_outages(move, progress);

@@ -10,6 +10,7 @@
 #include "agent/door.h"
 #include "agent/move.h"
 #include "agent/precedence.h"
+#include "agent/premap.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/task_log.h"
@@ -362,9 +363,8 @@ static gboolean close_soon(gpointer user)
 
 void move_settle(struct move *move, enum move_state outcome)
 {
-    if (move->has_precedence)
-        precedence_give_back(qemu_of(move));
-    move->has_precedence = false;
+    give_precedence_back(move);
+    premap_end(g_steal_pointer(&move->premap));
     move->is_settled = true;
     move->outcome = outcome;
     if (move->limit_timer)
