@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A guest that rewrites 256 MB at random as fast as it can moves over a link that is too slow for it, is held up for that, and loses no write.
+# A guest that rewrites 128 MB at random as fast as it can moves over a link that is too slow for it, is held up for that, and loses no write.
+# The link is slow enough also for the slowest machine, where the page faults of tracking alone hold the guest below 70 MB/s.
 . "$(dirname "$0")/../functions.sh" "$1"
-lab_up --hosts 2 --link-rate 1gbit
+lab_up --hosts 2 --link-rate 250mbit
 # throttled TASK: the rounds that the guest was held up in
 throttled() { jq '[.rounds[] | select(.throttle_bytes_s > 0)]' <<<"$1"; }
 
-checker_vm fast h1 512 2 tcg "mb=256 rate=0 mode=page seed=5"
+checker_vm fast h1 512 2 tcg "mb=128 rate=0 mode=page seed=5"
 task=$(migrate fast h2 --verify --max-downtime 100) || fail "the fast guest did not move: $(jq -c .error <<<"$task")"
 say "rounds: $(jq -c '[.rounds[] | [.pages, .dirty_pages, .stun_us, .throttle_bytes_s]]' <<<"$task")"
 jq -e 'length > 0 and all(.dirty_pages < .pages)' <<<"$(throttled "$task")" >/dev/null || fail "it was not held up, or wrote faster than it was sent"
@@ -44,7 +45,7 @@ checker_is_whole small
 godwit vm stop small --force >/dev/null
 
 if [ -e /dev/kvm ]; then
-    checker_vm kvm h1 512 2 kvm "mb=256 rate=0 mode=page seed=6"
+    checker_vm kvm h1 512 2 kvm "mb=128 rate=0 mode=page seed=6"
     task=$(migrate kvm h2 --verify --max-downtime 100) || fail "the KVM guest did not move: $(jq -c .error <<<"$task")"
     say "KVM: $(jq -c '[.copy_ms, .downtime_ms, .stun_us]' <<<"$task"), throttled rounds $(throttled "$task" | jq length)"
     jq -e 'all(.dirty_pages < .pages)' <<<"$(throttled "$task")" >/dev/null || fail "it wrote faster than it was sent"
