@@ -25,7 +25,7 @@ struct move {
     struct journal_entry entry; /* of this session, as last written */
     struct vm *vm;              /* NULL once this side has let go of it */
     struct job_control *job;    /* NULL when there is none (any more) */
-    struct premap *premap;      /* destination, while memory arrives; else NULL */
+    struct premap *premap;      /* destination, until it is settled; else NULL */
 
     /* handover.c: events wait here while one is carried out */
     GQueue events;

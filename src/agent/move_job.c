@@ -117,7 +117,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
         status->switch_start_ms = clock_wall_ms();
         move_note(move, "memory complete", NULL);
         move_set_state(move, MOVE_SWITCHING);
-        premap_end(g_steal_pointer(&move->premap));
+        premap_stop(move->premap);
         move_take_precedence(move);
     }
     note_outages(move, progress);

@@ -115,11 +115,17 @@ struct premap *premap_begin(const struct premap_memory *memory, struct err *err)
     return NULL;
 }
 
+void premap_stop(struct premap *premap)
+{
+    if (premap)
+        __atomic_store_n(&premap->ends, true, __ATOMIC_RELEASE);
+}
+
 void premap_end(struct premap *premap)
 {
     if (!premap)
         return;
-    __atomic_store_n(&premap->ends, true, __ATOMIC_RELEASE);
+    premap_stop(premap);
     thread_join(&premap->thread);
     premap_free(premap);
 }

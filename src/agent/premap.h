@@ -22,7 +22,9 @@ struct premap_memory {
 
 /* NULL with *err if there is no thread. */
 struct premap *premap_begin(const struct premap_memory *memory, struct err *err);
-/* Ends within some milliseconds, wherever it is. Frees `premap`; NULL ok. */
+/* It has nothing more to do, and ends by itself: does not wait. NULL ok. */
+void premap_stop(struct premap *premap);
+/* Waits for its end, some milliseconds at most. Frees `premap`; NULL ok. */
 void premap_end(struct premap *premap);
 
 #endif
