@@ -73,6 +73,7 @@ pids_in() {
     done
 }
 console_has() { godwit vm console "$1" --log 2>/dev/null | grep -q -- "$2"; }
+task_is_over() { godwit task show "$1" --json 2>/dev/null | jq -e '.ended != null' >/dev/null; }
 vm_state() { godwit vm show "$1" --json | jq -r .state; }
 vm_host() { godwit vm show "$1" --json | jq -r .host; }
 

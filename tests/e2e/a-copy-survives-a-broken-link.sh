@@ -7,7 +7,6 @@ checker_vm vm h1 256 1 tcg "mb=128 rate=2 mode=page"
 
 has_sent() { [ "$(godwit task show "$task" --json | jq -r '.bytes_on_wire // 0')" -gt "$1" ]; }
 waits_for_network() { [[ $(godwit task show "$task" --json | jq -r .waiting_for) == "the migration network from host '$from' to host '$to'"* ]]; }
-is_over() { [ "$(godwit task show "$task" --json | jq -r .state)" != running ]; }
 for seconds in 1 10 30; do
     from=$(vm_host vm) to=$([ "$from" = h1 ] && echo h2 || echo h1)
     task=$(godwit vm migrate vm --to "$to" --bandwidth 20 --detach)
@@ -16,7 +15,7 @@ for seconds in 1 10 30; do
     [ "$seconds" = 1 ] || wait_until 15 "the task to say what it waits for" waits_for_network
     sleep "$seconds" # the length of the outage is what is tested
     ip -n "$lab_name-sw" link set "$from-mig" up
-    wait_until 90 "the end of the move" is_over
+    wait_until 90 "the end of the move" task_is_over "$task"
     document=$(godwit task show "$task" --json)
     say "$seconds s: $(jq -c '{state, bytes_on_wire, rounds: (.rounds | length), downtime_ms, resumes, bytes_resent, error}' <<<"$document")"
     [ "$(jq -r .state <<<"$document")" = success ] || fail "after $seconds s: $(jq -c .error <<<"$document")"

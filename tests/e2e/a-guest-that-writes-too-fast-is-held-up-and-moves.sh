@@ -29,12 +29,11 @@ checker_is_whole small
 
 # A job that dies while it holds the guest up holds nobody any more.
 is_held_up() { [ "$(godwit task show "$task" --json | jq '.stun_us // 0')" -gt 0 ]; }
-is_over() { [ "$(godwit task show "$task" --json | jq -r .state)" != running ]; }
 for host in h1 h2; do
     task=$(godwit vm migrate small --to h2 --max-downtime 100 --bandwidth 15 --detach)
     wait_until 60 "the guest to be held up" is_held_up
     kill -KILL "$(pids_in $host godwit-job)"
-    wait_until 60 "the task's end" is_over
+    wait_until 60 "the task's end" task_is_over "$task"
     document=$(godwit task show "$task" --json)
     say "job of $host killed: $(jq -c '[.state, .error.id, .stun_us]' <<<"$document")"
     [ "$(jq -r .state <<<"$document") $(vm_host small) $(vm_state small)" = "error h1 running" ] || fail "$(jq -c '[.state, .error]' <<<"$document"), the VM is on $(vm_host small), $(vm_state small)"

@@ -13,7 +13,6 @@ checker_vm deaf h1 128 1 tcg "mb=32 rate=5 mode=page"
 checker_vm guest h2 128 1 tcg "mb=32 rate=5 mode=page"
 
 copying() { godwit task show "$1" --json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
-ended() { godwit task show "$1" --json | jq -e '.state | test("success|error|cancelled")' >/dev/null; }
 leaving=$(godwit vm migrate deaf --to h2 --bandwidth 1 --detach)
 coming=$(godwit vm migrate guest --to h1 --bandwidth 1 --detach)
 wait_until 30 "both copies to run" eval 'copying "$leaving" && copying "$coming"'
@@ -22,7 +21,7 @@ say "down: the checker ignores the power button, Linux does not"
 on_h1 shutdown --timeout 15
 [ -z "$(pids_in h1 qemu-system-x86)" ] || fail "a QEMU is left on h1"
 for task in "$leaving" "$coming"; do
-    wait_until 30 "the move to end" ended "$task"
+    wait_until 30 "the move to end" task_is_over "$task"
     result=$(godwit task show "$task" --json)
     say "$(jq -r '.state + ": " + .error.id + ": " + .error.message' <<<"$result")"
     [ "$(jq -r .state <<<"$result")" != success ] || fail "a move went on through the shutdown"

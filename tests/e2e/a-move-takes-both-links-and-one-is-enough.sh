@@ -6,7 +6,6 @@ lab_up --hosts 2 --links 2 --link-rate 200mbit
 checker_vm vm h1 256 1 tcg "mb=160 rate=2 mode=page"
 
 has_sent() { [ "$(godwit task show "$task" --json | jq -r '.bytes_on_wire // 0')" -gt "$1" ]; }
-is_over() { [ "$(godwit task show "$task" --json | jq -r .state)" != running ]; }
 through() { ip -j -s -n "$lab_name-$1" link show "$2" | jq ".[0].stats64.tx.bytes"; }
 
 before=$(through h1 eth-mig) before2=$(through h1 eth-mig2)
@@ -19,7 +18,7 @@ checker_is_whole vm
 task=$(godwit vm migrate vm --to h1 --detach)
 wait_until 30 "the middle of the copy" has_sent 40000000
 ip -n "$lab_name-sw" link set h2-mig2 down
-wait_until 90 "the end of the move" is_over
+wait_until 90 "the end of the move" task_is_over "$task"
 document=$(godwit task show "$task" --json)
 say "one went down: $(jq -c '{state, bytes_on_wire, copy_ms, downtime_ms, resumes, bytes_resent, error}' <<<"$document")"
 jq -e '.resumes == 1 and ([.timeline[] | select(.event == "address left out")] | length == 1)' >/dev/null <<<"$document" ||

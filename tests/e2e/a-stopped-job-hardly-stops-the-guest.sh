@@ -9,7 +9,6 @@ lab_up --hosts 2
 checker_vm vm h1 512 2 tcg "mb=64 rate=8 mode=page"
 
 copying() { godwit task show "$1" --json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
-ended() { godwit task show "$1" --json | jq -e '.state // "" | test("success|error|cancelled")' >/dev/null; }
 # Nobody may be there to collect it.
 is_gone() { ! [ -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
 reports() { godwit vm console vm --log | grep -c '^CHK t_ms=.* cpu0=[0-9]'; }
@@ -51,7 +50,7 @@ try() {
     wait_until 30 "the end of the stopped job" is_gone "$job"
     # The agent may be the one that stands still: it cannot be asked for the console.
     [ $what != job-and-agent ] || kill -CONT "$agent"
-    wait_until 60 "the task's end" ended "$task"
+    wait_until 60 "the task's end" task_is_over "$task"
     result=$(godwit task show "$task" --json)
     [ "$(jq -r '.state + " " + .error.id' <<<"$result")" = "error $id" ] || fail "not $id: $(jq -c '[.state, .error]' <<<"$result")"
     # One report more than those of the time of the gap.

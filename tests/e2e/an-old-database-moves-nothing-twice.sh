@@ -38,7 +38,6 @@ cp -a $(database) "$lab_dir/copy/"
 kill -CONT "$agent"
 start_manager
 wait_connected
-task_is_over() { godwit task show "$1" --json | jq -e '.ended != null' >/dev/null; }
 wait_until 60 "the task" task_is_over "$old"
 
 migrate goes h2 >/dev/null || fail "goes did not move"

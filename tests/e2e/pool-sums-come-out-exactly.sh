@@ -29,7 +29,6 @@ hosts_use() {
     wait_until 20 "h2 to have $2 MiB promised" host_uses h2 "$2"
 }
 copying() { godwit task show "$1" --json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
-ended() { godwit task show "$1" --json 2>/dev/null | jq -e '.state // "" | test("success|error|cancelled")' >/dev/null; }
 # move TO OPTION…: begins one that takes a while, and waits until it copies; its id in $task
 move() {
     local to=$1
@@ -38,7 +37,7 @@ move() {
     wait_until 60 "the copy to run" copying "$task"
 }
 ends_as() {
-    wait_until 120 "the task to end" ended "$task"
+    wait_until 120 "the task to end" task_is_over "$task"
     [ "$(godwit task show "$task" --json | jq -r .state)" = "$1" ] || fail "$(godwit task show "$task" --json)"
 }
 pool_of() { godwit vm show vm --json | jq -r .spec.pool; }
@@ -128,7 +127,7 @@ has_400() { godwit host show h2 --json | jq -e '.state == "connected" and .facts
 wait_until 30 "the agent with its new configuration" has_400
 one=$(godwit vm migrate third --to h2 --bandwidth 20 --detach)
 two=$(godwit vm migrate fourth --to h2 --bandwidth 20 --detach)
-for task in "$one" "$two"; do wait_until 120 "the task to end" ended "$task"; done
+for task in "$one" "$two"; do wait_until 120 "the task to end" task_is_over "$task"; done
 results=$(for task in "$one" "$two"; do godwit task show "$task" --json | jq -r '.state + " " + (.error.id // "")'; done | sort)
 [ "$results" = "error memory-short
 success " ] || fail "the two moves ended so: $results"

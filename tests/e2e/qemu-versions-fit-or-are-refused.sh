@@ -74,7 +74,6 @@ linux_vm web h1 512 2 "gw.work=64:20 gw.disk=32" "$disk"
 observer_start
 wait_until 20 "the client's first answers" observer_answered 10
 copying() { godwit task show "$1" --json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
-ended() { godwit task show "$1" --json | jq -e '.state // "" | test("success|error|cancelled")' >/dev/null; }
 goes_on() { [ "$(guest_says disk | jq .seq)" -gt "$1" ]; }
 on_its_own() { [ "$(pids_in "$1" qemu-system-x86 | wc -l)" = 0 ]; }
 for to in h2 h1; do
@@ -82,7 +81,7 @@ for to in h2 h1; do
     wait_until 30 "the copy to run" copying "$task"
     shell=$(pids_in $to qemu-system-x86)
     kill -STOP "$shell"
-    wait_until 60 "the task to end" ended "$task"
+    wait_until 60 "the task to end" task_is_over "$task"
     result=$(godwit task show "$task" --json)
     [ "$(jq -r .error.id <<<"$result")" = switchover-limit ] || fail "the move to $to ended otherwise: $(jq -c '.state, .error' <<<"$result")"
     [ "$(vm_host web) $(vm_state web)" != "$to running" ] || fail "web runs on $to"
