@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RAM in chunks of equal size: which of them are written so much that their writers have to be held up. A
- * chunk that is moved to the synchronous userfaultfd counts as dirty as a whole, so a chunk with a stray page
- * or two is left where it is: such chunks together may hold one in CHUNKS_LEFT_SHARE of the dirty pages.
+ * RAM in chunks of equal size: which of them are written so much that their writers have to be held up. To
+ * move a chunk to the synchronous userfaultfd costs two reads of its memory, so a chunk with a stray page or
+ * two is left where it is: such chunks together may hold one in CHUNKS_LEFT_SHARE of the dirty pages.
  * Thread: one at a time.
  */
 #ifndef ENGINE_CHUNKS_H

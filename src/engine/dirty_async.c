@@ -2,9 +2,9 @@
 /*
  * Theory of operation. All of RAM is registered with the asynchronous userfaultfd: the kernel notes each
  * write and lets it pass. That cannot hold a writer back. So when the guest has to be throttled, the chunks
- * that it writes most are moved to the fault server, one step at a time: unregistered here, registered and
- * protected there, and only then counted as dirty as a whole. What is written in between is seen by nobody,
- * and sent all the same. They stay there until the attempt ends.
+ * that it writes most are moved to the fault server, one piece at a time: unregistered here, registered and
+ * protected there. What is written in between is seen by nobody, and found by comparing (unwatched.h). They
+ * stay there until the attempt ends.
  *
  * A scan that protects costs KVM its view of all that the call covers, of clean pages too: the guest faults
  * on each of them anew. So a scan first looks without touching anything, and then protects only around what
@@ -22,6 +22,7 @@
 #include "engine/fault_server.h"
 #include "engine/halt.h"
 #include "engine/ram.h"
+#include "engine/unwatched.h"
 
 #define CHUNK_PAGES ((2ull << 20) / ENGINE_PAGE_SIZE)
 
@@ -38,6 +39,7 @@ struct dirty_async {
     bool registered;
     struct chunks chunks;        /* hot: those of the fault server */
     struct fault_server *faults; /* NULL while nothing was throttled; atomic: snapshots look at it */
+    struct unwatched unwatched;  /* set up with it */
     uint64_t look_step, step;    /* of a call that only looks, and of one that protects */
     size_t n_regions;            /* room in each; a call that finds more stops early and is continued */
     struct page_region *seen, *regions;
@@ -137,25 +139,29 @@ static int collect(struct dirty_source *source, struct bitmap *dirty, struct err
     return async->faults ? fault_server_collect(async->faults, dirty, err) : 0;
 }
 
-/* A chunk is ours or the fault server's; if this fails in between, the attempt is over. */
+/* A piece is ours or the fault server's; if this fails in between, the attempt is over. */
+static int move_piece(struct dirty_async *async, uint64_t first, uint64_t count, struct bitmap *dirty,
+                      struct err *err)
+{
+    const struct dirty_source_config *config = &async->base.config;
+    struct uffd_range range = pages(&async->base, first, count);
+    if (unwatched_begin(&async->unwatched, first, count, dirty, err) < 0 ||
+        collect_range(async, range, dirty, err) < 0 || uffd_unregister(config->uffd_async, range, err) < 0 ||
+        fault_server_add(async->faults, range, err) < 0)
+        return -1;
+    return unwatched_end(&async->unwatched, dirty, err);
+}
+
 static int move_chunk(struct dirty_async *async, uint64_t chunk, struct bitmap *dirty, struct err *err)
 {
-    struct dirty_source *source = &async->base;
     uint64_t first = chunk * async->chunks.pages;
     uint64_t end = async->chunks.n_pages - first < async->chunks.pages ? async->chunks.n_pages
                                                                        : first + async->chunks.pages;
     bitmap_set(&async->chunks.hot, chunk);
-    for (uint64_t at = first; at < end; at += CHUNK_PAGES) {
-        struct uffd_range range = pages(source, at, end - at < CHUNK_PAGES ? end - at : CHUNK_PAGES);
-        if (uffd_unregister(source->config.uffd_async, range, err) < 0 ||
-            fault_server_add(async->faults, range, err) < 0)
+    for (uint64_t at = first; at < end; at += CHUNK_PAGES)
+        if (move_piece(async, at, end - at < CHUNK_PAGES ? end - at : CHUNK_PAGES, dirty, err) < 0)
             return -1;
-    }
-    /* A page without memory was not written, whatever happened in between. */
-    struct ram ram = {source->config.ram_fd, source->config.ram_size};
-    if (ram_find_data_in(&ram, first * ENGINE_PAGE_SIZE, end * ENGINE_PAGE_SIZE, dirty, err) < 0)
-        return -1;
-    return halt_check(source->config.halt, err);
+    return 0;
 }
 
 static int move_hot_chunks(struct dirty_async *async, struct bitmap *dirty, struct err *err)
@@ -172,15 +178,24 @@ static int move_hot_chunks(struct dirty_async *async, struct bitmap *dirty, stru
     return result;
 }
 
+static int start_fault_server(struct dirty_async *async, struct err *err)
+{
+    const struct dirty_source_config *config = &async->base.config;
+    struct ram ram = {config->ram_fd, config->ram_size};
+    if (!async->unwatched.before && unwatched_init(&async->unwatched, ram, CHUNK_PAGES, err) < 0)
+        return -1;
+    struct fault_server *faults = fault_server_new(config, err);
+    if (!faults)
+        return -1;
+    __atomic_store_n(&async->faults, faults, __ATOMIC_RELEASE);
+    return 0;
+}
+
 static int throttle(struct dirty_source *source, uint64_t bytes_s, struct bitmap *dirty, struct err *err)
 {
     struct dirty_async *async = (struct dirty_async *)source;
-    if (!async->faults && bytes_s) {
-        struct fault_server *faults = fault_server_new(&source->config, err);
-        if (!faults)
-            return -1;
-        __atomic_store_n(&async->faults, faults, __ATOMIC_RELEASE);
-    }
+    if (!async->faults && bytes_s && start_fault_server(async, err) < 0)
+        return -1;
     if (async->faults)
         fault_server_throttle(async->faults, bytes_s);
     return bytes_s ? move_hot_chunks(async, dirty, err) : 0;
@@ -224,6 +239,7 @@ static void async_free(struct dirty_source *source)
          at = first + count)
         uffd_let_go(source->config.uffd_async, pages(source, first, count), source->config.step);
     chunks_clear(&async->chunks);
+    unwatched_clear(&async->unwatched);
     free(async->seen);
     free(async->regions);
     free(async);

@@ -47,8 +47,8 @@ struct dirty_source_ops {
      * these pages again. On failure the attempt is over: pages may have been protected and not reported. */
     int (*collect)(struct dirty_source *source, struct bitmap *dirty, struct err *err);
     /* From now on at most about `bytes_s` become dirty each second; 0: as many as the guest likes. Between
-     * collect and the sending of `dirty`, which holds all that is not sent: pages may be added to it that
-     * nobody wrote. */
+     * collect and the sending of `dirty`, which holds all that is not sent: what is written meanwhile may be
+     * added to it. */
     int (*throttle)(struct dirty_source *source, uint64_t bytes_s, struct bitmap *dirty, struct err *err);
     /* The guest is about to be stopped: whoever is held up goes on before this returns. */
     int (*ease)(struct dirty_source *source, struct err *err);

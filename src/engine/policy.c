@@ -94,14 +94,15 @@ static bool is_hopeless(const struct policy *policy, const struct policy_round *
 }
 
 /* The rest does not fit: whether, and how hard, the guest is held up in the next round. */
-static void set_share(struct policy *policy, const struct policy_round *round, uint64_t budget)
+static void set_share(struct policy *policy, const struct policy_round *round)
 {
     uint64_t ratio = percent(round->dirty_bytes, round->content_bytes);
     if (!policy->rate_bytes_s)
         return; /* nothing but zero pages so far */
     if (!policy->share) {
         policy->n_hopeless = is_hopeless(policy, round, ratio) ? policy->n_hopeless + 1 : 0;
-        bool is_far = policy_estimate_ns(policy, round->dirty_bytes) / 4 > budget;
+        bool is_far = round->content_bytes >= TRUSTED_BYTES &&
+                      policy_estimate_ns(policy, round->dirty_bytes) / 4 > policy->goal_ns;
         if (policy->n_hopeless >= 2 || (policy->n_hopeless && is_far))
             begin_throttling(policy);
         return;
@@ -131,7 +132,7 @@ enum policy_answer policy_decide(struct policy *policy, const struct policy_roun
     if (fits)
         policy->n_polished++;
     else
-        set_share(policy, round, budget);
+        set_share(policy, round);
     policy->throttle_bytes_s = (uint64_t)((unsigned __int128)policy->rate_bytes_s * policy->share / 100);
     return policy->throttle_bytes_s ? POLICY_THROTTLE : POLICY_CONTINUE;
 }

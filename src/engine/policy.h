@@ -12,9 +12,9 @@
  *   The count begins anew when the guest is held up for the first time.
  * - THROTTLE while the guest dirties nearly as much as is sent, so that rounds do not become shorter, or so
  *   much that it would take longer than POLICY_PATIENCE_NS until they are short enough: one such round is
- *   enough if the rest is far from the goal, else two in a row. New dirty pages are then held
- *   to POLICY_SHARE of the rate, less if that turns out not to be enough. Twice in a row far below what it
- *   may, and the guest is let go.
+ *   enough if the rest is far from the goal and the round was no short one, which a busy host can delay as
+ *   well; else two in a row. New dirty pages are then held to POLICY_SHARE of the rate, less if that turns
+ *   out not to be enough. Twice in a row far below what it may, and the guest is let go.
  * - else CONTINUE.
  *
  * The rate is that of page contents, whatever became of them on the wire; zero pages cost nothing and count

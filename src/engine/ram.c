@@ -38,15 +38,9 @@ static int next_data(const struct ram *ram, uint64_t *offset, uint64_t limit, ui
 
 int ram_find_data(const struct ram *ram, struct bitmap *data, struct err *err)
 {
-    return ram_find_data_in(ram, 0, ram->size, data, err);
-}
-
-int ram_find_data_in(const struct ram *ram, uint64_t offset, uint64_t limit, struct bitmap *data,
-                     struct err *err)
-{
-    uint64_t end;
+    uint64_t offset = 0, end;
     int found;
-    while ((found = next_data(ram, &offset, limit, &end, err)) > 0) {
+    while ((found = next_data(ram, &offset, ram->size, &end, err)) > 0) {
         uint64_t first = offset / ENGINE_PAGE_SIZE;
         bitmap_set_range(data, first, (end + ENGINE_PAGE_SIZE - 1) / ENGINE_PAGE_SIZE - first);
         offset = end;

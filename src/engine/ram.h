@@ -19,9 +19,6 @@ struct ram {
 
 /* Sets in `data` each page that has memory; the others are holes and read as zeros. */
 int ram_find_data(const struct ram *ram, struct bitmap *data, struct err *err);
-/* The same of a part of it, given in bytes. */
-int ram_find_data_in(const struct ram *ram, uint64_t offset, uint64_t limit, struct bitmap *data,
-                     struct err *err);
 /* Sets in `holes` each page of `once` (which had memory at some time) that has none now. Nobody gives memory
  * up meanwhile. */
 int ram_find_holes(const struct ram *ram, const struct bitmap *once, struct bitmap *holes, struct err *err);

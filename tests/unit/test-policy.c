@@ -186,6 +186,21 @@ static void a_guest_that_converges_by_itself_is_left_alone(void **state)
     assert_int_equal(after(&policy, 5 * MB, 43, 5 * MB), POLICY_THROTTLE);
 }
 
+/* Once for a third of a second nobody had a core: 7 MB took that long, and the guest wrote on. */
+static void one_short_round_that_was_delayed_is_no_reason(void **state)
+{
+    (void)state;
+    const uint64_t goals_ms[] = {100, 10};
+    for (unsigned i = 0; i < 2; i++) {
+        struct policy policy;
+        policy_init(&policy, goals_ms[i] * NS_PER_MS, (goals_ms[i] - 1) * NS_PER_MS, 0);
+        assert_int_equal(after(&policy, 269 * MB, 470, 47 * MB), POLICY_CONTINUE);
+        assert_int_equal(after(&policy, 47 * MB, 105, 7 * MB), POLICY_CONTINUE);
+        assert_int_equal(after(&policy, 7 * MB, 296, 22 * MB), POLICY_CONTINUE);
+        assert_int_equal(after(&policy, 22 * MB, 60, 6 * MB), POLICY_CONTINUE);
+    }
+}
+
 static void it_is_held_harder_while_it_does_not_help(void **state)
 {
     (void)state;
@@ -362,6 +377,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_rewrites_all_at_once_is_held_up_after_one_round),
         cmocka_unit_test(a_small_working_set_on_a_fast_link_is_left_alone),
         cmocka_unit_test(a_guest_that_converges_by_itself_is_left_alone),
+        cmocka_unit_test(one_short_round_that_was_delayed_is_no_reason),
         cmocka_unit_test(it_is_held_harder_while_it_does_not_help),
         cmocka_unit_test(it_is_let_go_when_it_has_become_calm),
         cmocka_unit_test(writers_wait_for_their_slice),
