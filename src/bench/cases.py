@@ -66,6 +66,7 @@ WORDS = GuestSpec(1024, 256, "rate=0 mode=word")
 HOT_1 = GuestSpec(1024, 256, "rate=0")
 DENSE_6G = GuestSpec(6144, 6080, "rate=20", sweep_ms=12000)
 SPARSE_16G = GuestSpec(16384, 960, "rate=20 spread=16", sweep_ms=3000)
+FOUR = GuestSpec(512, 480, IDLE)
 CUT = GuestSpec(1024, 800, "rate=1")
 
 CASES = [
@@ -95,7 +96,9 @@ CASES = [
         at_most("longest gap while it is copied", "tracking_gap_ms", 5, "ms"), at_most("job memory", "job_bytes", tracking.job_limit(DENSE_6G), "MB", of_median=False)]),
     Case("sparse-16g", "the same on 16 GiB, every 16th page used", tracking.big_guest, SPARSE_16G, options=("--bandwidth", "400"), about_kvm=True, bars=[
         at_most("longest gap while it is copied", "tracking_gap_ms", 5, "ms"), at_most("job memory", "job_bytes", tracking.job_limit(SPARSE_16G), "MB", of_median=False)]),
-    Case("four-moves", "four of 512 MiB at once", several.four_at_once, GuestSpec(512, 480, IDLE), bars=[
+    Case("four-moves", "four of 512 MiB at once", several.four_at_once, FOUR, bars=[at_least_share("throughput of all", "rate_mb_s", 0.9, "MB/s", "one move")]),
+    # Unshaped, one move takes all cores of a small machine, and the start of the others' QEMUs takes them too.
+    Case("four-moves-1gbit", "the same, 1 Gbit/s", several.four_at_once, FOUR, link=GBIT, bars=[
         at_least_share("throughput of all", "rate_mb_s", 0.9, "MB/s", "one move")]),
     Case("two-links", "two links of 500 Mbit/s", several.two_links, GuestSpec(512, 480, IDLE), link="500mbit", bars=[
         at_least_share("throughput", "rate_mb_s", 1.8, "MB/s", "one link")]),
