@@ -2,10 +2,12 @@
 /*
  * The right of way of a switch-over: while a guest stands still, those that bring it back (QEMU, the job,
  * this agent) come before all ordinary threads that want the same core, and at once (SCHED_RR with priority
- * 1, see sched(7): a better nice value only gives a larger share, and each of the dozen steps would still
- * wait for somebody's time slice). vCPUs too: they have to run to stand, and to let QEMU save what they hold.
- * Only while the guest stands: a copy takes no guest's time. Threads with another policy or a higher priority
- * are the operator's, and stay as they are. An agent that may not do this goes on without. Main-loop thread.
+ * 2, see sched(7): a better nice value only gives a larger share, and each of the dozen steps would still
+ * wait for somebody's time slice). vCPUs too, with priority 1: they have to run to stand, and to let QEMU
+ * save what they hold; but who stops them, or answers that they run, must not wait for the end of their time
+ * slices, of which a guest with more vCPUs than the host has cores uses all. Only while the guest stands: a
+ * copy takes no guest's time. Threads with another policy or a higher priority are the operator's, and stay
+ * as they are. An agent that may not do this goes on without. Main-loop thread.
  */
 #ifndef AGENT_PRECEDENCE_H
 #define AGENT_PRECEDENCE_H

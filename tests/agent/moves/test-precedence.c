@@ -19,11 +19,11 @@
 
 #define OPERATORS_PRIORITY 5
 
-/* A process with three threads: ordinary, with a policy of the operator's, and one that begins when it is
- * told to. Shared with the test. */
+/* A process with four threads: ordinary, with the name of a vCPU, with a policy of the operator's, and one
+ * that begins when it is told to. Shared with the test. */
 struct process {
     pid_t pid;
-    int ordinary, arranged, late; /* atomic: thread ids, once they run */
+    int ordinary, vcpu, arranged, late; /* atomic: thread ids, once they run */
     bool begin_late;              /* atomic */
 };
 
@@ -42,11 +42,18 @@ static void *run_arranged(void *argument)
     return run_ordinary(argument);
 }
 
+static void *run_vcpu(void *argument)
+{
+    (void)prctl(PR_SET_NAME, "CPU 0/KVM");
+    return run_ordinary(argument);
+}
+
 static void run_process(struct process *process)
 {
     pthread_t thread;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)pthread_create(&thread, NULL, run_ordinary, &process->ordinary);
+    (void)pthread_create(&thread, NULL, run_vcpu, &process->vcpu);
     (void)pthread_create(&thread, NULL, run_arranged, &process->arranged);
     while (!__atomic_load_n(&process->begin_late, __ATOMIC_ACQUIRE))
         (void)usleep(1000);
@@ -73,6 +80,7 @@ static struct process *start(void)
         run_process(process);
     process->pid = pid;
     (void)wait_for(&process->ordinary);
+    (void)wait_for(&process->vcpu);
     (void)wait_for(&process->arranged);
     return process;
 }
@@ -84,12 +92,17 @@ static void end(struct process *process)
     (void)munmap(process, sizeof *process);
 }
 
-static void assert_arranged(const struct process *process)
+static int priority_of(int thread)
 {
     struct sched_param param;
+    assert_int_equal(sched_getparam(thread, &param), 0);
+    return param.sched_priority;
+}
+
+static void assert_arranged(const struct process *process)
+{
     assert_int_equal(sched_getscheduler(process->arranged), SCHED_RR);
-    assert_int_equal(sched_getparam(process->arranged, &param), 0);
-    assert_int_equal(param.sched_priority, OPERATORS_PRIORITY);
+    assert_int_equal(priority_of(process->arranged), OPERATORS_PRIORITY);
 }
 
 static void all_of_a_switch_over_come_first_until_it_is_over(void **state)
@@ -100,12 +113,18 @@ static void all_of_a_switch_over_come_first_until_it_is_over(void **state)
     assert_int_equal(sched_getscheduler(qemu->pid), SCHED_RR);
     assert_int_equal(sched_getscheduler(qemu->ordinary), SCHED_RR);
     assert_int_equal(sched_getscheduler(job->ordinary), SCHED_RR);
+    assert_int_equal(sched_getscheduler(qemu->vcpu), SCHED_RR);
+    /* Who stops a vCPU does not wait for it. */
+    assert_true(priority_of(qemu->vcpu) < priority_of(qemu->pid));
+    assert_true(priority_of(qemu->vcpu) < priority_of(job->pid));
+    assert_true(priority_of(qemu->vcpu) < priority_of(0));
     assert_arranged(qemu);
     __atomic_store_n(&qemu->begin_late, true, __ATOMIC_RELEASE);
     assert_int_equal(sched_getscheduler(wait_for(&qemu->late)), SCHED_RR);
     precedence_give_back(qemu->pid);
     assert_int_equal(sched_getscheduler(qemu->pid), SCHED_OTHER);
     assert_int_equal(sched_getscheduler(qemu->ordinary), SCHED_OTHER);
+    assert_int_equal(sched_getscheduler(qemu->vcpu), SCHED_OTHER);
     assert_int_equal(sched_getscheduler(qemu->late), SCHED_OTHER);
     assert_arranged(qemu);
     end(qemu);
