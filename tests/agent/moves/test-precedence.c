@@ -24,7 +24,7 @@
 struct process {
     pid_t pid;
     int ordinary, vcpu, arranged, late; /* atomic: thread ids, once they run */
-    bool begin_late;              /* atomic */
+    bool begin_late;                    /* atomic */
 };
 
 static void *run_ordinary(void *argument)
