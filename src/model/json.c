@@ -19,24 +19,30 @@ static void note_fault(JsonParser *parser, const GError *error, struct fault *fa
     fault->position = json_parser_get_current_pos(parser);
 }
 
-/* True if arrays and objects are nested deeper than DEPTH_MAX. */
-static bool is_too_deep(const char *text, size_t length)
+/* NULL, or why the parser must not get the text: it recurses once a level. It also takes comments and texts
+ * in single quotes, which are no JSON and in which a bracket or a double quote would make us lose count. */
+static const char *unfit(const char *text, size_t length)
 {
     int depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < length; i++) {
-        if (in_string && text[i] == '\\')
+        char c = text[i];
+        if (in_string && c == '\\')
             i++;
-        else if (text[i] == '"')
+        else if (c == '"')
             in_string = !in_string;
-        else if (!in_string && (text[i] == '{' || text[i] == '['))
+        else if (in_string)
+            continue;
+        else if (c == '/' || c == '\'')
+            return "JSON has no comments, and no texts in single quotes";
+        else if (c == '{' || c == '[')
             depth++;
-        else if (!in_string && (text[i] == '}' || text[i] == ']'))
+        else if (c == '}' || c == ']')
             depth--;
         if (depth > DEPTH_MAX)
-            return true;
+            return "JSON is nested deeper than " G_STRINGIFY(DEPTH_MAX) " levels";
     }
-    return false;
+    return NULL;
 }
 
 /* The parser's text begins with "<data>:LINE:POSITION: Parse error: ", which we say in words. */
@@ -50,10 +56,10 @@ static const char *parser_text(const GError *error)
 int model_parse(const char *text, gssize length, JsonObject **ret_object, struct err *err)
 {
     size_t size = length < 0 ? strlen(text) : (size_t)length;
-    if (is_too_deep(text, size))
-        return err_set(err, ERR_BAD_REQUEST, "json-malformed",
-                       "JSON is nested deeper than %d levels: send one object as the API describes it",
-                       DEPTH_MAX);
+    const char *why = unfit(text, size);
+    if (why)
+        return err_set(err, ERR_BAD_REQUEST, "json-malformed", "%s: send one object as the API describes it",
+                       why);
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) error = NULL;
     struct fault fault = {0};

@@ -288,13 +288,11 @@ static void take_answer(struct qmp *qmp, JsonObject *object)
 
 static void take_line(struct qmp *qmp, const char *line, size_t length)
 {
-    g_autoptr(JsonParser) parser = json_parser_new();
-    if (!json_parser_load_from_data(parser, line, (gssize)length, NULL) || !json_parser_get_root(parser) ||
-        !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+    g_autoptr(JsonObject) object = NULL;
+    if (model_parse(line, (gssize)length, &object, NULL) < 0) {
         connection_lost(qmp, "it sent a line that is not a JSON object");
         return;
     }
-    JsonObject *object = json_node_get_object(json_parser_get_root(parser));
     if (json_object_has_member(object, "QMP") && !qmp->greeted) {
         qmp->greeted = true;
         struct call *call = call_new(qmp, "qmp_capabilities", NULL);

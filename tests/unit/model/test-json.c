@@ -48,6 +48,27 @@ static void endless_nesting_is_refused(void **state)
     json_object_unref(object);
 }
 
+/* The parser would take these, and a quote in them hides the brackets behind it from whoever counts. */
+static void nesting_hides_behind_no_comment(void **state)
+{
+    (void)state;
+    g_autofree char *brackets = g_strnfill(1024 * 1024, '[');
+    const char *const forms[] = {"/*\"*/{\"a\":%s", "//\"\n{\"a\":%s", "{'\"':%s", "{\"a\":'\"%s"};
+    for (size_t i = 0; i < G_N_ELEMENTS(forms); i++) {
+        struct err err = {0};
+        JsonObject *object = NULL;
+        char **parts = g_strsplit(forms[i], "%s", 2);
+        g_autofree char *text = g_strjoinv(brackets, parts);
+        g_strfreev(parts);
+        assert_int_equal(model_parse(text, -1, &object, &err), -1);
+        assert_string_equal(err.id, "json-malformed");
+        assert_non_null(strstr(err.message, "no comments"));
+    }
+    JsonObject *object = NULL;
+    assert_int_equal(model_parse("{\"a\":\"/* it's a text */\"}", -1, &object, NULL), 0);
+    json_object_unref(object);
+}
+
 static void an_error_survives_its_json_form(void **state)
 {
     (void)state;
@@ -110,6 +131,7 @@ int main(void)
         cmocka_unit_test(malformed_json_names_line_and_position),
         cmocka_unit_test(a_document_that_is_no_object_is_refused),
         cmocka_unit_test(endless_nesting_is_refused),
+        cmocka_unit_test(nesting_hides_behind_no_comment),
         cmocka_unit_test(what_is_no_text_is_an_empty_one),
         cmocka_unit_test(an_error_survives_its_json_form),
         cmocka_unit_test(an_error_with_foreign_bytes_is_still_utf_8),

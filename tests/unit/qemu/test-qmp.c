@@ -276,6 +276,28 @@ static void lines_may_come_in_pieces_and_garbage_ends_it(void **state)
     (void)close(listener);
 }
 
+/* A line that the parser would follow into the depth, one call a bracket. */
+static void a_line_nested_without_end_ends_it(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    int listener = listen_here();
+    connect_qmp(&seen);
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    say(fd, "{\"QMP\":{}}\n{\"return\":{},\"id\":1}\n");
+    wait_for(&seen.is_ready);
+    g_autofree char *brackets = g_strnfill(128 * 1024, '[');
+    say(fd, "{\"event\":\"X\",\"data\":");
+    say(fd, brackets);
+    say(fd, "\n");
+    wait_for(&seen.is_closed);
+    (void)close(fd);
+    (void)close(listener);
+}
+
 static int accept_here(int listener)
 {
     int fd = -1;
@@ -392,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_freed_client_cancels_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_told_in_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_may_come_in_pieces_and_garbage_ends_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_line_nested_without_end_ends_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(words_of_a_wrong_type_are_empty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(qemu_tells_what_it_can_do, set_up, tear_down),
     };
