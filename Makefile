@@ -20,7 +20,7 @@ help:
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make bench [CASE=name,…] [RUNS=5]   moves beside QEMU's own migration and the machine's limit (at most an hour)"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
-	@echo "make fuzz       libFuzzer on the decoders of what a peer sends, for FUZZ_SECONDS=60"
+	@echo "make fuzz [TARGET=name …] [FUZZ_SECONDS=60]   libFuzzer on all that reads what others send, so long each"
 	@echo "make install [PREFIX=/usr/local] [DESTDIR=…]   build without tests and install; make uninstall takes back what it installed"
 	@echo "make lint, make format, make clean"
 
@@ -82,7 +82,7 @@ sanitize: all
 	@tests/run-all $(BUILD) sanitizers
 
 fuzz: deps
-	@tests/fuzz/run $(BUILD) $(FUZZ_SECONDS)
+	@nice tests/fuzz/run $(BUILD) $(FUZZ_SECONDS) $(TARGET)
 
 lint: deps
 	@tests/lint/lint.py
