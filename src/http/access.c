@@ -15,6 +15,7 @@ static int check_token(struct http_request *request, struct err *err)
     }
     if (server->config.authorize)
         request->user = server->config.authorize(header + 7, server->config.user);
+    request->shows_token = !request->user;
     if (request->user)
         return 0;
     (void)err_set(err, ERR_UNAUTHORIZED, "unauthorized", "the token is not valid");

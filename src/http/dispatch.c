@@ -2,40 +2,65 @@
 /* From a message of the HTTP library to the handler of a route. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "http/server.h"
 
 /* A client that is told 413 and goes on sending is cut off here; until then what it sends is thrown away. */
 #define BODY_PATIENCE (16 * HTTP_BODY_MAX)
-#define TOO_LARGE "body-too-large"
+#define TOO_LARGE "too-large"
+#define TOO_MANY_REQUESTS 429
+#define HEADERS_TOO_LARGE 431
+
+enum too_large { LARGE_NOTHING, LARGE_BODY, LARGE_HEADERS };
 
 struct intake {
     goffset received;
 };
 
-static bool is_too_large(SoupServerMessage *msg)
+static enum too_large what_is_too_large(SoupServerMessage *msg)
 {
-    return g_object_get_data(G_OBJECT(msg), TOO_LARGE) != NULL;
+    return (enum too_large)GPOINTER_TO_INT(g_object_get_data(G_OBJECT(msg), TOO_LARGE));
 }
 
-static void set_too_large(SoupServerMessage *msg)
+static void set_too_large(SoupServerMessage *msg, enum too_large what)
 {
-    g_object_set_data(G_OBJECT(msg), TOO_LARGE, GINT_TO_POINTER(1));
+    g_object_set_data(G_OBJECT(msg), TOO_LARGE, GINT_TO_POINTER((int)what));
     soup_message_body_set_accumulate(soup_server_message_get_request_body(msg), FALSE);
 }
 
-static void fail_too_large(struct http_request *request)
+static void fail_too_large(struct http_request *request, enum too_large what)
 {
     struct err err;
+    if (what == LARGE_HEADERS) {
+        (void)err_set(&err, ERR_BAD_REQUEST, "headers-too-large",
+                      "path and headers of the request must be at most %d bytes long", HTTP_HEADERS_MAX);
+        request_fail(request, HEADERS_TOO_LARGE, &err);
+        return;
+    }
     (void)err_set(&err, ERR_BAD_REQUEST, "body-too-large",
                   "the body of the request must be at most %d bytes long", HTTP_BODY_MAX);
     request_fail(request, SOUP_STATUS_REQUEST_ENTITY_TOO_LARGE, &err);
+}
+
+static void add_header(const char *name, const char *value, gpointer user)
+{
+    *(gsize *)user += strlen(name) + strlen(value);
+}
+
+/* The HTTP library has a limit of its own, above this one, where it hangs up without a word. */
+static bool has_large_headers(SoupServerMessage *msg)
+{
+    g_autofree char *uri = g_uri_to_string(soup_server_message_get_uri(msg));
+    gsize size = strlen(uri);
+    soup_message_headers_foreach(soup_server_message_get_request_headers(msg), add_header, &size);
+    return size > HTTP_HEADERS_MAX;
 }
 
 static void on_chunk(SoupServerMessage *msg, GBytes *chunk, struct intake *intake)
 {
     intake->received += (goffset)g_bytes_get_size(chunk);
     if (intake->received > HTTP_BODY_MAX)
-        set_too_large(msg);
+        set_too_large(msg, LARGE_BODY);
     if (intake->received > BODY_PATIENCE)
         (void)g_socket_shutdown(soup_server_message_get_socket(msg), TRUE, TRUE, NULL);
 }
@@ -54,13 +79,17 @@ static void on_headers(SoupServer *soup, SoupServerMessage *msg, const char *pat
     SoupMessageHeaders *headers = soup_server_message_get_request_headers(msg);
     (void)g_signal_connect_data(msg, "got-chunk", G_CALLBACK(on_chunk), g_new0(struct intake, 1), free_intake,
                                 0);
+    if (has_large_headers(msg)) {
+        set_too_large(msg, LARGE_HEADERS);
+        return;
+    }
     if (soup_message_headers_get_encoding(headers) != SOUP_ENCODING_CONTENT_LENGTH ||
         soup_message_headers_get_content_length(headers) <= HTTP_BODY_MAX)
         return;
-    set_too_large(msg);
+    set_too_large(msg, LARGE_BODY);
     /* The client waits for leave to send: a no now saves the transfer. */
     if (soup_message_headers_get_expectations(headers) & SOUP_EXPECTATION_CONTINUE)
-        fail_too_large(request_new(user, msg));
+        fail_too_large(request_new(user, msg), LARGE_BODY);
 }
 
 /* The route for the request, or NULL and in `allowed` the methods the path knows (empty: no such path). */
@@ -94,6 +123,24 @@ static void fail_no_route(struct http_request *request, const char *path, const 
     request_fail(request, SOUP_STATUS_METHOD_NOT_ALLOWED, &err);
 }
 
+/* True if the request is answered: too many wrong tokens came from there. */
+static bool fail_attempts(struct http_request *request)
+{
+    struct err err;
+    char text[16];
+    GSocketAddress *from = soup_server_message_get_remote_address(request->msg);
+    unsigned wait_s = attempts_wait_s(&request->server->attempts, from, clock_now_ns());
+    if (!wait_s)
+        return false;
+    (void)err_set(&err, ERR_REFUSED, "too-many-attempts", "too many wrong tokens came from this address");
+    (void)err_fix(&err, "wait %u s, then use a valid token", wait_s);
+    (void)err_arg(&err, "wait_s", "%u", wait_s);
+    (void)g_snprintf(text, sizeof text, "%u", wait_s);
+    soup_message_headers_replace(soup_server_message_get_response_headers(request->msg), "Retry-After", text);
+    request_fail(request, TOO_MANY_REQUESTS, &err);
+    return true;
+}
+
 static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *path, GHashTable *query,
                        gpointer user)
 {
@@ -103,8 +150,9 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
     struct err err = {0};
     if (query)
         request->query = g_hash_table_ref(query);
-    if (is_too_large(msg)) {
-        fail_too_large(request);
+    enum too_large what = what_is_too_large(msg);
+    if (what != LARGE_NOTHING) {
+        fail_too_large(request, what);
         return;
     }
     const struct http_route *route = find_route(request, path, allowed);
@@ -112,6 +160,10 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
         fail_no_route(request, path, allowed->str);
         return;
     }
+    bool takes_token = route->access == HTTP_TOKEN || route->access == HTTP_OPEN;
+    if (takes_token && fail_attempts(request))
+        return;
+    request->shows_token = route->access == HTTP_OPEN;
     if (access_check(request, route->access, &err)) {
         soup_message_headers_replace(soup_server_message_get_response_headers(msg), "WWW-Authenticate",
                                      "Bearer");

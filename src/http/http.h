@@ -13,7 +13,8 @@
 
 #include "base/err.h"
 
-#define HTTP_BODY_MAX (1024 * 1024) /* larger request bodies: 413 */
+#define HTTP_BODY_MAX (1024 * 1024)  /* larger request bodies: 413 */
+#define HTTP_HEADERS_MAX (16 * 1024) /* larger headers, the path among them: 431 */
 
 /* ---- server ---- */
 struct http_server;
@@ -25,7 +26,7 @@ struct http_stream;
 typedef void (*http_handler)(struct http_request *request, void *user);
 
 enum http_access {
-    HTTP_OPEN,   /* no credentials asked for here (enrolment) */
+    HTTP_OPEN,   /* no credentials asked for here; the handler may judge a token in the body (enrolment) */
     HTTP_TOKEN,  /* bearer token accepted by `authorize` */
     HTTP_CLIENT, /* TLS client certificate signed by the CA */
     HTTP_ROOT,   /* a process of root on this machine, through a unix socket */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "http/server.h"
 #include "model/move.h"
 
@@ -110,7 +112,20 @@ void request_fail(struct http_request *request, int status, const struct err *er
     http_reply(request, status, model_error_to_json(err));
 }
 
+static void note_attempt(const struct http_request *request)
+{
+    GSocketAddress *from = soup_server_message_get_remote_address(request->msg);
+    if (!attempts_note(&request->server->attempts, from, clock_now_ns()))
+        return;
+    g_autofree char *text =
+        g_inet_address_to_string(g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(from)));
+    log_warn("%s has shown %d wrong tokens and is not heard until a minute after the first", text,
+             ATTEMPTS_MAX);
+}
+
 void http_fail(struct http_request *request, const struct err *err)
 {
+    if (request->shows_token && err->code == ERR_UNAUTHORIZED && request->server)
+        note_attempt(request);
     request_fail(request, err_http_status(err->code), err);
 }

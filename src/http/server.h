@@ -6,6 +6,7 @@
 #include <libsoup/soup.h>
 #include <sys/stat.h>
 
+#include "http/attempts.h"
 #include "http/http.h"
 
 struct http_server {
@@ -14,6 +15,7 @@ struct http_server {
     GQueue requests;                  /* of struct http_request: not answered yet */
     GQueue streams;                   /* of struct http_stream: open */
     GArray *unix_sockets;             /* of struct unix_socket: to unlink */
+    struct attempts attempts;
 };
 
 /* Name of the data of a connection's socket that holds the certificate its client showed. */
@@ -33,6 +35,7 @@ struct http_request {
     GHashTable *query;  /* may be NULL */
     char *user;         /* may be NULL */
     JsonObject *body;   /* NULL until http_body */
+    bool shows_token;   /* a bearer token that is not known to be right, or perhaps another in the body */
 };
 
 /* dispatch.c: connects the request handling to server->soup. */

@@ -105,16 +105,18 @@ static bool token_host(const char *token, char ret_host[MODEL_NAME_MAX])
     return true;
 }
 
-static int refuse(struct err *err)
+int auth_enrolment_refuse(struct err *err)
 {
     err_set(err, ERR_UNAUTHORIZED, "enrolment-token", "this enrolment token is not valid");
-    err_cause(err, "it was used already, a newer one was made, or it belongs to another manager");
+    err_cause(err,
+              "it was used already, a newer one was made, the host was removed, or it belongs to another "
+              "manager");
     return err_fix(err, "get a new token for the host with 'godwit host enroll HOST'");
 }
 
 int auth_enrolment_host(const char *token, char ret_host[MODEL_NAME_MAX], struct err *err)
 {
-    return token_host(token, ret_host) ? 0 : refuse(err);
+    return token_host(token, ret_host) ? 0 : auth_enrolment_refuse(err);
 }
 
 int auth_enrolment_use(struct manager *manager, const char *token, const char *host, const char *certificate,
@@ -126,5 +128,5 @@ int auth_enrolment_use(struct manager *manager, const char *token, const char *h
         db_enrolment_use(manager->db, &(struct db_enrolment){host, hash, certificate}, clock_wall_ms(), err);
     if (found < 0)
         return -1;
-    return found ? 0 : refuse(err);
+    return found ? 0 : auth_enrolment_refuse(err);
 }

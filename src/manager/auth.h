@@ -21,6 +21,8 @@ int auth_enrolment_new(struct manager *manager, const char *host, char ret_token
                        struct err *err);
 /* The host that a token is for, from its text alone; UNAUTHORIZED "enrolment-token" if it is none. */
 int auth_enrolment_host(const char *token, char ret_host[MODEL_NAME_MAX], struct err *err);
+/* The one answer to every token that does not count. */
+int auth_enrolment_refuse(struct err *err);
 /* Uses the token up for the host's new certificate; UNAUTHORIZED "enrolment-token" when it is none of ours or
  * was used. */
 int auth_enrolment_use(struct manager *manager, const char *token, const char *host, const char *certificate,

@@ -46,7 +46,7 @@ static int enroll(struct manager *manager, struct http_request *request, JsonObj
         return -1;
     struct host *host = inventory_find_host(manager->inventory, name);
     if (!host)
-        return err_set(err, ERR_NOT_FOUND, "host-not-found", "host '%s' was removed", name);
+        return auth_enrolment_refuse(err);
     if (sign(host, csr, &certificate, fingerprint, err) ||
         auth_enrolment_use(manager, token, name, fingerprint, err))
         return -1;

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "manager/routes.h"
+
 static void bad_input_names_the_field_and_the_cure(void **state)
 {
     static const struct {
@@ -116,6 +118,55 @@ static void a_wrong_token_is_refused(void **state)
     g_autofree char *none = curl(harness, "http://localhost/v1/hosts");
     assert_true(g_str_has_suffix(none, " 401"));
     assert_null(strstr(none, "\"hosts\""));
+}
+
+/* Its {names} filled in; g_free. */
+static char *some_path(const char *pattern)
+{
+    g_autoptr(GRegex) name = g_regex_new("\\{[a-z]+\\}", (GRegexCompileFlags)0, (GRegexMatchFlags)0, NULL);
+    return g_regex_replace_literal(name, pattern, -1, 0, "web", (GRegexMatchFlags)0, NULL);
+}
+
+static void no_route_answers_without_authentication(void **state)
+{
+    struct harness *harness = *state;
+    unsigned n_routes = 0;
+    for (const struct http_route *route = routes_table; route->method; route++, n_routes++) {
+        g_autofree char *path = some_path(route->path);
+        static const char *const credentials[] = {"", "-H 'Authorization: Bearer gwt1.00'",
+                                                  "-H 'Authorization: Basic Z29kd2l0Og=='",
+                                                  "-H 'Authorization: Bearer'", "-u godwit:godwit"};
+        for (unsigned i = 0; i < G_N_ELEMENTS(credentials); i++) {
+            g_autofree char *options =
+                g_strdup_printf("-X %s %s -d '{\"token\":\"gwe1.h1.00.00\",\"csr\":\"\"}' http://localhost%s",
+                                route->method, credentials[i], path);
+            g_autofree char *answer = curl(harness, options);
+            if (!g_str_has_suffix(answer, " 401"))
+                fail_msg("%s %s %s: %s", route->method, route->path, credentials[i], answer);
+        }
+    }
+    assert_true(n_routes > 30);
+}
+
+static void guessing_over_the_network_has_to_wait(void **state)
+{
+    struct harness *harness = *state;
+    bool waits = false;
+    unsigned n_tries = 0;
+    for (; !waits && n_tries < 100; n_tries++) {
+        struct answer answer =
+            harness_call(harness, "POST", "/v1/enroll", "{\"token\":\"gwe1.h1.00.00\",\"csr\":\"x\"}");
+        assert_true(err_is_set(&answer.err));
+        waits = !strcmp(answer.err.id, "too-many-attempts");
+        answer_clear(&answer);
+    }
+    assert_true(waits && n_tries > 5);
+    struct answer answer = harness_call(harness, "GET", "/v1/about", NULL);
+    assert_string_equal(answer.err.id, "too-many-attempts");
+    g_autofree char *right =
+        g_strdup_printf("-H 'Authorization: Bearer %s' http://localhost/v1/about", harness->token);
+    g_autofree char *local = curl(harness, right);
+    assert_true(g_str_has_suffix(local, " 200"));
 }
 
 static void malformed_json_gets_its_position(void **state)
@@ -414,6 +465,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_input_names_the_field_and_the_cure, setup_with_dark_vm,
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(a_wrong_token_is_refused, harness_setup_bare, harness_teardown),
+        cmocka_unit_test_setup_teardown(no_route_answers_without_authentication, harness_setup_bare,
+                                        harness_teardown),
+        cmocka_unit_test_setup_teardown(guessing_over_the_network_has_to_wait, harness_setup_bare,
+                                        harness_teardown),
         cmocka_unit_test_setup_teardown(malformed_json_gets_its_position, harness_setup_bare,
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(the_token_verb_replaces_the_admin_token, harness_setup_bare,

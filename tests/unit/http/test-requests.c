@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "http/attempts.h"
 #include "peers.h"
 
 static struct http_request *waiting;
@@ -284,6 +285,82 @@ static void a_body_of_exactly_the_limit_is_taken(void **state)
     assert_non_null(strstr(raw, "HTTP/1.1 201 "));
 }
 
+static char *request_with_headers(size_t size, size_t *ret_size)
+{
+    static const char head[] = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: ";
+    GString *text = g_string_new(head);
+    for (size_t i = 0; i < size; i++)
+        (void)g_string_append_c(text, 'h');
+    (void)g_string_append(text, "\r\n\r\n");
+    *ret_size = text->len;
+    return g_string_free(text, FALSE);
+}
+
+static void headers_over_the_limit_are_refused(void **state)
+{
+    struct peers *peers = *state;
+    size_t size;
+    g_autofree char *short_ones = request_with_headers(HTTP_HEADERS_MAX - 1024, &size);
+    g_autofree char *raw = ask_raw(peers, short_ones, size);
+    assert_true(g_str_has_prefix(raw, "HTTP/1.1 200 "));
+    g_autofree char *long_ones = request_with_headers(HTTP_HEADERS_MAX, &size);
+    g_autofree char *raw2 = ask_raw(peers, long_ones, size);
+    assert_true(g_str_has_prefix(raw2, "HTTP/1.1 431 "));
+    assert_non_null(strstr(raw2, "\"id\":\"headers-too-large\""));
+    assert_non_null(strstr(raw2, "16384 bytes"));
+    /* So long that the HTTP library does not take them: no answer of a handler either. */
+    g_autofree char *endless = request_with_headers(8 * 1024 * 1024, &size);
+    g_autofree char *raw3 = ask_raw(peers, endless, size);
+    assert_null(strstr(raw3, "HTTP/1.1 200 "));
+    /* In the path it is the same. */
+    g_autofree char *letters = g_strnfill(HTTP_HEADERS_MAX, 'p');
+    g_autofree char *path =
+        g_strdup_printf("GET /%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", letters);
+    g_autofree char *raw4 = ask_raw(peers, path, strlen(path));
+    assert_true(g_str_has_prefix(raw4, "HTTP/1.1 431 "));
+}
+
+static void ask_with_token(struct peers *peers, const char *base, const char *token,
+                           struct answer *ret_answer)
+{
+    const struct http_client_config config = {.base = base, .token = token, .ca = peers->ca.certificate};
+    struct http_client *client;
+    assert_int_equal(http_client_new(&config, &client, NULL), 0);
+    ask(client, "POST", "/v1/echo/b", NULL, ret_answer);
+    http_client_free(client);
+}
+
+static void who_shows_wrong_tokens_has_to_wait(void **state)
+{
+    struct peers *peers = *state;
+    struct answer answer;
+    /* No token at all is no attempt. */
+    for (unsigned i = 0; i < 2 * ATTEMPTS_MAX; i++) {
+        ask_with_token(peers, peers->base, NULL, &answer);
+        assert_string_equal(answer.err.id, "unauthorized");
+    }
+    for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+        ask_with_token(peers, peers->base, i % 2 ? "bad" : "worse", &answer);
+        assert_string_equal(answer.err.id, "unauthorized");
+        if (i == ATTEMPTS_MAX / 2) {
+            ask_with_token(peers, peers->base, "good", &answer);
+            assert_int_equal(answer.err.code, ERR_NONE);
+            answer_clear(&answer);
+        }
+    }
+    static const char *const tokens[] = {"bad", "good"};
+    for (unsigned i = 0; i < 2; i++) {
+        ask_with_token(peers, peers->base, tokens[i], &answer);
+        assert_int_equal(answer.err.code, ERR_REFUSED);
+        assert_string_equal(answer.err.id, "too-many-attempts");
+        assert_non_null(err_arg_find(&answer.err, "wait_s"));
+    }
+    /* Whoever may open the unix socket is not the one. */
+    ask_with_token(peers, peers->unix_base, "good", &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    answer_clear(&answer);
+}
+
 static void an_endless_body_is_cut_off(void **state)
 {
     struct peers *peers = *state;
@@ -332,6 +409,8 @@ int main(void)
         PROMISE(bodies_over_the_limit_are_refused),
         PROMISE(a_body_of_exactly_the_limit_is_taken),
         PROMISE(an_endless_body_is_cut_off),
+        PROMISE(headers_over_the_limit_are_refused),
+        PROMISE(who_shows_wrong_tokens_has_to_wait),
         PROMISE(the_unix_socket_is_for_its_owner_only),
         PROMISE(a_stale_socket_is_replaced_and_a_live_one_is_not),
     };
