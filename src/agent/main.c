@@ -334,12 +334,39 @@ static int usage(const char *why)
     return EXIT_USAGE;
 }
 
+/* A process' arguments may be read by everybody. */
+static void wipe_argument(int argc, char *const *argv, const char *secret)
+{
+    for (int i = 0; i < argc; i++) {
+        size_t prefix = g_str_has_prefix(argv[i], "--token=") ? strlen("--token=") : 0;
+        if (!strcmp(argv[i] + prefix, secret))
+            memset(argv[i] + prefix, 'x', strlen(secret));
+    }
+}
+
+/* The token from standard input, if "-" stands for it: so it is in no process' arguments at all. */
+static int take_token(struct arguments *arguments, GError **error)
+{
+    char line[512];
+    if (!arguments->token || strcmp(arguments->token, "-") != 0)
+        return 0;
+    g_clear_pointer(&arguments->token, g_free);
+    if (fgets(line, sizeof line, stdin))
+        arguments->token = g_strdup(g_strstrip(line));
+    explicit_bzero(line, sizeof line);
+    if (arguments->token && arguments->token[0])
+        return 0;
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "there is no token on standard input");
+    return -1;
+}
+
 static int parse(int argc, char **argv, struct arguments *arguments, GError **error)
 {
     const GOptionEntry options[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config_path, "configuration file", "FILE"},
         {"manager", 0, 0, G_OPTION_ARG_STRING, &arguments->manager_url, "enroll: the manager", "URL"},
-        {"token", 0, 0, G_OPTION_ARG_STRING, &arguments->token, "enroll: the one-time token", "TOKEN"},
+        {"token", 0, 0, G_OPTION_ARG_STRING, &arguments->token,
+         "enroll: the one-time token; -: read from standard input", "TOKEN"},
         {"timeout", 0, 0, G_OPTION_ARG_INT, &arguments->timeout_s, "shutdown: time for the guests (180)",
          "S"},
         {"now", 0, 0, G_OPTION_ARG_NONE, &arguments->now,
@@ -348,16 +375,20 @@ static int parse(int argc, char **argv, struct arguments *arguments, GError **er
         {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->wants_version, "print the version", NULL},
         {0},
     };
+    int n_words = argc;
+    g_autofree char **words = g_memdup2(argv, (gsize)argc * sizeof *argv); /* parsing moves them */
     g_autoptr(GOptionContext) context = g_option_context_new("[run|enroll|renew|status|shutdown|power-on]");
     g_option_context_add_main_entries(context, options, NULL);
     if (!g_option_context_parse(context, &argc, &argv, error))
         return -1;
+    if (arguments->token && strcmp(arguments->token, "-") != 0)
+        wipe_argument(n_words, words, arguments->token);
     arguments->verb = argc > 1 ? argv[1] : "run";
     if (argc > 2) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "unexpected argument %s", argv[2]);
         return -1;
     }
-    return 0;
+    return take_token(arguments, error);
 }
 
 static int exit_status(const struct err *err)
