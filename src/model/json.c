@@ -19,6 +19,36 @@ static void note_fault(JsonParser *parser, const GError *error, struct fault *fa
     fault->position = json_parser_get_current_pos(parser);
 }
 
+/* What the escape of a code unit (u and four digits) at the beginning of a text says, -1 if it is none. */
+static int code_unit(const char *text, size_t left)
+{
+    int unit = 0;
+    if (left < 6 || text[0] != '\\' || text[1] != 'u')
+        return -1;
+    for (int i = 2; i < 6; i++) {
+        int digit = g_ascii_xdigit_value(text[i]);
+        if (digit < 0)
+            return -1;
+        unit = unit << 4 | digit;
+    }
+    return unit;
+}
+
+/* Of the escape that the text begins with, 0 if the parser must not see it: half a pair of surrogates makes
+ * it forget to free what it has read of the string. */
+static size_t escape_length(const char *text, size_t left)
+{
+    if (left < 2 || text[1] != 'u')
+        return 2;
+    int unit = code_unit(text, left);
+    if (unit < 0 || (unit >= 0xdc00 && unit <= 0xdfff))
+        return 0;
+    if (unit < 0xd800 || unit > 0xdbff)
+        return 6;
+    int second = code_unit(text + 6, left - 6);
+    return second >= 0xdc00 && second <= 0xdfff ? 12 : 0;
+}
+
 /* NULL, or why the parser must not get the text: it recurses once a level. It also takes comments and texts
  * in single quotes, which are no JSON and in which a bracket or a double quote would make us lose count. */
 static const char *unfit(const char *text, size_t length)
@@ -27,9 +57,12 @@ static const char *unfit(const char *text, size_t length)
     bool in_string = false;
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
-        if (in_string && c == '\\')
-            i++;
-        else if (c == '"')
+        if (in_string && c == '\\') {
+            size_t escape = escape_length(text + i, length - i);
+            if (!escape)
+                return "an escape in JSON is \\u and four hexadecimal digits, and surrogates come in pairs";
+            i += escape - 1;
+        } else if (c == '"')
             in_string = !in_string;
         else if (in_string)
             continue;

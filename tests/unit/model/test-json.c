@@ -69,6 +69,25 @@ static void nesting_hides_behind_no_comment(void **state)
     json_object_unref(object);
 }
 
+/* The parser forgets the beginning of a string that goes on like this. The sanitizers see it. */
+static void half_a_surrogate_pair_is_refused(void **state)
+{
+    (void)state;
+    const char *const wrong[] = {"\\ud800\\u0041", "\\ud800x",      "\\ud800",
+                                 "\\udc00\\ud800", "\\ud80\\udc00", "\\u12"};
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        struct err err = {0};
+        JsonObject *object = NULL;
+        g_autofree char *text = g_strdup_printf("{\"a\":\"begun %s\"}", wrong[i]);
+        assert_int_equal(model_parse(text, -1, &object, &err), -1);
+        assert_non_null(strstr(err.message, "surrogates come in pairs"));
+    }
+    JsonObject *object = NULL;
+    assert_int_equal(model_parse("{\"a\":\"\\ud83d\\ude00\\\\ud800\\u00e9\"}", -1, &object, NULL), 0);
+    assert_string_equal(model_text(object, "a"), "\xf0\x9f\x98\x80\\ud800\xc3\xa9");
+    json_object_unref(object);
+}
+
 static void an_error_survives_its_json_form(void **state)
 {
     (void)state;
@@ -132,6 +151,7 @@ int main(void)
         cmocka_unit_test(a_document_that_is_no_object_is_refused),
         cmocka_unit_test(endless_nesting_is_refused),
         cmocka_unit_test(nesting_hides_behind_no_comment),
+        cmocka_unit_test(half_a_surrogate_pair_is_refused),
         cmocka_unit_test(what_is_no_text_is_an_empty_one),
         cmocka_unit_test(an_error_survives_its_json_form),
         cmocka_unit_test(an_error_with_foreign_bytes_is_still_utf_8),
