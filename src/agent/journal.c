@@ -161,10 +161,17 @@ static int create_file(const char *path, struct err *err)
     return fdio_replace_file(path, image, sizeof image, 0600, err);
 }
 
+/* Of a file that was cut off the older slot may be left, which must not pass for the last word. */
+static bool is_whole(const struct journal *journal)
+{
+    struct stat its;
+    return fstat(journal->fd, &its) == 0 && its.st_size == N_SLOTS * SLOT_STRIDE;
+}
+
 static int load_slots(struct journal *journal, struct err *err)
 {
     bool found = false;
-    for (unsigned i = 0; i < N_SLOTS; i++) {
+    for (unsigned i = 0; i < N_SLOTS && is_whole(journal); i++) {
         struct slot slot = {0};
         struct journal_entry entry;
         struct err problem = {0};

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "engine/checksum.h"
 #include "engine/halt.h"
 #include "engine/rate.h"
 
@@ -89,12 +90,21 @@ static int send_all(struct link *link, struct iovec *parts, size_t n_parts, stru
     return 0;
 }
 
+static uint32_t sum_on_wire(uint64_t sum)
+{
+    return (uint32_t)sum ? (uint32_t)sum : 1;
+}
+
 int link_send(struct link *link, uint32_t type, struct iovec *parts, size_t n_parts, struct err *err)
 {
     uint8_t header[WIRE_RECORD_HEADER_SIZE];
     struct wire_record record = {.type = type, .seq = link->send_seq++};
+    uint64_t sum = 0;
     for (size_t i = 1; i < n_parts; i++)
         record.length += parts[i].iov_len;
+    for (size_t i = 1; i < n_parts && i <= 2; i++)
+        sum = XXH3_64bits_withSeed(parts[i].iov_base, parts[i].iov_len, sum);
+    record.sum = sum_on_wire(sum);
     wire_record_encode(&record, header);
     parts[0] = (struct iovec){header, sizeof header};
     return send_all(link, parts, n_parts, err);
@@ -136,6 +146,22 @@ int link_receive(struct link *link, void *data, size_t size, struct err *err)
     return link_receive_parts(link, &part, 1, err);
 }
 
+int link_receive_told(struct link *link, void *data, size_t size, struct err *err)
+{
+    if (link_receive(link, data, size, err) < 0)
+        return -1;
+    link->sum = XXH3_64bits_withSeed(data, size, link->sum);
+    return 0;
+}
+
+int link_check_sum(const struct link *link, struct err *err)
+{
+    if (!link->told_sum || link->told_sum == sum_on_wire(link->sum))
+        return 0;
+    return err_set(err, ERR_CORRUPT, "record-sum", "what a record on data channel %u says arrived damaged",
+                   link->number);
+}
+
 static int skip(struct link *link, uint64_t length, struct err *err)
 {
     uint8_t sink[4096];
@@ -157,6 +183,8 @@ int link_receive_header(struct link *link, struct wire_record *ret_record, struc
         if (wire_record_decode(bytes, link->receive_seq, ret_record, err) < 0)
             return err_prefix(err, "data channel %u", link->number);
         link->receive_seq++;
+        link->told_sum = ret_record->sum;
+        link->sum = 0;
         if (ret_record->known)
             return 0;
         if (skip(link, ret_record->length, err) < 0)

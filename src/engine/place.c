@@ -73,7 +73,8 @@ int place_check_round(const struct place *place, uint32_t round, struct err *err
 int placer_extents(struct placer *placer, struct link *link, uint32_t n_extents, uint64_t *ret_bytes,
                    struct err *err)
 {
-    if (link_receive(link, placer->buffer, (size_t)n_extents * WIRE_EXTENT_SIZE, err) < 0)
+    if (link_receive_told(link, placer->buffer, (size_t)n_extents * WIRE_EXTENT_SIZE, err) < 0 ||
+        link_check_sum(link, err) < 0)
         return -1;
     return wire_extents_decode(placer->buffer, n_extents, placer->place->ram.size, placer->extents, ret_bytes,
                                err);
@@ -119,7 +120,7 @@ int placer_pages(struct placer *placer, struct link *link, const struct wire_rec
     uint8_t head[WIRE_PAGES_SIZE];
     struct wire_pages pages;
     uint64_t n_bytes, hash;
-    if (link_receive(link, head, sizeof head, err) < 0 ||
+    if (link_receive_told(link, head, sizeof head, err) < 0 ||
         wire_pages_decode(head, record->length, &pages, err) < 0 ||
         place_check_round(place, pages.round, err) < 0 ||
         placer_extents(placer, link, pages.n_extents, &n_bytes, err) < 0)
@@ -143,7 +144,7 @@ int placer_list(struct placer *placer, struct link *link, const struct wire_reco
     uint8_t head[WIRE_LIST_SIZE];
     struct wire_list list;
     uint64_t n_bytes;
-    if (link_receive(link, head, sizeof head, err) < 0 ||
+    if (link_receive_told(link, head, sizeof head, err) < 0 ||
         wire_list_decode(head, record->length, &list, err) < 0 ||
         place_check_round(place, list.round, err) < 0 ||
         placer_extents(placer, link, list.n_extents, &n_bytes, err) < 0)

@@ -38,7 +38,8 @@ static int receive_sync(struct receiver_worker *worker, struct err *err)
 {
     uint8_t bytes[WIRE_SYNC_SIZE];
     struct wire_sync sync;
-    if (link_receive(worker->link, bytes, sizeof bytes, err) < 0)
+    if (link_receive_told(worker->link, bytes, sizeof bytes, err) < 0 ||
+        link_check_sum(worker->link, err) < 0)
         return -1;
     wire_sync_decode(bytes, &sync);
     if (place_check_round(&worker->receiver->place, sync.round, err) < 0)
@@ -70,8 +71,8 @@ static int hash_share(struct receiver_worker *worker, struct err *err)
     struct receiver *receiver = worker->receiver;
     uint8_t bytes[WIRE_VERIFY_BEGIN_SIZE];
     struct wire_verify_begin begin;
-    if (link_receive(worker->link, bytes, sizeof bytes, err) < 0 ||
-        wire_verify_begin_decode(bytes, &begin, err) < 0 ||
+    if (link_receive_told(worker->link, bytes, sizeof bytes, err) < 0 ||
+        link_check_sum(worker->link, err) < 0 || wire_verify_begin_decode(bytes, &begin, err) < 0 ||
         barrier_wait(&receiver->barrier, begin_verify, receiver, err) < 0)
         return -1;
     worker->is_verifying = true;
@@ -92,13 +93,15 @@ static int compare_hashes(struct receiver_worker *worker, const struct wire_reco
     struct receiver *receiver = worker->receiver;
     uint8_t head[WIRE_VERIFY_SIZE];
     struct wire_verify verify;
-    if (link_receive(worker->link, head, sizeof head, err) < 0 ||
+    if (link_receive_told(worker->link, head, sizeof head, err) < 0 ||
         wire_verify_decode(head, record->length, ram_n_parts(&receiver->place.ram), &verify, err) < 0)
         return -1;
     if (worker->link->number != 0 || !worker->is_verifying || verify.first_part != receiver->n_compared)
         return err_set(err, ERR_CORRUPT, "verify-order", "hashes of part %llu arrived out of order",
                        (unsigned long long)verify.first_part);
-    if (link_receive(worker->link, worker->placer.buffer, (size_t)verify.n_parts * WIRE_HASH_SIZE, err) < 0)
+    if (link_receive_told(worker->link, worker->placer.buffer, (size_t)verify.n_parts * WIRE_HASH_SIZE, err) <
+            0 ||
+        link_check_sum(worker->link, err) < 0)
         return -1;
     for (uint32_t i = 0; i < verify.n_parts; i++) {
         uint64_t part = verify.first_part + i;

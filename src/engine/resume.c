@@ -50,9 +50,10 @@ static int hear_part(struct link *link, uint64_t first, struct bitmap *placed, u
     if (record.type != WIRE_RESUME)
         return err_set(err, ERR_CORRUPT, "unexpected-record", "a %s record arrived where a RESUME was due",
                        wire_type_name(record.type));
-    if (link_receive(link, head, sizeof head, err) < 0 ||
+    if (link_receive_told(link, head, sizeof head, err) < 0 ||
         wire_resume_decode(head, record.length, first, placed->n_bits, ret_part, err) < 0 ||
-        link_receive(link, buffer, (ret_part->n_pages + 7) / 8, err) < 0)
+        link_receive_told(link, buffer, (ret_part->n_pages + 7) / 8, err) < 0 ||
+        link_check_sum(link, err) < 0)
         return -1;
     wire_resume_get_pages(buffer, first, ret_part->n_pages, placed->words);
     return 0;

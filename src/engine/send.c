@@ -321,8 +321,8 @@ static int receive_ack(struct sender *sender, struct wire_ack *ret_ack, struct e
     if (record.type != WIRE_ACK)
         return err_set(err, ERR_CORRUPT, "unexpected-record", "a %s record arrived where an ACK was due",
                        wire_type_name(record.type));
-    if (link_receive(&sender->links[0], bytes, sizeof bytes, err) < 0 ||
-        wire_ack_decode(bytes, ret_ack, err) < 0)
+    if (link_receive_told(&sender->links[0], bytes, sizeof bytes, err) < 0 ||
+        link_check_sum(&sender->links[0], err) < 0 || wire_ack_decode(bytes, ret_ack, err) < 0)
         return -1;
     if (ret_ack->round != sender->round)
         return err_set(err, ERR_CORRUPT, "ack-round", "an ACK of round %u arrived in round %u",

@@ -83,7 +83,7 @@ int unpacker_place(struct unpacker *unpacker, struct placer *placer, struct link
     uint8_t head[WIRE_PACKED_SIZE];
     struct wire_packed packed;
     uint64_t n_bytes;
-    if (link_receive(link, head, sizeof head, err) < 0 ||
+    if (link_receive_told(link, head, sizeof head, err) < 0 ||
         wire_packed_decode(head, record, &packed, err) < 0 ||
         place_check_round(placer->place, packed.round, err) < 0 ||
         placer_extents(placer, link, packed.n_extents, &n_bytes, err) < 0)

@@ -60,7 +60,7 @@ void wire_record_encode(const struct wire_record *record, uint8_t ret_bytes[WIRE
     wire_put_u32(&writer, record->flags);
     wire_put_u64(&writer, record->length);
     wire_put_u64(&writer, record->seq);
-    wire_put_u32(&writer, 0);
+    wire_put_u32(&writer, record->sum);
     wire_put_u32(&writer, crc32c(ret_bytes, CRC_OFFSET));
 }
 
@@ -94,7 +94,7 @@ int wire_record_decode(const uint8_t bytes[WIRE_RECORD_HEADER_SIZE], uint64_t ex
     ret_record->flags = wire_get_u32(&reader);
     ret_record->length = wire_get_u64(&reader);
     ret_record->seq = wire_get_u64(&reader);
-    wire_skip(&reader, 4);
+    ret_record->sum = wire_get_u32(&reader);
     if (wire_get_u32(&reader) != crc32c(bytes, CRC_OFFSET))
         return err_set(err, ERR_CORRUPT, "record-crc", "a record header with a wrong checksum arrived");
     if (ret_record->seq != expected_seq)

@@ -3,15 +3,19 @@
  * Records: everything that passes on a connection once both ends have proved who they are.
  *
  *   0        4        8                 16                24       28      32
- *   | type   | flags  | length          | seq             | zero   | crc   | payload (length bytes) ...
+ *   | type   | flags  | length          | seq             | sum    | crc   | payload (length bytes) ...
  *
  * - Bit 31 of the type marks a record as optional. A reader skips an optional record it does not know and
  *   fails on a mandatory one, naming its type: so a newer sender may add optional ones without a new version.
  * - Each type has a cap on its length, checked before anything of the payload is read.
  * - seq counts the records of one direction of one connection from 0: a lost, repeated or inserted record
  *   shows.
- * - crc is the CRC-32C of the 28 bytes before it. Payloads that matter carry checksums of their own (xxh3,
+ * - crc is the CRC-32C of the 28 bytes before it. Pages and device state carry checksums of their own (xxh3,
  *   data.h and control.h).
+ * - sum is of what a record on a data connection says beside its data, its head and the list behind that: a
+ *   page in a wrong place is as bad as a wrong page. It is the lower half of XXH3_64bits of the head, and of
+ *   the list with that as its seed; 1 instead of 0. 0: no sum, as on the control connection, and as senders of
+ *   before have it.
  *
  * Which records go where:
  *   control connection:  HELLO both ways, then DEVICE_STATE, secrets, ERROR, BYE (hello.h, control.h)
@@ -64,7 +68,8 @@ struct wire_record {
     uint32_t flags;
     uint64_t length; /* of the payload, in bytes, within the cap of its type */
     uint64_t seq;
-    bool known; /* false: optional and unknown, its payload is to be skipped */
+    uint32_t sum; /* 0: none */
+    bool known;   /* false: optional and unknown, its payload is to be skipped */
 };
 
 /* `known` is not used. */

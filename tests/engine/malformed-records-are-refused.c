@@ -126,6 +126,24 @@ static void list_unlike_length(struct raw *raw)
     raw_send(raw, WIRE_ZERO, payload, sizeof payload);
 }
 
+static void zeros_in_another_place(struct raw *raw)
+{
+    raw->sum = 1;
+    one_zero_extent(raw, 0, P);
+}
+
+static void pages_in_another_place(struct raw *raw)
+{
+    raw->sum = 1;
+    raw_send_pages(raw, (struct raw_pages){.length = P, .byte = 1});
+}
+
+static void another_round_ends(struct raw *raw)
+{
+    raw->sum = 1;
+    raw_send_sync(raw, 0, 0, 0);
+}
+
 static void miscounted_round(struct raw *raw)
 {
     raw_send_pages(raw, (struct raw_pages){.length = P, .byte = 1});
@@ -264,6 +282,12 @@ static void packed_damage(struct raw *raw)
                                           .size = sizeof lz4_zeros});
 }
 
+static void packed_for_another_place(struct raw *raw)
+{
+    raw->sum = 1;
+    packed_damage(raw);
+}
+
 static void packed_beyond_ram(struct raw *raw)
 {
     say_packed(raw, (struct packed_words){.type = WIRE_PACKED,
@@ -371,6 +395,7 @@ static const struct {
     {"junk for zstd", zstd_junk, "packed-data"},
     {"packed bomb", packed_bomb, "packed-data"},
     {"packed damage", packed_damage, "batch-checksum"},
+    {"packed for another place", packed_for_another_place, "record-sum"},
     {"packed beyond RAM", packed_beyond_ram, "extent-range"},
     {"packed into more", packed_into_more, "batch-length"},
     {"packed unlike length", packed_unlike_length, "batch-length"},
@@ -381,6 +406,9 @@ static const struct {
     {"change of half the pages", change_of_half_the_pages, "delta-data"},
     {"change of another base", change_of_another_base, "batch-checksum"},
     {"list unlike length", list_unlike_length, "extent-count"},
+    {"zeros in another place", zeros_in_another_place, "record-sum"},
+    {"pages in another place", pages_in_another_place, "record-sum"},
+    {"another round ends", another_round_ends, "record-sum"},
     {"miscounted round", miscounted_round, "sync-counts"},
     {"repeated round", repeated_round, "round-order"},
     {"finish before any round", finish_before_any_round, "unexpected-record"},

@@ -18,7 +18,7 @@ static void put(int fd, const void *bytes, size_t size)
 void raw_send(struct raw *raw, uint32_t type, const void *payload, size_t size)
 {
     uint8_t header[WIRE_RECORD_HEADER_SIZE];
-    struct wire_record record = {.type = type, .length = size, .seq = raw->seq++};
+    struct wire_record record = {.type = type, .length = size, .seq = raw->seq++, .sum = raw->sum};
     wire_record_encode(&record, header);
     put(raw->fd, header, sizeof header);
     put(raw->fd, payload, size);

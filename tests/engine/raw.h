@@ -9,6 +9,7 @@
 struct raw {
     int fd; /* not owned */
     uint64_t seq;
+    uint32_t sum; /* that its headers tell; 0: none */
 };
 
 /* One record with a right header. */

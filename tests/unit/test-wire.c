@@ -251,6 +251,27 @@ static void parts_of_the_map_come_in_order_and_whole(void **state)
     }
 }
 
+static void header_of_a_record_survives_the_wire(void **state)
+{
+    (void)state;
+    const struct wire_record record = {.type = WIRE_ZERO, .length = 24, .seq = 7, .sum = 0x89abcdef};
+    uint8_t bytes[WIRE_RECORD_HEADER_SIZE];
+    struct wire_record got;
+    struct err err;
+    wire_record_encode(&record, bytes);
+    assert_int_equal(wire_record_decode(bytes, 7, &got, &err), 0);
+    assert_int_equal(got.type, record.type);
+    assert_int_equal(got.length, record.length);
+    assert_int_equal(got.sum, record.sum);
+    assert_true(got.known);
+    for (size_t bit = 0; bit < 8 * sizeof bytes; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(wire_record_decode(bytes, 7, &got, &err), -1);
+        assert_string_equal(err.id, "record-crc");
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
 /* Whatever bytes arrive, decoding ends with a value within its bounds or with an error. The sanitizers watch.
  */
 static void random_bytes_do_no_harm(void **state)
@@ -300,6 +321,7 @@ int main(void)
         cmocka_unit_test(hello_says_why_not),
         cmocka_unit_test(error_survives_the_wire_without_control_characters),
         cmocka_unit_test(longest_error_fits),
+        cmocka_unit_test(header_of_a_record_survives_the_wire),
         cmocka_unit_test(device_state_length_must_match_the_record),
         cmocka_unit_test(map_of_placed_pages_survives_the_wire),
         cmocka_unit_test(parts_of_the_map_come_in_order_and_whole),
