@@ -149,6 +149,27 @@ static void torn_write_at_every_byte_leaves_a_whole_entry(void **state)
     assert_true(n_newer >= 1);
 }
 
+/* Whichever slot holds the newer entry. */
+static void file_cut_off_at_any_byte_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t image[FILE_SIZE];
+    for (uint64_t epoch = 1; epoch <= 2; epoch++) {
+        struct journal *journal = open_or_fail(fixture->path);
+        struct journal_entry entry = entry_of(JOURNAL_SENDING, epoch);
+        assert_int_equal(journal_write_sync(journal, &entry, NULL), 0);
+        journal_close(journal);
+        read_image(fixture->path, image);
+        for (off_t cut = 0; cut < FILE_SIZE; cut++) {
+            struct err err = {0};
+            assert_int_equal(truncate(fixture->path, cut), 0);
+            assert_int_equal(journal_open(fixture->path, &journal, &err), -1);
+            assert_string_equal(err.id, "journal-corrupt");
+            write_image(fixture->path, image);
+        }
+    }
+}
+
 static void flipped_bit_anywhere_in_an_entry_is_noticed(void **state)
 {
     struct fixture *fixture = *state;
@@ -228,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(new_file_is_private_and_owns_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reopened_journal_says_the_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(torn_write_at_every_byte_leaves_a_whole_entry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(file_cut_off_at_any_byte_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flipped_bit_anywhere_in_an_entry_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(file_without_a_valid_entry_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(writes_end_with_the_last_one_and_outlive_a_close, set_up, tear_down),
