@@ -18,7 +18,9 @@
 #include "base/log.h"
 
 #define RESTART_MS 200u
-#define BACKLOG 64
+/* As many as the system allows: a source whose packet is thrown away because strangers fill the queue waits a
+ * second before it sends the next. */
+#define BACKLOG SOMAXCONN
 
 struct expected {
     uint8_t ticket[CTL_SECRET_SIZE];
@@ -150,6 +152,17 @@ static void exited(pid_t pid, int status, void *user)
     release(door);
 }
 
+static void show_strangers(struct door *door)
+{
+    door->agent->facts.strangers = door->before.strangers + door->now.strangers;
+}
+
+void door_add_strangers(struct door *door, uint64_t n)
+{
+    door->before.strangers += n;
+    show_strangers(door);
+}
+
 static gboolean readable(gint fd, GIOCondition condition, gpointer user)
 {
     (void)condition;
@@ -165,7 +178,7 @@ static gboolean readable(gint fd, GIOCondition condition, gpointer user)
         return G_SOURCE_CONTINUE;
     }
     door->now = counts;
-    door->agent->facts.strangers = door->before.strangers + counts.strangers;
+    show_strangers(door);
     return G_SOURCE_CONTINUE;
 }
 

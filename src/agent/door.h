@@ -19,6 +19,8 @@ int door_new(struct agent *agent, struct door **ret_door, struct err *err);
 int door_expect(struct door *door, const uint8_t ticket[CTL_SECRET_SIZE], int *ret_socket, struct err *err);
 /* Unknown tickets are ignored. */
 void door_forget(struct door *door, const uint8_t ticket[CTL_SECRET_SIZE]);
+/* Connections that had a ticket and were turned away by its job. */
+void door_add_strangers(struct door *door, uint64_t n);
 /* Since the agent started, whatever became of the door meanwhile. */
 void door_counts(const struct door *door, struct ctl_door_counts *ret_counts, unsigned *ret_restarts);
 /* Ends the door and closes the listening sockets. NULL ok. */

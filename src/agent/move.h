@@ -53,8 +53,9 @@ struct move {
     int64_t down_ms;         /* wall clock, when the connections were lost last */
     uint32_t addresses_out;  /* source: bit i: address i is known to lead nowhere */
     uint32_t n_outage_notes; /* lines of the timeline about these */
-    uint32_t lease_rounds;   /* how many rounds were over, when the lease was renewed last */
-    guint close_timer;       /* settled: until the job has gone */
+    uint32_t n_strangers;  /* destination: as its job says, connections with the ticket and without the key */
+    uint32_t lease_rounds; /* how many rounds were over, when the lease was renewed last */
+    guint close_timer;     /* settled: until the job has gone */
 };
 
 static inline const char *move_side(const struct move *move)

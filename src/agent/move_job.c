@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/door.h"
 #include "agent/move.h"
 #include "agent/premap.h"
 #include "agent/switch_cost.h"
@@ -94,6 +95,13 @@ static void note_outages(struct move *move, const struct ctl_progress *progress)
     status->bytes_resent = progress->bytes_resent;
 }
 
+static void count_strangers(struct move *move, uint32_t n)
+{
+    if (n > move->n_strangers && move->agent->door)
+        door_add_strangers(move->agent->door, n - move->n_strangers);
+    move->n_strangers = MAX(n, move->n_strangers);
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -121,6 +129,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
         move_take_precedence(move);
     }
     note_outages(move, progress);
+    count_strangers(move, progress->strangers);
     source_progress(move);
     move_changed(move);
 }

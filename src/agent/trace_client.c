@@ -134,6 +134,14 @@ static void find_vcpus(const struct vm *vm, struct vm_trace *trace)
         log_warn("VM %s: QEMU names %u of its %u vCPUs", vm->status.spec.name, n_found, trace->n_vcpus);
 }
 
+/* Another opening of the same memory, for who has only to read it. */
+static int open_to_read(int memory)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err)
 {
     if (!vm->process)
@@ -145,7 +153,7 @@ int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err)
         return -1;
     (void)snprintf(path, sizeof path, "/proc/%d/pagemap", vm->status.pid);
     trace.pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
-    trace.ram_fd = fcntl(vm->ram_fd, F_DUPFD_CLOEXEC, 0);
+    trace.ram_fd = open_to_read(vm->ram_fd);
     trace.pidfd = fcntl(vm->pidfd, F_DUPFD_CLOEXEC, 0);
     if (trace.pagemap_fd >= 0 && trace.ram_fd >= 0 && trace.pidfd >= 0) {
         find_vcpus(vm, &trace);

@@ -153,7 +153,7 @@ struct ctl_progress {
     uint32_t resumes;                    /* how often the copy went on over new connections */
     uint32_t is_down;                    /* connections are lost, and the copy waits for new ones */
     uint32_t addresses_out; /* source: bit i: over address i there was no connection the last time */
-    uint32_t reserved;
+    uint32_t strangers;     /* destination: connections with the ticket that were turned away */
 };
 
 struct ctl_round {

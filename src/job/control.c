@@ -41,6 +41,7 @@ struct control {
     enum ctl_step step;
     char cipher[CTL_CIPHER_MAX];
     uint32_t addresses_out;
+    uint32_t n_strangers;
     const struct engine_source *source;
     const struct engine_dest *dest;
     struct engine_snapshot snapshot;
@@ -104,7 +105,8 @@ static void report_progress(struct control *control)
                                     .bytes_resent = now->bytes_resent,
                                     .resumes = now->resumes,
                                     .is_down = now->is_down,
-                                    .addresses_out = control->addresses_out};
+                                    .addresses_out = control->addresses_out,
+                                    .strangers = control->n_strangers};
     for (unsigned i = 0; i < CTL_CODECS; i++)
         progress.codecs[i] = (struct ctl_codec){.pages = now->codecs[i].pages,
                                                 .raw_bytes = now->codecs[i].raw_bytes,
@@ -133,6 +135,13 @@ void control_set_addresses_out(struct control *control, uint32_t addresses)
 {
     (void)pthread_mutex_lock(&control->lock);
     control->addresses_out = addresses;
+    (void)pthread_mutex_unlock(&control->lock);
+}
+
+void control_set_strangers(struct control *control, uint32_t n)
+{
+    (void)pthread_mutex_lock(&control->lock);
+    control->n_strangers = n;
     (void)pthread_mutex_unlock(&control->lock);
 }
 

@@ -45,6 +45,8 @@ void control_step(struct control *control, enum ctl_step step);
 void control_set_cipher(struct control *control, const char *cipher);
 /* The addresses left out (bit i: number i) of the progress reports. */
 void control_set_addresses_out(struct control *control, uint32_t addresses);
+/* The strangers of the progress reports. */
+void control_set_strangers(struct control *control, uint32_t n);
 /* One progress report more, for what is worth knowing at once. */
 void control_report_now(struct control *control);
 /* The engine to ask for numbers from now on; both NULL before the engine is freed. Keeps the last numbers. */

@@ -43,18 +43,32 @@ static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_doo
     return err_set(err, ERR_CORRUPT, "door-message", "the door sent message %u", msg.type);
 }
 
-/* 1 if the connection is the source's, 0 if it is not (a stranger who saw the ticket), -1 if the wait is
- * over. */
-static int examine(struct job *job, const struct ctl_door_socket *about, struct stream *stream,
+/* They may come as fast as somebody who saw the ticket likes: all are counted, the first is logged. */
+static void turn_away(struct job *job, struct stream *stream, const struct err *why)
+{
+    stream_close(stream);
+    if (!job->n_strangers++)
+        log_error(why, "refused a connection with this move's ticket; others are only counted");
+    control_set_strangers(job->control, job->n_strangers);
+}
+
+/* 1 if the connection is the source's, 0 if it is not (a stranger who saw the ticket) and is closed, -1 if
+ * the wait is over. */
+static int examine(struct job *job, const struct ctl_door_socket *about, bool is_due, struct stream *stream,
                    struct err *err)
 {
     struct introduction us = {.spec = &job->spec, .role = (uint16_t)about->role, .channel = about->channel};
-    if (connect_tune(stream->fd, err) == 0 &&
+    if (is_due && connect_tune(stream->fd, err) == 0 &&
         introduce_as_destination(&us, about->security, &job->watch, stream, err) == 0)
         return 1;
-    if (cancel_requested(job->watch.stop))
+    if (is_due && cancel_requested(job->watch.stop)) {
+        stream_close(stream);
         return -1;
-    log_error(err, "refused a connection with this move's ticket");
+    }
+    if (!is_due)
+        (void)err_set(err, ERR_REFUSED, "connection-not-due", "no connection %u of kind %u is due",
+                      about->channel, about->role);
+    turn_away(job, stream, err);
     return 0;
 }
 
@@ -66,12 +80,11 @@ static int admit_control(struct job *job, struct err *err)
         struct stream stream = {.fd = -1};
         if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0)
             return -1;
-        int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, &stream, err) : 0;
+        int verdict = examine(job, &about, about.role == WIRE_ROLE_CONTROL, &stream, err);
         if (verdict == 1) {
             job->peer.stream = stream;
             return 0;
         }
-        stream_close(&stream);
         if (verdict < 0)
             return -1;
     }
@@ -89,7 +102,7 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
         bool is_due =
             about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel].fd < 0;
         bool is_new = about.role == WIRE_ROLE_CONTROL;
-        int verdict = is_due || is_new ? examine(job, &about, &stream, err) : 0;
+        int verdict = examine(job, &about, is_due || is_new, &stream, err);
         if (verdict == 1 && is_new) {
             story_drop_connections(job);
             peer_renew(&job->peer, stream);
@@ -100,7 +113,6 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
             n++;
             continue;
         }
-        stream_close(&stream);
         if (verdict < 0)
             return -1;
     }
@@ -149,11 +161,9 @@ static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *er
         peer_close(&job->peer);
         return 1;
     }
-    int verdict = about.role == WIRE_ROLE_CONTROL ? examine(job, &about, &stream, err) : 0;
-    if (verdict != 1) {
-        stream_close(&stream);
+    int verdict = examine(job, &about, about.role == WIRE_ROLE_CONTROL, &stream, err);
+    if (verdict != 1)
         return verdict < 0 ? -1 : 1;
-    }
     story_drop_connections(job);
     peer_renew(&job->peer, stream);
     return 0;

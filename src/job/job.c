@@ -98,7 +98,8 @@ static int set_up(struct job *job, int control_fd, int beat_fd, struct err *err)
     log_info("%s of vm %s, epoch %llu", is_source ? "source" : "destination", job->spec.vm_uuid,
              (unsigned long long)job->spec.epoch);
     job->memory_fd = memory_open();
-    if (sandbox_enter((int)job->spec.qemu_pid, err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
+    const struct sandbox_needs needs = {.qemu_pid = (int)job->spec.qemu_pid, .connects = is_source};
+    if (sandbox_enter(&needs, err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
         control_new(control_fd, &job->control, err) < 0)
         return -1;
     job->watch = (struct watch){.stop = control_cancel(job->control), .qemu_pidfd = job->qemu_pidfd};
@@ -133,6 +134,8 @@ static void end_engine(struct job *job)
     story_guest_waits(job, false);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
         stream_close(&job->channels[i]);
+    if (job->n_strangers > 1)
+        log_warn("refused %u connections with this move's ticket", job->n_strangers);
 }
 
 /* Finds the true reason of a failure and tells the peer, unless it was the peer who told us. */

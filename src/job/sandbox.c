@@ -38,9 +38,7 @@ static const int allowed[] = {
     SCMP_SYS(fallocate),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
-    /* sockets of the source; TCP only, see below */
-    SCMP_SYS(connect),
-    SCMP_SYS(bind),
+    /* sockets that it has */
     SCMP_SYS(setsockopt),
     SCMP_SYS(getsockopt),
     SCMP_SYS(shutdown),
@@ -83,6 +81,7 @@ static const int allowed[] = {
 #define PAGEMAP_SCAN_TYPE (('f' << 8) | 16)
 #define IOCTL_TYPE_AND_NUMBER 0xffff
 #define IOCTL_TYPE 0xff00
+#define SOCKET_TYPE 0xf /* the other bits are flags */
 
 /* To ask whether a thread belongs to QEMU; signal 0 is none. */
 static int allow_asking_for_threads(scmp_filter_ctx filter, int qemu_pid)
@@ -104,8 +103,6 @@ static int allow_with_arguments(scmp_filter_ctx filter)
         {SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)},
         {SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)},
         {SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_TIMERSLACK)},
-        {SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET)},
-        {SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6)},
         {SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_TYPE, USERFAULTFD_IOC << 8)},
         {SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_TYPE_AND_NUMBER, PAGEMAP_SCAN_TYPE)},
         {SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ)},
@@ -124,7 +121,21 @@ static int allow_with_arguments(scmp_filter_ctx filter)
     return failed;
 }
 
-static int fill_filter(scmp_filter_ctx filter, int qemu_pid)
+/* TCP and nothing else. The destination waits for connections: it has no way out to other machines. */
+static int allow_connecting(scmp_filter_ctx filter)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+    int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
+    if (!failed)
+        failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(bind), 0);
+    for (size_t i = 0; !failed && i < sizeof families / sizeof *families; i++)
+        failed = seccomp_rule_add(
+            filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+            SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_STREAM), SCMP_A2(SCMP_CMP_EQ, 0));
+    return failed;
+}
+
+static int fill_filter(scmp_filter_ctx filter, const struct sandbox_needs *needs)
 {
     int failed = 0;
     for (size_t i = 0; !failed && i < sizeof allowed / sizeof *allowed; i++)
@@ -132,7 +143,9 @@ static int fill_filter(scmp_filter_ctx filter, int qemu_pid)
     if (!failed)
         failed = allow_with_arguments(filter);
     if (!failed)
-        failed = allow_asking_for_threads(filter, qemu_pid);
+        failed = allow_asking_for_threads(filter, needs->qemu_pid);
+    if (!failed && needs->connects)
+        failed = allow_connecting(filter);
     if (!failed)
         failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
     /* Its flags lie in memory where no filter can look; the C library then uses clone. */
@@ -141,18 +154,18 @@ static int fill_filter(scmp_filter_ctx filter, int qemu_pid)
     return failed ? failed : seccomp_load(filter);
 }
 
-static int load_filter(int qemu_pid, struct err *err)
+static int load_filter(const struct sandbox_needs *needs, struct err *err)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return err_sys(err, ENOMEM, "no-memory", "no memory for the system call filter");
-    int failed = fill_filter(filter, qemu_pid);
+    int failed = fill_filter(filter, needs);
     seccomp_release(filter);
     return failed ? err_sys(err, -failed, "sandbox-failed", "cannot load the system call filter") : 0;
 }
 #endif
 
-int sandbox_enter(int qemu_pid, struct err *err)
+int sandbox_enter(const struct sandbox_needs *needs, struct err *err)
 {
     const struct rlimit no_core = {0};
     if (setrlimit(RLIMIT_CORE, &no_core) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -164,11 +177,11 @@ int sandbox_enter(int qemu_pid, struct err *err)
     if (capng_apply(which) < 0)
         return err_set(err, ERR_INTERNAL, "sandbox-failed", "cannot give up capabilities");
 #ifdef WITHOUT_SECCOMP
-    (void)qemu_pid;
+    (void)needs;
     return 0; /* sanitizers look at their own process, too */
 #else
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return err_sys(err, errno, "sandbox-failed", "cannot give up privileges");
-    return load_filter(qemu_pid, err);
+    return load_filter(needs, err);
 #endif
 }

@@ -46,7 +46,7 @@ static int end_of(void (*act)(pid_t other), bool is_qemu)
     pid_t child = fork();
     if (child == 0) {
         struct err err;
-        if (sandbox_enter(is_qemu ? other : 0, &err) < 0)
+        if (sandbox_enter(&(struct sandbox_needs){.qemu_pid = is_qemu ? other : 0}, &err) < 0)
             _exit(1);
         act(other);
         _exit(0);
