@@ -43,6 +43,13 @@
  * assertion as true: its power has failed. (That its guest stands is not enough: an ABORTED on its way would resume it.) It may come back at any time,
  * is told then, and starts nothing before. Until it is told, two journals may say "mine"; never two QEMUs run. The manager ends the task before it says the word, so no ticket reaches a host after it. What a settled host has said of a session is forgotten unless it was RUNNING. A guest that
  * ran on at the host that gives it up is lost by the operator's will, so `fate` ends here.
+ *
+ * START and WRITE_FAILS, one attempt. A VM that is off is started where its journal says "mine", by the operator or by its host after a boot. The write of
+ * GIVEN fails, and the disk may have it all the same: the agent is busy with that until RESUMED is durable.
+ *
+ * TRACE is not for the search: it is for random runs that tests/agent/moves/the-agents-follow-the-model.c replays against the agents. Each step says its
+ * name and the state that it led to. Where the model allows more than the code does (README.md), a trace keeps to the code; and the faults are thinned
+ * out, so that a run gets somewhere before the first one.
  */
 
 /*
@@ -73,6 +80,10 @@ mtype = {
 
 #ifndef BLACKOUTS
 #define BLACKOUTS 1
+#endif
+
+#ifndef STARTS
+#define STARTS 1
 #endif
 
 #ifdef SETTLE
@@ -124,6 +135,17 @@ byte fate[EPOCHS]; /* 1 + host on which the VM ran on after session e */
 byte void_epoch; /* the destination's journal is lost; it enrols anew, old tickets do not reach it */
 #endif
 
+#ifdef START
+byte starts;
+#endif
+#ifdef WRITE_FAILS
+bool tainted[2]; /* volatile: the write of GIVEN has failed */
+byte write_fails;
+#define UNTAINTS(h) ; tainted[h] = false
+#else
+#define UNTAINTS(h)
+#endif
+
 #ifdef SETTLE
 /* How far the operator's word has come. */
 #define UNSAID 0
@@ -147,7 +169,11 @@ bool trusted[2]; /* the record was found by a restart */
 #define ready(h) (up[h] && (!unsynced[h] || trusted[h]))
 #define trust(h, found) trusted[h] = found
 #else
+#ifdef WRITE_FAILS
+#define ready(h) (up[h] && !unsynced[h] && !tainted[h])
+#else
 #define ready(h) (up[h] && !unsynced[h])
+#endif
 #define trust(h, found) skip
 #endif
 
@@ -242,6 +268,16 @@ ltl settles { <>[] settled }
 #define may_arrive no_word
 #endif
 
+#ifdef SEED_START_GIVEN
+#define may_power_on(h) (idle_owner(h) || (as_source(h) && out[h] == GIVEN))
+#else
+#ifdef SEED_START_SENDING
+#define may_power_on(h) mine(h)
+#else
+#define may_power_on(h) idle_owner(h)
+#endif
+#endif
+
 #ifdef SEED_SENDING_DURING_CONT
 #define cont_settled(h) true
 #else
@@ -252,6 +288,59 @@ ltl settles { <>[] settled }
 inline one_owner() { assert(absent || !(mine(0) && mine(1))) }
 #else
 inline one_owner() { assert(!(mine(0) && mine(1))) }
+#endif
+
+#ifdef TRACE
+/* Where a trace keeps to the code. */
+bool fresh[2];           /* the last session began in this incarnation of the agent */
+bool is_told[EPOCHS];    /* the source's answer, the ticket, is out */
+bool is_shown[EPOCHS];   /* the destination's answer to it has reached the source */
+byte patience;           /* until the world is calm */
+byte luck;               /* until the first fault */
+mtype window;            /* when there are faults: NONE: at any time; while a source is GIVEN; a destination OWNED; COMMIT taken and `cont` not sent */
+bool is_unlucky;         /* what a power failure can lose is lost, a `cont` that hangs never runs */
+bool is_hasty;           /* doubts without a cause */
+bool is_mortal;          /* a job dies by itself */
+#define may_send(h) (qemu[h] == Q_RUN)
+#define is_ticket_out(h, e) (is_told[e] && in[h] != INCOMING)
+#define may_stop(h) is_shown[out_epoch[h]]
+#define may_own(h) fresh[h]
+#define may_say_running(h) (fresh[h] || as_source(h) || qemu[h] != Q_PAUSED)
+#define may_doubt(h) (is_hasty || calm || !job[h] || qemu[h] == Q_NONE)
+/* It wants nothing else first. */
+#define may_hear(h) (!(!fresh[h] && ((as_source(h) && out[h] == SENDING) || (!as_source(h) && in[h] == INCOMING))) && !(idle_owner(h) && qemu[h] == Q_PAUSED) && \
+	!(as_source(h) && out[h] == GONE && qemu[h] != Q_NONE) && !(!as_source(h) && (in[h] == ABORTED || in[h] == RETURNED) && qemu[h] != Q_NONE) && \
+	!(!as_source(h) && in[h] == INCOMING && qemu[h] == Q_NONE))
+#define may_fail (luck == 0 && (window == NONE || (window == GIVEN && (out[0] == GIVEN || out[1] == GIVEN)) || \
+	(window == OWNED && (in[0] == OWNED || in[1] == OWNED)) || (window == COMMIT && (sure[0] || sure[1]))))
+#define may_die (may_fail && is_mortal)
+#define may_be_lucky (!is_unlucky)
+#define BEGINS(h) ; fresh[h] = true
+#define SHOWN(e, yes) ; is_shown[e] = yes
+#define UNTOLD(e) ; is_told[e] = false
+#define SYNCED(h) ; if :: fresh[h] && as_source(h) && out[h] == SENDING -> is_told[out_epoch[h]] = true :: else fi
+#define FORGETS(h) ; fresh[h] = false
+#define DIES ; is_mortal = false
+#define PART(k) printf(" %d %d %e %d %e %d %e %d %d %d %d %d", up[k], unsynced[k], out[k], out_epoch[k], in[k], in_epoch[k], qemu[k], pending[k], job[k], stopped[k], sure[k], failed[k])
+#define TOLD(name, h) ; printf("@ "); printf(name); printf(" %d", h); PART(0); PART(1); printf("\n")
+#else
+#define may_send(h) true
+#define is_ticket_out(h, e) true
+#define may_stop(h) true
+#define may_own(h) true
+#define may_say_running(h) true
+#define may_doubt(h) true
+#define may_hear(h) true
+#define may_fail true
+#define may_die true
+#define may_be_lucky true
+#define BEGINS(h)
+#define SHOWN(e, yes)
+#define UNTOLD(e)
+#define SYNCED(h)
+#define FORGETS(h)
+#define DIES
+#define TOLD(name, h)
 #endif
 
 inline writes_out(h, step, number) {
@@ -313,6 +402,7 @@ inline runs(h) {
 inline takes_ticket(h, e) {
 	writes_in(h, INCOMING, e);
 	job[h] = true
+	BEGINS(h)
 }
 
 inline takes_back(h) {
@@ -328,21 +418,24 @@ end:
 	do
 	/* 1: the epoch is burned, then the manager carries the ticket. */
 	:: atomic {
-		ready(h) && !calm && no_word && attempts < ATTEMPTS && idle_owner(h) && qemu[h] != Q_NONE && cont_settled(h) ->
+		ready(h) && !calm && no_word && attempts < ATTEMPTS && idle_owner(h) && qemu[h] != Q_NONE && cont_settled(h) && may_send(h) ->
 		attempts++;
 		e = epoch(h) + 1;
 		writes_out(h, SENDING, e);
 		ticket[e] = 1 + h;
 		job[h] = true;
-		stopped[h] = false;
+		stopped[h] = false
+		BEGINS(h) UNTOLD(e) SHOWN(e, false);
 		e = 0
+		TOLD("prepare", h)
 	   }
 	/* 2: QMP is in order, so an earlier `cont` has run or never will once `stop` is answered. */
 	:: atomic {
-		ready(h) && !calm && as_source(h) && out[h] == SENDING && job[h] && !stopped[h] && qemu[h] != Q_NONE ->
+		ready(h) && !calm && as_source(h) && out[h] == SENDING && job[h] && !stopped[h] && qemu[h] != Q_NONE && may_stop(h) ->
 		qemu[h] = Q_PAUSED;
 		pending[h] = false;
 		stopped[h] = true
+		TOLD("stop", h)
 	   }
 #ifdef SEED_COMMIT_BEFORE_GIVEN
 	:: atomic {
@@ -357,15 +450,17 @@ end:
 		writes_out(h, GIVEN, out_epoch[h]);
 		job[h] = false;
 		stopped[h] = false
+		TOLD("give", h)
 	   }
 	/* COMMIT goes out, to the job and to the relay, and again while no answer is under way. */
 	:: atomic {
 		ready(h) && as_source(h) && out[h] == GIVEN && may_repeat(out_epoch[h]) ->
 		net[out_epoch[h]] = net[out_epoch[h]] | BIT(COMMIT);
 		rel[out_epoch[h]] = rel[out_epoch[h]] | BIT(COMMIT)
+		TOLD("commit", h)
 	   }
 	/* Any doubt: time, the job's death, cancel, or a restart, which leaves no other way on. */
-	:: atomic { ready(h) && as_source(h) && in_doubt(h) -> takes_back(h) }
+	:: atomic { ready(h) && as_source(h) && in_doubt(h) && may_doubt(h) -> takes_back(h) TOLD("doubt", h) }
 	/* 4: the verdict. */
 	:: atomic {
 		ready(h) && as_source(h) && out[h] == GIVEN && says_running(out_epoch[h]) ->
@@ -374,17 +469,37 @@ end:
 #endif
 		rel[out_epoch[h]] = 0;
 		writes_out(h, GONE, out_epoch[h])
+		TOLD("gone", h)
 	   }
 	:: atomic {
 		ready(h) && as_source(h) && out[h] == GIVEN && says_yours(out_epoch[h]) ->
 		rel[out_epoch[h]] = 0;
 		takes_back(h)
+		TOLD("back", h)
 	   }
 	:: atomic {
 		ready(h) && as_source(h) && out[h] == GONE && qemu[h] != Q_NONE ->
 		qemu[h] = Q_NONE;
 		pending[h] = false
+		TOLD("end", h)
 	   }
+#ifdef WRITE_FAILS
+	/* GIVEN is on the disk or not, and nobody knows. COMMIT was not released. */
+	:: atomic {
+		up[h] && unsynced[h] && as_source(h) && out[h] == GIVEN && !calm && write_fails < WRITE_FAILS ->
+		write_fails++;
+		if
+		:: skip
+		:: out[h] = SENDING
+		fi;
+		is_durable(h);
+		tainted[h] = true
+	   }
+	:: atomic { up[h] && tainted[h] -> tainted[h] = false; takes_back(h) }
+#ifdef SEED_RESUME_ON_FAILED_GIVEN
+	:: atomic { up[h] && tainted[h] && qemu[h] == Q_PAUSED -> runs(h) }
+#endif
+#endif
 	od
 }
 
@@ -396,6 +511,7 @@ end:
 		ready(h) && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && may_cont(h) ->
 		sure[h] = false;
 		runs(h)
+		TOLD("cont", h)
 	   }
 	/* The answer is an error and query-status says not running. */
 	:: atomic {
@@ -403,6 +519,7 @@ end:
 		cont_fails++;
 		failed[h] = surely(h);
 		sure[h] = false
+		TOLD("cont-fails", h)
 	   }
 	:: atomic {
 		ready(h) && !calm && idle_owner(h) && qemu[h] == Q_PAUSED && !failed[h] && cont_losses < CONT_LOSSES ->
@@ -412,13 +529,27 @@ end:
 		failed[h] = sure[h];
 #endif
 		sure[h] = false
+		TOLD("cont-lost", h)
 	   }
 	/* QEMU died before `cont` was sent. */
 	:: atomic {
 		ready(h) && sure[h] && qemu[h] == Q_NONE ->
 		failed[h] = true;
 		sure[h] = false
+		TOLD("cont-dead", h)
 	   }
+#ifdef START
+	/* By the operator, or by the host after a boot. */
+	:: atomic {
+		ready(h) && !calm && starts < STARTS && may_power_on(h) && cont_settled(h) && qemu[h] == Q_NONE ->
+		starts++;
+		if
+		:: out_epoch[h] == 0 && as_source(h) -> assert(qemu[1 - h] != Q_RUN); qemu[h] = Q_RUN /* before its first move */
+		:: else -> runs(h)
+		fi
+		TOLD("start", h)
+	   }
+#endif
 	od
 }
 
@@ -427,17 +558,18 @@ proctype destination(byte h) {
 end:
 	do
 	/* 1: never while this host owns the VM, is in doubt about it, or still has a QEMU of it. */
-	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 1) && is_new(h, 1) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 1) }
+	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 1) && is_new(h, 1) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE && is_ticket_out(h, 1) -> takes_ticket(h, 1) TOLD("ticket", h) }
 #if ATTEMPTS > 1
-	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 2) && is_new(h, 2) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 2) }
-	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 3) && is_new(h, 3) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE -> takes_ticket(h, 3) }
+	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 2) && is_new(h, 2) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE && is_ticket_out(h, 2) -> takes_ticket(h, 2) TOLD("ticket", h) }
+	:: atomic { ready(h) && !calm && may_arrive && reaches(h, 3) && is_new(h, 3) && !mine(h) && out[h] != GIVEN && qemu[h] == Q_NONE && is_ticket_out(h, 3) -> takes_ticket(h, 3) TOLD("ticket", h) }
 #endif
-	:: atomic { ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_NONE -> qemu[h] = Q_WAIT }
+	:: atomic { ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_NONE -> qemu[h] = Q_WAIT SHOWN(in_epoch[h], true) TOLD("shell", h) }
 	/* 2: load, READY. */
 	:: atomic {
 		ready(h) && !calm && !as_source(h) && in[h] == INCOMING && job[h] && qemu[h] == Q_WAIT ->
 		qemu[h] = Q_PAUSED;
 		net[in_epoch[h]] = net[in_epoch[h]] | BIT(READY)
+		TOLD("load", h)
 	   }
 #ifdef SEED_CONT_BEFORE_OWNED
 	:: atomic {
@@ -449,13 +581,14 @@ end:
 #else
 	/* 4: COMMIT; also when the job is dead, as long as the whole guest is here. */
 	:: atomic {
-		ready(h) && !as_source(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) ->
+		ready(h) && !as_source(h) && in[h] == INCOMING && qemu[h] == Q_PAUSED && has_commit(in_epoch[h]) && may_own(h) ->
 		writes_in(h, OWNED, in_epoch[h]);
 		job[h] = false;
 		sure[h] = true
+		TOLD("own", h)
 	   }
 	/* Any doubt, and every session that a restart finds here. */
-	:: atomic { ready(h) && in[h] == INCOMING -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false }
+	:: atomic { ready(h) && in[h] == INCOMING && may_doubt(h) -> writes_in(h, ABORTED, in_epoch[h]); job[h] = false TOLD("abort", h) }
 #endif
 #ifdef SEED_ABORTED_NOT_JOURNALED
 	:: atomic {
@@ -470,11 +603,12 @@ end:
 	   }
 #endif
 	/* 5: cont failed. */
-	:: atomic { ready(h) && in[h] == OWNED && failed[h] -> writes_in(h, RETURNED, in_epoch[h]); failed[h] = false }
+	:: atomic { ready(h) && in[h] == OWNED && failed[h] -> writes_in(h, RETURNED, in_epoch[h]); failed[h] = false TOLD("return", h) }
 	:: atomic {
 		ready(h) && !as_source(h) && (in[h] == ABORTED || in[h] == RETURNED) && qemu[h] != Q_NONE ->
 		qemu[h] = Q_NONE;
 		pending[h] = false
+		TOLD("end", h)
 	   }
 	od
 }
@@ -505,10 +639,10 @@ end:
 	:: atomic { asked(h, RUNNING) && !as_source(h) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
 	:: atomic { asked(h, ABORTED) && as_source(h) && in[h] == OWNED -> answers(h, ABORTED) }
 #else
-	:: atomic { asked(h, RUNNING) && in[h] == OWNED && !sure[h] && !failed[h] -> answers(h, RUNNING) }
+	:: atomic { asked(h, RUNNING) && in[h] == OWNED && !sure[h] && !failed[h] && may_say_running(h) -> answers(h, RUNNING) TOLD("say", h) }
 #endif
-	:: atomic { asked(h, ABORTED) && in[h] == ABORTED && no_qemu_of(h) -> answers(h, ABORTED) }
-	:: atomic { asked(h, RETURNED) && in[h] == RETURNED && no_qemu_of(h) -> answers(h, RETURNED) }
+	:: atomic { asked(h, ABORTED) && in[h] == ABORTED && no_qemu_of(h) -> answers(h, ABORTED) TOLD("say", h) }
+	:: atomic { asked(h, RETURNED) && in[h] == RETURNED && no_qemu_of(h) -> answers(h, RETURNED) TOLD("say", h) }
 #ifdef SEED_COMMIT_RUNS_AGAIN
 	:: atomic { ready(h) && in[h] == OWNED && arrives(in_epoch[h], COMMIT) && qemu[h] == Q_PAUSED && !sure[h] && !failed[h] -> runs(h) }
 #endif
@@ -529,6 +663,7 @@ inline crash(h) {
 	stopped[h] = false;
 	sure[h] = false;
 	failed[h] = false
+	UNTAINTS(h) FORGETS(h)
 }
 
 inline blackout(h) {
@@ -544,25 +679,27 @@ proctype world(byte h) {
 end:
 	do
 	:: atomic {
-		up[h] && !calm && crashes[h] < CRASHES ->
+		up[h] && !calm && crashes[h] < CRASHES && may_fail ->
 		crashes[h]++;
 		crash(h)
+		TOLD("crash", h)
 	   }
 #ifdef SETTLE
-	:: atomic { !up[h] && !off[h] -> up[h] = true; trust(h, true) }
+	:: atomic { !up[h] && !off[h] -> up[h] = true; trust(h, true) TOLD("up", h) }
 	:: atomic { off[h] -> off[h] = false }
 #else
-	:: atomic { !up[h] -> up[h] = true; trust(h, true) }
+	:: atomic { !up[h] -> up[h] = true; trust(h, true) TOLD("up", h) }
 #endif
-	:: atomic { up[h] && unsynced[h] -> is_durable(h) }
+	:: atomic { up[h] && unsynced[h] -> is_durable(h) SYNCED(h) TOLD("sync", h) }
 	/* The power fails; the record that was not synced has reached the disk, or not. */
 	:: atomic {
-		!calm && blackouts < BLACKOUTS ->
+		!calm && blackouts < BLACKOUTS && may_fail && may_be_lucky ->
 		blackout(h);
 		is_durable(h)
+		TOLD("dark", h)
 	   }
 	:: atomic {
-		!calm && blackouts < BLACKOUTS && unsynced[h] ->
+		!calm && blackouts < BLACKOUTS && unsynced[h] && may_fail ->
 		blackout(h);
 		if
 		:: old_is_out[h] -> out[h] = old_step[h]; out_epoch[h] = old_epoch[h]
@@ -570,10 +707,11 @@ end:
 		fi;
 		is_durable(h);
 		one_owner()
+		TOLD("dark-lost", h)
 	   }
-	:: atomic { !calm && job[h] -> job[h] = false }
+	:: atomic { !calm && job[h] && may_die -> job[h] = false DIES TOLD("job-dies", h) }
 	:: atomic {
-		!calm && qemu[h] != Q_NONE && !qemu_died[h] ->
+		!calm && qemu[h] != Q_NONE && !qemu_died[h] && may_fail ->
 		qemu_died[h] = true;
 		qemu[h] = Q_NONE;
 		pending[h] = false;
@@ -581,6 +719,7 @@ end:
 		:: !as_source(h) && in[h] == INCOMING -> job[h] = false
 		:: else
 		fi
+		TOLD("qemu-dies", h)
 	   }
 #ifdef DISK_LOSS
 	/* A `cont` of before the loss: the QEMU runs without a record. */
@@ -594,9 +733,9 @@ end:
 	   }
 	:: atomic { !(h == 1 && out[1] == NONE && as_source(1)) && pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
 #else
-	:: atomic { pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
+	:: atomic { pending[h] && qemu[h] == Q_PAUSED && may_be_lucky -> runs(h) TOLD("hung-runs", h) }
 #endif
-	:: atomic { pending[h] -> pending[h] = false }
+	:: atomic { pending[h] -> pending[h] = false TOLD("hung-never", h) }
 #ifdef DISK_LOSS
 	:: atomic {
 		h == 1 && !up[1] && !calm && void_epoch == 0 && epoch(1) > 0 ->
@@ -642,11 +781,11 @@ proctype operator() {
 	byte o;
 end:
 	do
-	:: atomic { !calm && word == UNSAID -> word = LOSER_FIRST; heir = 0 }
-	:: atomic { !calm && word == UNSAID -> word = LOSER_FIRST; heir = 1 }
+	:: atomic { !calm && word == UNSAID && may_fail -> word = LOSER_FIRST; heir = 0 }
+	:: atomic { !calm && word == UNSAID && may_fail -> word = LOSER_FIRST; heir = 1 }
 	/* Declared down: its power has failed. */
 	:: atomic {
-		!calm && word == UNSAID ->
+		!calm && word == UNSAID && may_fail ->
 		if
 		:: heir = 0
 		:: heir = 1
@@ -659,19 +798,21 @@ end:
 		qemu_died[o] = true;
 		qemu[o] = Q_NONE;
 		pending[o] = false;
-		is_durable(o);
+		is_durable(o)
+		TOLD("dark", o);
 		o = 0
 	   }
 	:: atomic {
-		word == LOSER_FIRST && ready(1 - heir) && out_epoch[1 - heir] != WORD && cont_settled(1 - heir) ->
+		word == LOSER_FIRST && ready(1 - heir) && out_epoch[1 - heir] != WORD && cont_settled(1 - heir) && may_hear(1 - heir) ->
 		o = 1 - heir;
-		hears(o, GONE);
+		hears(o, GONE)
+		TOLD("hear", o);
 		o = 0
 	   }
 	:: atomic { word == LOSER_FIRST && ready(1 - heir) && out_epoch[1 - heir] == WORD && qemu[1 - heir] == Q_NONE -> word = OWNER_NEXT }
 	/* A shell that has not got COMMIT is ended; a host without the guest owns a VM that is off. */
 	:: atomic {
-		is_turn(word) && ready(heir) && out_epoch[heir] != WORD && cont_settled(heir) ->
+		is_turn(word) && ready(heir) && out_epoch[heir] != WORD && cont_settled(heir) && may_hear(heir) ->
 		h = heir;
 		if
 		:: !as_source(h) && in[h] != OWNED -> qemu[h] = Q_NONE; pending[h] = false
@@ -683,20 +824,22 @@ end:
 		fi;
 		hears(h, OWNED);
 		one_owner();
-		word = SAID;
+		word = SAID
+		TOLD("hear", h);
 		h = 0
 	   }
 	/* The one that was declared down is back. */
 	:: atomic {
-		absent && up[1 - heir] && ready(1 - heir) && out_epoch[1 - heir] != WORD && cont_settled(1 - heir) ->
+		absent && up[1 - heir] && ready(1 - heir) && out_epoch[1 - heir] != WORD && cont_settled(1 - heir) && may_hear(1 - heir) ->
 		o = 1 - heir;
 		hears(o, GONE);
-		absent = false;
+		absent = false
+		TOLD("hear", o);
 		o = 0
 	   }
 	/* The operator starts a VM that is off, or its host does after a boot, at the word of the manager, which has told it all. */
-	:: atomic { !calm && word != UNSAID && ready(0) && may_start(0) && qemu[0] == Q_NONE -> qemu[0] = Q_PAUSED }
-	:: atomic { !calm && word != UNSAID && ready(1) && may_start(1) && qemu[1] == Q_NONE -> qemu[1] = Q_PAUSED }
+	:: atomic { !calm && word != UNSAID && ready(0) && may_start(0) && qemu[0] == Q_NONE -> qemu[0] = Q_PAUSED TOLD("power-on", 0) }
+	:: atomic { !calm && word != UNSAID && ready(1) && may_start(1) && qemu[1] == Q_NONE -> qemu[1] = Q_PAUSED TOLD("power-on", 1) }
 	od
 }
 #endif
@@ -710,9 +853,49 @@ end:
 	:: atomic { !calm && losses < LOSSES && rel[2] -> loses(2) }
 	:: atomic { !calm && losses < LOSSES && rel[3] -> loses(3) }
 #endif
+#ifdef TRACE
+	:: atomic { luck > 0 -> luck-- }
+	:: atomic { luck == 0 && patience > 0 -> patience-- }
+	:: atomic { !calm && patience == 0 -> calm = true }
+#else
 	:: atomic { !calm -> calm = true }
+#endif
 	od
 }
+
+#ifdef TRACE
+/* A run draws which faults it can have. */
+#define RARELY(claim) if :: claim = true :: skip :: skip :: skip fi
+#define MOSTLY_USED(fault, used) if :: fault = used :: fault = used :: skip fi
+inline draws() {
+	if
+	:: luck = 0
+	:: luck = 3
+	fi;
+	if
+	:: window = NONE
+	:: window = GIVEN
+	:: window = OWNED
+	:: window = COMMIT
+	fi;
+	if
+	:: patience = 4
+	:: patience = 8
+	:: patience = 16
+	fi;
+	if
+	:: is_unlucky = true
+	:: skip
+	fi;
+	RARELY(is_hasty);
+	RARELY(is_mortal);
+	MOSTLY_USED(crashes[0], CRASHES);
+	MOSTLY_USED(crashes[1], CRASHES);
+	MOSTLY_USED(qemu_died[0], true);
+	MOSTLY_USED(qemu_died[1], true);
+	MOSTLY_USED(blackouts, BLACKOUTS)
+}
+#endif
 
 init {
 	byte h;
@@ -734,6 +917,9 @@ init {
 		run weather();
 #ifdef SETTLE
 		run operator();
+#endif
+#ifdef TRACE
+		draws();
 #endif
 		h = 0
 	}

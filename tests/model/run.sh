@@ -126,6 +126,7 @@ deep="-DATTEMPTS=2"
 wide="-DATTEMPTS=1 -DCRASHES=2 -DBLACKOUTS=2 -DCONT_FAILS=2 -DCONT_LOSSES=2 -DLOSSES=2"
 disk="-DATTEMPTS=1 -DDISK_LOSS"
 settle="-DATTEMPTS=1 -DSETTLE"
+host="-DATTEMPTS=1 -DSTART -DWRITE_FAILS=1"
 
 safety_seeds="
 COMMIT_BEFORE_GIVEN RESUME_AFTER_GIVEN RESTART_RESUMES_GIVEN GIVE_WITHOUT_STOP RUN_WITHOUT_COMMIT CONT_BEFORE_OWNED
@@ -134,9 +135,10 @@ FORGED_RUNNING FORGED_ABORTED VERDICT_FORGOTTEN COMMIT_RUNS_AGAIN SENDING_DURING
 liveness_seeds="COMMIT_ONCE ANSWER_ONCE OWNER_STAYS_PAUSED"
 disk_seeds="UNKNOWN_IS_ABORTED"
 settle_seeds="SETTLE_OWNER_FIRST SETTLE_TASK_GOES_ON SETTLE_START_UNTOLD"
+host_seeds="START_GIVEN START_SENDING RESUME_ON_FAILED_GIVEN"
 
 for seed in $(grep -o 'SEED_[A-Z_]*' "$model" | sort -u); do
-	case " $(echo $safety_seeds $liveness_seeds $disk_seeds $settle_seeds) " in
+	case " $(echo $safety_seeds $liveness_seeds $disk_seeds $settle_seeds $host_seeds) " in
 	*" ${seed#SEED_} "*) ;;
 	*) verdict no "seed ${seed#SEED_} is in the model and not in this list" ;;
 	esac
@@ -147,12 +149,15 @@ holds liveness "one attempt, faults twice" "$wide"
 holds safety "two attempts, faults once" "$deep"
 holds liveness "two attempts, faults once" "$deep"
 holds safety "the destination's journal lost" "$disk"
+holds safety "a VM that is off is started, a write fails" "$host"
+holds liveness "a VM that is off is started, a write fails" "$host"
 holds safety "the operator settles" "$settle"
 holds liveness "the operator settles" "$settle"
 for seed in $safety_seeds; do found safety "$seed" "$deep"; done
 for seed in $liveness_seeds; do found liveness "$seed" "$deep"; done
 for seed in $disk_seeds; do found safety "$seed" "$disk"; done
 for seed in $settle_seeds; do found safety "$seed" "$settle"; done
+for seed in $host_seeds; do found safety "$seed" "$host"; done
 
 echo "model: $passed passed, $failed failed"
 [ "$failed" = 0 ]
