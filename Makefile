@@ -16,7 +16,7 @@ help:
 	@echo "make check      all tests"
 	@echo "make fault      each process of a move killed in each of its phases (about 15 minutes)"
 	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel"
-	@echo "make soak N=50  many moves of self-checking and Linux guests"
+	@echo "make soak N=50 [SEED=…]   many moves of self-checking and Linux guests among three hosts, while processes are killed and networks cut"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make bench [CASE=name,…] [RUNS=5]   moves beside QEMU's own migration and the machine's limit (at most an hour)"
 	@echo "make sanitize   unit, engine and job tests under ASan+UBSan and TSan"
@@ -69,7 +69,7 @@ check-hosts: stage hosts
 	@tests/hosts/fifty-moves-between-hosts-that-restart.sh $(BUILD) $(N)
 
 soak: stage guests
-	@tests/soak.sh $(BUILD) $(N)
+	@tests/soak/run $(BUILD) $(N) $(SEED)
 
 upgrade: stage guests
 	@tests/tools/build-old-version $(BUILD)
