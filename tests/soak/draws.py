@@ -82,9 +82,9 @@ class Plan:
     def batch(self, is_mild):
         """The next one. In a mild one no daemon is ended: who looks for a leak needs a life that is long enough."""
         dice = self.dice
-        moves = {guest: [draw_move(dice, guest) for _ in range(dice.randint(1, 3))] for guest in self.guests}
+        moves = {guest: [draw_move(dice, guest) for _ in range(dice.randint(2, 4))] for guest in self.guests}
         n_moves = sum(map(len, moves.values()))
         self.drawn += n_moves
         kinds = MILD if is_mild else {**MILD, **HARD}
-        faults = [draw_fault(dice, kinds, self.n_hosts, n_moves) for _ in range(dice.randint(1, 4))]
+        faults = [draw_fault(dice, kinds, self.n_hosts, n_moves) for _ in range(dice.randint(2, 5))]
         return Batch(moves, sorted(faults, key=lambda fault: fault.after_moves))

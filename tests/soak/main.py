@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import itertools
 import os
+import signal
 import sys
 import threading
 import time
@@ -154,8 +155,14 @@ class Soak:
             if guest.show()["state"] == "off":
                 self.revive(guest)
         self.ledger.may_be_dead.clear()
-        for name, number, text in guests_of.prove(self.guests):
-            self.score.lose(name, number, text)
+        self.count_losses()
+
+    def count_losses(self):
+        for guest in self.guests:
+            bad, text = guest.lost_writes()
+            if bad > guest.counted:
+                self.score.lose(guest.name, bad - guest.counted, text)
+                guest.counted = bad
 
     def revive(self, guest):
         if guest.uuid not in self.ledger.may_be_dead:
@@ -163,8 +170,8 @@ class Soak:
             self.score.problem(f"{guest.name} is off, and no QEMU of it was killed")
         self.score.died += 1
         bad = guest.note_death()
-        if bad:
-            self.score.lose(guest.name, bad, "before its QEMU was killed")
+        if bad > guest.counted:
+            self.score.lose(guest.name, bad - guest.counted, "before its QEMU was killed")
         guest.start()
 
     def go_home(self):
@@ -184,15 +191,21 @@ class Soak:
             self.score.problem("not every guest is at home")
         self.daemons.sample(self.score.moves, True)
 
+    def prove(self):
+        guests_of.prove(self.guests)
+        self.count_losses()
+
     # ---- the whole ----
 
     def new_guests(self, generation):
         """Others in place of those before; each starts on the host whose QEMU is the oldest, which all can follow."""
-        for number, guest in enumerate(self.guests):
+        def renew(guest):
             if generation:
                 guest.remove()
-            guest.take(generation * (len(self.guests) - 1) + number)
+            guest.take(generation * (len(self.guests) - 1) + self.guests.index(guest))
             guest.create(HOSTS[0])
+        with concurrent.futures.ThreadPoolExecutor(len(self.guests)) as pool:
+            list(pool.map(renew, self.guests))
         self.go_home()
 
     def run(self, n_moves):
@@ -200,6 +213,7 @@ class Soak:
             self.new_guests(0)
             self._batches(n_moves)
             self.go_home()
+            self.prove()
             self.wait_idle()
         for guest in self.guests:
             guest.remove()
@@ -219,9 +233,11 @@ class Soak:
             self.daemons.sample(self.score.moves, False)
             if n_batches % HOME_EVERY == 0:
                 self.go_home()
+                self.prove()
             if generation + 1 < GENERATIONS and self.plan.drawn >= (generation + 1) * n_moves / GENERATIONS:
                 generation += 1
                 self.go_home()
+                self.prove()
                 self.new_guests(generation)
                 # From here on it is looked for leaks.
                 is_mild = generation + 1 == GENERATIONS
@@ -235,13 +251,22 @@ class Soak:
         self.daemons.sample(self.score.moves, True, is_idle=True)
 
 
+class Interrupted(Exception):
+    """Who ends the soak wants to see how far it came."""
+
+
+def interrupt(*_):
+    raise Interrupted("interrupted before all moves were made")
+
+
 def main():
     n_moves, seed = int(sys.argv[1]), sys.argv[2]
     soak = Soak(Cluster(os.environ["SOAK_LAB_NAME"], os.environ["GODWIT_LAB_DIR"], HOSTS), seed)
     print(f"seed {seed}: make soak N={n_moves} SEED={seed}", flush=True)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         soak.run(n_moves)
-    except (Stuck, Refused) as error:
+    except (Stuck, Refused, Interrupted) as error:
         soak.score.problem(str(error))
     lines, wrong = soak.daemons.judge()
     for text in wrong:
