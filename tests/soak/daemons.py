@@ -8,8 +8,8 @@ DAEMONS = ("godwitd", "godwit-agent", "godwit-door")
 WARM_UP_MOVES = 25
 # A life in which fewer moves were measured says nothing of growth.
 JUDGED_MOVES = 50
-# A task's document with its timeline is some 15 KiB. Who kept one for each move would grow by 1.5 MiB in 100 moves, and so would who leaked less in each
-# of its hundred calls. What the allocator scatters is less.
+# A task's document with its timeline is some 15 KiB: who kept one for each move would grow by 1.5 MiB in 100 moves, and so would who lost 100 bytes in each
+# of the 150 calls of a move.
 GROWTH_KIB = 1024
 
 

@@ -75,7 +75,7 @@ class Soak:
             outcome.state, outcome.error = "refused", refused.error
         if outcome.task:
             self._follow(outcome)
-        outcome.end = time.time()
+        outcome.over()
         return outcome
 
     def _follow(self, outcome):

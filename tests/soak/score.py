@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What became of the moves, whether each that failed did so by design, and the report."""
 import collections
+import os
 import re
 import statistics
 import time
 
+# A host that does not answer in time needs no fault where so many processes wait for each core: that is counted, and is no problem.
+BUSY_PER_CORE = 5
+SLOW = "host-disconnected"
 # Nobody learns from these what happened, as tests/fault/run has it too; unless it was the network that broke, of which there is no more to say.
 NETWORK = re.compile(r"^(down|reset) ")
 GENERIC = re.compile(r"^(peer-lost|control-peer-lost|qmp-lost|stream-ended|connection-lost|move-failed|no-answer)$")
@@ -25,6 +29,11 @@ class Outcome:
         self.error = None
         self.task = ""
         self.downtime_ms = 0.0
+        self.is_busy = False  # the machine, at the end
+
+    def over(self):
+        self.end = time.time()
+        self.is_busy = os.getloadavg()[0] > BUSY_PER_CORE * os.cpu_count()
 
     def text(self):
         error = self.error or {}
@@ -42,6 +51,7 @@ class Score:
         self.downtimes = []
         self.calm_downtimes = []
         self.died = 0  # by design
+        self.too_slow = 0
         self.lost_writes = 0
         self.doubled = 0
         self.lost_guests = 0
@@ -79,7 +89,9 @@ class Score:
             self.problem(f"the error is not complete: {error} ({outcome.task})")
         if outcome.state == "error" and GENERIC.match(error["id"]) and not any(map(NETWORK.match, by_fault)):
             self.problem(f"the error does not say what happened: {outcome.text()}; struck: {by_fault}")
-        if not by_fault:
+        if not by_fault and error["id"] == SLOW and outcome.is_busy:
+            self.too_slow += 1
+        elif not by_fault:
             self.problem(f"no fault explains {outcome.text()}")
 
     def lose(self, guest, number, text):
@@ -95,7 +107,7 @@ class Score:
         counts = self.counts
         print(f"moves {self.moves}: {counts['success']} succeeded, {counts['error']} failed by design, {counts['cancelled']} cancelled; "
               f"besides {counts['refused']} refused, {counts['forecast']} dry runs")
-        print(f"errors: {listing(self.errors)}")
+        print(f"errors: {listing(self.errors)}; {self.too_slow} of them without a fault, because the machine was too busy for a host to answer")
         print(f"faults {sum(kinds.values())}: {listing(kinds)}; {self.ledger.missed} found no victim; {self.died} guests died of them and were started again")
         print(f"lost writes {self.lost_writes}, doubled guests {self.doubled}, lost guests {self.lost_guests}")
         print(f"downtime of all: {percentiles(self.downtimes)}; of those without a fault near: {percentiles(self.calm_downtimes)}")
