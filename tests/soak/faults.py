@@ -11,7 +11,7 @@ from cluster import send, wait_until
 from draws import Fault
 
 # A victim that is there during moves only is waited for.
-VICTIM_S = 5
+VICTIM_S = 30
 # What a fault did is felt until the manager has asked every host twice more.
 FELT_S = 15
 NETWORKS = {"migration": ("mig", 8000), "management": ("mgmt", 8443)}
