@@ -138,6 +138,10 @@ struct engine_source_config {
     /* NULL: a lost channel ends the attempt. Else the copy goes on while one channel is left, and over new
      * ones at the end of the round; without one when the guest is stopped. Both ends have it, or none. */
     engine_reconnect reconnect;
+    /* With reconnect, may be NULL: asked after each round. -1 and ERR_PEER_LOST: the caller's own connection
+     * to the destination is lost, which is as bad as a lost channel and better found before the guest stands.
+     */
+    int (*check_own)(void *user, struct err *err);
     void *user;
 };
 

@@ -454,7 +454,9 @@ static int finish_pages(struct sender *sender, struct err *err)
 {
     if (wait_for_workers(sender, err) < 0 || send_sync(sender, err) < 0)
         return -1;
-    return await_placed(sender, err);
+    if (await_placed(sender, err) < 0)
+        return -1;
+    return sender->reconnect ? sender->check_own(sender->user, err) : 0;
 }
 
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)

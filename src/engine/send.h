@@ -58,6 +58,7 @@ struct sender {
 
     /* Replaces all links (link_reopen) after `why`; NULL: not now. -1: the attempt is over. */
     int (*reconnect)(const struct err *why, void *user, struct err *err);
+    int (*check_own)(void *user, struct err *err); /* as in engine_source_config */
     void *user;
     unsigned n_alive;      /* links that are not known to be lost; atomic */
     bool is_synced;        /* every SYNC of this round was sent */

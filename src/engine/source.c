@@ -178,10 +178,17 @@ static int reconnect(const struct err *why, void *user, struct err *err)
     return 0;
 }
 
+static int check_own(void *user, struct err *err)
+{
+    const struct engine_source_config *config = &((struct engine_source *)user)->config;
+    return config->check_own ? config->check_own(config->user, err) : 0;
+}
+
 static void init_sender(struct engine_source *source)
 {
     struct sender *sender = &source->sender;
     sender->reconnect = source->config.reconnect ? reconnect : NULL;
+    sender->check_own = check_own;
     sender->user = source;
     sender->ram = (struct ram){source->config.ram_fd, source->config.ram_size};
     sender->halt = &source->halt;

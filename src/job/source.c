@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The source's story: connect, copy while the guest runs, stop it, hand over. */
+#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -135,6 +137,22 @@ static int reconnect(const struct engine_outage *outage, int ret_channels[], str
     return 0;
 }
 
+/* While the copy goes on nothing is read from the control connection, and an outage that the channels outlive
+ * can end it: it is idle, so it is tested sooner. */
+static int check_control(void *user, struct err *err)
+{
+    const struct job *job = user;
+    struct pollfd control = {.fd = job->peer.stream.fd};
+    int failure = 0;
+    socklen_t size = sizeof failure;
+    if (poll(&control, 1, 0) <= 0 || !(control.revents & POLLERR))
+        return 0;
+    (void)getsockopt(control.fd, SOL_SOCKET, SO_ERROR, &failure, &size);
+    (void)err_sys(err, failure, "connection-lost", "the control connection broke");
+    err->code = ERR_PEER_LOST;
+    return -1;
+}
+
 static void report_round(const struct engine_round *round, void *user)
 {
     struct job *job = user;
@@ -192,6 +210,7 @@ int source_start_engine(struct job *job, struct err *err)
                                           .round_done = report_round,
                                           .reconnect =
                                               job->choice.features & WIRE_FEATURE_RESUME ? reconnect : NULL,
+                                          .check_own = check_control,
                                           .user = job};
     story_hand_over_channels(job, config.channels, config.tls);
     for (unsigned i = 0; i < job->spec.n_vcpus; i++)

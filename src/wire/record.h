@@ -14,8 +14,8 @@
  *   data.h and control.h).
  * - sum is of what a record on a data connection says beside its data, its head and the list behind that: a
  *   page in a wrong place is as bad as a wrong page. It is the lower half of XXH3_64bits of the head, and of
- *   the list with that as its seed; 1 instead of 0. 0: no sum, as on the control connection, and as senders
- * of before have it.
+ *   the list with that as its seed; 1 instead of 0. A record without a sum has 0: those on the control
+ *   connection, and those of senders of before.
  *
  * Which records go where:
  *   control connection:  HELLO both ways, then DEVICE_STATE, secrets, ERROR, BYE (hello.h, control.h)
