@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
 	@echo "make check      all tests"
-	@echo "make fault      each process of a move killed in each of its phases (about 15 minutes)"
+	@echo "make fault      each process of a move killed in each of its phases, and bad networks and disks (at most an hour)"
 	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel"
 	@echo "make soak N=50 [SEED=…]   many moves of self-checking and Linux guests among three hosts, while processes are killed and networks cut"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"

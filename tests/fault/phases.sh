@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # How a move is held in each phase, by an operator's means: a process that the phase waits for is stopped. Each sets `task`, and returns while the move
-# stands there; let_go lets it go on. Sourced by tests/fault/run, which sets from, to.
+# stands there; let_go lets it go on. Sourced by tests/fault/run, which sets from, to and with: options of the move.
 
 # The only process of that name on a host (or "mgr").
 one_of() {
@@ -33,7 +33,7 @@ let_go() {
 task_json() { godwit task show "$task" --json; }
 in_phase() { [ "$(task_json | jq -r .phase)" = "$1" ]; }
 reach() { wait_until 20 "the phase $1" in_phase "$1"; }
-begin() { task=$(godwit vm migrate vm --to "$to" --detach "$@"); }
+begin() { task=$(godwit vm migrate vm --to "$to" --detach "$@" "${with[@]}"); }
 is_copying() { task_json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
 
 # How often a host's agent has said that.
