@@ -82,7 +82,7 @@ static void hello(struct input *input)
 static void header(struct input *input)
 {
     uint8_t bytes[WIRE_RECORD_HEADER_SIZE], again[WIRE_RECORD_HEADER_SIZE];
-    struct wire_record read, back;
+    struct wire_record read = {0}, back;
     struct err err;
     bool is_made = input_number(input, 1) & 1; /* else its checksum can hardly be right */
     unsigned flipped = (unsigned)input_number(input, 1);
