@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/routes.h"
+#include "model/protocol.h"
 #include "tests/unit/http/peers.h"
 
 static struct agent agent; /* of no use to a handler that should not have been called */
@@ -98,7 +99,7 @@ static void the_manager_is_heard(void **state)
     struct peers *peers = *state;
     g_autoptr(GTlsCertificate) manager = authority_issue(&peers->ca, "godwitd");
     const struct http_client_config config = {
-        .base = peers->base, .ca = peers->ca.certificate, .certificate = manager};
+        .base = peers->base, .ca = peers->ca.certificate, .certificate = manager, .protocol = PROTOCOL};
     struct answer answer;
     ask_as(&config, &(struct http_route){.method = "GET", .path = "/v1/moves/{id}"}, &answer);
     assert_string_equal(answer.err.id, "move-not-found");
