@@ -2,13 +2,14 @@
 /*
  * A FAKE godwit-job for tests of the agent: it stops the guest and copies its memory in the clear, through
  * the real door, and it dies, lies or hangs where the file "fault" beside the program says so ("source
- * after-give").
+ * after-give"). The COMMIT that it saw last it keeps in the file "commit".
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,14 +69,20 @@ static void point(const char *name)
     }
 }
 
-static void read_fault(void)
+/* A file beside the program. */
+static FILE *open_beside(const char *name, const char *mode)
 {
     char path[512];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
     must((int)n, "own path");
     path[n] = '\0';
-    (void)strcpy(strrchr(path, '/'), "/fault");
-    auto_file file = fopen(path, "r");
+    (void)strcpy(strrchr(path, '/') + 1, name);
+    return fopen(path, mode);
+}
+
+static void read_fault(void)
+{
+    auto_file file = open_beside("fault", "r");
     if (file && fgets(fault, sizeof fault, file))
         fault[strcspn(fault, "\n")] = '\0';
 }
@@ -138,6 +145,175 @@ static void succeed(void)
     exit(0);
 }
 
+/* ---- lies ---- */
+
+static uint8_t rubbish[CTL_SECRET_SIZE];
+
+/* Whatever the agent says to it, the liar goes on. */
+static void hear(void)
+{
+    struct err err;
+    int fds[1];
+    size_t n_fds = 1;
+    if (ctl_recv(control, &msg, fds, &n_fds, &err) < 0)
+        exit(1);
+    if (n_fds)
+        (void)close(fds[0]);
+}
+
+static void ask_anyway(uint32_t type, const void *body, size_t size)
+{
+    ctl_fill(&msg, type, ++serial, body, size);
+    if (ctl_send(control, &msg, NULL, 0, NULL) < 0)
+        exit(1);
+    hear();
+}
+
+static void bring_verdict(uint32_t kind, const uint8_t secret[CTL_SECRET_SIZE])
+{
+    struct ctl_verdict verdict = {.kind = kind};
+    memcpy(verdict.secret, secret, sizeof verdict.secret);
+    ask_anyway(CTL_QUIT, &verdict, sizeof verdict);
+}
+
+static void two_at_once(uint32_t first, uint32_t second)
+{
+    ctl_fill(&msg, first, ++serial, NULL, 0);
+    (void)ctl_send(control, &msg, NULL, 0, NULL);
+    ctl_fill(&msg, second, ++serial, NULL, 0);
+    (void)ctl_send(control, &msg, NULL, 0, NULL);
+}
+
+/* Reports as fast as they are taken, which look as if all went well, until the agent ends it. */
+static void flood(void)
+{
+    struct ctl_progress now = {.step = CTL_STEP_COPY};
+    struct ctl_round round = {.pages = 1};
+    struct pollfd agent = {.fd = control, .events = POLLIN};
+    while (poll(&agent, 1, 0) == 0) {
+        now.bytes_on_wire++;
+        now.throttle_bytes_s = now.bytes_on_wire % 2 * 1000000;
+        now.is_down = now.bytes_on_wire % 2;
+        now.resumes = (uint32_t)now.bytes_on_wire;
+        round.n++;
+        report(CTL_PROGRESS, &now, sizeof now);
+        report(CTL_ROUND, &round, sizeof round);
+    }
+    exit(1);
+}
+
+static void say_it_is_done(void)
+{
+    struct ctl_result result = {.ok = 1, .verified = 1, .copy_ns = 1, .downtime_ns = 1};
+    report(CTL_RESULT, &result, sizeof result);
+}
+
+/* Requests of its own role in an order that a number stands for. */
+static void ask_in_any_order(unsigned seed, const uint8_t *known)
+{
+    static const uint32_t of_source[] = {CTL_STOP, CTL_SAVE, CTL_GIVE, CTL_QUIT};
+    static const uint32_t of_destination[] = {CTL_LOAD, CTL_READY, CTL_CONT};
+    bool is_source = !strcmp(role, "source");
+    for (unsigned i = 0; i < 12; i++) {
+        seed = seed * 1103515245u + 12345u;
+        unsigned chosen = seed >> 16;
+        uint32_t type = is_source ? of_source[chosen % 4] : of_destination[chosen % 3];
+        const uint8_t *secret = chosen & 64 ? known : rubbish;
+        if (type == CTL_QUIT)
+            bring_verdict(1 + chosen / 128 % 3, secret);
+        else
+            ask_anyway(type, secret, type == CTL_GIVE || type == CTL_CONT ? CTL_SECRET_SIZE : 0);
+    }
+}
+
+static void keep_commit(const uint8_t commit[CTL_SECRET_SIZE])
+{
+    auto_file file = open_beside("commit", "w");
+    if (!file || fwrite(commit, CTL_SECRET_SIZE, 1, file) != 1)
+        give_up("keep COMMIT");
+}
+
+static void say_the_old_commit(void)
+{
+    uint8_t commit[CTL_SECRET_SIZE];
+    auto_file file = open_beside("commit", "r");
+    if (!file || fread(commit, sizeof commit, 1, file) != 1)
+        give_up("no COMMIT was kept");
+    ask_anyway(CTL_CONT, commit, sizeof commit);
+}
+
+/* Lies before anything that is true. */
+static void lie_first(const struct ctl_job_spec *spec)
+{
+    const char *lie = strchr(fault, ' ');
+    unsigned seed;
+    if (!lie || strncmp(fault, role, strlen(role)) != 0 || strncmp(lie, " lie-", 5) != 0)
+        return;
+    memset(rubbish, 0xa5, sizeof rubbish);
+    if (is_fault("lie-give"))
+        ask_anyway(CTL_GIVE, rubbish, sizeof rubbish);
+    else if (is_fault("lie-running"))
+        bring_verdict(CTL_VERDICT_RUNNING, rubbish);
+    else if (is_fault("lie-no-verdict"))
+        bring_verdict(CTL_VERDICT_NONE, rubbish);
+    else if (is_fault("lie-other-verdict"))
+        bring_verdict(CTL_VERDICT_RETURNED + 1, rubbish);
+    else if (is_fault("lie-ready"))
+        ask_anyway(CTL_READY, NULL, 0);
+    else if (is_fault("lie-commit"))
+        ask_anyway(CTL_CONT, rubbish, sizeof rubbish);
+    else if (is_fault("lie-old-commit"))
+        say_the_old_commit();
+    else if (is_fault("lie-ticket-as-commit"))
+        ask_anyway(CTL_CONT, spec->ticket, sizeof spec->ticket);
+    else if (is_fault("lie-key-as-ready"))
+        ask_anyway(CTL_GIVE, spec->key, sizeof spec->key);
+    else if (is_fault("lie-done"))
+        say_it_is_done();
+    else if (is_fault("lie-two-at-once"))
+        two_at_once(spec->role == CTL_ROLE_SOURCE ? CTL_STOP : CTL_LOAD,
+                    spec->role == CTL_ROLE_SOURCE ? CTL_SAVE : CTL_READY);
+    else if (is_fault("lie-other-role"))
+        ask_anyway(spec->role == CTL_ROLE_SOURCE ? CTL_READY : CTL_STOP, NULL, 0);
+    else if (is_fault("lie-flood"))
+        flood();
+    else if (sscanf(lie, " lie-order-%u", &seed) == 1)
+        ask_in_any_order(seed, seed % 2 ? spec->ticket : spec->key);
+    else
+        return; /* one that comes later */
+    if (is_fault("lie-done"))
+        exit(0);
+    for (;;)
+        hear();
+}
+
+/* Of a source whose guest stands already. */
+static void lie_when_stopped(void)
+{
+    if (is_fault("lie-stop-twice"))
+        ask_anyway(CTL_STOP, NULL, 0);
+    else if (is_fault("lie-stop-and-flood"))
+        flood();
+}
+
+/* Of a source that knows READY and COMMIT: neither ends the guest here. */
+static void lie_when_given(const uint8_t ready[CTL_SECRET_SIZE], const uint8_t commit[CTL_SECRET_SIZE])
+{
+    if (is_fault("lie-give-again"))
+        ask_anyway(CTL_GIVE, ready, CTL_SECRET_SIZE);
+    else if (is_fault("lie-commit-as-running"))
+        bring_verdict(CTL_VERDICT_RUNNING, commit);
+    else if (is_fault("lie-ready-as-running"))
+        bring_verdict(CTL_VERDICT_RUNNING, ready);
+    else if (is_fault("lie-ready-as-returned"))
+        bring_verdict(CTL_VERDICT_RETURNED, ready);
+    else if (is_fault("lie-done-when-given"))
+        say_it_is_done();
+    else
+        return;
+    exit(0);
+}
+
 static int dial(const struct ctl_job_spec *spec)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)spec->port)};
@@ -191,13 +367,14 @@ static void receive_ram(int fd, int ram, uint64_t size)
 
 static void source(const struct ctl_job_spec *spec, const int *fds)
 {
-    uint8_t secret[CTL_SECRET_SIZE];
+    uint8_t secret[CTL_SECRET_SIZE], ready[CTL_SECRET_SIZE];
     struct ctl_verdict verdict;
     int stream;
     int fd = dial(spec);
     progress(CTL_STEP_COPY);
     struct ctl_round round = {.n = 0, .pages = 1};
     report(CTL_ROUND, &round, sizeof round);
+    lie_first(spec);
     point("copying");
     if (is_fault("crawl"))
         crawl();
@@ -205,8 +382,11 @@ static void source(const struct ctl_job_spec *spec, const int *fds)
         ask(CTL_SAVE, NULL, 0, &stream);
     ask(CTL_STOP, NULL, 0, NULL);
     point("after-stop");
+    lie_when_stopped();
     send_ram(fd, fds[CTL_FD_RAM], spec->ram_size);
     ask(CTL_SAVE, NULL, 0, &stream);
+    if (is_fault("lie-save-twice"))
+        ask_anyway(CTL_SAVE, NULL, 0);
     point("in-save");
     auto_mem uint8_t *state = malloc(STATE_MAX);
     uint64_t size = 0;
@@ -219,8 +399,10 @@ static void source(const struct ctl_job_spec *spec, const int *fds)
     point("before-give");
     if (is_fault("forge-ready"))
         memset(secret, 1, sizeof secret);
+    memcpy(ready, secret, sizeof ready);
     ask(CTL_GIVE, secret, sizeof secret, NULL);
     memcpy(secret, msg.body, sizeof secret);
+    lie_when_given(ready, secret);
     point("after-give");
     must(fdio_write(fd, secret, sizeof secret, NULL), "COMMIT");
     must(fdio_read(fd, &verdict, sizeof verdict, NULL), "verdict");
@@ -243,6 +425,7 @@ static void destination(const struct ctl_job_spec *spec, const int *fds)
     int stream;
     size_t n_fds = 1;
     point("waiting");
+    lie_first(spec);
     must(ctl_recv(fds[CTL_FD_DOOR], &handed, &fd, &n_fds, &err), "nobody came");
     must(fcntl(fd, F_SETFL, 0), "blocking");
     progress(CTL_STEP_COPY);
@@ -251,6 +434,14 @@ static void destination(const struct ctl_job_spec *spec, const int *fds)
     uint64_t size;
     must(fdio_read(fd, &size, sizeof size, NULL), "size of state");
     ask(CTL_LOAD, NULL, 0, &stream);
+    if (is_fault("lie-rubbish")) {
+        memset(state, 0xa5, sizeof state);
+        (void)fdio_write(stream, state, sizeof state, NULL);
+        (void)close(stream);
+        hear();
+        ask_anyway(CTL_READY, NULL, 0);
+        exit(1);
+    }
     while (size) {
         size_t part = size < sizeof state ? (size_t)size : sizeof state;
         must(fdio_read(fd, state, part, NULL), "state");
@@ -262,15 +453,20 @@ static void destination(const struct ctl_job_spec *spec, const int *fds)
     ask(CTL_READY, NULL, 0, NULL);
     memcpy(secret, msg.body, sizeof secret);
     point("before-ready");
+    if (is_fault("lie-ready-as-commit"))
+        ask_anyway(CTL_CONT, secret, sizeof secret);
     must(fdio_write(fd, secret, sizeof secret, NULL), "READY");
     if (is_fault("forge-commit")) {
         memset(secret, 2, sizeof secret);
         ask(CTL_CONT, secret, sizeof secret, NULL);
     }
     must(fdio_read(fd, secret, sizeof secret, NULL), "COMMIT");
+    keep_commit(secret);
     point("before-cont");
     ask(CTL_CONT, secret, sizeof secret, NULL);
     point("after-cont");
+    if (is_fault("lie-aborted"))
+        ((struct ctl_verdict *)(void *)msg.body)->kind = CTL_VERDICT_ABORTED;
     must(fdio_write(fd, msg.body, sizeof(struct ctl_verdict), NULL), "verdict");
     succeed();
 }

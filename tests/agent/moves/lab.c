@@ -232,7 +232,10 @@ enum move_state attempt(struct lab *lab, const char *fault, bool relays)
         (void)moves_cancel(destination, spec.id, &(struct err){.code = ERR_CANCELLED, .id = "test"}, NULL);
     wait_for_state(destination, spec.id, MOVE_DONE);
     struct move_status status = status_of(source, spec.id);
-    CHECK(status.state == status_of(destination, spec.id).state);
+    struct move_status other = status_of(destination, spec.id);
+    (void)g_strlcpy(lab->why[0], status.error.id, sizeof lab->why[0]);
+    (void)g_strlcpy(lab->why[1], other.error.id, sizeof lab->why[1]);
+    CHECK(status.state == other.state);
     if (status.state == MOVE_DONE)
         lab->source = 1 - lab->source;
     else

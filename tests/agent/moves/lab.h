@@ -13,8 +13,9 @@
 struct lab {
     struct host *host[2];
     char uuid[MODEL_UUID_SIZE];
-    unsigned source;      /* where the guest runs */
-    const char *priority; /* option of the moves; NULL: none */
+    unsigned source;         /* where the guest runs */
+    const char *priority;    /* option of the moves; NULL: none */
+    char why[2][ERR_ID_MAX]; /* the errors of the last attempt: its source's, its destination's; "": none */
 };
 
 #define CHECK(condition)                                                                                     \
