@@ -185,7 +185,9 @@ static gboolean on_certificate(SoupServerMessage *msg, GTlsCertificate *certific
 
 static void on_started(SoupServer *soup, SoupServerMessage *msg, gpointer user)
 {
+    struct http_server *server = user;
     (void)soup;
+    connections_note(&server->connections, msg);
     (void)g_signal_connect(msg, "accept-certificate", G_CALLBACK(on_certificate), user);
 }
 

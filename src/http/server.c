@@ -57,6 +57,7 @@ void http_server_free(struct http_server *server)
         request->server = NULL;
         request->gone = true;
     }
+    connections_clear(&server->connections);
     g_object_unref(server->soup);
     g_clear_object(&server->config.certificate);
     g_clear_object(&server->config.client_ca);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "http/attempts.h"
+#include "http/connections.h"
 #include "http/http.h"
 
 struct http_server {
@@ -16,6 +17,7 @@ struct http_server {
     GQueue streams;                   /* of struct http_stream: open */
     GArray *unix_sockets;             /* of struct unix_socket: to unlink */
     struct attempts attempts;
+    struct connections connections;
 };
 
 /* Name of the data of a connection's socket that holds the certificate its client showed. */

@@ -103,6 +103,33 @@ static void a_request_carries_path_query_user_and_body(void **state)
     }
 }
 
+static unsigned count_descriptors(void)
+{
+    g_autoptr(GDir) folder = g_dir_open("/proc/self/fd", 0, NULL);
+    unsigned n = 0;
+    while (g_dir_read_name(folder))
+        n++;
+    return n;
+}
+
+/* A client keeps its connection until it ends; the library forgets the server's end. */
+static void a_client_that_goes_takes_its_connection_along(void **state)
+{
+    struct peers *peers = *state;
+    const char *const bases[] = {peers->base, peers->unix_base};
+    unsigned before = count_descriptors();
+    for (size_t i = 0; i < 20; i++) {
+        struct http_client *client = peers_client(peers, bases[i % G_N_ELEMENTS(bases)]);
+        struct answer answer;
+        ask(client, "POST", "/v1/echo/a", NULL, &answer);
+        assert_int_equal(answer.err.code, ERR_NONE);
+        answer_clear(&answer);
+        http_client_free(client);
+    }
+    while (count_descriptors() > before)
+        (void)g_main_context_iteration(NULL, TRUE);
+}
+
 static void a_missing_body_is_an_empty_object(void **state)
 {
     struct peers *peers = *state;
@@ -398,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROMISE(a_request_carries_path_query_user_and_body),
+        PROMISE(a_client_that_goes_takes_its_connection_along),
         PROMISE(a_missing_body_is_an_empty_object),
         PROMISE(errors_travel_whole),
         PROMISE(a_late_answer_reaches_the_client),
