@@ -39,6 +39,7 @@ struct slot {
 
 struct pending {
     struct journal_entry entry;
+    bool is_probe; /* no entry */
     void (*done)(const struct err *err, void *user);
     void *user;
 };
@@ -266,6 +267,7 @@ void journal_read(const struct journal *journal, struct journal_entry *ret_entry
 
 struct write_job {
     struct journal *journal;
+    bool is_probe; /* the slot gets what it holds */
     struct slot slot;
     unsigned index;
     struct err error;
@@ -274,7 +276,9 @@ struct write_job {
 /* Worker thread: touches only the descriptor, which a reference keeps open. */
 static void write_slot(struct write_job *job)
 {
-    if (fdio_pwrite(job->journal->fd, &job->slot, sizeof job->slot, job->index * SLOT_STRIDE, &job->error) ==
+    if ((!job->is_probe || fdio_pread(job->journal->fd, &job->slot, sizeof job->slot,
+                                      job->index * SLOT_STRIDE, &job->error) == 0) &&
+        fdio_pwrite(job->journal->fd, &job->slot, sizeof job->slot, job->index * SLOT_STRIDE, &job->error) ==
             0 &&
         fdatasync(job->journal->fd) < 0)
         (void)err_sys(&job->error, errno, "sync-failed", "cannot make the journal durable");
@@ -288,12 +292,14 @@ static void prepare_write(struct journal *journal, const struct journal_entry *e
     memset(ret_job, 0, sizeof *ret_job);
     ret_job->journal = journal;
     ret_job->index = 1 - journal->durable_slot;
-    encode(entry, ++journal->sequence, &ret_job->slot);
+    ret_job->is_probe = !entry;
+    if (entry)
+        encode(entry, ++journal->sequence, &ret_job->slot);
 }
 
 static void finish_write(struct write_job *job, const struct journal_entry *entry)
 {
-    if (err_is_set(&job->error))
+    if (job->is_probe || err_is_set(&job->error))
         return;
     job->journal->durable = *entry;
     job->journal->durable_slot = job->index;
@@ -332,7 +338,7 @@ static void start_next(struct journal *journal)
     if (journal->busy || !pending)
         return;
     struct write_job *job = g_new0(struct write_job, 1);
-    prepare_write(journal, &pending->entry, job);
+    prepare_write(journal, pending->is_probe ? NULL : &pending->entry, job);
     journal->busy = true;
     journal->n_refs++;
     GTask *task = g_task_new(NULL, NULL, written, job);
@@ -346,6 +352,16 @@ void journal_write(struct journal *journal, const struct journal_entry *entry,
 {
     struct pending *pending = g_new0(struct pending, 1);
     pending->entry = *entry;
+    pending->done = done;
+    pending->user = user;
+    g_queue_push_tail(&journal->pending, pending);
+    start_next(journal);
+}
+
+void journal_probe(struct journal *journal, void (*done)(const struct err *err, void *user), void *user)
+{
+    struct pending *pending = g_new0(struct pending, 1);
+    pending->is_probe = true;
     pending->done = done;
     pending->user = user;
     g_queue_push_tail(&journal->pending, pending);

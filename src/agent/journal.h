@@ -63,7 +63,11 @@ void journal_read(const struct journal *journal, struct journal_entry *ret_entry
  * the file holds either of the two. */
 void journal_write(struct journal *journal, const struct journal_entry *entry,
                    void (*done)(const struct err *err, void *user), void *user);
-/* The same, blocking, for start-up and for tests; not while a journal_write is under way (ERR_RETRY). */
+/* Whether an entry could be made durable now: writes what is there, and changes nothing. In the order of the
+ * writes. */
+void journal_probe(struct journal *journal, void (*done)(const struct err *err, void *user), void *user);
+/* As journal_write, blocking, for start-up and for tests; not while a journal_write is under way (ERR_RETRY).
+ */
 int journal_write_sync(struct journal *journal, const struct journal_entry *entry, struct err *err);
 /* What must be said for good of the last session in which this host was a destination: that of *entry if it
  * has a verdict, else the past one. An entry for anything new takes it along as its `past`. */

@@ -53,6 +53,15 @@ strike_disk-full() {
 }
 relent_disk-full() { rm -f "$(state_of "$node")"/filler-*; }
 
+# As ext4 does it itself after an error that it cannot bear. An operator then gives the daemon a new disk with what can still be read.
+prepare_disk-read-only() { need_disk "$node"; }
+strike_disk-read-only() { mount -o remount,abort "$(state_of "$node")"; }
+relent_disk-read-only() {
+    daemon_off "$node"
+    new_disk "$node"
+    daemon_on "$node"
+}
+
 # Each time that something is made durable takes so long more.
 strike_disk-slow() {
     local pid

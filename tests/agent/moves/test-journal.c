@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -243,6 +245,52 @@ static void writes_end_with_the_last_one_and_outlive_a_close(void **state)
     g_array_free(seen, TRUE);
 }
 
+static void note_probe(const struct err *err, void *user)
+{
+    *(int *)user = err_is_set(err) ? -1 : 1;
+}
+
+static int probe(struct journal *journal)
+{
+    int result = 0;
+    journal_probe(journal, note_probe, &result);
+    while (!result)
+        (void)g_main_context_iteration(NULL, TRUE);
+    return result;
+}
+
+static void a_probe_changes_nothing_and_fails_where_a_write_would(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t before[FILE_SIZE], after[FILE_SIZE];
+    struct journal_entry written = entry_of(JOURNAL_OWNED, 1), got;
+    struct journal *journal = open_or_fail(fixture->path);
+    struct rlimit limit, none;
+    assert_int_equal(journal_write_sync(journal, &written, NULL), 0);
+    read_image(fixture->path, before);
+    assert_int_equal(probe(journal), 1);
+    read_image(fixture->path, after);
+    assert_memory_equal(before, after, FILE_SIZE);
+    /* A limit for files stands in for the disk: whoever writes gets EFBIG. */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_ptr_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    int result = probe(journal);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(result, -1);
+    read_image(fixture->path, after);
+    assert_memory_equal(before, after, FILE_SIZE);
+    written.epoch = 2;
+    assert_int_equal(journal_write_sync(journal, &written, NULL), 0);
+    journal_close(journal);
+    journal = open_or_fail(fixture->path);
+    journal_read(journal, &got);
+    assert_int_equal(got.epoch, 2);
+    journal_close(journal);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +300,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(file_cut_off_at_any_byte_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flipped_bit_anywhere_in_an_entry_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(file_without_a_valid_entry_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_probe_changes_nothing_and_fails_where_a_write_would, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(writes_end_with_the_last_one_and_outlive_a_close, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
