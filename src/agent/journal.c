@@ -53,6 +53,7 @@ struct journal {
     uint64_t sequence; /* highest ever handed to a write, so that a failed one can never win over a later */
     GQueue pending;    /* struct pending; the head is being written when `busy` */
     bool busy;
+    GMutex lock; /* of what is in the file: a blocking write does not wait in the queue for a probe */
 };
 
 /* path -> struct journal, not owned: one object per file. */
@@ -163,16 +164,16 @@ static int create_file(const char *path, struct err *err)
 }
 
 /* Of a file that was cut off the older slot may be left, which must not pass for the last word. */
-static bool is_whole(const struct journal *journal)
+static bool is_whole(int fd)
 {
     struct stat its;
-    return fstat(journal->fd, &its) == 0 && its.st_size == N_SLOTS * SLOT_STRIDE;
+    return fstat(fd, &its) == 0 && its.st_size == N_SLOTS * SLOT_STRIDE;
 }
 
 static int load_slots(struct journal *journal, struct err *err)
 {
     bool found = false;
-    for (unsigned i = 0; i < N_SLOTS && is_whole(journal); i++) {
+    for (unsigned i = 0; i < N_SLOTS && is_whole(journal->fd); i++) {
         struct slot slot = {0};
         struct journal_entry entry;
         struct err problem = {0};
@@ -206,6 +207,7 @@ static void journal_unref(struct journal *journal)
     (void)g_hash_table_remove(open_journals, journal->path);
     if (journal->fd >= 0)
         (void)close(journal->fd);
+    g_mutex_clear(&journal->lock);
     g_free(journal->path);
     g_free(journal);
 }
@@ -229,13 +231,14 @@ int journal_open(const char *path, struct journal **ret_journal, struct err *err
     if (fd < 0)
         return err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
     /* What an earlier process wrote may still be in the page cache only: it counts once it cannot be lost. */
-    if (fdatasync(fd) < 0)
+    if (is_whole(fd) && fdatasync(fd) < 0)
         return err_sys(err, errno, "sync-failed", "cannot make the ownership journal %s durable", path);
     journal = g_new0(struct journal, 1);
     journal->path = g_strdup(path);
     journal->fd = steal_fd(&fd);
     journal->n_refs = 1;
     g_queue_init(&journal->pending);
+    g_mutex_init(&journal->lock);
     (void)g_hash_table_insert(open_journals, journal->path, journal);
     if (load_slots(journal, err) < 0) {
         journal_unref(journal);
@@ -276,12 +279,14 @@ struct write_job {
 /* Worker thread: touches only the descriptor, which a reference keeps open. */
 static void write_slot(struct write_job *job)
 {
+    g_mutex_lock(&job->journal->lock);
     if ((!job->is_probe || fdio_pread(job->journal->fd, &job->slot, sizeof job->slot,
                                       job->index * SLOT_STRIDE, &job->error) == 0) &&
         fdio_pwrite(job->journal->fd, &job->slot, sizeof job->slot, job->index * SLOT_STRIDE, &job->error) ==
             0 &&
         fdatasync(job->journal->fd) < 0)
         (void)err_sys(&job->error, errno, "sync-failed", "cannot make the journal durable");
+    g_mutex_unlock(&job->journal->lock);
     if (err_is_set(&job->error))
         (void)err_prefix(&job->error, "ownership journal %s", job->journal->path);
 }
@@ -368,10 +373,16 @@ void journal_probe(struct journal *journal, void (*done)(const struct err *err, 
     start_next(journal);
 }
 
+static bool is_only_probed(const struct journal *journal)
+{
+    const struct pending *pending = g_queue_peek_head((GQueue *)&journal->pending);
+    return g_queue_get_length((GQueue *)&journal->pending) == 1 && pending->is_probe;
+}
+
 int journal_write_sync(struct journal *journal, const struct journal_entry *entry, struct err *err)
 {
     struct write_job job;
-    if (journal->busy)
+    if (journal->busy && !is_only_probed(journal))
         return err_set(err, ERR_RETRY, "journal-busy", "the ownership journal %s is being written",
                        journal->path);
     prepare_write(journal, entry, &job);

@@ -259,6 +259,27 @@ static int probe(struct journal *journal)
     return result;
 }
 
+static void a_blocking_write_does_not_wait_in_the_queue_for_a_probe(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal *journal = open_or_fail(fixture->path);
+    struct journal_entry got;
+    for (uint64_t epoch = 1; epoch <= 50; epoch++) {
+        int result = 0;
+        struct journal_entry entry = entry_of(JOURNAL_OWNED, epoch);
+        journal_probe(journal, note_probe, &result);
+        assert_int_equal(journal_write_sync(journal, &entry, NULL), 0);
+        while (!result)
+            (void)g_main_context_iteration(NULL, TRUE);
+        assert_int_equal(result, 1);
+    }
+    journal_close(journal);
+    journal = open_or_fail(fixture->path);
+    journal_read(journal, &got);
+    assert_int_equal(got.epoch, 50);
+    journal_close(journal);
+}
+
 static void a_probe_changes_nothing_and_fails_where_a_write_would(void **state)
 {
     struct fixture *fixture = *state;
@@ -300,6 +321,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(file_cut_off_at_any_byte_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flipped_bit_anywhere_in_an_entry_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(file_without_a_valid_entry_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_blocking_write_does_not_wait_in_the_queue_for_a_probe, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_probe_changes_nothing_and_fails_where_a_write_would, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(writes_end_with_the_last_one_and_outlive_a_close, set_up, tear_down),
