@@ -12,8 +12,8 @@
 /* Held by the list and by each request under way. */
 struct connection {
     GSocket *socket;
-    unsigned n_requests; /* under way */
-    bool has_ended;      /* at the last look */
+    unsigned n_signals; /* by which requests under way would say that they are over; each holds it */
+    bool has_ended;     /* at the last look */
 };
 
 /* Name of the data of a socket that is its connection. */
@@ -43,7 +43,7 @@ static bool look_at(struct connection *connection)
     if (g_socket_is_closed(connection->socket))
         return true;
     bool had_ended = connection->has_ended;
-    connection->has_ended = !connection->n_requests && is_at_end(connection->socket);
+    connection->has_ended = !connection->n_signals && is_at_end(connection->socket);
     if (!had_ended || !connection->has_ended)
         return false;
     (void)g_socket_close(connection->socket, NULL);
@@ -72,11 +72,26 @@ static gboolean look(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
+/* A request is over with the first of them. */
 static void on_over(SoupServerMessage *msg, struct connection *connection)
 {
     (void)g_signal_handlers_disconnect_by_func(msg, (gpointer)on_over, connection);
-    connection->n_requests--;
+}
+
+/* Also of a message that goes without a signal, with the server. */
+static void on_disconnected(gpointer user, GClosure *closure)
+{
+    struct connection *connection = user;
+    (void)closure;
+    connection->n_signals--;
     release(connection);
+}
+
+static void watch(SoupServerMessage *msg, const char *name, struct connection *connection)
+{
+    connection->n_signals++;
+    (void)g_signal_connect_data(msg, name, G_CALLBACK(on_over), g_rc_box_acquire(connection), on_disconnected,
+                                0);
 }
 
 void connections_note(struct connections *connections, SoupServerMessage *msg)
@@ -89,10 +104,8 @@ void connections_note(struct connections *connections, SoupServerMessage *msg)
         g_object_set_data(G_OBJECT(socket), CONNECTION, connection);
         g_queue_push_tail(&connections->open, connection);
     }
-    connection->n_requests++;
-    (void)g_rc_box_acquire(connection);
-    (void)g_signal_connect(msg, "finished", G_CALLBACK(on_over), connection);
-    (void)g_signal_connect(msg, "disconnected", G_CALLBACK(on_over), connection);
+    watch(msg, "finished", connection);
+    watch(msg, "disconnected", connection);
     if (!connections->look_source)
         connections->look_source = g_timeout_add_seconds(LOOK_S, look, connections);
 }
