@@ -12,8 +12,8 @@ ip netns exec "$lab_name-sw" tcpdump -q -n -U -Z root -i h1-mig -c 1 -w "$seen" 
 listener=$!
 on_exit "kill $listener 2>/dev/null; wait $listener || true"
 wait_until 20 "tcpdump" grep -q "listening on" "$lab_dir/tcpdump.log"
-checker_vm vm h1 128 1 tcg "mb=48 rate=4 mode=page"
-task=$(godwit vm migrate vm --to h2 --bandwidth 2 --detach)
+checker_vm vm h1 128 1 tcg "mb=48 rate=1 mode=page"
+task=$(godwit vm migrate vm --to h2 --bandwidth 4 --detach)
 shown=$lab_dir/shown
 mkdir "$shown"
 # The ticket is what somebody on the way hears; the key lies behind it in the memory of both jobs, where root alone can look.
