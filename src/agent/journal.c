@@ -375,8 +375,7 @@ void journal_probe(struct journal *journal, void (*done)(const struct err *err, 
 
 static bool is_only_probed(const struct journal *journal)
 {
-    const struct pending *pending = g_queue_peek_head((GQueue *)&journal->pending);
-    return g_queue_get_length((GQueue *)&journal->pending) == 1 && pending->is_probe;
+    return journal->pending.length == 1 && ((const struct pending *)journal->pending.head->data)->is_probe;
 }
 
 int journal_write_sync(struct journal *journal, const struct journal_entry *entry, struct err *err)

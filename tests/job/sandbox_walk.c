@@ -184,13 +184,13 @@ int walk_make_a_file(void)
     return result_of(open("/tmp", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600));
 }
 
-int walk_execute(void)
+static int execute(void)
 {
     char *const argv[] = {(char *)(uintptr_t) "true", NULL};
     return result_of(execv("/bin/true", argv));
 }
 
-int walk_fork(void)
+static int make_a_process(void)
 {
     pid_t child = fork();
     if (child == 0)
@@ -198,24 +198,24 @@ int walk_fork(void)
     return result_of(child);
 }
 
-int walk_trace_the_parent(void)
+static int trace_the_parent(void)
 {
     return result_of(ptrace(PTRACE_SEIZE, walk_parent, NULL, NULL));
 }
 
-int walk_kill_the_parent(void)
+static int kill_the_parent(void)
 {
     return result_of(kill(walk_parent, 0));
 }
 
-int walk_read_the_parents_memory(void)
+static int read_the_parents_memory(void)
 {
     char byte;
     struct iovec part = {&byte, 1};
     return result_of(process_vm_readv(walk_parent, &part, 1, &part, 1, 0));
 }
 
-int walk_unix_socket(void)
+static int unix_socket(void)
 {
     return result_of(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
@@ -225,17 +225,17 @@ int walk_tcp_socket(void)
     return result_of(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-int walk_udp_socket(void)
+static int udp_socket(void)
 {
     return result_of(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
 }
 
-int walk_packet_socket(void)
+static int packet_socket(void)
 {
     return result_of(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
 }
 
-int walk_executable_memory(void)
+static int executable_memory(void)
 {
     return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
                    MAP_FAILED
@@ -243,17 +243,17 @@ int walk_executable_memory(void)
                : 0;
 }
 
-int walk_be_dumpable(void)
+static int be_dumpable(void)
 {
     return result_of(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
 }
 
-int walk_become_root(void)
+static int become_root(void)
 {
     return result_of(setresuid(0, 0, 0));
 }
 
-int walk_new_namespace(void)
+static int new_namespace(void)
 {
     return result_of(unshare(CLONE_NEWUSER));
 }
@@ -262,4 +262,23 @@ int walk_read_the_clock(void)
 {
     struct timespec now;
     return result_of(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now));
+}
+
+unsigned walk_forbidden(sandbox_entry enter)
+{
+    static const struct walk_attempt attempts[] = {
+        {"execute a program", execute, WALK_KILLED},
+        {"make a process", make_a_process, WALK_KILLED},
+        {"trace a process", trace_the_parent, WALK_KILLED},
+        {"signal a process", kill_the_parent, WALK_KILLED},
+        {"read another's memory", read_the_parents_memory, WALK_KILLED},
+        {"make a unix socket", unix_socket, WALK_KILLED},
+        {"make a UDP socket", udp_socket, WALK_KILLED},
+        {"make a packet socket", packet_socket, WALK_KILLED},
+        {"get memory that can be executed", executable_memory, WALK_KILLED},
+        {"let others look into it", be_dumpable, WALK_KILLED},
+        {"become root", become_root, WALK_KILLED},
+        {"make a namespace", new_namespace, WALK_KILLED},
+    };
+    return walk_attempts(enter, attempts, sizeof attempts / sizeof *attempts);
 }

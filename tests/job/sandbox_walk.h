@@ -28,23 +28,13 @@ unsigned walk_attempts(sandbox_entry enter, const struct walk_attempt *attempts,
 /* Makes every system call that there is, with arguments that mean nothing, and prints which are not answered
  * by death. How many of those are on a list of what no helper may ever call. */
 unsigned walk_calls(sandbox_entry enter);
+/* walk_attempts of what every helper that tries it is killed for. */
+unsigned walk_forbidden(sandbox_entry enter);
 
-/* Attempts that both helpers have in common. */
+/* Attempts whose end depends on the helper. */
 int walk_read_a_file(void);
 int walk_make_a_file(void);
-int walk_execute(void);
-int walk_fork(void);
-int walk_trace_the_parent(void);
-int walk_kill_the_parent(void);
-int walk_read_the_parents_memory(void);
-int walk_unix_socket(void);
 int walk_tcp_socket(void);
-int walk_udp_socket(void);
-int walk_packet_socket(void);
-int walk_executable_memory(void);
-int walk_be_dumpable(void);
-int walk_become_root(void);
-int walk_new_namespace(void);
 int walk_read_the_clock(void);
 
 #endif

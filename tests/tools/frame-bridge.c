@@ -29,13 +29,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/err.h"
+#include "wire/codec.h"
+#include "wire/record.h"
+
 #define FRAME_MAX 10240
 #define REORDER_NS 5000000ull
 #define NS_PER_S 1000000000ull
 #define ETHERNET_SIZE 14u
 #define PROTOCOL_TCP 6
-#define HEADER_SIZE 32u /* of a record */
-#define CRC_OFFSET 28u
 #define WHOLE_PERCENT 100
 #define AT_END (-1)
 
@@ -100,15 +102,6 @@ static unsigned get_u16(const uint8_t *at)
     return (unsigned)at[0] << 8 | at[1];
 }
 
-/* The numbers of records are little-endian. */
-static uint64_t get_number(const uint8_t *at, size_t size)
-{
-    uint64_t value = 0;
-    for (size_t i = size; i > 0; i--)
-        value = value << 8 | at[i - 1];
-    return value;
-}
-
 static bool find_segment(uint8_t *frame, size_t size, struct segment *ret)
 {
     uint8_t *ip = frame + ETHERNET_SIZE, *end = frame + size;
@@ -147,27 +140,26 @@ static void change_byte(const struct segment *segment, size_t at, uint8_t bits, 
     field[1] = (uint8_t)sum;
 }
 
-static uint32_t crc32c(const uint8_t *bytes, size_t size)
+/* Whichever number it has among the records of its connection. */
+static bool find_record(const uint8_t *header, uint32_t type, struct wire_record *ret_record)
 {
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0x82f63b78u & -(crc & 1));
-    }
-    return ~crc;
+    struct wire_reader reader = {.at = header, .left = WIRE_RECORD_HEADER_SIZE};
+    struct err err;
+    if (wire_get_u32(&reader) != type)
+        return false;
+    wire_skip(&reader, 4 + 8); /* flags, length */
+    return wire_record_decode(header, wire_get_u64(&reader), ret_record, &err) == 0;
 }
 
 /* A header that the frame's end cuts off is not found; the next of its type will be. */
 static void flip_in_record(struct options *options, const struct segment *segment)
 {
-    for (size_t begin = 0; begin + HEADER_SIZE <= segment->payload_size; begin++) {
-        const uint8_t *header = segment->payload + begin;
-        if (get_number(header, 4) != options->flip ||
-            get_number(header + CRC_OFFSET, 4) != crc32c(header, CRC_OFFSET))
+    for (size_t begin = 0; begin + WIRE_RECORD_HEADER_SIZE <= segment->payload_size; begin++) {
+        struct wire_record record;
+        if (!find_record(segment->payload + begin, options->flip, &record))
             continue;
-        uint64_t length = get_number(header + 8, 8), left = segment->payload_size - begin - HEADER_SIZE;
-        size_t last = begin + HEADER_SIZE + (size_t)(length < left ? length : left) - 1;
+        uint64_t length = record.length, left = segment->payload_size - begin - WIRE_RECORD_HEADER_SIZE;
+        size_t last = begin + WIRE_RECORD_HEADER_SIZE + (size_t)(length < left ? length : left) - 1;
         size_t at = options->flip_at == AT_END ? last : begin + (size_t)options->flip_at;
         if (at > last)
             continue;

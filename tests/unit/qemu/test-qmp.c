@@ -243,6 +243,16 @@ static int listen_here(void)
     return listener;
 }
 
+static int connect_and_accept(int listener, struct seen *seen)
+{
+    connect_qmp(seen);
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
 static void say(int fd, const char *text)
 {
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
@@ -253,12 +263,7 @@ static void lines_may_come_in_pieces_and_garbage_ends_it(void **state)
 {
     (void)state;
     struct seen seen = {0};
-    int listener = listen_here();
-    connect_qmp(&seen);
-    while (g_main_context_iteration(NULL, FALSE))
-        ;
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    assert_true(fd >= 0);
+    int listener = listen_here(), fd = connect_and_accept(listener, &seen);
     const char greeting[] = "{\"QMP\":{\"version\":{}}}\r\n{\"event\":\"X\"}\r\n{\"return\":{},\"id\":1}\r\n";
     for (unsigned i = 0; i < sizeof greeting - 1; i++) {
         assert_int_equal(send(fd, greeting + i, 1, MSG_NOSIGNAL), 1);
@@ -281,12 +286,7 @@ static void a_line_nested_without_end_ends_it(void **state)
 {
     (void)state;
     struct seen seen = {0};
-    int listener = listen_here();
-    connect_qmp(&seen);
-    while (g_main_context_iteration(NULL, FALSE))
-        ;
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    assert_true(fd >= 0);
+    int listener = listen_here(), fd = connect_and_accept(listener, &seen);
     say(fd, "{\"QMP\":{}}\n{\"return\":{},\"id\":1}\n");
     wait_for(&seen.is_ready);
     g_autofree char *brackets = g_strnfill(128 * 1024, '[');
