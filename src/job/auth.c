@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "job/auth.h"
 
+#include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/fdio.h"
 
-/* The source waits longer: a stranger before it may use up the destination's patience with him. */
 #define SOURCE_PATIENCE_NS (10 * NS_PER_S)
-#define DESTINATION_PATIENCE_NS (3 * NS_PER_S)
 
 struct nonces {
     const uint8_t *destination;
@@ -89,17 +89,46 @@ int auth_as_source(const struct auth *auth, const struct watch *watch, int fd, s
     return check_mac(auth, WIRE_AUTH_DESTINATION, &nonces, proof.mac, err);
 }
 
-int auth_as_destination(const struct auth *auth, const struct watch *watch, int fd, struct err *err)
+/* A fresh connection's buffer has room for all that is said here. */
+static int say(int fd, const void *bytes, size_t size, struct err *err)
 {
-    struct wire_challenge challenge;
-    struct wire_answer answer;
+    ssize_t put = send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (put == (ssize_t)size)
+        return 0;
+    (void)err_sys(err, put < 0 ? errno : ENOBUFS, "connection-lost",
+                  "the connection broke while we said who we are");
+    err->code = ERR_PEER_LOST;
+    return -1;
+}
+
+int auth_challenge(struct auth_hearing *ret_hearing, int fd, struct err *err)
+{
+    *ret_hearing = (struct auth_hearing){0};
+    fdio_random(ret_hearing->challenge.nonce, sizeof ret_hearing->challenge.nonce);
+    return say(fd, &ret_hearing->challenge, sizeof ret_hearing->challenge, err);
+}
+
+int auth_hear(const struct auth *auth, struct auth_hearing *hearing, int fd, struct err *err)
+{
     struct wire_proof proof;
-    struct nonces nonces = {.destination = challenge.nonce, .source = answer.nonce};
-    fdio_random(challenge.nonce, sizeof challenge.nonce);
-    if (watch_write(watch, fd, &challenge, sizeof challenge, err) < 0 ||
-        watch_read(watch, fd, &answer, sizeof answer, clock_now_ns() + DESTINATION_PATIENCE_NS, err) < 0 ||
-        check_mac(auth, WIRE_AUTH_SOURCE, &nonces, answer.mac, err) < 0 ||
+    struct nonces nonces = {.destination = hearing->challenge.nonce, .source = hearing->answer.nonce};
+    while (hearing->n_answered < sizeof hearing->answer) {
+        ssize_t got = recv(fd, (uint8_t *)&hearing->answer + hearing->n_answered,
+                           sizeof hearing->answer - hearing->n_answered, MSG_DONTWAIT);
+        if (!got)
+            return err_set(err, ERR_PEER_LOST, "stream-ended", "the other side closed the connection");
+        if (got > 0) {
+            hearing->n_answered += (size_t)got;
+        } else if (errno == EAGAIN) {
+            return err_set(err, ERR_RETRY, "answer-awaited", "the source's proof is not there yet");
+        } else if (errno != EINTR) {
+            (void)err_sys(err, errno, "connection-lost", "the connection broke before the source's proof");
+            err->code = ERR_PEER_LOST;
+            return -1;
+        }
+    }
+    if (check_mac(auth, WIRE_AUTH_SOURCE, &nonces, hearing->answer.mac, err) < 0 ||
         compute_mac(auth, WIRE_AUTH_DESTINATION, &nonces, proof.mac, err) < 0)
         return -1;
-    return watch_write(watch, fd, &proof, sizeof proof, err);
+    return say(fd, &proof, sizeof proof, err);
 }

@@ -15,79 +15,40 @@
 
 #define SOURCE_PATIENCE_NS (60 * NS_PER_S)  /* for the control connection */
 #define CHANNEL_PATIENCE_NS (30 * NS_PER_S) /* for all data connections after it */
+#define KNOCK_PATIENCE_NS (3 * NS_PER_S)    /* so long the copy's news can wait */
 #define SOURCE_LAG_S 15                     /* the source gives up first */
 
-/* The next connection from the door. */
-static int take_connection(struct job *job, uint64_t deadline_ns, struct ctl_door_socket *ret_about,
-                           int *ret_fd, struct err *err)
+static int turn_away_undue(struct job *job, const struct ctl_door_socket *about, struct stream *stream)
 {
-    struct ctl_msg msg;
-    size_t n_fds = 1;
-    int fds[2] = {job->fds[CTL_FD_DOOR], job->peer.stream.fd};
-    if (stream_has_pending(&job->peer.stream))
-        return peer_unexpected(&job->peer, &job->watch, err);
-    int which = watch_wait_either(&job->watch, fds, deadline_ns, "a connection of the source", err);
-    if (which < 0)
-        return -1;
-    if (which == 1)
-        return peer_unexpected(&job->peer, &job->watch, err);
-    if (ctl_recv(job->fds[CTL_FD_DOOR], &msg, ret_fd, &n_fds, err) < 0) {
-        if (err->code == ERR_PEER_LOST)
-            (void)err_set(err, ERR_PEER_LOST, "door-lost", "the migration door of this host ended");
-        return -1;
-    }
-    if (msg.type == CTL_DOOR_SOCKET && n_fds == 1 && ctl_body(&msg, ret_about, sizeof *ret_about, err) == 0)
-        return 0;
-    if (n_fds)
-        (void)close(*ret_fd);
-    return err_set(err, ERR_CORRUPT, "door-message", "the door sent message %u", msg.type);
-}
-
-/* They may come as fast as somebody who saw the ticket likes: all are counted, the first is logged. */
-static void turn_away(struct job *job, struct stream *stream, const struct err *why)
-{
-    stream_close(stream);
-    if (!job->n_strangers++)
-        log_error(why, "refused a connection with this move's ticket; others are only counted");
-    control_set_strangers(job->control, job->n_strangers);
-}
-
-/* 1 if the connection is the source's, 0 if it is not (a stranger who saw the ticket) and is closed, -1 if
- * the wait is over. */
-static int examine(struct job *job, const struct ctl_door_socket *about, bool is_due, struct stream *stream,
-                   struct err *err)
-{
-    struct introduction us = {.spec = &job->spec, .role = (uint16_t)about->role, .channel = about->channel};
-    if (is_due && connect_tune(stream->fd, err) == 0 &&
-        introduce_as_destination(&us, about->security, &job->watch, stream, err) == 0)
-        return 1;
-    if (is_due && cancel_requested(job->watch.stop)) {
-        stream_close(stream);
-        return -1;
-    }
-    if (!is_due)
-        (void)err_set(err, ERR_REFUSED, "connection-not-due", "no connection %u of kind %u is due",
-                      about->channel, about->role);
-    turn_away(job, stream, err);
+    struct err why;
+    (void)err_set(&why, ERR_REFUSED, "connection-not-due", "no connection %u of kind %u is due",
+                  about->channel, about->role);
+    reception_turn_away(job, stream, &why);
     return 0;
 }
 
-static int admit_control(struct job *job, struct err *err)
+/* 1: the peer is there; 0: only others came. */
+static int admit_control(struct job *job, uint64_t deadline_ns, struct err *err)
+{
+    struct ctl_door_socket about;
+    struct stream stream;
+    int got = reception_next(job, deadline_ns, &about, &stream, err);
+    if (got <= 0)
+        return got;
+    if (about.role != WIRE_ROLE_CONTROL)
+        return turn_away_undue(job, &about, &stream);
+    story_drop_connections(job);
+    peer_renew(&job->peer, stream);
+    return 1;
+}
+
+static int admit_first(struct job *job, struct err *err)
 {
     uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
-    for (;;) {
-        struct ctl_door_socket about;
-        struct stream stream = {.fd = -1};
-        if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0)
-            return -1;
-        int verdict = examine(job, &about, about.role == WIRE_ROLE_CONTROL, &stream, err);
-        if (verdict == 1) {
-            job->peer.stream = stream;
-            return 0;
-        }
-        if (verdict < 0)
-            return -1;
-    }
+    int got;
+    while ((got = admit_control(job, deadline_ns, err)) == 0)
+        ;
+    return got < 0 ? -1 : 0;
 }
 
 /* 1: the source has begun anew, with a control connection that has taken the place of the old one. */
@@ -96,25 +57,24 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
     uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
     for (uint32_t n = 0; n < n_channels;) {
         struct ctl_door_socket about;
-        struct stream stream = {.fd = -1};
-        if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0)
+        struct stream stream;
+        int got = reception_next(job, deadline_ns, &about, &stream, err);
+        if (got < 0)
             return -1;
-        bool is_due =
-            about.role == WIRE_ROLE_DATA && about.channel < n_channels && job->channels[about.channel].fd < 0;
-        bool is_new = about.role == WIRE_ROLE_CONTROL;
-        int verdict = examine(job, &about, is_due || is_new, &stream, err);
-        if (verdict == 1 && is_new) {
+        if (got == 0)
+            continue;
+        if (about.role == WIRE_ROLE_CONTROL) {
             story_drop_connections(job);
             peer_renew(&job->peer, stream);
             return 1;
         }
-        if (verdict == 1) {
+        if (about.role == WIRE_ROLE_DATA && about.channel < n_channels &&
+            job->channels[about.channel].fd < 0) {
             job->channels[about.channel] = stream;
             n++;
-            continue;
+        } else {
+            (void)turn_away_undue(job, &about, &stream);
         }
-        if (verdict < 0)
-            return -1;
     }
     return 0;
 }
@@ -139,7 +99,11 @@ static int admit_rest(struct job *job, struct wire_choice *ret_choice, struct er
 
 int dest_meet(struct job *job, struct err *err)
 {
-    if (admit_control(job, err) < 0 || admit_rest(job, &job->choice, err) < 0)
+    int ret = admit_first(job, err);
+    if (ret == 0)
+        ret = admit_rest(job, &job->choice, err);
+    reception_clear(&job->reception);
+    if (ret < 0)
         return -1;
     job->spec.n_channels = job->choice.n_channels;
     story_note_cipher(job);
@@ -148,42 +112,46 @@ int dest_meet(struct job *job, struct err *err)
     return 0;
 }
 
-/* The source's next control connection: 0. 1: that was a stranger; -1: none will come. */
+/* The source's next control connection: 1. 0: there was a stranger, or news of the old one; -1: none will
+ * come. */
 static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *err)
 {
-    struct ctl_door_socket about;
-    struct stream stream = {.fd = -1};
-    if (take_connection(job, deadline_ns, &about, &stream.fd, err) < 0) {
-        /* The end of the old connection is no news; a reason on it is. */
-        bool is_end = err->code == ERR_PEER_LOST && !err->side[0] && strcmp(err->id, "door-lost");
-        if (!is_end || job->peer.stream.fd < 0 || cancel_requested(job->watch.stop))
-            return err->code == ERR_TIMEOUT && !err->side[0] ? story_resume_limit(job, err) : -1;
-        peer_close(&job->peer);
-        return 1;
-    }
-    int verdict = examine(job, &about, about.role == WIRE_ROLE_CONTROL, &stream, err);
-    if (verdict != 1)
-        return verdict < 0 ? -1 : 1;
-    story_drop_connections(job);
-    peer_renew(&job->peer, stream);
+    int got = admit_control(job, deadline_ns, err);
+    if (got >= 0)
+        return got;
+    /* The end of the old connection is no news; a reason on it is. */
+    bool is_end = err->code == ERR_PEER_LOST && !err->side[0] && strcmp(err->id, "door-lost");
+    if (!is_end || job->peer.stream.fd < 0 || cancel_requested(job->watch.stop))
+        return -1;
+    peer_close(&job->peer);
     return 0;
 }
 
-static int admit_again(struct job *job, const struct engine_outage *outage, struct err *err)
+/* Somebody knocks while the copy runs: 1, it is the source; 0, it is not, as far as could be heard. */
+static int hear_knock(struct job *job, struct err *err)
 {
-    uint64_t deadline_ns = outage->since_ns + (job->spec.resume_limit_s + SOURCE_LAG_S) * NS_PER_S;
-    bool is_lost = outage->is_lost;
+    int got = readmit_control(job, clock_now_ns() + KNOCK_PATIENCE_NS, err);
+    return got < 0 && err->code == ERR_TIMEOUT && !err->side[0] ? 0 : got;
+}
+
+static int await_control(struct job *job, uint64_t deadline_ns, struct err *err)
+{
+    int got;
+    while ((got = readmit_control(job, deadline_ns, err)) == 0)
+        ;
+    if (got > 0)
+        return 0;
+    return err->code == ERR_TIMEOUT && !err->side[0] ? story_resume_limit(job, err) : -1;
+}
+
+/* Over and over, because what has come back may break again. */
+static int come_back(struct job *job, uint64_t deadline_ns, bool has_control, struct err *err)
+{
     struct wire_choice choice;
-    if (is_lost)
-        log_error(outage->why, "connections lost, the copy waits for new ones");
     for (;;) {
-        int result = readmit_control(job, deadline_ns, err);
-        if (result < 0 || (result > 0 && !is_lost))
-            return result;
-        if (result > 0)
-            continue;
-        /* From here on it is the source's word that the old connections are lost. */
-        is_lost = true;
+        if (!has_control && await_control(job, deadline_ns, err) < 0)
+            return -1;
+        has_control = false;
         if (admit_rest(job, &choice, err) == 0) {
             if (choice.features == job->choice.features && choice.n_channels == job->choice.n_channels)
                 return 0;
@@ -194,6 +162,20 @@ static int admit_again(struct job *job, const struct engine_outage *outage, stru
         log_error(err, "the source did not come back whole");
         story_drop_connections(job);
     }
+}
+
+static int admit_again(struct job *job, const struct engine_outage *outage, struct err *err)
+{
+    uint64_t deadline_ns = outage->since_ns + (job->spec.resume_limit_s + SOURCE_LAG_S) * NS_PER_S;
+    int knocked = 0;
+    if (outage->is_lost)
+        log_error(outage->why, "connections lost, the copy waits for new ones");
+    else if ((knocked = hear_knock(job, err)) <= 0)
+        return knocked < 0 ? -1 : 1;
+    /* From here on it is the source's word, if not ours, that the old connections are lost. */
+    int ret = come_back(job, deadline_ns, knocked > 0, err);
+    reception_clear(&job->reception);
+    return ret;
 }
 
 static int reconnect(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],

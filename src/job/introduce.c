@@ -12,9 +12,7 @@
 #include "engine/tls.h"
 #include "job/auth.h"
 
-/* The source waits longer: a stranger before it may use up the destination's patience with him. */
 #define SOURCE_PATIENCE_NS (10 * NS_PER_S)
-#define DESTINATION_PATIENCE_NS (3 * NS_PER_S)
 
 static struct auth auth_of(const struct introduction *us)
 {
@@ -42,6 +40,16 @@ static int derive_key(const struct introduction *us, uint8_t ret_key[TLS_KEY_SIZ
                : 0;
 }
 
+static int begin_tls(const struct introduction *us, int fd, struct tls **ret_tls, struct err *err)
+{
+    uint8_t key[TLS_KEY_SIZE];
+    int ret = derive_key(us, key, err);
+    if (ret == 0)
+        ret = tls_new(us->spec->role == CTL_ROLE_SOURCE, key, fd, ret_tls, err);
+    explicit_bzero(key, sizeof key);
+    return ret;
+}
+
 static int shake_hands(struct tls *tls, const struct watch *watch, int fd, uint64_t deadline_ns,
                        struct err *err)
 {
@@ -49,31 +57,24 @@ static int shake_hands(struct tls *tls, const struct watch *watch, int fd, uint6
     while (tls_handshake(tls, &events, err) < 0) {
         if (err->code != ERR_RETRY)
             return -1;
-        if (watch_wait(watch, fd, events, deadline_ns, "the other side's TLS handshake", err) < 0)
+        if (watch_wait(watch, fd, events, deadline_ns, "the destination's TLS handshake", err) < 0)
             return -1;
     }
     return 0;
 }
 
-static int encrypt(const struct introduction *us, const struct watch *watch, struct stream *stream,
-                   struct err *err)
+static int encrypt_as_source(const struct introduction *us, const struct watch *watch, struct stream *stream,
+                             struct err *err)
 {
-    bool is_source = us->spec->role == CTL_ROLE_SOURCE;
-    uint64_t deadline_ns = clock_now_ns() + (is_source ? SOURCE_PATIENCE_NS : DESTINATION_PATIENCE_NS);
-    uint8_t key[TLS_KEY_SIZE];
+    uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
     struct tls *tls = NULL;
-    int ret = derive_key(us, key, err);
-    if (ret == 0)
-        ret = tls_new(is_source, key, stream->fd, &tls, err);
-    explicit_bzero(key, sizeof key);
-    if (ret == 0)
-        ret = shake_hands(tls, watch, stream->fd, deadline_ns, err);
-    if (ret == 0) {
+    if (begin_tls(us, stream->fd, &tls, err) < 0)
+        return -1;
+    if (shake_hands(tls, watch, stream->fd, deadline_ns, err) == 0) {
         stream->tls = tls;
         return 0;
     }
-    if (is_source && tls)
-        auth_explain_end(tls_has_heard(tls), err);
+    auth_explain_end(tls_has_heard(tls), err);
     tls_free(tls);
     return -1;
 }
@@ -98,7 +99,7 @@ int introduce_as_source(const struct introduction *us, const struct watch *watch
     struct auth auth = auth_of(us);
     if (send_preamble(us, watch, stream->fd, err) < 0)
         return -1;
-    return us->spec->encrypt ? encrypt(us, watch, stream, err)
+    return us->spec->encrypt ? encrypt_as_source(us, watch, stream, err)
                              : auth_as_source(&auth, watch, stream->fd, err);
 }
 
@@ -108,10 +109,10 @@ static void refuse(int fd, const uint8_t *bytes, size_t size)
     (void)!send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-int introduce_as_destination(const struct introduction *us, uint32_t security, const struct watch *watch,
-                             struct stream *stream, struct err *err)
+int introduce_begin_hearing(const struct introduction *us, uint32_t security, const struct stream *stream,
+                            struct introduction_heard *ret_heard, struct err *err)
 {
-    struct auth auth = auth_of(us);
+    *ret_heard = (struct introduction_heard){0};
     if (us->spec->encrypt && security != WIRE_SECURITY_TLS) {
         refuse(stream->fd, wire_clear_refusal, sizeof wire_clear_refusal);
         return err_set(err, ERR_UNAUTHORIZED, "encryption-required",
@@ -122,6 +123,26 @@ int introduce_as_destination(const struct introduction *us, uint32_t security, c
         return err_set(err, ERR_UNAUTHORIZED, "encryption-refused",
                        "a TLS connection came, and this migration is not encrypted");
     }
-    return us->spec->encrypt ? encrypt(us, watch, stream, err)
-                             : auth_as_destination(&auth, watch, stream->fd, err);
+    return us->spec->encrypt ? begin_tls(us, stream->fd, &ret_heard->tls, err)
+                             : auth_challenge(&ret_heard->hearing, stream->fd, err);
+}
+
+int introduce_hear(const struct introduction *us, struct introduction_heard *heard, struct stream *stream,
+                   short *ret_events, struct err *err)
+{
+    struct auth auth = auth_of(us);
+    *ret_events = POLLIN;
+    if (!us->spec->encrypt)
+        return auth_hear(&auth, &heard->hearing, stream->fd, err);
+    if (tls_handshake(heard->tls, ret_events, err) < 0)
+        return -1;
+    stream->tls = heard->tls;
+    heard->tls = NULL;
+    return 0;
+}
+
+void introduce_forget(struct introduction_heard *heard)
+{
+    tls_free(heard->tls);
+    *heard = (struct introduction_heard){0};
 }

@@ -134,8 +134,9 @@ static void end_engine(struct job *job)
     story_guest_waits(job, false);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
         stream_close(&job->channels[i]);
-    if (job->n_strangers > 1)
-        log_warn("refused %u connections with this move's ticket", job->n_strangers);
+    reception_clear(&job->reception);
+    if (job->reception.n_strangers > 1)
+        log_warn("refused %u connections with this move's ticket", job->reception.n_strangers);
 }
 
 /* Finds the true reason of a failure and tells the peer, unless it was the peer who told us. */
@@ -208,6 +209,7 @@ int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
     memset(job.fds, -1, sizeof job.fds);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
         job.channels[i].fd = -1;
+    reception_init(&job.reception);
     int ret = set_up(&job, control_fd, beat_fd, &err);
     if (ret == 0)
         ret = story_of(&job.spec)(&job, &err);

@@ -13,6 +13,7 @@
 #include "job/control.h"
 #include "job/peer.h"
 #include "job/pulse.h"
+#include "job/reception.h"
 #include "job/watch.h"
 
 /* NULL members in production; tests link an executable of their own. */
@@ -34,7 +35,7 @@ struct job {
     struct watch watch;
     struct peer peer;
     struct stream channels[ENGINE_CHANNELS_MAX]; /* fd -1: none, or handed to the engine */
-    uint32_t n_strangers; /* destination: connections with the ticket that were turned away */
+    struct reception reception;                  /* destination */
     struct engine_source *source;
     struct engine_dest *dest;
     bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */

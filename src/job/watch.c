@@ -2,12 +2,12 @@
 #include "job/watch.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-enum { SLOT_STOP, SLOT_QEMU, SLOT_FIRST, SLOT_SECOND, SLOTS };
+enum { SLOT_STOP, SLOT_QEMU, OWN_SLOTS };
 
 static int timeout_ms(uint64_t end_ns)
 {
@@ -18,24 +18,29 @@ static int timeout_ms(uint64_t end_ns)
     return left_ms > 1000000 ? 1000000 : (int)left_ms;
 }
 
-/* 0 or 1: which descriptor is ready. */
-static int wait_slots(const struct watch *watch, struct pollfd slots[SLOTS], uint64_t deadline_ns,
-                      const char *what, struct err *err)
+int watch_wait_any(const struct watch *watch, struct pollfd *fds, size_t n_fds, uint64_t deadline_ns,
+                   const char *what, struct err *err)
 {
+    struct pollfd slots[OWN_SLOTS + WATCH_FDS_MAX] = {
+        [SLOT_STOP] = {.fd = cancel_fd(watch->stop), .events = POLLIN},
+        [SLOT_QEMU] = {.fd = watch->qemu_pidfd, .events = POLLIN}};
+    if (n_fds > WATCH_FDS_MAX)
+        return err_set(err, ERR_INTERNAL, "too-many-waits", "cannot wait for %zu descriptors", n_fds);
+    memcpy(slots + OWN_SLOTS, fds, n_fds * sizeof *fds);
     if (watch->limit_ns && watch->limit_ns < deadline_ns)
         deadline_ns = watch->limit_ns;
-    slots[SLOT_STOP] = (struct pollfd){.fd = cancel_fd(watch->stop), .events = POLLIN};
-    slots[SLOT_QEMU] = (struct pollfd){.fd = watch->qemu_pidfd, .events = POLLIN};
     for (;;) {
-        int ready = poll(slots, SLOTS, timeout_ms(deadline_ns));
+        int ready = poll(slots, OWN_SLOTS + n_fds, timeout_ms(deadline_ns));
         if (ready < 0 && errno != EINTR)
             return err_sys(err, errno, "poll-failed", "cannot wait for %s", what);
         if (ready > 0 && slots[SLOT_STOP].revents)
             return cancel_check(watch->stop, err);
         if (ready > 0 && slots[SLOT_QEMU].revents)
             return err_set(err, ERR_PEER_LOST, "qemu-died", "the VM's QEMU process ended");
-        if (ready > 0)
-            return slots[SLOT_FIRST].revents ? 0 : 1;
+        if (ready > 0) {
+            memcpy(fds, slots + OWN_SLOTS, n_fds * sizeof *fds);
+            return 0;
+        }
         if (clock_now_ns() >= deadline_ns)
             return err_set(err, ERR_TIMEOUT, "timeout", "%s did not come in time", what);
     }
@@ -44,16 +49,17 @@ static int wait_slots(const struct watch *watch, struct pollfd slots[SLOTS], uin
 int watch_wait(const struct watch *watch, int fd, short events, uint64_t deadline_ns, const char *what,
                struct err *err)
 {
-    struct pollfd slots[SLOTS] = {[SLOT_FIRST] = {.fd = fd, .events = events}, [SLOT_SECOND] = {.fd = -1}};
-    return wait_slots(watch, slots, deadline_ns, what, err);
+    struct pollfd one = {.fd = fd, .events = events};
+    return watch_wait_any(watch, &one, 1, deadline_ns, what, err);
 }
 
 int watch_wait_either(const struct watch *watch, const int fds[2], uint64_t deadline_ns, const char *what,
                       struct err *err)
 {
-    struct pollfd slots[SLOTS] = {
-        [SLOT_FIRST] = {.fd = fds[0], .events = POLLIN}, [SLOT_SECOND] = {.fd = fds[1], .events = POLLIN}};
-    return wait_slots(watch, slots, deadline_ns, what, err);
+    struct pollfd both[2] = {{.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
+    if (watch_wait_any(watch, both, 2, deadline_ns, what, err) < 0)
+        return -1;
+    return both[0].revents ? 0 : 1;
 }
 
 int watch_wait_stream(const struct watch *watch, const struct stream *stream, uint64_t deadline_ns,

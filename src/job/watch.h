@@ -6,6 +6,7 @@
 #ifndef JOB_WATCH_H
 #define JOB_WATCH_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,11 +21,16 @@ struct watch {
 };
 
 #define WATCH_FOREVER UINT64_MAX
+#define WATCH_FDS_MAX 80
 
 /* 0 once `fd` has one of `events` (or hung up). deadline_ns: CLOCK_MONOTONIC; past it ERR_TIMEOUT "timeout",
  * message "`what` did not come in time". */
 int watch_wait(const struct watch *watch, int fd, short events, uint64_t deadline_ns, const char *what,
                struct err *err);
+/* As watch_wait for whatever is asked of up to WATCH_FDS_MAX descriptors (negative ones are left out); 0:
+ * their `revents` are set. */
+int watch_wait_any(const struct watch *watch, struct pollfd *fds, size_t n_fds, uint64_t deadline_ns,
+                   const char *what, struct err *err);
 /* As watch_wait for input of one of two descriptors (either may be -1); returns 0 or 1, which one, lower
  * first. */
 int watch_wait_either(const struct watch *watch, const int fds[2], uint64_t deadline_ns, const char *what,

@@ -309,6 +309,23 @@ static void strangers_are_turned_away_and_the_source_comes_in(void **state)
     assert_moved(true);
 }
 
+/* One after the other they would outlast the source's patience; a shut door with all places taken would, too.
+ */
+static void strangers_who_say_nothing_hold_nobody_up(void **state)
+{
+    (void)state;
+    int strangers[100];
+    for (int encrypt = 0; encrypt < 2; encrypt++) {
+        start_destination(encrypt);
+        for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+            strangers[i] = knock(encrypt ? WIRE_SECURITY_TLS : WIRE_SECURITY_NONE, NULL, 0);
+        start_source(encrypt, NULL);
+        assert_moved(encrypt);
+        for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+            must_be_closed(strangers[i]);
+    }
+}
+
 static void what_was_recorded_opens_nothing(void **state)
 {
     (void)state;
@@ -448,6 +465,7 @@ int main(int argc, char **argv)
         MOVE_TEST(another_key_is_refused_on_both_sides),
         MOVE_TEST(sides_that_were_told_different_things_say_so),
         MOVE_TEST(strangers_are_turned_away_and_the_source_comes_in),
+        MOVE_TEST(strangers_who_say_nothing_hold_nobody_up),
         MOVE_TEST(what_was_recorded_opens_nothing),
         MOVE_TEST(the_key_shows_nowhere),
         MOVE_TEST(strangers_do_not_disturb_a_move_that_runs),
