@@ -107,6 +107,9 @@ static void set_share(struct policy *policy, const struct policy_round *round)
             begin_throttling(policy);
         return;
     }
+    bool is_not_held = policy->share == POLICY_SHARE_MIN && ratio > POLICY_NOT_HELD;
+    policy->n_not_held = is_not_held ? policy->n_not_held + 1 : 0;
+    policy->not_held_ns = is_not_held ? policy->not_held_ns + round->duration_ns : 0;
     policy->n_calm = ratio < policy->share / 2 ? policy->n_calm + 1 : 0;
     if (policy->n_calm >= 2) {
         policy->share = 0;
@@ -133,6 +136,8 @@ enum policy_answer policy_decide(struct policy *policy, const struct policy_roun
         policy->n_polished++;
     else
         set_share(policy, round);
+    if (policy->n_not_held >= POLICY_PATIENCE_ROUNDS && policy->not_held_ns >= POLICY_PATIENCE_NS)
+        return POLICY_GIVE_UP;
     policy->throttle_bytes_s = (uint64_t)((unsigned __int128)policy->rate_bytes_s * policy->share / 100);
     return policy->throttle_bytes_s ? POLICY_THROTTLE : POLICY_CONTINUE;
 }

@@ -9,7 +9,10 @@
  *   more than a moment to send: rounds are cheap for the guest, a stop is not.
  * - GIVE_UP after max_rounds, or when the least that was ever dirty has not shrunk by a twentieth for
  *   POLICY_PATIENCE_ROUNDS rounds and POLICY_PATIENCE_NS: a guest that is busy for a moment is waited for.
- *   The count begins anew when the guest is held up for the first time.
+ *   The count begins anew when the guest is held up for the first time. Also when the hardest hold does not
+ *   hold: POLICY_PATIENCE_ROUNDS rounds and POLICY_PATIENCE_NS under it, each of which leaves nearly what it
+ *   sent. No page waits longer than the throttle lets it (engine/throttle.h), so that a slow link may be
+ *   slower than the slowest guest, which would be held up for minutes and get nothing for it.
  * - THROTTLE while the guest dirties nearly as much as is sent, so that rounds do not become shorter, or so
  *   much that it would take longer than POLICY_PATIENCE_NS until they are short enough: one such round is
  *   enough if the rest is far from the goal and the round was no short one, which a busy host can delay as
@@ -33,10 +36,11 @@
 #define POLICY_MOMENT_NS 1000000ull
 #define POLICY_POLISH_ROUNDS 4
 /* Per cent. Dirty pages to pages sent, in a round that is hopeless; in one that is if it would take too long;
- * in a throttled one that did not help enough. */
+ * in a throttled one that did not help enough; in one that did not help at all. */
 #define POLICY_HOPELESS 90
 #define POLICY_SLOW 75
 #define POLICY_TOO_SOFT 75
+#define POLICY_NOT_HELD 95
 /* Of the rate, per cent: a guest that writes at full speed loses the less the harder it is held for the
  * shorter time, one that is only a little too fast the less the softer. */
 #define POLICY_SHARE 40
@@ -58,7 +62,9 @@ struct policy {
     uint32_t n_polished; /* rounds that were added although the rest would have fitted */
     uint32_t n_hopeless; /* rounds in a row */
     uint32_t n_calm;     /* throttled rounds in a row that did not need it */
-    uint32_t share;      /* per cent of the rate; 0: not throttled */
+    uint32_t n_not_held; /* rounds in a row that the hardest hold did not help */
+    uint64_t not_held_ns;
+    uint32_t share; /* per cent of the rate; 0: not throttled */
     bool was_throttled;
 
     /* with THROTTLE: what the guest may dirty until the next answer */
