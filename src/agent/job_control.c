@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/guest_watch.h"
 #include "agent/job_watch.h"
 #include "agent/spawn.h"
 #include "base/cleanup.h"
@@ -32,11 +33,12 @@ struct job_control {
     int pidfd;  /* -1: none of our children */
     pid_t pid;  /* while is_child */
     const char *host;
-    struct job_watch *beats; /* NULL: none of our children */
-    guint watch;             /* of `socket` */
-    guint killer;            /* grace of a cancelled job */
-    bool is_child;           /* its exit was not reported yet: that call still uses this object */
-    bool is_freed;           /* job_control_free was called */
+    struct job_watch *beats;   /* NULL: none of our children */
+    struct guest_watch *guest; /* NULL: no guest runs on this side */
+    guint watch;               /* of `socket` */
+    guint killer;              /* grace of a cancelled job */
+    bool is_child;             /* its exit was not reported yet: that call still uses this object */
+    bool is_freed;             /* job_control_free was called */
     bool dispatching;
     bool is_pending; /* a request waits for its answer */
     bool has_result;
@@ -71,6 +73,7 @@ static void release(struct job_control *job)
     if (job->pidfd >= 0)
         (void)close(job->pidfd);
     job_watch_free(job->beats);
+    guest_watch_free(job->guest);
     explicit_bzero(&job->msg, sizeof job->msg);
     g_free(job);
 }
@@ -366,6 +369,24 @@ static void was_silent(const struct job_control *job, struct err *err)
     (void)err_arg(err, "silent_ms", "%u", silent_ms);
 }
 
+static void held_the_guest(const struct job_control *job, struct err *err)
+{
+    unsigned held_ms = guest_watch_held_ms(job->guest);
+    (void)err_set(
+        err, ERR_TIMEOUT, "guest-held-up",
+        "the migration job on the %s, host '%s', kept the guest waiting for a page for %u ms and was "
+        "ended; the guest runs on",
+        side(job), job->host, held_ms);
+    (void)err_cause(err,
+                    "it did not release a write that it tracks: a defect, or something hostile is on the "
+                    "migration network");
+    (void)err_fix(err,
+                  "start the migration again; if that happens twice, keep the log of the agent on host '%s'",
+                  job->host);
+    (void)err_arg(err, "host", "%s", job->host);
+    (void)err_arg(err, "held_ms", "%u", held_ms);
+}
+
 static void has_died(const struct job_control *job, pid_t pid, int status, struct err *err)
 {
     if (WIFSIGNALED(status)) {
@@ -399,6 +420,8 @@ static void exited(pid_t pid, int status, void *user)
         struct err err;
         if (job_watch_silence_ms(job->beats))
             was_silent(job, &err);
+        else if (guest_watch_held_ms(job->guest))
+            held_the_guest(job, &err);
         else
             has_died(job, pid, status, &err);
         end(job, &err);
@@ -496,6 +519,13 @@ static int start_process(struct job_control *job, const struct agent_config *con
     return job_watch_start(job->beats, config, job->pidfd, unguarded, job, err);
 }
 
+static int watch_guest(struct job_control *job, const int *fds, struct err *err)
+{
+    if (job->role != CTL_ROLE_SOURCE)
+        return 0;
+    return guest_watch_start(fds[CTL_FD_QEMU_PID], job->pidfd, &job->guest, err);
+}
+
 int job_control_start(const struct agent_config *config, const struct ctl_job_spec *spec, const int *fds,
                       const struct job_handlers *handlers, void *user, struct job_control **ret_job,
                       struct err *err)
@@ -506,7 +536,7 @@ int job_control_start(const struct agent_config *config, const struct ctl_job_sp
     auto_fd child_end = ends[1];
     struct job_control *job = new_job(ends[0], spec, handlers, user);
     if (!g_unix_set_fd_nonblocking(ends[0], TRUE, NULL) ||
-        start_process(job, config, spec, child_end, err) < 0 ||
+        start_process(job, config, spec, child_end, err) < 0 || watch_guest(job, fds, err) < 0 ||
         send_spec(job, spec, fds, err) < 0) { /* it holds nothing before it is watched */
         job_control_free(job);
         return -1;

@@ -143,6 +143,15 @@ static void a_stop_without_an_end_is_taken_back(struct lab *lab)
     CHECK(attempt(lab, "", false) == MOVE_DONE);
 }
 
+/* Its heartbeat would say that all is well: this one sends none, and promises nothing by it. */
+static void a_guest_is_not_held_up_for_ever(struct lab *lab)
+{
+    tell(lab, &(struct lie){"source lie-hold", "guest-held-up", ""}, false, MOVE_FAILED);
+    struct vm *vm = vm_on(lab, lab->source);
+    (void)wait_for_console(vm, "CHK t_ms=", console_size(vm)); /* the guest's own proof */
+    CHECK(attempt(lab, "", false) == MOVE_DONE);
+}
+
 int main(void)
 {
     struct lab lab = {0};
@@ -156,6 +165,7 @@ int main(void)
     requests_in_any_order_move_nothing(&lab);
     a_flood_of_reports_is_cancelled_like_any_move(&lab);
     a_stop_without_an_end_is_taken_back(&lab);
+    a_guest_is_not_held_up_for_ever(&lab);
     lab_down(&lab);
     return 0;
 }

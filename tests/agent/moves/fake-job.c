@@ -7,12 +7,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -242,8 +244,21 @@ static void say_the_old_commit(void)
     ask_anyway(CTL_CONT, commit, sizeof commit);
 }
 
+/* Tracks the guest's writes, and releases none. */
+static void hold_the_guest(const struct ctl_job_spec *spec, const int *fds)
+{
+    struct uffdio_register all = {.range = {spec->ram_address, spec->ram_size},
+                                  .mode = UFFDIO_REGISTER_MODE_WP};
+    struct uffdio_writeprotect protect = {.range = all.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+    struct uffdio_api api = {.api = UFFD_API,
+                             .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM};
+    must(ioctl(fds[CTL_FD_UFFD_SYNC], UFFDIO_API, &api), "userfaultfd");
+    must(ioctl(fds[CTL_FD_UFFD_SYNC], UFFDIO_REGISTER, &all), "register");
+    must(ioctl(fds[CTL_FD_UFFD_SYNC], UFFDIO_WRITEPROTECT, &protect), "protect");
+}
+
 /* Lies before anything that is true. */
-static void lie_first(const struct ctl_job_spec *spec)
+static void lie_first(const struct ctl_job_spec *spec, const int *fds)
 {
     const char *lie = strchr(fault, ' ');
     unsigned seed;
@@ -277,6 +292,8 @@ static void lie_first(const struct ctl_job_spec *spec)
         ask_anyway(spec->role == CTL_ROLE_SOURCE ? CTL_READY : CTL_STOP, NULL, 0);
     else if (is_fault("lie-flood"))
         flood();
+    else if (is_fault("lie-hold"))
+        hold_the_guest(spec, fds);
     else if (sscanf(lie, " lie-order-%u", &seed) == 1)
         ask_in_any_order(seed, seed % 2 ? spec->ticket : spec->key);
     else
@@ -374,7 +391,7 @@ static void source(const struct ctl_job_spec *spec, const int *fds)
     progress(CTL_STEP_COPY);
     struct ctl_round round = {.n = 0, .pages = 1};
     report(CTL_ROUND, &round, sizeof round);
-    lie_first(spec);
+    lie_first(spec, fds);
     point("copying");
     if (is_fault("crawl"))
         crawl();
@@ -425,7 +442,7 @@ static void destination(const struct ctl_job_spec *spec, const int *fds)
     int stream;
     size_t n_fds = 1;
     point("waiting");
-    lie_first(spec);
+    lie_first(spec, fds);
     must(ctl_recv(fds[CTL_FD_DOOR], &handed, &fd, &n_fds, &err), "nobody came");
     must(fcntl(fd, F_SETFL, 0), "blocking");
     progress(CTL_STEP_COPY);
