@@ -3,8 +3,7 @@
 
 #include "base/clock.h"
 
-/* A round that sent less than this says more about latency than about the link: it only shifts the rate by
- * its share. */
+/* A round that sent less than this says more about latency than about the link. */
 #define TRUSTED_BYTES (16ull << 20)
 
 void policy_init(struct policy *policy, uint64_t goal_ns, uint64_t fixed_ns, uint32_t max_rounds)
@@ -15,17 +14,27 @@ void policy_init(struct policy *policy, uint64_t goal_ns, uint64_t fixed_ns, uin
                               .best_bytes = UINT64_MAX};
 }
 
+/* A small round only shifts the rate by its share. */
+static void learn_of_small(struct policy *policy, const struct policy_round *round)
+{
+    if (!policy->shortest_ns || round->duration_ns < policy->shortest_ns)
+        policy->shortest_ns = round->duration_ns;
+    uint64_t sending_ns = round->duration_ns - policy->shortest_ns;
+    if (sending_ns * 2 < round->duration_ns)
+        return;
+    uint64_t rate = clock_per_second(round->content_bytes, sending_ns);
+    policy->rate_bytes_s =
+        (uint64_t)(((unsigned __int128)rate * round->content_bytes +
+                    (unsigned __int128)policy->rate_bytes_s * (TRUSTED_BYTES - round->content_bytes)) /
+                   TRUSTED_BYTES);
+}
+
 static void learn_rate(struct policy *policy, const struct policy_round *round)
 {
-    uint64_t rate = clock_per_second(round->content_bytes, round->duration_ns);
-    uint64_t weight = round->content_bytes < TRUSTED_BYTES ? round->content_bytes : TRUSTED_BYTES;
-    if (!policy->rate_bytes_s)
-        policy->rate_bytes_s = rate;
+    if (policy->rate_bytes_s && round->content_bytes < TRUSTED_BYTES)
+        learn_of_small(policy, round);
     else
-        policy->rate_bytes_s =
-            (uint64_t)(((unsigned __int128)rate * weight +
-                        (unsigned __int128)policy->rate_bytes_s * (TRUSTED_BYTES - weight)) /
-                       TRUSTED_BYTES);
+        policy->rate_bytes_s = clock_per_second(round->content_bytes, round->duration_ns);
 }
 
 static void learn_progress(struct policy *policy, const struct policy_round *round)

@@ -20,6 +20,9 @@
  *   out not to be enough. Twice in a row far below what it may, and the guest is let go.
  * - else CONTINUE.
  *
+ * A small round is mostly there and back to the other host, over a long way far longer than the sending: it
+ * tells something about the rate only by what it takes more than the shortest one.
+ *
  * The rate is that of page contents, whatever became of them on the wire; zero pages cost nothing and count
  * for nothing.
  */
@@ -56,6 +59,7 @@ struct policy {
     /* what it has seen */
     uint32_t n_rounds;
     uint64_t rate_bytes_s; /* of the latest rounds, small ones smoothed */
+    uint64_t shortest_ns;  /* of all small rounds: what a round takes that sends next to nothing */
     uint64_t best_bytes;   /* the least dirty after any round */
     uint32_t rounds_since; /* since best_bytes improved */
     uint64_t ns_since;

@@ -78,6 +78,20 @@ static void a_tiny_round_does_not_unlearn_the_rate(void **state)
     assert_int_equal(after(&policy, 100 * MB, 1000, 80 * MB), POLICY_CONTINUE);
 }
 
+/* 100 ms there and back, as between distant data centres: no round is shorter, and what the guest dirties
+ * meanwhile takes 2 ms to send. */
+static void a_long_way_is_no_slow_link(void **state)
+{
+    (void)state;
+    struct policy policy;
+    policy_init(&policy, 20 * NS_PER_MS, 0, 0);
+    assert_int_equal(after(&policy, GB, 10000, 20 * MB), POLICY_CONTINUE);
+    assert_int_equal(after(&policy, 20 * MB, 300, 600000), POLICY_CONTINUE);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(after(&policy, 600000, 110, 210000), POLICY_CONTINUE);
+    assert_int_equal(after(&policy, 210000, 102, 210000), POLICY_STOP);
+}
+
 static void the_last_scan_is_part_of_the_downtime(void **state)
 {
     (void)state;
@@ -395,6 +409,7 @@ int main(void)
         cmocka_unit_test(leaves_a_tenth_when_the_goal_is_below_the_fixed_cost),
         cmocka_unit_test(stops_at_once_when_nothing_is_dirty),
         cmocka_unit_test(a_tiny_round_does_not_unlearn_the_rate),
+        cmocka_unit_test(a_long_way_is_no_slow_link),
         cmocka_unit_test(the_last_scan_is_part_of_the_downtime),
         cmocka_unit_test(gives_up_after_the_last_round),
         cmocka_unit_test(gives_up_when_nothing_improves_for_long),
