@@ -90,14 +90,15 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
     settled();
 }
 
-/* True if this host will never run it. What is GIVEN may come back. */
+/* True if this host will never run it. What is GIVEN may come back; a QEMU without any word of its journal is
+ * one whose journal was lost, and perhaps the only one that has the guest. */
 static bool is_foreign(const struct vm *vm)
 {
     struct journal_entry entry;
     if (!vm->journal || journal_may_run(vm->journal))
         return false;
     journal_read(vm->journal, &entry);
-    return entry.step != JOURNAL_GIVEN;
+    return entry.step != JOURNAL_GIVEN && entry.step != JOURNAL_NONE;
 }
 
 static void on_ready(struct vm *vm, const struct err *err)

@@ -45,10 +45,10 @@ typedef void (*vm_done)(struct vm *vm, const struct err *err, void *user);
 struct vm *vm_find(struct agent *agent, const char *uuid);
 /* Reads all config files and journals, re-adopts running QEMU processes (pid, start time, QMP); `done` when
  * all are settled. A QEMU that cannot be adopted (QMP dead) is ended only if its journal says that this host
- * does not own the VM. A config file that is damaged or lost is written again from the record of its QEMU;
- * without one the VM is listed with its problem. What an agent that was killed left half done is completed or
- * undone: a QEMU that was started and not recorded (it never ran) is ended, a removal goes on, files of no VM
- * are removed. */
+ * does not own the VM; one that was lost says nothing. A config file that is damaged or lost is written again
+ * from the record of its QEMU; without one the VM is listed with its problem. What an agent that was killed
+ * left half done is completed or undone: a QEMU that was started and not recorded (it never ran) is ended, a
+ * removal goes on, files of no VM are removed. */
 void vms_load(struct agent *agent, void (*done)(struct agent *agent));
 /* Registers a powered-off VM (config file written atomically) and its journal with OWNED. REFUSED if the uuid
  * exists with another spec ("vm-is-moving" while a move holds it); same spec: fine. */

@@ -148,12 +148,35 @@ static void a_guest_that_stood_meanwhile_goes_on(void **state)
     host_down(host);
 }
 
+/* Nobody knows whose it is, and it may be the only one. */
+static void a_guest_whose_journal_is_lost_is_left_alone(void **state)
+{
+    (void)state;
+    struct left left = host_of_killed_agent();
+    g_autofree char *path = g_strdup_printf("%s/run/vms/%s/qmp.sock", left.folder, left.uuid);
+    g_autofree char *journal = g_strdup_printf("%s/state/vms/%s.journal", left.folder, left.uuid);
+    g_autofree char *config = g_strdup_printf("%s/state/vms/%s.json", left.folder, left.uuid);
+    assert_int_equal(unlink(journal), 0);
+    assert_int_equal(unlink(config), 0);
+    int fd = connect_to(path);
+    struct host *host = host_up(left.folder);
+    const struct vm *vm = vm_find(&host->agent, left.uuid);
+    assert_non_null(vm);
+    assert_int_equal(vm->status.state, VM_UNKNOWN);
+    (void)close(fd);
+    wait_for_state(vm, VM_RUNNING);
+    assert_int_equal(vm->status.pid, left.pid);
+    assert_int_equal(vm_check_owned(vm, NULL), -1);
+    host_down(host);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_happened_meanwhile_is_asked),
         cmocka_unit_test(a_qemu_that_dies_under_a_move_is_not_reported_as_a_lost_connection),
         cmocka_unit_test(a_guest_that_stood_meanwhile_goes_on),
+        cmocka_unit_test(a_guest_whose_journal_is_lost_is_left_alone),
         cmocka_unit_test(a_qemu_that_did_not_answer_for_long_is_known_again_when_it_does),
     };
     return cmocka_run_group_tests(tests, NULL, hosts_sweep);
