@@ -58,6 +58,8 @@ struct journal {
 
 /* path -> struct journal, not owned: one object per file. */
 static GHashTable *open_journals;
+/* Paths of the files whose last entry this process knows to be on the disk. */
+static GHashTable *known_durable;
 
 const char *journal_step_name(enum journal_step step)
 {
@@ -212,10 +214,28 @@ static void journal_unref(struct journal *journal)
     g_free(journal);
 }
 
+/* What an earlier process wrote, the name of the file too, may be in the page cache only; and a sync is no
+ * proof that it reached the disk: after one that failed the kernel takes the page for clean, still shows what
+ * it holds, and the next sync says yes without writing it. So what was found counts once it was written anew.
+ */
+static int make_durable(struct journal *journal, struct err *err)
+{
+    const struct journal_entry found = journal->durable;
+    if (g_hash_table_contains(known_durable, journal->path))
+        return 0;
+    if (fdio_sync_folder_of(journal->path, err) == 0 && journal_write_sync(journal, &found, err) == 0)
+        return 0;
+    (void)err_prefix(err, "what it says cannot be made durable, so nothing follows from it");
+    return err_fix(err, "see that the file system of %s can be written, and restart the agent",
+                   journal->path);
+}
+
 int journal_open(const char *path, struct journal **ret_journal, struct err *err)
 {
-    if (!open_journals)
+    if (!open_journals) {
         open_journals = g_hash_table_new(g_str_hash, g_str_equal);
+        known_durable = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    }
     struct journal *journal = g_hash_table_lookup(open_journals, path);
     if (journal) {
         journal->n_refs++;
@@ -226,13 +246,11 @@ int journal_open(const char *path, struct journal **ret_journal, struct err *err
     if (fd < 0 && errno == ENOENT) {
         if (create_file(path, err) < 0)
             return err_prefix(err, "ownership journal");
+        (void)g_hash_table_add(known_durable, g_strdup(path));
         fd = open(path, O_RDWR | O_CLOEXEC);
     }
     if (fd < 0)
         return err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
-    /* What an earlier process wrote may still be in the page cache only: it counts once it cannot be lost. */
-    if (is_whole(fd) && fdatasync(fd) < 0)
-        return err_sys(err, errno, "sync-failed", "cannot make the ownership journal %s durable", path);
     journal = g_new0(struct journal, 1);
     journal->path = g_strdup(path);
     journal->fd = steal_fd(&fd);
@@ -240,7 +258,7 @@ int journal_open(const char *path, struct journal **ret_journal, struct err *err
     g_queue_init(&journal->pending);
     g_mutex_init(&journal->lock);
     (void)g_hash_table_insert(open_journals, journal->path, journal);
-    if (load_slots(journal, err) < 0) {
+    if (load_slots(journal, err) < 0 || make_durable(journal, err) < 0) {
         journal_unref(journal);
         return -1;
     }
@@ -304,10 +322,14 @@ static void prepare_write(struct journal *journal, const struct journal_entry *e
 
 static void finish_write(struct write_job *job, const struct journal_entry *entry)
 {
-    if (job->is_probe || err_is_set(&job->error))
-        return;
-    job->journal->durable = *entry;
-    job->journal->durable_slot = job->index;
+    struct journal *journal = job->journal;
+    if (err_is_set(&job->error)) {
+        (void)g_hash_table_remove(known_durable, journal->path);
+    } else if (!job->is_probe) {
+        journal->durable = *entry;
+        journal->durable_slot = job->index;
+        (void)g_hash_table_add(known_durable, g_strdup(journal->path));
+    }
 }
 
 static void run_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancel)

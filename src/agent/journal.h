@@ -47,9 +47,10 @@ struct journal_entry {
 
 struct journal;
 
-/* Opens or creates (0600; durable at once, step NONE). A second open of the same path gives the same object,
- * so that there is one order of writes; each open has its close. A file with no valid slot is ERR_CORRUPT
- * "journal-corrupt": the VM must not be started (operator: settle). Main-loop thread. */
+/* Opens or creates (0600; durable at once, step NONE). What an earlier process left is written anew before it
+ * counts; fails if it cannot be. A second open of the same path gives the same object, so that there is one
+ * order of writes; each open has its close. A file with no valid slot is ERR_CORRUPT "journal-corrupt": the
+ * VM must not be started (operator: settle). Main-loop thread; blocks. */
 int journal_open(const char *path, struct journal **ret_journal, struct err *err);
 /* For a file that is ERR_CORRUPT: kept aside as PATH.damaged-TIME, and a new one (step NONE) made in its
  * place. What it said is lost: the caller must know the owner by other means. */

@@ -45,7 +45,8 @@
  * ran on at the host that gives it up is lost by the operator's will, so `fate` ends here.
  *
  * START and WRITE_FAILS, one attempt. A VM that is off is started where its journal says "mine", by the operator or by its host after a boot. The write of
- * GIVEN fails, and the disk may have it all the same: the agent is busy with that until RESUMED is durable.
+ * GIVEN fails: nothing was written, or the disk has it all the same, or only the page cache shows it, and then no sync writes it (shown). The agent is busy
+ * with that until RESUMED is durable; one that finds such a record after a crash writes it anew.
  *
  * TRACE is not for the search: it is for random runs that tests/agent/moves/the-agents-follow-the-model.c replays against the agents. Each step says its
  * name and the state that it led to. Where the model allows more than the code does (README.md), a trace keeps to the code; and the faults are thinned
@@ -140,10 +141,23 @@ byte starts;
 #endif
 #ifdef WRITE_FAILS
 bool tainted[2]; /* volatile: the write of GIVEN has failed */
+bool shown[2];   /* the page cache shows the record as written: only another write brings it to the disk */
 byte write_fails;
+#define is_tainted(h) tainted[h]
+#define is_shown_only(h) shown[h]
 #define UNTAINTS(h) ; tainted[h] = false
+#define REACHES_DISK(h) ; shown[h] = false
+#ifdef SEED_RESTART_ONLY_SYNCS
+#define WRITES_ANEW(h)
 #else
+#define WRITES_ANEW(h) ; shown[h] = false
+#endif
+#else
+#define is_tainted(h) false
+#define is_shown_only(h) false
 #define UNTAINTS(h)
+#define REACHES_DISK(h)
+#define WRITES_ANEW(h)
 #endif
 
 #ifdef SETTLE
@@ -163,16 +177,16 @@ bool off[2]; /* its power is off */
 #define idle_owner(h) ((as_source(h) && (out[h] == OWNED || out[h] == RESUMED)) || (!as_source(h) && in[h] == OWNED))
 #define mine(h) (idle_owner(h) || (as_source(h) && out[h] == SENDING))
 
-/* An agent does nothing else for a VM while a write of its journal is not yet durable; after a restart it syncs before it reads. */
+/* An agent does nothing else for a VM while a write of its journal is not yet durable; what it finds after a restart it writes anew. */
 #ifdef SEED_RESTART_WITHOUT_SYNC
 bool trusted[2]; /* the record was found by a restart */
 #define ready(h) (up[h] && (!unsynced[h] || trusted[h]))
 #define trust(h, found) trusted[h] = found
 #else
-#ifdef WRITE_FAILS
-#define ready(h) (up[h] && !unsynced[h] && !tainted[h])
+#ifdef SEED_RESTART_ONLY_SYNCS
+#define ready(h) (up[h] && (!unsynced[h] || shown[h]) && !tainted[h])
 #else
-#define ready(h) (up[h] && !unsynced[h])
+#define ready(h) (up[h] && !unsynced[h] && !is_tainted(h))
 #endif
 #define trust(h, found) skip
 #endif
@@ -301,17 +315,38 @@ mtype window;            /* when there are faults: NONE: at any time; while a so
 bool is_unlucky;         /* what a power failure can lose is lost, a `cont` that hangs never runs */
 bool is_hasty;           /* doubts without a cause */
 bool is_mortal;          /* a job dies by itself */
+/* The disk fails, or is lost, before anything else does. */
+#ifdef WRITE_FAILS
+#define REFUSED 1
+#define KEPT 2
+#define SHOWN_ONLY 3
+byte flaw; /* how the write of GIVEN fails */
+#define is_waiting (write_fails == 0)
+#define may_fail_as(h, how) (fresh[h] && flaw == (how))
+#define may_write(h) (!is_waiting || flaw != REFUSED)
+#define may_sync(h) (!is_waiting || !as_source(h) || out[h] != GIVEN || calm)
+#else
+#define is_waiting false
+#define may_write(h) true
+#define may_sync(h) true
+#endif
+#ifdef DISK_LOSS
+bool is_doomed;
+#define may_come_up(h) (!is_doomed || h == 0 || void_epoch > 0 || epoch(1) == 0)
+#else
+#define may_come_up(h) true
+#endif
 #define may_send(h) (qemu[h] == Q_RUN)
 #define is_ticket_out(h, e) (is_told[e] && in[h] != INCOMING)
 #define may_stop(h) is_shown[out_epoch[h]]
 #define may_own(h) fresh[h]
 #define may_say_running(h) (fresh[h] || as_source(h) || qemu[h] != Q_PAUSED)
-#define may_doubt(h) (is_hasty || calm || !job[h] || qemu[h] == Q_NONE)
+#define may_doubt(h) (calm || (!is_waiting && (is_hasty || !job[h] || qemu[h] == Q_NONE)))
 /* It wants nothing else first. */
 #define may_hear(h) (!(!fresh[h] && ((as_source(h) && out[h] == SENDING) || (!as_source(h) && in[h] == INCOMING))) && !(idle_owner(h) && qemu[h] == Q_PAUSED) && \
 	!(as_source(h) && out[h] == GONE && qemu[h] != Q_NONE) && !(!as_source(h) && (in[h] == ABORTED || in[h] == RETURNED) && qemu[h] != Q_NONE) && \
 	!(!as_source(h) && in[h] == INCOMING && qemu[h] == Q_NONE))
-#define may_fail (luck == 0 && (window == NONE || (window == GIVEN && (out[0] == GIVEN || out[1] == GIVEN)) || \
+#define may_fail (luck == 0 && !is_waiting && (window == NONE || (window == GIVEN && (out[0] == GIVEN || out[1] == GIVEN)) || \
 	(window == OWNED && (in[0] == OWNED || in[1] == OWNED)) || (window == COMMIT && (sure[0] || sure[1]))))
 #define may_die (may_fail && is_mortal)
 #define may_be_lucky (!is_unlucky)
@@ -321,7 +356,7 @@ bool is_mortal;          /* a job dies by itself */
 #define SYNCED(h) ; if :: fresh[h] && as_source(h) && out[h] == SENDING -> is_told[out_epoch[h]] = true :: else fi
 #define FORGETS(h) ; fresh[h] = false
 #define DIES ; is_mortal = false
-#define PART(k) printf(" %d %d %e %d %e %d %e %d %d %d %d %d", up[k], unsynced[k], out[k], out_epoch[k], in[k], in_epoch[k], qemu[k], pending[k], job[k], stopped[k], sure[k], failed[k])
+#define PART(k) printf(" %d %d %d %e %d %e %d %e %d %d %d %d %d", up[k], unsynced[k], is_tainted(k), out[k], out_epoch[k], in[k], in_epoch[k], qemu[k], pending[k], job[k], stopped[k], sure[k], failed[k])
 #define TOLD(name, h) ; printf("@ "); printf(name); printf(" %d", h); PART(0); PART(1); printf("\n")
 #else
 #define may_send(h) true
@@ -333,6 +368,10 @@ bool is_mortal;          /* a job dies by itself */
 #define may_hear(h) true
 #define may_fail true
 #define may_die true
+#define may_fail_as(h, how) true
+#define may_write(h) true
+#define may_sync(h) true
+#define may_come_up(h) true
 #define may_be_lucky true
 #define BEGINS(h)
 #define SHOWN(e, yes)
@@ -346,9 +385,16 @@ bool is_mortal;          /* a job dies by itself */
 inline writes_out(h, step, number) {
 	unsynced[h] = true;
 	trust(h, false);
+#ifdef WRITE_FAILS
+	if
+	:: shown[h] -> shown[h] = false /* in its place: the disk has what that one was to replace */
+	:: else -> old_is_out[h] = true; old_step[h] = out[h]; old_epoch[h] = out_epoch[h]
+	fi;
+#else
 	old_is_out[h] = true;
 	old_step[h] = out[h];
 	old_epoch[h] = out_epoch[h];
+#endif
 	out_epoch[h] = number;
 	out[h] = step;
 	one_owner()
@@ -370,6 +416,7 @@ inline is_durable(h) {
 	old_is_out[h] = false;
 	old_step[h] = 0;
 	old_epoch[h] = 0
+	REACHES_DISK(h)
 }
 
 /* The guest of host h starts to execute. */
@@ -446,7 +493,7 @@ end:
 #endif
 	/* 3: give. */
 	:: atomic {
-		ready(h) && as_source(h) && out[h] == SENDING && job[h] && may_give(h) && on_net(out_epoch[h], READY) ->
+		ready(h) && as_source(h) && out[h] == SENDING && job[h] && may_give(h) && on_net(out_epoch[h], READY) && may_write(h) ->
 		writes_out(h, GIVEN, out_epoch[h]);
 		job[h] = false;
 		stopped[h] = false
@@ -484,18 +531,31 @@ end:
 		TOLD("end", h)
 	   }
 #ifdef WRITE_FAILS
-	/* GIVEN is on the disk or not, and nobody knows. COMMIT was not released. */
+	/* Nothing of GIVEN was written; or its sync failed, and the disk has it or only the page cache. The agent cannot tell. COMMIT was not released. */
 	:: atomic {
-		up[h] && unsynced[h] && as_source(h) && out[h] == GIVEN && !calm && write_fails < WRITE_FAILS ->
+		ready(h) && !calm && as_source(h) && out[h] == SENDING && job[h] && may_give(h) && on_net(out_epoch[h], READY) && write_fails < WRITE_FAILS &&
+			may_fail_as(h, REFUSED) ->
 		write_fails++;
-		if
-		:: skip
-		:: out[h] = SENDING
-		fi;
+		job[h] = false;
+		stopped[h] = false;
+		tainted[h] = true
+		TOLD("give-refused", h)
+	   }
+	:: atomic {
+		up[h] && unsynced[h] && !shown[h] && as_source(h) && out[h] == GIVEN && !calm && write_fails < WRITE_FAILS && may_fail_as(h, KEPT) ->
+		write_fails++;
 		is_durable(h);
 		tainted[h] = true
+		TOLD("give-kept", h)
 	   }
-	:: atomic { up[h] && tainted[h] -> tainted[h] = false; takes_back(h) }
+	:: atomic {
+		up[h] && unsynced[h] && !shown[h] && as_source(h) && out[h] == GIVEN && !calm && write_fails < WRITE_FAILS && may_fail_as(h, SHOWN_ONLY) ->
+		write_fails++;
+		shown[h] = true;
+		tainted[h] = true
+		TOLD("give-shown", h)
+	   }
+	:: atomic { up[h] && tainted[h] -> tainted[h] = false; takes_back(h) TOLD("take-back", h) }
 #ifdef SEED_RESUME_ON_FAILED_GIVEN
 	:: atomic { up[h] && tainted[h] && qemu[h] == Q_PAUSED -> runs(h) }
 #endif
@@ -685,12 +745,12 @@ end:
 		TOLD("crash", h)
 	   }
 #ifdef SETTLE
-	:: atomic { !up[h] && !off[h] -> up[h] = true; trust(h, true) TOLD("up", h) }
+	:: atomic { !up[h] && !off[h] -> up[h] = true; trust(h, true) WRITES_ANEW(h) TOLD("up", h) }
 	:: atomic { off[h] -> off[h] = false }
 #else
-	:: atomic { !up[h] -> up[h] = true; trust(h, true) TOLD("up", h) }
+	:: atomic { !up[h] && may_come_up(h) -> up[h] = true; trust(h, true) WRITES_ANEW(h) TOLD("up", h) }
 #endif
-	:: atomic { up[h] && unsynced[h] -> is_durable(h) SYNCED(h) TOLD("sync", h) }
+	:: atomic { up[h] && unsynced[h] && !is_shown_only(h) && may_sync(h) -> is_durable(h) SYNCED(h) TOLD("sync", h) }
 	/* The power fails; the record that was not synced has reached the disk, or not. */
 	:: atomic {
 		!calm && blackouts < BLACKOUTS && may_fail && may_be_lucky ->
@@ -730,8 +790,9 @@ end:
 		qemu[1] = Q_RUN;
 		pending[1] = false;
 		fate[void_epoch] = 2
+		TOLD("hung-runs", h)
 	   }
-	:: atomic { !(h == 1 && out[1] == NONE && as_source(1)) && pending[h] && qemu[h] == Q_PAUSED -> runs(h) }
+	:: atomic { !(h == 1 && out[1] == NONE && as_source(1)) && pending[h] && qemu[h] == Q_PAUSED && may_be_lucky -> runs(h) TOLD("hung-runs", h) }
 #else
 	:: atomic { pending[h] && qemu[h] == Q_PAUSED && may_be_lucky -> runs(h) TOLD("hung-runs", h) }
 #endif
@@ -745,6 +806,7 @@ end:
 		in_epoch[1] = 0;
 		out_epoch[1] = 0;
 		is_durable(1)
+		TOLD("disk-lost", h)
 	   }
 #endif
 	od
@@ -866,6 +928,7 @@ end:
 #ifdef TRACE
 /* A run draws which faults it can have. */
 #define RARELY(claim) if :: claim = true :: skip :: skip :: skip fi
+#define MOSTLY(claim) if :: claim = true :: claim = true :: claim = true :: skip fi
 #define MOSTLY_USED(fault, used) if :: fault = used :: fault = used :: skip fi
 inline draws() {
 	if
@@ -890,10 +953,26 @@ inline draws() {
 	RARELY(is_hasty);
 	RARELY(is_mortal);
 	MOSTLY_USED(crashes[0], CRASHES);
+#ifndef DISK_LOSS
 	MOSTLY_USED(crashes[1], CRASHES);
+#endif
 	MOSTLY_USED(qemu_died[0], true);
 	MOSTLY_USED(qemu_died[1], true);
 	MOSTLY_USED(blackouts, BLACKOUTS)
+#ifdef WRITE_FAILS
+	window = NONE;
+	patience = 32;
+	if
+	:: flaw = REFUSED
+	:: flaw = KEPT
+	:: flaw = SHOWN_ONLY
+	:: flaw = SHOWN_ONLY
+	fi
+#endif
+#ifdef DISK_LOSS
+	patience = 32;
+	MOSTLY(is_doomed)
+#endif
 }
 #endif
 

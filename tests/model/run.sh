@@ -135,7 +135,7 @@ FORGED_RUNNING FORGED_ABORTED VERDICT_FORGOTTEN COMMIT_RUNS_AGAIN SENDING_DURING
 liveness_seeds="COMMIT_ONCE ANSWER_ONCE OWNER_STAYS_PAUSED"
 disk_seeds="UNKNOWN_IS_ABORTED"
 settle_seeds="SETTLE_OWNER_FIRST SETTLE_TASK_GOES_ON SETTLE_START_UNTOLD"
-host_seeds="START_GIVEN START_SENDING RESUME_ON_FAILED_GIVEN"
+host_seeds="START_GIVEN START_SENDING RESUME_ON_FAILED_GIVEN RESTART_ONLY_SYNCS"
 
 for seed in $(grep -o 'SEED_[A-Z_]*' "$model" | sort -u); do
 	case " $(echo $safety_seeds $liveness_seeds $disk_seeds $settle_seeds $host_seeds) " in

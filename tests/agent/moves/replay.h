@@ -14,6 +14,7 @@
 /* One host as the model sees it. */
 struct view {
     unsigned up, unsynced;
+    unsigned is_tainted;       /* the write of GIVEN has failed, and RESUMED is not written yet */
     enum journal_step out, in; /* the last session as source, as destination */
     unsigned out_epoch, in_epoch;
     enum replay_qemu qemu;
@@ -44,6 +45,8 @@ struct host {
     bool is_death_untold; /* of its QEMU */
     char *disk;           /* the journal's file as the power failure finds it, or NULL */
     gsize disk_size;
+    char *shown; /* the same as the page cache shows it after a sync that failed: what is not written since
+                    stays off the disk; or NULL */
     struct view view;
     struct replay_answer answer; /* the last one */
 };
@@ -57,6 +60,7 @@ struct run {
     unsigned at;
     struct host host[2];
     struct session session[SESSIONS];
+    bool is_disk_lost;
     GHashTable *count; /* name of a step -> how often it was replayed */
     unsigned n_steps, n_refused;
 };
@@ -90,6 +94,7 @@ enum move_verdict verdict_of(enum journal_step step);
 
 /* True once in so many times. */
 bool toss(unsigned one_in);
+bool is_zero(const uint8_t secret[MOVE_SECRET_SIZE]);
 /* A new host; the first owns the VM, which runs. */
 void host_new(unsigned number);
 /* Orders to an agent; host->answer is what they return. */
@@ -101,9 +106,13 @@ struct replay_answer *job_asks(struct host *host, enum ctl_type type, const uint
                                enum move_verdict verdict);
 void need_agent(struct host *host);
 void kill_agent(struct host *host);
-/* What was written is on the disk; what was not synced is not. */
+/* What was written is on the disk; what was not synced is not. After a failed sync only the page cache has
+ * what was written until then. */
 void disk_has_it(struct host *host);
 void disk_lost_it(struct host *host);
+void disk_never_gets_it(struct host *host);
+/* All that the host knew of its VMs is gone. */
+void disk_is_lost(struct host *host);
 bool has_journal(const struct host *host);
 /* The agent and its journal are as the model's. */
 void check_host(struct host *host);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +41,7 @@ static struct {
     struct journal_entry entry;
     void (*written)(const struct err *err, void *user);
     void *write_user;
-    bool wants_write, is_writing;
+    bool wants_write, is_writing, has_bad_disk;
     sem_t is_in_cache, may_sync;
 
     struct vm *cont_vm, *end_vm;
@@ -60,7 +61,8 @@ static const struct err none;
     type __wrap_##name(__VA_ARGS__);                                                                         \
     type __wrap_##name(__VA_ARGS__)
 
-/* Of the agent's main thread only a journal that is opened is synced, and what it found was. */
+/* Of the agent's main thread only a journal that is opened is synced: whoever lets it come up knows what it
+ * wrote. */
 SEAM(int, fdatasync, int fd)
 {
     (void)fd;
@@ -68,6 +70,10 @@ SEAM(int, fdatasync, int fd)
         (void)sem_post(&me.is_in_cache);
         while (sem_wait(&me.may_sync) < 0)
             ;
+        if (me.has_bad_disk) {
+            errno = EIO;
+            return -1;
+        }
     }
     return 0;
 }
@@ -327,12 +333,31 @@ static void let_write(void)
         ;
 }
 
-static void let_sync(void)
+static void let_sync(bool fails)
 {
     g_assert(me.is_writing);
+    me.has_bad_disk = fails;
     (void)sem_post(&me.may_sync);
     while (me.is_writing)
         (void)g_main_context_iteration(NULL, TRUE);
+    me.has_bad_disk = false;
+}
+
+/* A limit for files stands in for a disk that takes nothing: the write gets EFBIG. */
+static void refuse_write(void)
+{
+    struct rlimit usual, nothing;
+    g_assert(me.wants_write);
+    g_assert(getrlimit(RLIMIT_FSIZE, &usual) == 0 && signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    nothing = usual;
+    nothing.rlim_cur = 0;
+    g_assert(setrlimit(RLIMIT_FSIZE, &nothing) == 0);
+    me.wants_write = false;
+    me.is_writing = true;
+    __real_journal_write(me.journal, &me.entry, journal_written, NULL);
+    while (me.is_writing)
+        (void)g_main_context_iteration(NULL, TRUE);
+    g_assert(setrlimit(RLIMIT_FSIZE, &usual) == 0);
 }
 
 static void ask(const struct replay_order *order)
@@ -471,8 +496,11 @@ static void carry_out(const struct replay_order *order)
     case REPLAY_WRITE:
         let_write();
         break;
+    case REPLAY_REFUSE:
+        refuse_write();
+        break;
     case REPLAY_SYNC:
-        let_sync();
+        let_sync(order->kind != 0);
         break;
     case REPLAY_SHELL:
         start_shell(order->kind != 0);
@@ -529,13 +557,14 @@ static void describe(const char *id)
 
 /* ---- the process ---- */
 
-/* A VM is listed after a restart if its QEMU lives, or if it is this host's; what is GIVEN may come back. */
+/* A VM is listed after a restart if its QEMU lives, or if it is this host's; what is GIVEN may come back. The
+ * record of a QEMU that lives is not where the journals are: it leads to the VM also when those are lost. */
 static void load_vm(enum replay_qemu qemu)
 {
     struct journal *journal;
     struct journal_entry entry;
     struct vm_spec spec = {.name = "moved", .memory_mib = 128, .cpus = 1};
-    if (move_open_journal(&me.agent, me.uuid, false, &journal, NULL) < 0)
+    if (move_open_journal(&me.agent, me.uuid, qemu != QEMU_NONE, &journal, NULL) < 0)
         return;
     journal_read(journal, &entry);
     if (qemu == QEMU_NONE && !journal_may_run(journal) && entry.step != JOURNAL_GIVEN) {

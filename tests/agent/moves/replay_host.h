@@ -25,7 +25,8 @@ enum replay_verb {
     REPLAY_COMMIT,        /* through the manager: spec.id, secret */
     REPLAY_VERDICT,       /* through the manager: spec.id, verdict, secret */
     REPLAY_WRITE,         /* what waits goes to the page cache */
-    REPLAY_SYNC,          /* and is durable */
+    REPLAY_REFUSE,        /* or it cannot be written */
+    REPLAY_SYNC,          /* what is in the page cache is durable; kind 1: the sync fails */
     REPLAY_SHELL,         /* QEMU waits for a guest; kind 1: it could not be started */
     REPLAY_CONT,          /* kind: its enum vm_cont_result */
     REPLAY_END,           /* QEMU has ended, as it was asked to */

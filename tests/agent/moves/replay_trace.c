@@ -5,6 +5,7 @@
 #include "tests/agent/moves/replay.h"
 
 #define STEPS_MAX "2000"
+#define WORDS 13 /* of a host */
 
 static enum journal_step step_named(const char *name)
 {
@@ -23,31 +24,32 @@ static enum replay_qemu qemu_named(const char *name)
     fail("the model says %s", name);
 }
 
-/* "@ NAME HOST", then twelve words for each host: TOLD in the model. */
+/* "@ NAME HOST", then thirteen words for each host: TOLD in the model. */
 static void parse_step(const char *line, struct step *ret_step)
 {
     g_auto(GStrv) words = g_strsplit(line, " ", -1);
-    CHECK(g_strv_length(words) == 3 + 2 * 12, "cannot read %s", line);
+    CHECK(g_strv_length(words) == 3 + 2 * WORDS, "cannot read %s", line);
     *ret_step = (struct step){.host = (unsigned)atoi(words[2])};
     g_strlcpy(ret_step->name, words[1], sizeof ret_step->name);
     for (unsigned h = 0; h < 2; h++) {
-        char **word = words + 3 + (ptrdiff_t)h * 12;
-        unsigned numbers[12];
-        for (unsigned i = 0; i < 12; i++)
+        char **word = words + 3 + (ptrdiff_t)h * WORDS;
+        unsigned numbers[WORDS];
+        for (unsigned i = 0; i < WORDS; i++)
             numbers[i] = (unsigned)atoi(word[i]);
         ret_step->view[h] = (struct view){
             .up = numbers[0],
             .unsynced = numbers[1],
-            .out = step_named(word[2]),
-            .out_epoch = numbers[3],
-            .in = step_named(word[4]),
-            .in_epoch = numbers[5],
-            .qemu = qemu_named(word[6]),
-            .pending = numbers[7],
-            .has_job = numbers[8],
-            .is_stopped = numbers[9],
-            .is_sure = numbers[10],
-            .has_failed = numbers[11],
+            .is_tainted = numbers[2],
+            .out = step_named(word[3]),
+            .out_epoch = numbers[4],
+            .in = step_named(word[5]),
+            .in_epoch = numbers[6],
+            .qemu = qemu_named(word[7]),
+            .pending = numbers[8],
+            .has_job = numbers[9],
+            .is_stopped = numbers[10],
+            .is_sure = numbers[11],
+            .has_failed = numbers[12],
         };
     }
 }

@@ -10,6 +10,8 @@
 
 #include "tests/agent/moves/replay.h"
 
+#define BLOCK 4096 /* of a journal's file: what is written, or lost, in one piece */
+
 /* ---- the model's journal ---- */
 
 bool is_source(const struct view *view)
@@ -52,9 +54,22 @@ static char *journal_path(const struct host *host)
     return g_strdup_printf("%s/vms/%s.journal", host->folder, run.uuid);
 }
 
+/* For this process, which opens no file of an agent: who opens a journal writes it, and an agent that is
+ * started after that would take it for one that it has written itself. */
+static char *copy_path(const struct host *host)
+{
+    return g_strdup_printf("%s/copy", host->folder);
+}
+
 bool toss(unsigned one_in)
 {
     return g_rand_int_range(run.random, 0, (gint32)one_in) == 0;
+}
+
+bool is_zero(const uint8_t secret[MOVE_SECRET_SIZE])
+{
+    static const uint8_t zeros[MOVE_SECRET_SIZE];
+    return memcmp(secret, zeros, sizeof zeros) == 0;
 }
 
 struct replay_answer *order(struct host *host, const struct replay_order *what)
@@ -121,21 +136,47 @@ void kill_agent(struct host *host)
 
 /* ---- disks ---- */
 
+/* Without a sync, which is slow: nothing fails here but what the model lets fail. */
+static void write_file(const char *path, const char *image, gsize size)
+{
+    CHECK(g_file_set_contents_full(path, image, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600, NULL),
+          "cannot write %s", path);
+}
+
 void disk_has_it(struct host *host)
 {
     g_autofree char *path = journal_path(host);
-    g_clear_pointer(&host->disk, g_free);
+    char *old = g_steal_pointer(&host->disk);
     if (!g_file_get_contents(path, &host->disk, &host->disk_size, NULL))
         host->disk = NULL;
+    for (gsize at = 0; old && host->disk && host->shown && at < host->disk_size; at += BLOCK)
+        if (!memcmp(host->disk + at, host->shown + at, BLOCK))
+            memcpy(host->disk + at, old + at, BLOCK);
+    g_free(old);
 }
 
 void disk_lost_it(struct host *host)
 {
     g_autofree char *path = journal_path(host);
     if (host->disk)
-        CHECK(g_file_set_contents(path, host->disk, (gssize)host->disk_size, NULL), "cannot write %s", path);
+        write_file(path, host->disk, host->disk_size);
     else
         CHECK(unlink(path) == 0 || errno == ENOENT, "cannot remove %s", path);
+    g_clear_pointer(&host->shown, g_free);
+}
+
+void disk_never_gets_it(struct host *host)
+{
+    g_autofree char *path = journal_path(host);
+    CHECK(g_file_get_contents(path, &host->shown, NULL, NULL), "cannot read %s", path);
+}
+
+void disk_is_lost(struct host *host)
+{
+    g_autofree char *command = g_strdup_printf("rm -rf %s/vms/*", host->folder);
+    CHECK(system(command) == 0, "cannot empty %s/vms", host->folder);
+    disk_has_it(host);
+    g_clear_pointer(&host->shown, g_free);
 }
 
 bool has_journal(const struct host *host)
@@ -144,15 +185,23 @@ bool has_journal(const struct host *host)
     return access(path, F_OK) == 0;
 }
 
+/* What is not durable yet is in the file; else the disk must have it. */
 static void read_journal(const struct host *host, struct journal_entry *ret_entry)
 {
     g_autofree char *path = journal_path(host);
+    g_autofree char *copy = copy_path(host);
+    g_autofree char *cached = NULL;
+    gsize size = host->disk_size;
     struct journal *journal;
     struct err err;
     *ret_entry = (struct journal_entry){0};
-    if (!has_journal(host))
+    if (host->view.unsynced && has_journal(host))
+        CHECK(g_file_get_contents(path, &cached, &size, NULL), "cannot read %s", path);
+    const char *image = host->view.unsynced ? cached : host->disk;
+    if (!image)
         return;
-    CHECK(journal_open(path, &journal, &err) == 0, "h%u: %s", host->number, err.message);
+    write_file(copy, image, size);
+    CHECK(journal_open(copy, &journal, &err) == 0, "h%u: %s", host->number, err.message);
     journal_read(journal, ret_entry);
     journal_close(journal);
 }
@@ -191,7 +240,11 @@ void check_host(struct host *host)
     check_journal(host);
     if (host->agent <= 0)
         return;
-    if (host->view.unsynced)
+    if (host->view.is_tainted)
+        CHECK(answer->wants_write && answer->step == JOURNAL_RESUMED && !answer->wants_cont &&
+                  !answer->wants_end,
+              "h%u goes on after a write that failed", host->number);
+    else if (host->view.unsynced)
         CHECK(answer->is_writing && !answer->wants_write && !answer->wants_cont && !answer->wants_end &&
                   !answer->wants_shell,
               "h%u acts on a record that is not durable", host->number);
@@ -235,9 +288,11 @@ void host_new(unsigned h)
     host->view = (struct view){.up = 1};
     if (h == 0) {
         g_autofree char *path = journal_path(host);
+        g_autofree char *copy = copy_path(host);
         struct journal *journal;
         struct journal_entry owned = {.step = JOURNAL_OWNED};
-        CHECK(journal_open(path, &journal, NULL) == 0 && journal_write_sync(journal, &owned, NULL) == 0,
+        CHECK(journal_open(copy, &journal, NULL) == 0 && journal_write_sync(journal, &owned, NULL) == 0 &&
+                  rename(copy, path) == 0,
               "cannot write %s", path);
         journal_close(journal);
         host->view.out = JOURNAL_OWNED;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/journal.h"
@@ -66,6 +67,20 @@ static void write_image(const char *path, const uint8_t image[FILE_SIZE])
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     assert_int_equal(pwrite(fd, image, FILE_SIZE, 0), FILE_SIZE);
     close(fd);
+}
+
+/* A limit for files stands in for the disk: whoever writes gets EFBIG. */
+static void let_nobody_write(bool nobody)
+{
+    static struct rlimit usual;
+    struct rlimit limit = usual;
+    if (nobody) {
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &usual), 0);
+        assert_ptr_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+        limit = usual;
+        limit.rlim_cur = 0;
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 static struct journal *open_or_fail(const char *path)
@@ -197,6 +212,72 @@ static void flipped_bit_anywhere_in_an_entry_is_noticed(void **state)
     }
 }
 
+static void be_the_earlier_process(const char *path, const struct journal_entry *entry)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct journal *journal;
+        _exit(journal_open(path, &journal, NULL) == 0 && journal_write_sync(journal, entry, NULL) == 0 ? 0
+                                                                                                       : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/* The disk as a sync leaves it that follows one which failed: it has what was written since, and the page
+ * that was lost before is clean. */
+static void a_found_entry_that_was_only_in_the_page_cache_is_durable_before_it_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t disk[FILE_SIZE], cache[FILE_SIZE], after[FILE_SIZE];
+    const struct journal_entry sending = entry_of(JOURNAL_SENDING, 2), given = entry_of(JOURNAL_GIVEN, 2);
+    struct journal_entry got;
+    be_the_earlier_process(fixture->path, &sending);
+    read_image(fixture->path, disk);
+    be_the_earlier_process(fixture->path, &given);
+    read_image(fixture->path, cache);
+    struct journal *journal = open_or_fail(fixture->path);
+    journal_read(journal, &got);
+    journal_close(journal);
+    assert_int_equal(got.step, JOURNAL_GIVEN);
+    read_image(fixture->path, after);
+    for (size_t block = 0; block < FILE_SIZE; block += FILE_SIZE / 2)
+        if (memcmp(cache + block, after + block, FILE_SIZE / 2) != 0)
+            memcpy(disk + block, after + block, FILE_SIZE / 2);
+    /* And the power fails. */
+    write_image(fixture->path, disk);
+    journal = open_or_fail(fixture->path);
+    journal_read(journal, &got);
+    journal_close(journal);
+    assert_int_equal(got.step, JOURNAL_GIVEN);
+    assert_memory_equal(got.commit, given.commit, sizeof got.commit);
+}
+
+static void an_entry_that_cannot_be_made_durable_does_not_count(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t before[FILE_SIZE], after[FILE_SIZE];
+    const struct journal_entry given = entry_of(JOURNAL_GIVEN, 2);
+    struct journal *journal = NULL;
+    struct journal_entry got;
+    struct err err = {0};
+    be_the_earlier_process(fixture->path, &given);
+    read_image(fixture->path, before);
+    let_nobody_write(true);
+    int result = journal_open(fixture->path, &journal, &err);
+    let_nobody_write(false);
+    assert_int_equal(result, -1);
+    assert_string_not_equal(err.id, "journal-corrupt");
+    read_image(fixture->path, after);
+    assert_memory_equal(before, after, FILE_SIZE);
+    journal = open_or_fail(fixture->path);
+    journal_read(journal, &got);
+    journal_close(journal);
+    assert_int_equal(got.step, JOURNAL_GIVEN);
+}
+
 static void file_without_a_valid_entry_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -286,20 +367,14 @@ static void a_probe_changes_nothing_and_fails_where_a_write_would(void **state)
     uint8_t before[FILE_SIZE], after[FILE_SIZE];
     struct journal_entry written = entry_of(JOURNAL_OWNED, 1), got;
     struct journal *journal = open_or_fail(fixture->path);
-    struct rlimit limit, none;
     assert_int_equal(journal_write_sync(journal, &written, NULL), 0);
     read_image(fixture->path, before);
     assert_int_equal(probe(journal), 1);
     read_image(fixture->path, after);
     assert_memory_equal(before, after, FILE_SIZE);
-    /* A limit for files stands in for the disk: whoever writes gets EFBIG. */
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    none = limit;
-    none.rlim_cur = 0;
-    assert_ptr_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    let_nobody_write(true);
     int result = probe(journal);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    let_nobody_write(false);
     assert_int_equal(result, -1);
     read_image(fixture->path, after);
     assert_memory_equal(before, after, FILE_SIZE);
@@ -320,6 +395,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(torn_write_at_every_byte_leaves_a_whole_entry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(file_cut_off_at_any_byte_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flipped_bit_anywhere_in_an_entry_is_noticed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_found_entry_that_was_only_in_the_page_cache_is_durable_before_it_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_entry_that_cannot_be_made_durable_does_not_count, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(file_without_a_valid_entry_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_blocking_write_does_not_wait_in_the_queue_for_a_probe, set_up,
                                         tear_down),

@@ -10,7 +10,8 @@
  * they must be refused and change nothing. At the end nobody may want anything that the model did not do.
  *
  * A crash is SIGKILL. A record that was written and not synced is in the file until a power failure takes it
- * back.
+ * back; of one whose sync has failed the file goes on to show it, whatever is synced later. A write that
+ * fails is refused by the kernel (RLIMIT_FSIZE). A disk that is lost is an emptied state folder.
  *
  * Arguments: [number of runs [first seed]].
  */
@@ -24,7 +25,8 @@
 #include "base/fdio.h"
 #include "tests/agent/moves/replay.h"
 
-#define RUNS 100
+#define RUNS 120
+#define LOSER 1 /* the model's: the destination of its one attempt */
 
 struct run run;
 
@@ -146,20 +148,62 @@ static void on_stop(struct host *host)
     CHECK(answer->is_answered && !err_is_set(&answer->err), "no save: %s", answer->err.id);
 }
 
-static bool is_zero(const uint8_t secret[MOVE_SECRET_SIZE])
+static void ask_to_give(struct host *host)
 {
-    static const uint8_t zeros[MOVE_SECRET_SIZE];
-    return memcmp(secret, zeros, sizeof zeros) == 0;
+    struct session *session = session_of(&host->view);
+    CHECK(session->has_ready, "READY from nowhere");
+    (void)job_asks(host, CTL_GIVE, session->ready, VERDICT_NONE);
+    CHECK(host->answer.wants_write && host->answer.step == JOURNAL_GIVEN, "h%u does not give", host->number);
 }
 
 static void on_give(struct host *host)
 {
     struct session *session = session_of(&host->view);
-    CHECK(session->has_ready, "READY from nowhere");
-    (void)job_asks(host, CTL_GIVE, session->ready, VERDICT_NONE);
+    ask_to_give(host);
     writes(host, JOURNAL_GIVEN);
     const struct replay_answer *answer = ask(host, REPLAY_LOOK, session, NULL);
     CHECK(!answer->is_answered && is_zero(answer->commit), "COMMIT is out before GIVEN is durable");
+}
+
+/* Its job was answered, and COMMIT is nowhere. */
+static void check_not_given(struct host *host)
+{
+    const struct replay_answer *answer = &host->answer;
+    CHECK(answer->is_answered && err_is_set(&answer->err) && is_zero(answer->secret),
+          "GIVEN could not be written, and the job of h%u hears nothing of it", host->number);
+    answer = ask(host, REPLAY_LOOK, session_of(&host->view), NULL);
+    CHECK(is_zero(answer->commit), "COMMIT is out, and GIVEN could not be written");
+}
+
+static void on_give_refused(struct host *host)
+{
+    ask_to_give(host);
+    (void)tell(host, REPLAY_REFUSE, 0);
+    check_not_given(host);
+}
+
+static void on_give_kept(struct host *host)
+{
+    (void)tell(host, REPLAY_SYNC, 1);
+    check_not_given(host);
+    disk_has_it(host);
+}
+
+static void on_give_shown(struct host *host)
+{
+    (void)tell(host, REPLAY_SYNC, 1);
+    check_not_given(host);
+    disk_never_gets_it(host);
+}
+
+/* As often as it takes. */
+static void on_take_back(struct host *host)
+{
+    while (toss(2)) {
+        (void)tell(host, REPLAY_REFUSE, 0);
+        CHECK(host->answer.wants_write && !host->answer.wants_cont, "h%u does not try again", host->number);
+    }
+    writes(host, JOURNAL_RESUMED);
 }
 
 static void on_commit(struct host *host)
@@ -334,17 +378,23 @@ static void on_say(struct host *host)
     memcpy(session->verdict[verdict], secret, sizeof secret);
 }
 
+/* Of a host that was down: what its agent does with the record it finds. */
 static void on_sync(struct host *host)
 {
     if (host->agent > 0 && host->answer.is_writing)
         (void)tell(host, REPLAY_SYNC, 0);
+    need_agent(host);
     disk_has_it(host);
 }
 
 static void on_dark(struct host *host)
 {
+    bool is_lucky = run.at && g_array_index(run.steps, struct step, run.at - 1).view[host->number].unsynced;
     kill_agent(host);
+    if (is_lucky)
+        g_clear_pointer(&host->shown, g_free);
     disk_has_it(host);
+    disk_lost_it(host);
 }
 
 static void on_dark_lost(struct host *host)
@@ -382,6 +432,12 @@ static void on_hear(struct host *host)
     disk_has_it(host);
 }
 
+static void on_disk_lost(struct host *host)
+{
+    disk_is_lost(host);
+    run.is_disk_lost = true;
+}
+
 static void on_nothing(struct host *host)
 {
     (void)host;
@@ -395,6 +451,10 @@ static const struct {
     {"prepare", true, on_prepare},
     {"stop", true, on_stop},
     {"give", true, on_give},
+    {"give-refused", true, on_give_refused},
+    {"give-kept", true, on_give_kept},
+    {"give-shown", true, on_give_shown},
+    {"take-back", true, on_take_back},
     {"commit", true, on_commit},
     {"doubt", true, on_doubt},
     {"gone", true, on_gone},
@@ -419,6 +479,7 @@ static const struct {
     {"sync", false, on_sync},
     {"dark", false, on_dark},
     {"dark-lost", false, on_dark_lost},
+    {"disk-lost", false, on_disk_lost},
     {"job-dies", false, on_nothing}, /* when it is heard of, it is a doubt */
     {"qemu-dies", false, on_qemu_dies},
     {"hung-runs", false, on_hung_runs},
@@ -522,8 +583,12 @@ static void repeat_commit(struct host *host)
 {
     unsigned e = (unsigned)g_rand_int_range(run.random, 1, SESSIONS);
     const struct session *session = &run.session[e];
-    if (session->has_commit && step_of(&host->view) != JOURNAL_INCOMING)
-        (void)ask(host, REPLAY_COMMIT, session, session->commit);
+    if (!session->has_commit || step_of(&host->view) == JOURNAL_INCOMING)
+        return;
+    const struct replay_answer *answer = ask(host, REPLAY_COMMIT, session, session->commit);
+    if (run.is_disk_lost && host->number == LOSER)
+        CHECK(answer->is_answered && answer->err.code == ERR_IN_DOUBT && answer->verdict == VERDICT_NONE,
+              "h%u has lost its record of the session, and answers COMMIT", host->number);
 }
 
 static void try_what_is_forbidden(struct host *host)
@@ -588,7 +653,9 @@ static void check_end(void)
         check_host(host);
         n_owners += owns(&host->view);
     }
-    CHECK(n_owners == 1, "in the end there are %u owners", n_owners);
+    bool is_in_doubt =
+        run.is_disk_lost && step_of(&run.host[0].view) == JOURNAL_GIVEN; /* an operator settles it */
+    CHECK(n_owners == !is_in_doubt, "in the end there are %u owners", n_owners);
 }
 
 static void replay(unsigned seed, const char *const *flags)
@@ -597,6 +664,7 @@ static void replay(unsigned seed, const char *const *flags)
     run.random = g_rand_new_with_seed(seed);
     run.steps = g_array_new(FALSE, FALSE, sizeof(struct step));
     run.at = 0;
+    run.is_disk_lost = false;
     memset(run.session, 0, sizeof run.session);
     model_uuid_new(run.uuid);
     for (unsigned h = 0; h < 2; h++)
@@ -608,6 +676,7 @@ static void replay(unsigned seed, const char *const *flags)
     for (unsigned h = 0; h < 2; h++) {
         kill_agent(&run.host[h]);
         g_free(run.host[h].disk);
+        g_free(run.host[h].shown);
     }
     (void)g_array_free(run.steps, TRUE);
     g_rand_free(run.random);
@@ -619,7 +688,9 @@ int main(int argc, char **argv)
     static const char *const wide[] = {"-DATTEMPTS=1",   "-DCRASHES=2",     "-DBLACKOUTS=2",
                                        "-DCONT_FAILS=2", "-DCONT_LOSSES=2", NULL};
     static const char *const settled[] = {"-DATTEMPTS=1", "-DSETTLE", NULL};
-    static const char *const *const kinds[] = {deep, wide, settled};
+    static const char *const failing[] = {"-DATTEMPTS=1", "-DSTART", "-DWRITE_FAILS=1", NULL};
+    static const char *const losing[] = {"-DATTEMPTS=1", "-DDISK_LOSS", NULL};
+    static const char *const *const kinds[] = {deep, wide, settled, failing, losing};
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : RUNS;
     unsigned first = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
     g_strlcpy(run.folder, "/tmp/agentreplay-XXXXXX", sizeof run.folder);
