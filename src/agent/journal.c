@@ -216,16 +216,33 @@ static void journal_unref(struct journal *journal)
 
 /* What an earlier process wrote, the name of the file too, may be in the page cache only; and a sync is no
  * proof that it reached the disk: after one that failed the kernel takes the page for clean, still shows what
- * it holds, and the next sync says yes without writing it. So what was found counts once it was written anew.
+ * it holds, and the next sync says yes without writing it. So what was found counts once it was written anew:
+ * into another file, because either slot may be the only one that the disk has, and must not be torn.
  */
+static int write_anew(struct journal *journal, struct err *err)
+{
+    uint8_t image[N_SLOTS * SLOT_STRIDE];
+    if (fdio_pread(journal->fd, image, sizeof image, 0, err) < 0 ||
+        fdio_replace_file(journal->path, image, sizeof image, 0600, err) < 0)
+        return -1;
+    int fd = open(journal->path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, errno, "open-failed", "cannot open the new file");
+    (void)close(journal->fd);
+    journal->fd = fd;
+    return 0;
+}
+
 static int make_durable(struct journal *journal, struct err *err)
 {
-    const struct journal_entry found = journal->durable;
     if (g_hash_table_contains(known_durable, journal->path))
         return 0;
-    if (fdio_sync_folder_of(journal->path, err) == 0 && journal_write_sync(journal, &found, err) == 0)
+    if (write_anew(journal, err) == 0) {
+        (void)g_hash_table_add(known_durable, g_strdup(journal->path));
         return 0;
-    (void)err_prefix(err, "what it says cannot be made durable, so nothing follows from it");
+    }
+    (void)err_prefix(err, "the ownership journal %s cannot be made durable, so nothing follows from it",
+                     journal->path);
     return err_fix(err, "see that the file system of %s can be written, and restart the agent",
                    journal->path);
 }

@@ -47,6 +47,7 @@ struct host {
     gsize disk_size;
     char *shown; /* the same as the page cache shows it after a sync that failed: what is not written since
                     stays off the disk; or NULL */
+    ino_t shown_file; /* its number then */
     struct view view;
     struct replay_answer answer; /* the last one */
 };

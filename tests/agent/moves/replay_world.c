@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,12 +144,21 @@ static void write_file(const char *path, const char *image, gsize size)
           "cannot write %s", path);
 }
 
+static ino_t file_number(const char *path)
+{
+    struct stat its;
+    return stat(path, &its) == 0 ? its.st_ino : 0;
+}
+
 void disk_has_it(struct host *host)
 {
     g_autofree char *path = journal_path(host);
     char *old = g_steal_pointer(&host->disk);
     if (!g_file_get_contents(path, &host->disk, &host->disk_size, NULL))
         host->disk = NULL;
+    /* A file that took the place of the old one was written whole. */
+    if (file_number(path) != host->shown_file)
+        g_clear_pointer(&host->shown, g_free);
     for (gsize at = 0; old && host->disk && host->shown && at < host->disk_size; at += BLOCK)
         if (!memcmp(host->disk + at, host->shown + at, BLOCK))
             memcpy(host->disk + at, old + at, BLOCK);
@@ -169,6 +179,7 @@ void disk_never_gets_it(struct host *host)
 {
     g_autofree char *path = journal_path(host);
     CHECK(g_file_get_contents(path, &host->shown, NULL, NULL), "cannot read %s", path);
+    host->shown_file = file_number(path);
 }
 
 void disk_is_lost(struct host *host)

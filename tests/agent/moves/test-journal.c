@@ -234,15 +234,21 @@ static void a_found_entry_that_was_only_in_the_page_cache_is_durable_before_it_c
     uint8_t disk[FILE_SIZE], cache[FILE_SIZE], after[FILE_SIZE];
     const struct journal_entry sending = entry_of(JOURNAL_SENDING, 2), given = entry_of(JOURNAL_GIVEN, 2);
     struct journal_entry got;
+    struct stat its[2];
     be_the_earlier_process(fixture->path, &sending);
     read_image(fixture->path, disk);
     be_the_earlier_process(fixture->path, &given);
     read_image(fixture->path, cache);
+    assert_int_equal(stat(fixture->path, &its[0]), 0);
     struct journal *journal = open_or_fail(fixture->path);
     journal_read(journal, &got);
     journal_close(journal);
     assert_int_equal(got.step, JOURNAL_GIVEN);
     read_image(fixture->path, after);
+    assert_int_equal(stat(fixture->path, &its[1]), 0);
+    /* A file that took the place of the old one was written whole. */
+    if (its[0].st_ino != its[1].st_ino)
+        memcpy(disk, after, sizeof disk);
     for (size_t block = 0; block < FILE_SIZE; block += FILE_SIZE / 2)
         if (memcmp(cache + block, after + block, FILE_SIZE / 2) != 0)
             memcpy(disk + block, after + block, FILE_SIZE / 2);
@@ -253,6 +259,32 @@ static void a_found_entry_that_was_only_in_the_page_cache_is_durable_before_it_c
     journal_close(journal);
     assert_int_equal(got.step, JOURNAL_GIVEN);
     assert_memory_equal(got.commit, given.commit, sizeof got.commit);
+}
+
+/* Each slot may hold the only whole entry that the disk has. */
+static void writing_anew_touches_no_slot_of_the_old_file(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct journal_entry given = entry_of(JOURNAL_GIVEN, 2);
+    uint8_t before[FILE_SIZE], after[FILE_SIZE];
+    be_the_earlier_process(fixture->path, &given);
+    int old = open(fixture->path, O_RDONLY | O_CLOEXEC);
+    assert_true(old >= 0);
+    read_image(fixture->path, before);
+    struct journal *journal = open_or_fail(fixture->path);
+    struct journal_entry next = entry_of(JOURNAL_GONE, 2), got;
+    assert_int_equal(pread(old, after, sizeof after, 0), sizeof after);
+    assert_memory_equal(before, after, FILE_SIZE);
+    /* What is written from then on is in the new one. */
+    assert_int_equal(journal_write_sync(journal, &next, NULL), 0);
+    journal_close(journal);
+    assert_int_equal(pread(old, after, sizeof after, 0), sizeof after);
+    assert_memory_equal(before, after, FILE_SIZE);
+    (void)close(old);
+    journal = open_or_fail(fixture->path);
+    journal_read(journal, &got);
+    journal_close(journal);
+    assert_int_equal(got.step, JOURNAL_GONE);
 }
 
 static void an_entry_that_cannot_be_made_durable_does_not_count(void **state)
@@ -397,6 +429,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(flipped_bit_anywhere_in_an_entry_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_found_entry_that_was_only_in_the_page_cache_is_durable_before_it_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(writing_anew_touches_no_slot_of_the_old_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_entry_that_cannot_be_made_durable_does_not_count, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(file_without_a_valid_entry_is_refused, set_up, tear_down),
