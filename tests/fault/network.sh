@@ -6,6 +6,21 @@
 strike_management-link() { ip -n "$lab_name-sw" link set "$node-mgmt" down; }
 relent_management-link() { ip -n "$lab_name-sw" link set "$node-mgmt" up; }
 
+# Its connections give up after 5 s of silence: a longer outage ends them, and a copy then waits for new ones. One of 20 s is longer than that and its limit.
+prepare_migration-link() { with=(--resume-limit 10); }
+strike_migration-link() { ip -n "$lab_name-sw" link set "$node-mig" down; }
+relent_migration-link() { ip -n "$lab_name-sw" link set "$node-mig" up; }
+check_migration-link() {
+    case $phase/$how in
+    copy/8s) check_reset ;;
+    copy/20s) failed_with '^resume-limit$' ;;
+    esac
+}
+# failed_with PATTERN: the id of the task's error; one that succeeded has none
+failed_with() {
+    task_json | jq -e --arg pattern "$1" '.error.id // "" | test($pattern)' >/dev/null || fail "the error is not $1: $(task_json | jq -c .error)"
+}
+
 # rule HOST RULE: in a host's own packet filter, of what it receives
 rule() {
     godwit lab exec "$1" -- nft -f - <<END
@@ -18,6 +33,11 @@ table inet trouble {
 END
 }
 no_rule() { godwit lab exec "$1" -- nft delete table inet trouble 2>/dev/null || true; }
+# It sends, and does not hear.
+prepare_deaf() { with=(--resume-limit 10); }
+strike_deaf() { rule "$node" 'iifname "eth-mig" drop'; }
+relent_deaf() { no_rule "$node"; }
+check_deaf() { check_migration-link; }
 strike_reset() { rule "$node" 'tcp dport 8000 reject with tcp reset; tcp sport 8000 reject with tcp reset'; }
 relent_reset() { no_rule "$node"; }
 check_reset() { task_json | jq -e '.resumes >= 1' >/dev/null || fail "no connection was lost"; }
@@ -74,6 +94,18 @@ mend_cable() {
 tampered() { [ "$(wc -l <"$lab_dir/frame-bridge.said")" -gt 1 ] || fail "the frame bridge changed nothing"; }
 strike_delay() { cut_cable --delay-ms "$how"; }
 relent_delay() { mend_cable; }
+strike_reorder() { cut_cable --reorder "$how"; }
+relent_reorder() { mend_cable; }
+strike_garble() { cut_cable --garble "$how"; }
+relent_garble() { mend_cable; }
+# What TCP cannot notice, TLS does.
+prepare_tamper() { with=(--encryption required); }
+strike_tamper() { cut_cable --tamper "$how"; }
+check_tamper() {
+    tampered
+    failed_with '^stream-damaged$'
+}
+relent_tamper() { mend_cable; }
 # One bit of one record: only in a move without encryption can it be chosen.
 prepare_flip() {
     with=(--encryption disabled --compression off --delta off)

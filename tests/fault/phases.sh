@@ -22,10 +22,11 @@ go_on() {
     pid=$(one_of "$1" "$2")
     kill -CONT "$pid"
 }
+# Those whose being stopped is the trouble stay so.
 let_go() {
     local pid
     for pid in "${stopped[@]}"; do
-        kill -CONT "$pid" 2>/dev/null || true # it may be the one that was killed
+        [[ " ${paused[*]} " == *" $pid "* ]] || kill -CONT "$pid" 2>/dev/null || true # it may be the one that was killed
     done
     stopped=()
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# Bad disks under the journals of a host or the manager's database. Sourced by tests/fault/run; aim sets node and how.
+# Bad disks under the journals of a host or the manager's database, and the VM's own disk. Sourced by tests/fault/run; aim sets node and how.
 state_of() { if [ "$1" = mgr ]; then echo "$lab_dir/manager/state"; else echo "$lab_dir/hosts/$1/state"; fi; }
 service_of() { if [ "$1" = mgr ]; then echo manager; else echo "$1"; fi; }
 daemon_of() { if [ "$1" = mgr ]; then echo godwitd; else echo godwit-agent; fi; }
@@ -75,3 +75,13 @@ relent_disk-slow() {
     kill "$slowing" 2>/dev/null || true
     wait "$slowing" 2>/dev/null || true
 }
+
+# Somebody else has opened the VM's disk, which stands between two owners.
+strike_image-lock() { qemu-nbd --fork --persistent --format qcow2 --socket "$lab_dir/image-lock.sock" --pid-file "$lab_dir/image-lock.pid" "$vm_disk"; }
+relent_image-lock() {
+    local pid
+    pid=$(cat "$lab_dir/image-lock.pid")
+    kill "$pid"
+    wait_until 10 "the end of the disk's other user" are_dead "$pid"
+}
+check_image-lock() { error_names lock; }
