@@ -125,6 +125,15 @@ int fdio_sync_folder_of(const char *path, struct err *err)
     return 0;
 }
 
+static int put_in_place(int fd, const char *temporary, const char *path, struct err *err)
+{
+    if (fsync(fd) < 0)
+        return err_sys(err, errno, "sync-failed", "cannot make %s durable", temporary);
+    if (rename(temporary, path) < 0)
+        return err_sys(err, errno, "rename-failed", "cannot rename %s", temporary);
+    return 0;
+}
+
 int fdio_replace_file(const char *path, const void *data, size_t size, unsigned mode, struct err *err)
 {
     char temporary[PATH_MAX];
@@ -133,12 +142,15 @@ int fdio_replace_file(const char *path, const void *data, size_t size, unsigned 
     auto_fd fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0)
         return err_sys(err, errno, "create-failed", "cannot create %s", temporary);
-    if (fdio_write(fd, data, size, err) < 0)
-        return err_prefix(err, "%s", temporary);
-    if (fsync(fd) < 0)
-        return err_sys(err, errno, "sync-failed", "cannot make %s durable", temporary);
-    if (rename(temporary, path) < 0)
-        return err_sys(err, errno, "rename-failed", "cannot rename %s", temporary);
+    int ret = fdio_write(fd, data, size, err);
+    if (ret < 0)
+        (void)err_prefix(err, "%s", temporary);
+    else
+        ret = put_in_place(fd, temporary, path, err);
+    if (ret < 0) {
+        (void)unlink(temporary);
+        return -1;
+    }
     return fdio_sync_folder_of(path, err);
 }
 

@@ -18,7 +18,8 @@ int fdio_pwrite(int fd, const void *data, size_t size, uint64_t offset, struct e
 /* The whole of a small file as a NUL-terminated heap string the caller frees; at most `max` bytes, else
  * ERR_CORRUPT. */
 int fdio_read_file(const char *path, size_t max, char **ret_text, struct err *err);
-/* Replaces a file atomically and durably: temporary file, fsync, rename, fsync of the folder. */
+/* Replaces a file atomically and durably: temporary file, fsync, rename, fsync of the folder. A failure
+ * leaves no temporary file. */
 int fdio_replace_file(const char *path, const void *data, size_t size, unsigned mode, struct err *err);
 /* Makes durable that the file or folder `path` is there, or is not. */
 int fdio_sync_folder_of(const char *path, struct err *err);

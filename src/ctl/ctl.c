@@ -110,11 +110,15 @@ int ctl_recv(int fd, struct ctl_msg *ret_msg, int *ret_fds, size_t *n_fds, struc
     if (got < 0)
         return err_sys(err, errno, "control-receive-failed", "cannot receive a control message");
     int surplus = take_fds(&header, ret_fds, room, &count);
-    if ((size_t)got < HEADER_SIZE || ret_msg->length > CTL_BODY_MAX ||
-        (size_t)got != HEADER_SIZE + ret_msg->length || surplus ||
-        (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+    bool is_sound = (size_t)got >= HEADER_SIZE && ret_msg->length <= CTL_BODY_MAX &&
+                    (size_t)got == HEADER_SIZE + ret_msg->length && !surplus &&
+                    !(header.msg_flags & MSG_TRUNC);
+    if (!is_sound || (header.msg_flags & MSG_CTRUNC)) {
         for (size_t i = 0; i < count; i++)
             (void)close(ret_fds[i]);
+        /* Cut off although there was room: the kernel could not install it. */
+        if (is_sound && count < CTL_FDS_MAX)
+            return err_sys(err, EMFILE, "no-descriptor", "a descriptor came that this process cannot take");
         return err_set(err, ERR_CORRUPT, "control-message-malformed",
                        "a malformed control message of %zd bytes arrived", got);
     }
