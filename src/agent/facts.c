@@ -257,6 +257,20 @@ static uint32_t slowest_link_mbit(const struct host_facts *facts)
     return slowest;
 }
 
+/* A bridge that is not there has mtu 0: the manager says so before a VM is sent here. One that could not be
+ * asked after is as it was. */
+static void learn_mtu(const char *bridge, uint32_t *mtu)
+{
+    struct err err;
+    uint32_t found;
+    if (network_bridge_mtu(bridge, &found, &err) == 0)
+        *mtu = found;
+    else if (err.code == ERR_NOT_FOUND)
+        *mtu = 0;
+    else
+        log_error(&err, "whether there is a bridge %s is not known", bridge);
+}
+
 void facts_now(struct agent *agent, struct host_facts *ret_facts)
 {
     struct host_facts *facts = ret_facts;
@@ -273,10 +287,9 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
     facts->migration_mbit = slowest_link_mbit(facts);
     facts->n_networks = agent->config.n_networks;
     for (uint32_t i = 0; i < facts->n_networks; i++) {
-        struct host_network *network = &facts->networks[i];
-        *network = agent->config.networks[i];
-        /* A bridge that is not there has mtu 0: the manager says so before a VM is sent here. */
-        if (network_bridge_mtu(network->bridge, &network->mtu, NULL) < 0)
-            network->mtu = 0;
+        uint32_t *last_mtu = &agent->facts.networks[i].mtu;
+        learn_mtu(agent->config.networks[i].bridge, last_mtu);
+        facts->networks[i] = agent->config.networks[i];
+        facts->networks[i].mtu = *last_mtu;
     }
 }

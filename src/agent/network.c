@@ -41,9 +41,10 @@ static struct nl_sock *connect_kernel(struct err *err)
     struct nl_sock *sock = nl_socket_alloc();
     if (sock && nl_connect(sock, NETLINK_ROUTE) == 0)
         return sock;
+    (void)err_sys(err, errno, "netlink-failed",
+                  "cannot open a netlink socket"); /* libnl's own codes say less */
     if (sock)
         nl_socket_free(sock);
-    (void)err_set(err, ERR_INTERNAL, "netlink-failed", "cannot open a netlink socket");
     return NULL;
 }
 

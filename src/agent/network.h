@@ -8,7 +8,8 @@
 
 /* The configured network, or NULL. */
 const struct host_network *network_find(const struct agent_config *config, const char *name);
-/* MTU of the bridge; ERR_NOT_FOUND "bridge-missing" if it is not there. */
+/* MTU of the bridge; ERR_NOT_FOUND "bridge-missing" if it is not there, another code if that could not be
+ * found out. */
 int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err);
 /* What the interface that has this numeric address says of its speed, in Mbit/s; 0: nothing. */
 uint32_t network_speed_mbit(const char *address);

@@ -17,8 +17,18 @@ prepare_clock() {
 strike_clock() { set_clock "$node" $((${how%h} * 3600)); }
 relent_clock() { set_clock "$node" 0; }
 
-# limit NODE PROGRAM NAME VALUE: a soft limit of that process, which its children inherit
-limit() { prlimit --pid "$(one_of "$1" "$2")" "--$3=$4:"; }
+# limit NODE PROGRAM NAME VALUE: a soft limit of that process, which its children inherit. A root who lacks CAP_SYS_RESOURCE changes it as the process's user.
+limit() {
+    local pid
+    pid=$(one_of "$1" "$2")
+    as_owner "$pid" prlimit --pid "$pid" "--$3=$4:"
+}
+as_owner() {
+    local uid gid
+    uid=$(sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$1/status") gid=$(sed -n 's/^Gid:\t\([0-9]*\).*/\1/p' "/proc/$1/status")
+    shift
+    setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@"
+}
 
 # Less address space than a QEMU needs, and more than the agent has.
 strike_memory() { limit "$node" godwit-agent as 1310720000; }
@@ -35,16 +45,18 @@ first_free() {
 }
 take_descriptors() {
     limited=$(one_of "$node" "$1")
-    descriptors=$(prlimit --pid "$limited" --nofile --noheadings --output SOFT)
+    descriptors=$(as_owner "$limited" prlimit --pid "$limited" --nofile --noheadings --output SOFT | tr -d ' ')
     limit "$node" "$1" nofile "$(first_free "$limited")"
 }
-give_descriptors() { prlimit --pid "$limited" --nofile="$descriptors:" 2>/dev/null || [ ! -e "/proc/$limited" ]; } # a job has ended
+# A job may have ended.
+give_descriptors() { as_owner "$limited" prlimit --pid "$limited" --nofile="$descriptors:" 2>/dev/null || [ ! -e "/proc/$limited" ]; }
 strike_descriptors() { take_descriptors "$(daemon_of "$node")"; }
 relent_descriptors() { give_descriptors; }
-check_descriptors() { error_names 'descriptors|Too many open files'; }
+# A daemon that can take no connection can only be said not to answer.
+check_descriptors() { error_names 'Too many open files|does not answer'; }
 strike_job-descriptors() { take_descriptors godwit-job; }
 relent_job-descriptors() { give_descriptors; }
-check_job-descriptors() { check_descriptors; }
+check_job-descriptors() { error_names 'Too many open files'; }
 
 # error_names PATTERN: the task succeeded, or says so
 error_names() {

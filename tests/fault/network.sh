@@ -118,8 +118,8 @@ prepare_flip() {
 strike_flip() {
     local type
     case ${how%@*} in
-    HELLO) type=0x01 ;; DEVICE_STATE) type=0x02 ;; READY) type=0x03 ;; COMMIT) type=0x04 ;; RUNNING) type=0x05 ;; BYE) type=0x09 ;;
-    PAGES) type=0x101 ;; ZERO) type=0x102 ;; HOLE) type=0x103 ;; SYNC) type=0x104 ;; ACK) type=0x105 ;; VERIFY_BEGIN) type=0x106 ;;
+    HELLO) type=0x01 ;; DEVICE_STATE) type=0x02 ;; READY) type=0x03 ;; COMMIT) type=0x04 ;; RUNNING) type=0x05 ;;
+    PAGES) type=0x101 ;; ZERO) type=0x102 ;; SYNC) type=0x104 ;; ACK) type=0x105 ;; VERIFY_BEGIN) type=0x106 ;;
     VERIFY) type=0x107 ;; FINISH) type=0x108 ;; PACKED) type=0x109 ;; DELTA) type=0x10a ;;
     *) fail "no record is called $how" ;;
     esac
