@@ -3,6 +3,7 @@
 #include "http/client.h"
 
 #define CHUNK_SIZE 16384
+#define TICK_MS 1000
 
 struct call {
     struct http_client *client; /* NULL once http_client_free has answered for it */
@@ -14,6 +15,9 @@ struct call {
     gulong outer_handler;
     GSource *deadline; /* NULL if none */
     unsigned timeout_s;
+    unsigned n_ticks;     /* of the timeout that are over */
+    int64_t tick_us;      /* when the last one came */
+    bool was_late;        /* that one */
     GInputStream *input;  /* of the answer, once its headers are in */
     GByteArray *received; /* of its body */
     bool timed_out;
@@ -37,9 +41,22 @@ static void call_free(struct call *call)
     g_free(call);
 }
 
-static gboolean on_deadline(gpointer user)
+/* A process that was stopped, or got no processor, has heard nothing meanwhile: the tick after such a time
+ * does not count, so that an answer that came is read first. Not two in a row, or a slow process would wait
+ * for ever. */
+static bool is_excused(struct call *call, int64_t now_us)
+{
+    bool is_late = now_us - call->tick_us > (int64_t)2 * TICK_MS * 1000;
+    call->was_late = is_late && !call->was_late;
+    call->tick_us = now_us;
+    return call->was_late;
+}
+
+static gboolean on_tick(gpointer user)
 {
     struct call *call = user;
+    if (is_excused(call, g_get_monotonic_time()) || ++call->n_ticks < call->timeout_s)
+        return G_SOURCE_CONTINUE;
     call->timed_out = true;
     g_cancellable_cancel(call->cancel);
     return G_SOURCE_REMOVE;
@@ -175,8 +192,9 @@ static struct call *call_start(struct http_client *client, SoupSession *session,
                                                     g_object_ref(call->cancel), g_object_unref);
     }
     if (request->timeout_s) {
-        call->deadline = g_timeout_source_new_seconds(request->timeout_s);
-        attach(call->deadline, on_deadline, call);
+        call->tick_us = g_get_monotonic_time();
+        call->deadline = g_timeout_source_new(TICK_MS);
+        attach(call->deadline, on_tick, call);
     }
     soup_session_send_async(session, call->msg, G_PRIORITY_DEFAULT, call->cancel, on_headers, call);
     return call;

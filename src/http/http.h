@@ -134,7 +134,8 @@ struct http_call {
     const char *method;
     const char *path;
     JsonObject *body;     /* consumed, may be NULL */
-    unsigned timeout_s;   /* 0 = none */
+    /* 0 = none. Counted in seconds in which this process ran: one that was stopped hears the answer first. */
+    unsigned timeout_s;
     GCancellable *cancel; /* may be NULL; not for the blocking form */
 };
 /* Main-loop thread. `call` is not kept. */

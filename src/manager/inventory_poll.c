@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking hosts: facts, then VMs. A host is disconnected after two rounds without an answer. */
+/*
+ * Asking hosts: facts, then VMs. A host is disconnected after three rounds in a row without an answer: within
+ * 20 s when it is silent, within 6 s when it refuses connections. The limit of a round counts the seconds in
+ * which the manager itself ran (http/call.c).
+ */
 #include <string.h>
 
 #include "base/clock.h"
@@ -13,8 +17,8 @@
 #include "model/move.h"
 #include "model/protocol.h"
 
-#define ANSWER_TIMEOUT_S 3
-#define MISSES_UNTIL_DISCONNECTED 2
+#define ANSWER_TIMEOUT_S 5
+#define MISSES_UNTIL_DISCONNECTED 3
 /* Facts change with every answer; they are stored for the time after a restart only. */
 #define SAVE_INTERVAL_MS 60000
 
