@@ -26,7 +26,7 @@ static int check_token(struct http_request *request, struct err *err)
 
 static int check_root(struct http_request *request, struct err *err)
 {
-    GSocket *socket = soup_server_message_get_socket(request->msg);
+    GSocket *socket = connection_of(request->msg)->socket;
     g_autoptr(GCredentials) peer =
         g_socket_get_family(socket) == G_SOCKET_FAMILY_UNIX ? g_socket_get_credentials(socket, NULL) : NULL;
     if (peer && g_credentials_get_unix_user(peer, NULL) == 0)
@@ -40,8 +40,7 @@ static int check_root(struct http_request *request, struct err *err)
  * host whose certificate expired can still enrol and is told why. */
 static int check_certificate(struct http_request *request, struct err *err)
 {
-    GTlsCertificate *certificate =
-        g_object_get_data(G_OBJECT(soup_server_message_get_socket(request->msg)), CLIENT_CERTIFICATE);
+    GTlsCertificate *certificate = connection_of(request->msg)->shown;
     GTlsCertificate *ca = request->server->config.client_ca;
     char name[CERT_NAME_MAX];
     if (!certificate || !ca) {
@@ -61,14 +60,13 @@ static int check_certificate(struct http_request *request, struct err *err)
 
 bool http_client_fingerprint(struct http_request *request, char ret_hex[65])
 {
-    GTlsCertificate *certificate =
-        g_object_get_data(G_OBJECT(soup_server_message_get_socket(request->msg)), CLIENT_CERTIFICATE);
+    GTlsCertificate *certificate = connection_of(request->msg)->shown;
     if (certificate)
         cert_fingerprint(certificate, ret_hex);
     return certificate != NULL;
 }
 
-int access_check(struct http_request *request, enum http_access access, struct err *err)
+static int check(struct http_request *request, enum http_access access, struct err *err)
 {
     switch (access) {
     case HTTP_OPEN:
@@ -81,4 +79,13 @@ int access_check(struct http_request *request, enum http_access access, struct e
         return check_root(request, err);
     }
     g_assert_not_reached();
+}
+
+int access_check(struct http_request *request, enum http_access access, struct err *err)
+{
+    if (check(request, access, err))
+        return -1;
+    if (access != HTTP_OPEN)
+        connection_of(request->msg)->is_known = true;
+    return 0;
 }

@@ -7,23 +7,6 @@
 
 #define WINDOW_NS (ATTEMPTS_WINDOW_S * NS_PER_S)
 
-static bool read_address(GSocketAddress *from, uint8_t ret_address[16])
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    if (!from || !G_IS_INET_SOCKET_ADDRESS(from))
-        return false;
-    GInetAddress *address = g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(from));
-    const guint8 *bytes = g_inet_address_to_bytes(address);
-    memset(ret_address, 0, 16);
-    if (g_inet_address_get_family(address) == G_SOCKET_FAMILY_IPV4) {
-        memcpy(ret_address, mapped, sizeof mapped);
-        memcpy(ret_address + sizeof mapped, bytes, 4);
-    } else {
-        memcpy(ret_address, bytes, memcmp(bytes, mapped, sizeof mapped) ? 8 : 16);
-    }
-    return true;
-}
-
 static bool is_over(const struct attempts_place *place, uint64_t now_ns)
 {
     return !place->n || now_ns - place->since_ns >= WINDOW_NS;
@@ -31,8 +14,8 @@ static bool is_over(const struct attempts_place *place, uint64_t now_ns)
 
 unsigned attempts_wait_s(const struct attempts *attempts, GSocketAddress *from, uint64_t now_ns)
 {
-    uint8_t address[16];
-    if (!read_address(from, address))
+    uint8_t address[PLACE_SIZE];
+    if (!place_of(from, address))
         return 0;
     for (size_t i = 0; i < ATTEMPTS_PLACES_MAX; i++) {
         const struct attempts_place *place = &attempts->places[i];
@@ -46,9 +29,9 @@ unsigned attempts_wait_s(const struct attempts *attempts, GSocketAddress *from, 
 
 bool attempts_note(struct attempts *attempts, GSocketAddress *from, uint64_t now_ns)
 {
-    uint8_t address[16];
+    uint8_t address[PLACE_SIZE];
     struct attempts_place *oldest = &attempts->places[0];
-    if (!read_address(from, address))
+    if (!place_of(from, address))
         return false;
     for (size_t i = 0; i < ATTEMPTS_PLACES_MAX; i++) {
         struct attempts_place *place = &attempts->places[i];

@@ -6,9 +6,7 @@
 #ifndef HTTP_ATTEMPTS_H
 #define HTTP_ATTEMPTS_H
 
-#include <gio/gio.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include "http/place.h"
 
 #define ATTEMPTS_MAX 20
 #define ATTEMPTS_WINDOW_S 60
@@ -16,9 +14,8 @@
 
 struct attempts {
     struct attempts_place {
-        uint8_t
-            address[16]; /* IPv4 as mapped; of IPv6 the upper half, since a host may have all of the lower */
-        unsigned n;      /* within the window; 0: free */
+        uint8_t address[PLACE_SIZE];
+        unsigned n;        /* within the window; 0: free */
         uint64_t since_ns; /* the window's beginning */
     } places[ATTEMPTS_PLACES_MAX];
 };

@@ -62,7 +62,7 @@ static void on_chunk(SoupServerMessage *msg, GBytes *chunk, struct intake *intak
     if (intake->received > HTTP_BODY_MAX)
         set_too_large(msg, LARGE_BODY);
     if (intake->received > BODY_PATIENCE)
-        (void)g_socket_shutdown(soup_server_message_get_socket(msg), TRUE, TRUE, NULL);
+        (void)g_socket_shutdown(connection_of(msg)->socket, TRUE, TRUE, NULL);
 }
 
 static void free_intake(gpointer intake, GClosure *closure)
@@ -145,6 +145,7 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
                        gpointer user)
 {
     (void)soup;
+    connection_is_served(msg);
     struct http_request *request = request_new(user, msg);
     g_autoptr(GString) allowed = g_string_new(NULL);
     struct err err = {0};
@@ -173,22 +174,10 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
     route->handler(request, request->server->config.user);
 }
 
-static gboolean on_certificate(SoupServerMessage *msg, GTlsCertificate *certificate,
-                               GTlsCertificateFlags errors, gpointer user)
-{
-    (void)errors, (void)user;
-    /* The library forgets it after the first request of a connection. */
-    g_object_set_data_full(G_OBJECT(soup_server_message_get_socket(msg)), CLIENT_CERTIFICATE,
-                           g_object_ref(certificate), g_object_unref);
-    return TRUE; /* judged by access_check */
-}
-
 static void on_started(SoupServer *soup, SoupServerMessage *msg, gpointer user)
 {
-    struct http_server *server = user;
-    (void)soup;
-    connections_note(&server->connections, msg);
-    (void)g_signal_connect(msg, "accept-certificate", G_CALLBACK(on_certificate), user);
+    (void)soup, (void)user;
+    connection_asks(msg);
 }
 
 void dispatch_attach(struct http_server *server)

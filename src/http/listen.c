@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
+#include <glib-unix.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "http/server.h"
 
 void unix_socket_clear(struct unix_socket *unix_socket)
@@ -44,6 +46,67 @@ static GSocket *socket_listen(GSocketAddress *address, mode_t mode, GError **err
     return g_steal_pointer(&socket);
 }
 
+/* After a failure that lasts, as when there is no descriptor left: the client waits in the kernel. */
+#define REST_MS 500
+
+struct listener {
+    struct http_server *server;
+    GSocket *socket;
+    bool is_tls;
+    guint source; /* waits for a client, or rests */
+};
+
+static void await_client(struct listener *listener);
+
+static gboolean rested(gpointer user)
+{
+    await_client(user);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_client(gint fd, GIOCondition condition, gpointer user)
+{
+    (void)fd, (void)condition;
+    struct listener *listener = user;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSocket) client = g_socket_accept(listener->socket, NULL, &error);
+    if (client) {
+        connections_take(&listener->server->connections, client,
+                         listener->is_tls ? listener->server->config.certificate : NULL);
+        return G_SOURCE_CONTINUE;
+    }
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+        return G_SOURCE_CONTINUE;
+    log_warn("a client cannot be let in: %s", error->message);
+    listener->source = g_timeout_add(REST_MS, rested, listener);
+    return G_SOURCE_REMOVE;
+}
+
+static void await_client(struct listener *listener)
+{
+    listener->source = g_unix_fd_add(g_socket_get_fd(listener->socket), G_IO_IN, on_client, listener);
+}
+
+void server_accept_from(struct http_server *server, GSocket *socket, bool is_tls)
+{
+    struct listener *listener = g_new0(struct listener, 1);
+    listener->server = server;
+    listener->socket = g_object_ref(socket);
+    listener->is_tls = is_tls;
+    g_socket_set_blocking(socket, FALSE);
+    g_ptr_array_add(server->listeners, listener);
+    await_client(listener);
+}
+
+void listener_free(gpointer data)
+{
+    struct listener *listener = data;
+    (void)g_source_remove(listener->source);
+    (void)g_socket_close(listener->socket, NULL);
+    g_object_unref(listener->socket);
+    g_free(listener);
+}
+
 int http_server_listen(struct http_server *server, const char *address, uint16_t port, uint16_t *ret_port,
                        struct err *err)
 {
@@ -58,8 +121,9 @@ int http_server_listen(struct http_server *server, const char *address, uint16_t
                        "\"%s\" must be a numeric IPv4 or IPv6 address", address);
     g_autoptr(GSocket) socket = socket_listen(wanted, 0, &error);
     g_autoptr(GSocketAddress) bound = socket ? g_socket_get_local_address(socket, &error) : NULL;
-    if (!bound || !soup_server_listen_socket(server->soup, socket, SOUP_SERVER_LISTEN_HTTPS, &error))
+    if (!bound)
         return listen_failed(err, where, error);
+    server_accept_from(server, socket, true);
     if (ret_port)
         *ret_port = g_inet_socket_address_get_port(G_INET_SOCKET_ADDRESS(bound));
     return 0;
@@ -104,7 +168,6 @@ int http_server_listen_unix(struct http_server *server, const char *path, struct
         return err_sys(err, errno, "listen-failed", "cannot listen on %s", path);
     struct unix_socket entry = {g_strdup(path), made.st_dev, made.st_ino};
     g_array_append_val(server->unix_sockets, entry);
-    if (!soup_server_listen_socket(server->soup, socket, 0, &error))
-        return listen_failed(err, path, error);
+    server_accept_from(server, socket, false);
     return 0;
 }

@@ -1,29 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/server.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "http/tls.h"
+
+static void close_nobody(gpointer fd)
+{
+    (void)close(GPOINTER_TO_INT(fd));
+}
+
+/* The library ends each connection after its first answer unless it listens itself: here to a client that
+ * never comes. We accept ourselves, since it accepts without a limit, and never again once that has failed.
+ */
+static int keep_alive(SoupServer *soup)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return -1;
+    g_object_set_data_full(G_OBJECT(soup), "nobody", GINT_TO_POINTER(pair[1]), close_nobody);
+    g_autoptr(GSocket) nobody = g_socket_new_from_fd(pair[0], NULL);
+    if (!nobody)
+        (void)close(pair[0]);
+    return nobody && soup_server_listen_socket(soup, nobody, 0, NULL) ? 0 : -1;
+}
 
 int http_server_new(const struct http_server_config *config, struct http_server **ret_server, struct err *err)
 {
     tls_init();
     /* raw-paths: a %2F inside a segment must not become a separator before the path is split. */
     SoupServer *soup = soup_server_new("raw-paths", TRUE, NULL);
-    if (!soup)
+    if (!soup || keep_alive(soup)) {
+        g_clear_object(&soup);
         return err_set(err, ERR_INTERNAL, "http-server-failed", "cannot make an HTTP server");
+    }
     struct http_server *server = g_new0(struct http_server, 1);
     server->soup = soup;
     server->config = *config;
     g_queue_init(&server->requests);
     g_queue_init(&server->streams);
     server->unix_sockets = g_array_new(FALSE, FALSE, sizeof(struct unix_socket));
-    if (config->certificate) {
+    server->listeners = g_ptr_array_new_with_free_func(listener_free);
+    if (config->certificate)
         g_object_ref(config->certificate);
-        soup_server_set_tls_certificate(soup, config->certificate);
-    }
-    if (config->client_ca) {
+    if (config->client_ca)
         g_object_ref(config->client_ca);
-        soup_server_set_tls_auth_mode(soup, G_TLS_AUTHENTICATION_REQUESTED);
-    }
+    connections_init(&server->connections, soup, config->client_ca != NULL);
     dispatch_attach(server);
     *ret_server = server;
     return 0;
@@ -31,7 +54,6 @@ int http_server_new(const struct http_server_config *config, struct http_server 
 
 void http_server_set_certificate(struct http_server *server, GTlsCertificate *certificate)
 {
-    soup_server_set_tls_certificate(server->soup, certificate);
     g_set_object(&server->config.certificate, certificate);
 }
 
@@ -44,6 +66,7 @@ void http_server_free(struct http_server *server)
 {
     if (!server)
         return;
+    g_ptr_array_unref(server->listeners);
     soup_server_disconnect(server->soup);
     for (guint i = 0; i < server->unix_sockets->len; i++)
         unix_socket_clear(&g_array_index(server->unix_sockets, struct unix_socket, i));

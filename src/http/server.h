@@ -16,12 +16,10 @@ struct http_server {
     GQueue requests;                  /* of struct http_request: not answered yet */
     GQueue streams;                   /* of struct http_stream: open */
     GArray *unix_sockets;             /* of struct unix_socket: to unlink */
+    GPtrArray *listeners;             /* of struct listener */
     struct attempts attempts;
     struct connections connections;
 };
-
-/* Name of the data of a connection's socket that holds the certificate its client showed. */
-#define CLIENT_CERTIFICATE "client-certificate"
 
 struct unix_socket {
     char *path;
@@ -59,6 +57,9 @@ int access_check(struct http_request *request, enum http_access access, struct e
 void stream_abandon(struct http_stream *stream);
 
 /* listen.c */
+/* Takes clients from a socket that listens; transfer none. */
+void server_accept_from(struct http_server *server, GSocket *socket, bool is_tls);
+void listener_free(gpointer listener);
 void unix_socket_clear(struct unix_socket *unix_socket);
 
 #endif

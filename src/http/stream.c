@@ -71,7 +71,7 @@ static void stream_lose(struct http_stream *stream)
     stream->lost = true;
     clear_source(&stream->hangup_source);
     clear_source(&stream->ping_source);
-    (void)g_socket_shutdown(soup_server_message_get_socket(stream->msg), TRUE, TRUE, NULL);
+    (void)g_socket_shutdown(connection_of(stream->msg)->socket, TRUE, TRUE, NULL);
     finish_body(stream);
     stream->closed_source = g_idle_add(on_closed, stream);
 }
@@ -176,7 +176,7 @@ struct http_stream *http_stream_open(struct http_request *request,
     (void)g_signal_connect(stream->msg, "finished", G_CALLBACK(on_finished), stream);
     (void)g_signal_connect(stream->msg, "disconnected", G_CALLBACK(on_finished), stream);
     /* The library does not look at the socket of a message that has nothing to write. */
-    stream->hangup_source = g_unix_fd_add(g_socket_get_fd(soup_server_message_get_socket(stream->msg)),
+    stream->hangup_source = g_unix_fd_add(g_socket_get_fd(connection_of(stream->msg)->socket),
                                           (GIOCondition)(POLLRDHUP | POLLHUP | POLLERR), on_hangup, stream);
     stream->ping_source = g_timeout_add_seconds(PING_S, on_ping, stream);
     request_free(request);

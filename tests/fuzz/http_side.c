@@ -49,7 +49,7 @@ void http_side_open(struct http_side *side, const struct http_route *routes, con
     g_autoptr(GError) error = NULL;
     g_autoptr(GSocket) socket = g_socket_new_from_fd(side->address_fd, &error);
     must(socket && g_socket_listen(socket, &error));
-    must(soup_server_listen_socket(side->server->soup, socket, 0, &error));
+    server_accept_from(side->server, socket, false);
 }
 
 static unsigned iterate(void)
