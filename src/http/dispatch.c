@@ -141,6 +141,29 @@ static bool fail_attempts(struct http_request *request)
     return true;
 }
 
+static unsigned n_under_way(const struct http_server *server, const char *user)
+{
+    unsigned n = 0;
+    for (const GList *link = server->requests.head; link; link = link->next)
+        n += !g_strcmp0(((const struct http_request *)link->data)->user, user);
+    for (const GList *link = server->streams.head; link; link = link->next)
+        n += !g_strcmp0(stream_user(link->data), user);
+    return n;
+}
+
+/* True if the request is answered: one token, in a loop that runs wild, must leave room for others. */
+static bool fail_crowd(struct http_request *request)
+{
+    struct err err;
+    if (!request->user || n_under_way(request->server, request->user) <= HTTP_UNDER_WAY_MAX)
+        return false;
+    (void)err_set(&err, ERR_REFUSED, "too-many-requests", "%s has %d requests and streams under way already",
+                  request->user, HTTP_UNDER_WAY_MAX);
+    (void)err_fix(&err, "end some; one stream of /v1/events follows everything");
+    request_fail(request, TOO_MANY_REQUESTS, &err);
+    return true;
+}
+
 static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *path, GHashTable *query,
                        gpointer user)
 {
@@ -171,6 +194,8 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
         http_fail(request, &err);
         return;
     }
+    if (fail_crowd(request))
+        return;
     route->handler(request, request->server->config.user);
 }
 

@@ -15,6 +15,7 @@
 
 #define HTTP_BODY_MAX (1024 * 1024)  /* larger request bodies: 413 */
 #define HTTP_HEADERS_MAX (16 * 1024) /* larger headers, the path among them: 431 */
+#define HTTP_UNDER_WAY_MAX 256       /* more requests and streams of one user at a time: 429 */
 
 /* ---- server ---- */
 struct http_server;
@@ -133,7 +134,7 @@ typedef void (*http_done)(JsonObject *object, const struct err *err, void *user)
 struct http_call {
     const char *method;
     const char *path;
-    JsonObject *body;     /* consumed, may be NULL */
+    JsonObject *body; /* consumed, may be NULL */
     /* 0 = none. Counted in seconds in which this process ran: one that was stopped hears the answer first. */
     unsigned timeout_s;
     GCancellable *cancel; /* may be NULL; not for the blocking form */

@@ -53,6 +53,8 @@ bool route_matches(const char *pattern, const char *path, GHashTable *params);
 /* access.c: 0 and request->user, or -1 with ERR_UNAUTHORIZED. */
 int access_check(struct http_request *request, enum http_access access, struct err *err);
 
+/* stream.c: whose it is; may be NULL */
+const char *stream_user(const struct http_stream *stream);
 /* stream.c: ends a stream whose server goes away; calls its `closed`. */
 void stream_abandon(struct http_stream *stream);
 

@@ -21,6 +21,7 @@ struct http_stream {
     SoupServerMessage *msg;
     void (*closed)(struct http_stream *stream, void *user);
     void *user;
+    char *reader;  /* who asked for it; may be NULL */
     gsize backlog; /* bytes queued and not written yet */
     bool lost;     /* the client is gone or cut off; `closed` follows */
     void (*written)(struct http_stream *stream, void *user); /* asked for, or NULL */
@@ -44,7 +45,13 @@ static void stream_free(struct http_stream *stream)
     if (stream->server)
         (void)g_queue_remove(&stream->server->streams, stream);
     g_object_unref(stream->msg);
+    g_free(stream->reader);
     g_free(stream);
+}
+
+const char *stream_user(const struct http_stream *stream)
+{
+    return stream->reader;
 }
 
 static gboolean on_closed(gpointer user)
@@ -158,6 +165,7 @@ struct http_stream *http_stream_open(struct http_request *request,
     stream->msg = g_object_ref(request->msg);
     stream->closed = closed;
     stream->user = user;
+    stream->reader = g_strdup(request->user);
     if (stream->server)
         g_queue_push_tail(&stream->server->streams, stream);
     if (request->gone) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who has no token keeps nobody out: connections of strangers, by real sockets, to a manager with few descriptors. */
+/* Who has no token keeps nobody out: connections of strangers, by real sockets, to a manager with few
+ * descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
