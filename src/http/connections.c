@@ -33,7 +33,7 @@ static const struct {
     [IDLE] = {N_TICKS(30), N_TICKS(120)},
 };
 /* While others wait for their turn. */
-#define PATIENCE_SHAKING_MIN N_TICKS(4)
+#define PATIENCE_SHAKING_MIN N_TICKS(6)
 
 static void connection_free(gpointer data)
 {

@@ -61,11 +61,12 @@ static int check_call(const struct host *host, const struct http_call *call, str
     return protocol_check(PROTOCOL, host->facts.protocol, host->name, err);
 }
 
-void agent_call(struct host *host, const struct http_call *call, http_done done, void *user)
+static void call_by(struct host *host, struct http_client *client, const struct http_call *call,
+                    http_done done, void *user)
 {
     struct err err = {0};
     if (!check_call(host, call, &err)) {
-        http_client_call(host->client, call, done, user);
+        http_client_call(client, call, done, user);
         return;
     }
     if (call->body)
@@ -75,4 +76,14 @@ void agent_call(struct host *host, const struct http_call *call, http_done done,
     refusal->done = done;
     refusal->user = user;
     (void)g_idle_add(refuse, refusal);
+}
+
+void agent_call(struct host *host, const struct http_call *call, http_done done, void *user)
+{
+    call_by(host, host->client, call, done, user);
+}
+
+void agent_call_for_user(struct host *host, const struct http_call *call, http_done done, void *user)
+{
+    call_by(host, host->users_client, call, done, user);
 }

@@ -35,7 +35,8 @@ static struct host *host_new(struct manager *manager, const char *name, const ch
 int host_start(struct host *host, struct err *err)
 {
     host->state = HOST_DISCONNECTED;
-    return agent_client_new(host, &host->client, err);
+    return agent_client_new(host, &host->client, err) || agent_client_new(host, &host->users_client, err) ? -1
+                                                                                                          : 0;
 }
 
 /* The client goes first: it ends the running calls, whose callbacks look hosts up by name. */
@@ -43,6 +44,7 @@ void host_free(void *data)
 {
     struct host *host = data;
     http_client_free(host->client);
+    http_client_free(host->users_client);
     g_hash_table_unref(host->vms);
     g_hash_table_unref(host->claims);
     g_free(host);
@@ -118,6 +120,7 @@ static void close_client(struct host *host, void *user)
 {
     (void)user;
     http_client_free(g_steal_pointer(&host->client));
+    http_client_free(g_steal_pointer(&host->users_client));
 }
 
 void inventory_free(struct inventory *inventory)
@@ -197,6 +200,14 @@ int inventory_adopt_host(const struct host *probe, struct err *err)
     return 0;
 }
 
+static void set_certificate(struct host *host, void *certificate)
+{
+    if (!host->client)
+        return;
+    http_client_set_certificate(host->client, certificate);
+    http_client_set_certificate(host->users_client, certificate);
+}
+
 void inventory_host_enrolled(struct host *host, const char *certificate)
 {
     struct err err = {0};
@@ -204,7 +215,7 @@ void inventory_host_enrolled(struct host *host, const char *certificate)
     host->previous_certificate[0] = '\0';
     if (host->client) {
         /* What is open was opened to the old one. */
-        http_client_set_certificate(host->client, host->manager->authority->own);
+        set_certificate(host, host->manager->authority->own);
     } else {
         if (host_start(host, &err))
             log_error(&err, "host %s cannot be asked", host->name);
@@ -237,12 +248,6 @@ int inventory_host_renewed(struct host *host, const char *certificate, const cha
     (void)g_strlcpy(host->certificate, certificate, sizeof host->certificate);
     (void)g_strlcpy(host->previous_certificate, shown, sizeof host->previous_certificate);
     return 0;
-}
-
-static void set_certificate(struct host *host, void *user)
-{
-    if (host->client)
-        http_client_set_certificate(host->client, user);
 }
 
 void inventory_certificate_changed(struct manager *manager)

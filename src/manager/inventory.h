@@ -27,12 +27,14 @@ struct host {
     int64_t saved_ms; /* when facts were last stored */
     unsigned misses;  /* polls in a row without an answer */
     bool is_polling;
-    bool is_releasing;         /* manager/autostart.h: the word is on its way */
-    struct clock_offset clock; /* measured with each answer */
-    GHashTable *vms;           /* uuid -> struct vm_status, owned: what this host said last */
-    GHashTable *claims;        /* uuid -> its claim (manager/claims.h), owned */
-    struct http_client *client;
-    char certificate[65];          /* hex SHA-256 of what it may show; "": whatever the CA signed */
+    bool is_releasing;          /* manager/autostart.h: the word is on its way */
+    struct clock_offset clock;  /* measured with each answer */
+    GHashTable *vms;            /* uuid -> struct vm_status, owned: what this host said last */
+    GHashTable *claims;         /* uuid -> its claim (manager/claims.h), owned */
+    struct http_client *client; /* NULL: it has not enrolled */
+    struct http_client
+        *users_client;    /* for what our clients ask for (agent_call_for_user); there with `client` */
+    char certificate[65]; /* hex SHA-256 of what it may show; "": whatever the CA signed */
     char previous_certificate[65]; /* may be shown too; "": none */
     char shown[65];                /* in the last handshake, which may have failed after that */
 };

@@ -9,6 +9,8 @@
 #include "model/protocol.h"
 
 #define EVENTS_LIMIT 1000
+/* Each call's token is compared with all of them. */
+#define TOKENS_MAX 256
 
 void route_about(struct http_request *request, void *user)
 {
@@ -68,6 +70,29 @@ void route_tokens_list(struct http_request *request, void *user)
     http_reply(request, 200, object);
 }
 
+struct token_count {
+    const char *name;
+    unsigned n_others;
+};
+
+static void count_token(const struct db_token *token, void *user)
+{
+    struct token_count *count = user;
+    count->n_others += strcmp(token->name, count->name) != 0;
+}
+
+static int check_room(struct manager *manager, const char *name, struct err *err)
+{
+    struct token_count count = {.name = name};
+    if (db_token_list(manager->db, count_token, &count, err))
+        return -1;
+    if (count.n_others < TOKENS_MAX)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "too-many-tokens",
+                  "there are %d tokens already, and no more are possible", TOKENS_MAX);
+    return err_fix(err, "remove one that is not needed: godwit token rm NAME");
+}
+
 static int add(struct manager *manager, struct http_request *request, JsonObject **ret_object,
                struct err *err)
 {
@@ -77,7 +102,8 @@ static int add(struct manager *manager, struct http_request *request, JsonObject
     char token[AUTH_TOKEN_SIZE];
     if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err))
         return -1;
-    if (routes_name(name, err) || auth_token_new(manager->db, name, token, err))
+    if (routes_name(name, err) || check_room(manager, name, err) ||
+        auth_token_new(manager->db, name, token, err))
         return -1;
     *ret_object = json_object_new();
     json_object_set_string_member(*ret_object, "name", name);

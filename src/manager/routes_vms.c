@@ -148,8 +148,8 @@ void route_vm_remove(struct http_request *request, void *user)
     if (find_owned(user, request, &vm, &host))
         return;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, removed,
-               forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, removed,
+                        forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 /* ---- calls that take room in a pool, or change what is taken ---- */
@@ -209,8 +209,8 @@ void route_vm_start(struct http_request *request, void *user)
     note_starting(host, vm.spec.uuid);
     pools_tell(manager, host->name);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, placed,
-               forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, placed,
+                        forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 static int read_pool(struct http_request *request, const char **ret_pool, struct err *err)
@@ -247,8 +247,8 @@ void route_vm_pool(struct http_request *request, void *user)
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "pool", pool);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/pool", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, placed,
-               forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, placed,
+                        forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_timeout_s, struct err *err)
@@ -289,8 +289,8 @@ void route_vm_stop(struct http_request *request, void *user)
     json_object_set_boolean_member(body, "force", force);
     json_object_set_int_member(body, "timeout_s", timeout_s);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/stop", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"POST", path, body, (unsigned)timeout_s + CALL_TIMEOUT_S},
-               status_answered, forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"POST", path, body, (unsigned)timeout_s + CALL_TIMEOUT_S},
+                        status_answered, forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 void route_vm_console(struct http_request *request, void *user)
@@ -307,8 +307,8 @@ void route_vm_console(struct http_request *request, void *user)
         return;
     g_autofree char *path =
         g_strdup_printf("/v1/vms/%s/console?offset=%llu", vm.spec.uuid, (unsigned long long)offset);
-    agent_call(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on,
-               forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on,
+                        forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 /* ---- creation and change ---- */
@@ -443,8 +443,8 @@ void route_vm_create(struct http_request *request, void *user)
     struct forward *forward = forward_new(manager, request, host->name, spec.uuid);
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
-    agent_call(host, &(struct http_call){"PUT", path, vm_spec_to_lean_json(&spec), CALL_TIMEOUT_S},
-               status_answered, forward);
+    agent_call_for_user(host, &(struct http_call){"PUT", path, vm_spec_to_lean_json(&spec), CALL_TIMEOUT_S},
+                        status_answered, forward);
 }
 
 /* What the agent is asked for: the same members, and addresses for network ports that came without. */
@@ -491,6 +491,6 @@ void route_vm_set(struct http_request *request, void *user)
         return;
     }
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, placed,
-               forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, placed,
+                        forward_new(user, request, host->name, vm.spec.uuid));
 }

@@ -344,9 +344,14 @@ static void post_vm_start(struct http_request *request, void *user)
 
 static void post_vm_stop(struct http_request *request, void *user)
 {
-    struct vm_status *vm = vm_for(user, request, "POST vm stop");
+    struct fake_agent *agent = user;
+    struct vm_status *vm = vm_for(agent, request, "POST vm stop");
     if (!vm)
         return;
+    if (agent->stops) {
+        g_ptr_array_add(agent->stops, request);
+        return;
+    }
     vm->state = VM_OFF;
     http_reply(request, 200, vm_status_to_json(vm));
 }

@@ -35,6 +35,7 @@ struct fake_agent {
     struct http_request *held; /* ... here */
     const char *refuse;        /* such a call is refused */
     bool is_automatic;         /* a start runs through to the end by itself */
+    GPtrArray *stops;          /* if set: of VMs, whose guests never go off; to be answered by the test */
     bool is_mute;              /* moves are not answered at all */
     GQueue *frozen;            /* requests that wait for the thaw; NULL: it is not frozen */
     int64_t clock_ahead_ms;    /* of its clock */

@@ -204,6 +204,27 @@ static void the_token_verb_replaces_the_admin_token(void **state)
     assert_null(memmem(bytes, size, token, strlen(token)));
 }
 
+static struct answer add_token(struct harness *harness, unsigned number)
+{
+    g_autofree char *body = g_strdup_printf("{\"name\":\"t%u\"}", number);
+    return harness_call(harness, "POST", "/v1/tokens", body);
+}
+
+static void tokens_are_bounded_and_one_can_still_be_renewed(void **state)
+{
+    struct harness *harness = *state;
+    unsigned n = 0;
+    struct answer answer = {0};
+    do {
+        answer_clear(&answer);
+        answer = add_token(harness, n++);
+    } while (!err_is_set(&answer.err) && n < 1000);
+    assert_string_equal(answer.err.id, "too-many-tokens");
+    struct answer again = add_token(harness, 0);
+    assert_string_equal(again.err.message, "");
+    answer_clear(&again);
+}
+
 static void an_enrolment_token_works_once(void **state)
 {
     struct harness *harness = *state;
@@ -457,6 +478,66 @@ static void a_vm_that_is_made_again_with_its_client_key_is_the_same(void **state
     answer_clear(&other);
 }
 
+#define N_STOPPERS 2
+#define STOPS_PER_CLIENT 32 /* as many connections as one makes */
+#define N_STOPS (N_STOPPERS * STOPS_PER_CLIENT)
+/* As many connections as the manager makes to one host for its clients. */
+#define N_STOPS_AT_HOST 32
+
+static bool are_at_host(void *user)
+{
+    return ((struct fake_agent *)user)->stops->len == N_STOPS_AT_HOST;
+}
+
+static bool was_listed(void *user)
+{
+    return ((struct fake_agent *)user)->n_vm_lists > 1;
+}
+
+static struct http_client *another_client(struct harness *harness)
+{
+    g_autoptr(GTlsCertificate) ca = NULL;
+    struct http_client *client;
+    assert_int_equal(http_cert_load(harness->ca_pem, NULL, &ca, NULL), 0);
+    const struct http_client_config config = {
+        .base = "https://127.0.0.1:8443", .token = harness->token, .ca = ca};
+    assert_int_equal(http_client_new(&config, &client, NULL), 0);
+    return client;
+}
+
+static void nobody(JsonObject *object, const struct err *err, void *user)
+{
+    (void)object, (void)err, (void)user;
+}
+
+static void clients_that_wait_for_a_guest_to_go_off_hold_up_no_move(void **state)
+{
+    struct harness *harness = *state;
+    struct fake_agent *agent = &harness->source;
+    struct http_client *stoppers[N_STOPPERS];
+    agent->stops = g_ptr_array_new();
+    for (unsigned i = 0; i < N_STOPS; i++) {
+        if (i % STOPS_PER_CLIENT == 0)
+            stoppers[i / STOPS_PER_CLIENT] = another_client(harness);
+        JsonObject *body = json_object_new();
+        json_object_set_int_member(body, "timeout_s", 3600);
+        http_client_call(stoppers[i / STOPS_PER_CLIENT],
+                         &(struct http_call){"POST", "/v1/vms/web/stop", body, 0, NULL}, nobody, NULL);
+    }
+    harness_wait(are_at_host, agent, "the stops to arrive");
+    agent->n_vm_lists = 0;
+    harness_wait(was_listed, agent, "the manager to ask for the VMs");
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) document = harness_wait_final(harness, task);
+    assert_string_equal(text_of(document, "state"), "success");
+    GPtrArray *stops = g_steal_pointer(&agent->stops);
+    for (unsigned i = 0; i < N_STOPPERS; i++)
+        http_client_free(stoppers[i]);
+    for (guint i = 0; i < stops->len; i++)
+        http_reply(stops->pdata[i], 200, vm_status_to_json(&agent->vms[0]));
+    g_ptr_array_unref(stops);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
@@ -473,6 +554,8 @@ int main(void)
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(the_token_verb_replaces_the_admin_token, harness_setup_bare,
                                         harness_teardown),
+        cmocka_unit_test_setup_teardown(tokens_are_bounded_and_one_can_still_be_renewed, harness_setup_bare,
+                                        harness_teardown),
         cmocka_unit_test_setup_teardown(an_enrolment_token_works_once, harness_setup_bare, harness_teardown),
         TEST(a_second_move_of_the_vm_is_refused_while_one_runs),
         TEST(the_same_client_key_gives_the_same_task),
@@ -483,6 +566,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_changed_vm_keeps_what_was_not_named, setup_with_dark_vm,
                                         harness_teardown),
         TEST(a_vm_that_is_made_again_with_its_client_key_is_the_same),
+        TEST(clients_that_wait_for_a_guest_to_go_off_hold_up_no_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
