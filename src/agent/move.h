@@ -125,8 +125,9 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
 /* ---- move_source.c, move_dest.c ---- */
 /* Source: the job has reported: an advance of bytes or rounds renews the lease. */
 void source_progress(struct move *move);
-int source_check(struct agent *agent, const struct move_spec *spec, struct err *err);
-int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err);
+/* What is in the way of this side's part. */
+void source_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings);
+void destination_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings);
 
 /* ---- handover.c ---- */
 /* Hands an event to the protocol: decided after those before it. `secret` (32 bytes) belongs to GIVE, COMMIT

@@ -67,18 +67,28 @@ static int check_journal(struct agent *agent, const struct move_spec *spec, stru
     return move_check_session(&entry, spec->id, err);
 }
 
-int destination_check(struct agent *agent, const struct move_spec *spec, struct err *err)
+static int check_name(const struct agent *agent, const struct move_spec *spec, struct err *err)
+{
+    if (!spec->destination[0] || !strcmp(spec->destination, agent->config.name))
+        return 0;
+    return err_set(err, ERR_BAD_REQUEST, "wrong-host", "destination is \"%s\", but this host is \"%s\"",
+                   spec->destination, agent->config.name);
+}
+
+static int check_enabled(const struct agent *agent, struct err *err)
+{
+    if (agent->config.migration_enabled && agent->door)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "migration-disabled", "migration is not enabled on host %s",
+                  agent->config.name);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    return err_fix(err, "set enabled=true and addresses in [migration] of the agent's configuration");
+}
+
+/* This host has nothing of the VM, and no part in another move of it. */
+static int check_absent(struct agent *agent, const struct move_spec *spec, struct err *err)
 {
     struct vm *vm = vm_find(agent, spec->vm.uuid);
-    if (spec->destination[0] && strcmp(spec->destination, agent->config.name) != 0)
-        return err_set(err, ERR_BAD_REQUEST, "wrong-host", "destination is \"%s\", but this host is \"%s\"",
-                       spec->destination, agent->config.name);
-    if (!agent->config.migration_enabled || !agent->door) {
-        (void)err_set(err, ERR_REFUSED, "migration-disabled", "migration is not enabled on host %s",
-                      agent->config.name);
-        (void)err_arg(err, "host", "%s", agent->config.name);
-        return err_fix(err, "set enabled=true and addresses in [migration] of the agent's configuration");
-    }
     if (vm && vm_check_free(vm, err) < 0)
         return -1;
     if (vm) {
@@ -88,9 +98,23 @@ int destination_check(struct agent *agent, const struct move_spec *spec, struct 
         (void)err_arg(err, "vm", "%s", spec->vm.name);
         return err_fix(err, "see with 'godwit vm ls' which host has the VM, and move it from there");
     }
-    if (check_moves(agent, spec, err) < 0 || check_journal(agent, spec, err) < 0)
+    if (check_moves(agent, spec, err) < 0)
         return -1;
-    return vm_check_fits(agent, &spec->vm, spec->accel, true, err);
+    return check_journal(agent, spec, err);
+}
+
+void destination_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings)
+{
+    struct err err = {0};
+    int named = check_name(agent, spec, &err);
+    findings_note(findings, named, &err);
+    if (named < 0)
+        return; /* a question for somebody else */
+    findings_note(findings, check_enabled(agent, &err), &err);
+    int absent = check_absent(agent, spec, &err);
+    findings_note(findings, absent, &err);
+    if (absent == 0)
+        vm_find_problems(agent, &spec->vm, spec->accel, true, findings);
 }
 
 /* ---- prepare ---- */

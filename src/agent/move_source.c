@@ -22,25 +22,30 @@ static void name(struct err *err, const struct agent *agent, const char *vm)
     (void)err_arg(err, "vm", "%s", vm);
 }
 
-int source_check(struct agent *agent, const struct move_spec *spec, struct err *err)
+static int check_here(const struct agent *agent, const struct move_spec *spec, const struct vm *vm,
+                      struct err *err)
 {
-    struct vm *vm = vm_find(agent, spec->vm.uuid);
-    if (!vm) {
-        (void)err_set(err, ERR_NOT_FOUND, "vm-not-found", "host %s has no VM %s", agent->config.name,
-                      spec->vm.name);
-        name(err, agent, spec->vm.name);
-        return err_fix(err, "see with 'godwit vm ls' which host has it, and ask again");
-    }
-    const char *vm_name = vm->status.spec.name;
     if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0)
         return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
                        spec->source, agent->config.name);
+    if (vm)
+        return 0;
+    (void)err_set(err, ERR_NOT_FOUND, "vm-not-found", "host %s has no VM %s", agent->config.name,
+                  spec->vm.name);
+    name(err, agent, spec->vm.name);
+    return err_fix(err, "see with 'godwit vm ls' which host has it, and ask again");
+}
+
+static int check_free(struct agent *agent, const struct move_spec *spec, struct vm *vm, struct err *err)
+{
     if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
         return -1;
-    if (forecast_check_free(agent, spec->vm.uuid, err) < 0)
-        return -1;
-    if (vm_check_owned(vm, err) < 0)
-        return -1;
+    return forecast_check_free(agent, spec->vm.uuid, err);
+}
+
+static int check_runs(const struct agent *agent, const struct vm *vm, struct err *err)
+{
+    const char *vm_name = vm->status.spec.name;
     if (vm->status.state != VM_RUNNING) {
         bool is_off = vm->status.state == VM_OFF;
         (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", vm_name,
@@ -54,15 +59,33 @@ int source_check(struct agent *agent, const struct move_spec *spec, struct err *
         name(err, agent, vm_name);
         return err_fix(err, "wait until it is off; only a running VM can be migrated");
     }
-    if (!strcmp(agent->facts.dirty_source, "none")) {
-        (void)err_set(err, ERR_REFUSED, "dirty-source-none", "host %s cannot track what a guest writes",
-                      agent->config.name);
-        (void)err_cause(err, "%s", agent->facts.dirty_detail);
-        name(err, agent, vm_name);
-        (void)err_arg(err, "detail", "%s", agent->facts.dirty_detail);
-        return err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later)");
-    }
     return 0;
+}
+
+static int check_dirty_source(const struct agent *agent, const struct vm *vm, struct err *err)
+{
+    if (strcmp(agent->facts.dirty_source, "none") != 0)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "dirty-source-none", "host %s cannot track what a guest writes",
+                  agent->config.name);
+    (void)err_cause(err, "%s", agent->facts.dirty_detail);
+    name(err, agent, vm->status.spec.name);
+    (void)err_arg(err, "detail", "%s", agent->facts.dirty_detail);
+    return err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later)");
+}
+
+void source_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings)
+{
+    struct vm *vm = vm_find(agent, spec->vm.uuid);
+    struct err err = {0};
+    int here = check_here(agent, spec, vm, &err);
+    findings_note(findings, here, &err);
+    if (here < 0)
+        return;
+    findings_note(findings, check_free(agent, spec, vm, &err), &err);
+    findings_note(findings, vm_check_owned(vm, &err), &err);
+    findings_note(findings, check_runs(agent, vm, &err), &err);
+    findings_note(findings, check_dirty_source(agent, vm, &err), &err);
 }
 
 /* ---- prepare ---- */

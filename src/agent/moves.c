@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/task_log.h"
+#include "model/finding.h"
 
 #define LAST_WORDS_MS 3000u
 #define DEFAULT_CHANNELS 2u
@@ -321,15 +322,24 @@ void move_prepare_again(struct move *move, bool is_source, move_done done, void 
         move_prepared(move, NULL);
 }
 
+void moves_find_problems(struct agent *agent, const struct move_spec *spec, bool as_source,
+                         struct findings *findings)
+{
+    struct err err = {0};
+    findings_note(findings, vms_check_up(agent, &err), &err);
+    if (as_source)
+        source_find_problems(agent, spec, findings);
+    else
+        destination_find_problems(agent, spec, findings);
+    findings_place(findings, move_phase_name(as_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
+                   as_source ? "source" : "destination");
+}
+
 int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err)
 {
-    int result = vms_check_up(agent, err) < 0 ? -1
-                 : as_source                  ? source_check(agent, spec, err)
-                                              : destination_check(agent, spec, err);
-    if (result < 0)
-        err_place(err, move_phase_name(as_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
-                  as_source ? "source" : "destination");
-    return result;
+    g_autofree struct findings *findings = g_new0(struct findings, 1);
+    moves_find_problems(agent, spec, as_source, findings);
+    return findings_first(findings, err);
 }
 
 /* ---- the end of a move ---- */

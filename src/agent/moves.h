@@ -12,6 +12,7 @@
 #include "ctl/ctl.h"
 #include "model/move.h"
 
+struct findings;
 struct move;
 struct vm;
 struct vm_trace;
@@ -23,7 +24,10 @@ struct move_answer {
 typedef void (*move_done)(struct agent *agent, const struct move_answer *answer, const struct err *err,
                           void *user);
 
-/* Phases 2 and 4: may this side take part? Nothing changes. First problem only. */
+/* Phases 2 and 4: may this side take part? Nothing changes. */
+void moves_find_problems(struct agent *agent, const struct move_spec *spec, bool as_source,
+                         struct findings *findings);
+/* The first of them. */
 int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err);
 /* Phase 4, source: validates, holds the VM for this move, burns an epoch (SENDING), draws COMMIT. A
  * spec.epoch that is not 0 is the one that the VM must still have (REFUSED "vm-has-moved"). Fills spec.epoch,

@@ -5,6 +5,7 @@
 
 #include "agent/moves.h"
 #include "agent/routes_vms.h"
+#include "model/finding.h"
 
 #define WAIT_MS_MAX 60000
 
@@ -66,27 +67,48 @@ static void reply(struct http_request *request, int status, const struct err *er
         http_reply(request, status, NULL);
 }
 
-static int check(struct http_request *request, struct agent *agent, struct err *err)
+struct check_wish {
+    struct move_spec spec;
+    bool as_source;
+    bool wants_all; /* the answer is what was found, else the first error: a manager that knows no more */
+};
+
+static int read_check(struct http_request *request, struct check_wish *ret_wish, struct err *err)
 {
     JsonObject *body;
     JsonObject *object;
     const char *side;
-    struct move_spec spec;
     if (http_body(request, &body, err) < 0 || member_text(body, "side", &side, err) < 0 ||
-        member_object(body, "spec", &object, err) < 0 || take_spec(request, object, &spec, err) < 0)
+        member_object(body, "spec", &object, err) < 0 || take_spec(request, object, &ret_wish->spec, err) < 0)
         return -1;
-    if (strcmp(side, "source") != 0 && strcmp(side, "destination") != 0)
+    ret_wish->as_source = !strcmp(side, "source");
+    if (!ret_wish->as_source && strcmp(side, "destination") != 0)
         return err_set(err, ERR_BAD_REQUEST, "bad-field", "side: must be source or destination");
-    return moves_check(agent, &spec, !strcmp(side, "source"), err);
+    ret_wish->wants_all = json_object_get_boolean_member_with_default(body, "all", FALSE);
+    return 0;
 }
 
 void route_move_check(struct http_request *request, void *user)
 {
     struct err err = {0};
+    struct check_wish wish;
     if (!route_allowed(request))
         return;
-    (void)check(request, user, &err);
-    reply(request, 200, &err);
+    if (read_check(request, &wish, &err) < 0) {
+        http_fail(request, &err);
+        return;
+    }
+    g_autofree struct findings *findings = g_new0(struct findings, 1);
+    moves_find_problems(user, &wish.spec, wish.as_source, findings);
+    explicit_bzero(&wish.spec, sizeof wish.spec);
+    if (!wish.wants_all) {
+        (void)findings_first(findings, &err);
+        reply(request, 200, &err);
+        return;
+    }
+    JsonObject *answer = json_object_new();
+    json_object_set_array_member(answer, "findings", findings_to_json(findings));
+    http_reply(request, 200, answer);
 }
 
 static void on_prepared(struct agent *agent, const struct move_answer *answer, const struct err *err,

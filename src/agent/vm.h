@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/vm_lease.h"
 #include "base/err.h"
+#include "model/finding.h"
 
 struct qmp;
 struct journal;
@@ -85,8 +86,11 @@ void vms_shutdown(struct agent *agent, unsigned timeout_s, void (*done)(struct a
 void vms_power_on(struct agent *agent, bool now, void (*done)(struct agent *agent, void *user), void *user);
 /* REFUSED "host-shutting-down" between the two. */
 int vms_check_up(const struct agent *agent, struct err *err);
-/* Everything that can be said before a VM is started or received here: memory, accel, QEMU, machine version,
- * networks, files. First problem only. */
+/* Everything that can be said before a VM is started or received here: QEMU, machine version, accel, memory,
+ * CPU, networks, files. `accel` "": what it would get here. */
+void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
+                      struct findings *findings);
+/* The first of them. */
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
                   struct err *err);
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/forecast.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "cli/findings.h"
 
 static double megabytes(JsonObject *object, const char *member)
 {
@@ -38,10 +42,52 @@ static void print(JsonObject *answer)
            cli_real(forecast, "rtt_ms"));
 }
 
+/* As the error form, so that programs find the first error where it always is. */
+static void print_refusal_json(JsonObject *host)
+{
+    g_autoptr(JsonObject) document = json_object_new();
+    JsonArray *findings = cli_array(host, "findings");
+    for (guint i = json_array_get_length(findings); i-- > 0;) {
+        JsonObject *finding = json_array_get_object_element(findings, i);
+        if (!strcmp(cli_string(finding, "severity"), "error"))
+            json_object_set_object_member(document, "error", json_object_ref(finding));
+    }
+    json_object_set_array_member(document, "findings", json_array_ref(findings));
+    cli_print_json(document);
+}
+
+/* All that is in the way, and not only what a sample would stumble over first. */
+static int check_first(struct cli *cli, JsonObject *body)
+{
+    g_autoptr(JsonObject) answer = NULL;
+    char *to[] = {(char *)(uintptr_t)cli_string(body, "destination"), NULL};
+    int result =
+        findings_ask(cli, cli_string(body, "vm"), to, json_object_ref(cli_object(body, "options")), &answer);
+    if (result)
+        return result;
+    JsonArray *hosts = cli_array(answer, "hosts");
+    JsonObject *host = hosts && json_array_get_length(hosts) ? json_array_get_object_element(hosts, 0) : NULL;
+    if (!findings_refuse(host)) {
+        if (!cli->json && strcmp(cli_string(host, "result"), "passed") != 0)
+            findings_print(stdout, host);
+        return 0;
+    }
+    if (cli->json)
+        print_refusal_json(host);
+    else
+        findings_print(stderr, host);
+    return CLI_FAILED;
+}
+
 int forecast_and_report(struct cli *cli, JsonObject *body)
 {
     g_autoptr(JsonObject) answer = NULL;
-    int result = cli_call(cli, "POST", "/v1/forecasts", body, &answer);
+    int result = check_first(cli, body);
+    if (result) {
+        json_object_unref(body);
+        return result;
+    }
+    result = cli_call(cli, "POST", "/v1/forecasts", body, &answer);
     if (result)
         return result;
     if (cli->json)

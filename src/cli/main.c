@@ -37,6 +37,8 @@ static const struct cli_command commands[] = {
     {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},
     {"vm", "console", "V [--log]", "what the guest wrote on its serial console; follows unless --log",
      cmd_vm_console},
+    {"vm", "check", "V [--to H]… [--pool P] [--encryption disabled|opportunistic|required]",
+     "which hosts a running VM could move to, and all that is in the way", cmd_vm_check},
     {"vm", "migrate",
      "V --to H [--dry-run] [--pool P] [--detach] [--bandwidth MB/S] [--max-downtime MS] [--switchover-limit "
      "S] "

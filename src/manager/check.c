@@ -49,23 +49,11 @@ int check_request(const struct check_input *input, struct err *err)
     return err_fix(err, "try again when 'godwit vm show %s' says running", vm->spec.name);
 }
 
-struct findings {
-    struct err *list;
-    unsigned n;
-};
-
-static struct err *next(struct findings *findings)
-{
-    if (findings->n == CHECK_FINDINGS_MAX)
-        return NULL;
-    return &findings->list[findings->n++];
-}
-
 static void connected(const struct check_host *host, const char *side, struct findings *findings)
 {
     if (host->is_connected && host->facts)
         return;
-    struct err *err = next(findings);
+    struct err *err = findings_add(findings, FINDING_ERROR);
     err_set(err, ERR_PEER_LOST, "host-disconnected", "host '%s' (%s) does not answer", host->name, side);
     err_fix(err, "see that the agent on '%s' runs and that the manager reaches it", host->name);
     (void)err_arg(err, "host", "%s", host->name);
@@ -82,16 +70,14 @@ static void one_side(const struct check_input *input, const struct check_host *h
     if (facts && protocol_check(input->protocol, facts->protocol, host->name, &mismatch)) {
         (void)err_arg(&mismatch, "agent_version", "%s", facts->agent_version);
         err_place(&mismatch, "", side);
-        struct err *err = next(findings);
-        if (err)
-            *err = mismatch;
+        *findings_add(findings, FINDING_ERROR) = mismatch;
         return;
     }
     connected(host, side, findings);
     if (findings->n > before)
         return;
     if (!facts->migration_enabled) {
-        struct err *err = next(findings);
+        struct err *err = findings_add(findings, FINDING_ERROR);
         err_set(err, ERR_REFUSED, "migration-disabled", "migration is disabled on host '%s'", host->name);
         err_fix(err,
                 "set enabled=true in section [migration] of the agent's configuration on '%s' and "
@@ -99,7 +85,7 @@ static void one_side(const struct check_input *input, const struct check_host *h
                 host->name);
     }
     if (facts->qemu_problem[0]) {
-        struct err *err = next(findings);
+        struct err *err = findings_add(findings, FINDING_ERROR);
         err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be used on host '%s'", host->name);
         err_cause(err, "%s", facts->qemu_problem);
         (void)err_arg(err, "problem", "%s", facts->qemu_problem);
@@ -107,8 +93,8 @@ static void one_side(const struct check_input *input, const struct check_host *h
                 host->name);
     }
     for (; before < findings->n; before++) {
-        (void)err_arg(&findings->list[before], "host", "%s", host->name);
-        err_place(&findings->list[before], "", side);
+        (void)err_arg(&findings->list[before].err, "host", "%s", host->name);
+        err_place(&findings->list[before].err, "", side);
     }
 }
 
@@ -118,7 +104,7 @@ static void memory(const struct check_input *input, struct findings *findings)
     uint64_t wanted = input->vm->spec.memory_mib;
     if (!facts || wanted <= facts->memory_free_mib)
         return;
-    struct err *err = next(findings);
+    struct err *err = findings_add(findings, FINDING_ERROR);
     err_set(err, ERR_REFUSED, "memory-short",
             "host '%s' has %" PRIu64 " MiB of memory free, VM '%s' needs %" PRIu64 " MiB: %" PRIu64
             " MiB short",
@@ -149,7 +135,7 @@ static void machine(const struct check_input *input, struct findings *findings)
     const char *version = strrchr(spec->machine, '-');
     if (!facts || !facts->n_machines || !spec->machine[0] || has_machine(facts, spec->machine))
         return;
-    struct err *err = next(findings);
+    struct err *err = findings_add(findings, FINDING_ERROR);
     err_set(err, ERR_REFUSED, "machine-unknown",
             "QEMU %s on host '%s' has no machine type %s, with which VM '%s' runs under QEMU %s on host '%s'",
             facts->qemu_version, host, spec->machine, spec->name, input->vm->qemu_version,
@@ -187,7 +173,7 @@ static void network(const struct check_input *input, struct findings *findings)
         const struct host_network *network = find_network(facts, wanted);
         if (network && network->mtu)
             continue;
-        struct err *err = next(findings);
+        struct err *err = findings_add(findings, FINDING_ERROR);
         if (network) {
             const char *bridge = network->bridge;
             err_set(err, ERR_REFUSED, "bridge-missing", "bridge %s of network %s does not exist on host %s",
@@ -213,7 +199,7 @@ static void dirty_source(const struct check_input *input, struct findings *findi
     const struct host_facts *facts = input->source.facts;
     if (!facts || strcmp(facts->dirty_source, "none") != 0)
         return;
-    struct err *err = next(findings);
+    struct err *err = findings_add(findings, FINDING_ERROR);
     err_set(err, ERR_REFUSED, "dirty-source-none",
             "host '%s' cannot track which memory a VM writes, so no VM can leave it", input->source.name);
     err_cause(err, "%s", facts->dirty_detail);
@@ -223,16 +209,16 @@ static void dirty_source(const struct check_input *input, struct findings *findi
     err_place(err, "", "source");
 }
 
-unsigned check_hosts(const struct check_input *input, struct err findings[CHECK_FINDINGS_MAX])
+void check_hosts(const struct check_input *input, struct findings *findings)
 {
-    struct findings found = {findings, 0};
-    one_side(input, &input->destination, "destination", &found);
-    memory(input, &found);
-    machine(input, &found);
-    network(input, &found);
-    one_side(input, &input->source, "source", &found);
-    dirty_source(input, &found);
-    return found.n;
+    one_side(input, &input->destination, "destination", findings);
+    if (input->destination.is_connected) { /* else what is known of it may be long over */
+        memory(input, findings);
+        machine(input, findings);
+        network(input, findings);
+    }
+    one_side(input, &input->source, "source", findings);
+    dirty_source(input, findings);
 }
 
 static bool is_ipv6(const char *address)

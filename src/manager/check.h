@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "model/finding.h"
 #include "model/host.h"
 #include "model/move.h"
 
@@ -22,13 +23,11 @@ struct check_input {
     uint32_t protocol; /* of the manager */
 };
 
-#define CHECK_FINDINGS_MAX 16
-
 /* What the operator gets as the answer to the request: same host, VM off or not movable. */
 int check_request(const struct check_input *input, struct err *err);
-/* Phase "destination check": everything that forbids the move, destination first. Returns the number of
- * findings; each names side, cause and cure. */
-unsigned check_hosts(const struct check_input *input, struct err findings[CHECK_FINDINGS_MAX]);
+/* Phase "destination check": everything that forbids the move, destination first. Each finding names side,
+ * cause and cure. */
+void check_hosts(const struct check_input *input, struct findings *findings);
 /* Fills the spec's addresses in pairs of one family, and the port; REFUSED "migration-addresses" if there is
  * no pair. */
 int check_addresses(const struct host_facts *source, const struct host_facts *destination,

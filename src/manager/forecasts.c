@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "manager/admit.h"
 #include "manager/agent_client.h"
+#include "manager/checks.h"
 #include "manager/events.h"
-#include "manager/migrate.h"
+#include "manager/inventory.h"
 
-#define CHECK_TIMEOUT_S 10
+#define PREPARE_TIMEOUT_S 10
 /* Longer than an agent gives its job. */
 #define SAMPLE_TIMEOUT_S 30
 /* The first version whose agents make forecasts. */
@@ -123,42 +123,6 @@ static void destination_waits(JsonObject *object, const struct err *call_err, vo
          sampled);
 }
 
-static void source_agreed(JsonObject *object, const struct err *err, void *user)
-{
-    struct run *run = user;
-    (void)object;
-    if (err_is_set(err))
-        fail(run, err, PHASE_SOURCE_CHECK, "source");
-    else
-        call(run, false,
-             &(struct http_call){"PUT", "/v1/forecasts/ID/destination", move_spec_to_json(&run->plan.spec),
-                                 CHECK_TIMEOUT_S},
-             destination_waits);
-}
-
-static JsonObject *check_body(const struct run *run, const char *side)
-{
-    JsonObject *body = json_object_new();
-    json_object_set_string_member(body, "side", side);
-    json_object_set_object_member(body, "spec", move_spec_to_json(&run->plan.spec));
-    return body;
-}
-
-static void destination_agreed(JsonObject *object, const struct err *call_err, void *user)
-{
-    struct run *run = user;
-    struct err err = *call_err;
-    (void)object;
-    if (err_is_set(&err))
-        fail(run, &err, PHASE_DESTINATION_CHECK, "destination");
-    else if (migrate_agree(&run->plan, &err))
-        fail(run, &err, PHASE_SPECIFICATION, "manager");
-    else
-        call(run, true,
-             &(struct http_call){"POST", "/v1/moves/ID/check", check_body(run, "source"), CHECK_TIMEOUT_S},
-             source_agreed);
-}
-
 static int check_version(const struct run *run, struct err *err)
 {
     const char *const names[] = {run->plan.destination_host, run->plan.source_host};
@@ -176,45 +140,37 @@ static int check_version(const struct run *run, struct err *err)
     return 0;
 }
 
-static void facts_are_fresh(const struct err *call_err, void *user)
+/* The error form, with all that was found beside the first error. */
+static void refuse(struct run *run, const struct err *why, const struct findings *findings)
+{
+    JsonObject *document = model_error_to_json(why);
+    json_object_set_array_member(document, "findings", findings_to_json(findings));
+    http_reply(run->request, err_http_status(why->code), document);
+    run_free(run);
+}
+
+static void checked(const struct findings *findings, void *user)
 {
     struct run *run = user;
-    struct manager *manager = run->plan.manager;
     struct err err = {0};
-    struct vm_status vm;
-    struct host *destination = inventory_find_host(manager->inventory, run->plan.destination_host);
-    /* A destination that does not answer is refused by its state, as in a migration. */
-    if (!destination || (err_is_set(call_err) && destination->state == HOST_CONNECTED))
-        err = *call_err;
-    if (err_is_set(&err) || migrate_check_facts(&run->plan, &vm, &err) || check_version(run, &err)) {
+    if (findings_first(findings, &err)) {
+        refuse(run, &err, findings);
+        return;
+    }
+    if (check_version(run, &err)) {
         fail(run, &err, PHASE_DESTINATION_CHECK, "destination");
         return;
     }
-    migrate_fill_spec(&run->plan, &vm, &destination->facts);
     call(run, false,
-         &(struct http_call){"POST", "/v1/moves/ID/check", check_body(run, "destination"), CHECK_TIMEOUT_S},
-         destination_agreed);
+         &(struct http_call){"PUT", "/v1/forecasts/ID/destination", move_spec_to_json(&run->plan.spec),
+                             PREPARE_TIMEOUT_S},
+         destination_waits);
 }
 
 void forecasts_start(struct manager *manager, struct http_request *request, const struct task_request *wish)
 {
-    struct err err = {0};
-    struct host *destination;
-    if (admit_check(manager, wish->vm, &err) ||
-        inventory_get_host(manager->inventory, wish->destination, &destination, &err)) {
-        http_fail(request, &err);
-        return;
-    }
     struct run *run = g_new0(struct run, 1);
-    struct task *plan = &run->plan;
     run->request = request;
-    plan->manager = manager;
-    plan->options = wish->options;
-    model_uuid_new(plan->id);
-    (void)g_strlcpy(plan->vm_uuid, wish->vm->spec.uuid, sizeof plan->vm_uuid);
-    (void)g_strlcpy(plan->vm_name, wish->vm->spec.name, sizeof plan->vm_name);
-    (void)g_strlcpy(plan->source_host, wish->vm->host, sizeof plan->source_host);
-    (void)g_strlcpy(plan->destination_host, wish->destination, sizeof plan->destination_host);
-    (void)g_strlcpy(plan->user, wish->user, sizeof plan->user);
-    inventory_refresh(destination, facts_are_fresh, run);
+    checks_plan(manager, wish, &run->plan);
+    checks_run(&run->plan, checked, run);
 }

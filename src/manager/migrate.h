@@ -4,11 +4,14 @@
 #define MANAGER_MIGRATE_H
 
 #include "manager/task.h"
+#include "model/finding.h"
 
 /* migrate_prepare.c */
-/* Also for a forecast, whose task is in no table. */
-/* Phase 2, as far as the manager knows; fills *ret_vm. */
-int migrate_check_facts(struct task *task, struct vm_status *ret_vm, struct err *err);
+/* Also for a task that is in no table (manager/checks.h). */
+/* The VM is there still, and what it was; fills *ret_vm. */
+int migrate_check_vm(struct task *task, struct vm_status *ret_vm, struct err *err);
+/* Phase 2, as far as the manager knows the hosts. */
+void migrate_check_hosts(const struct task *task, const struct vm_status *vm, struct findings *findings);
 /* Phases 2 and 3: task->spec, with a new key; then addresses, channels and encryption. */
 void migrate_fill_spec(struct task *task, const struct vm_status *vm, const struct host_facts *destination);
 int migrate_agree(struct task *task, struct err *err);

@@ -46,11 +46,9 @@ static int check_epoch(const struct task *task, const struct vm_status *vm, stru
     return err_fix(err, "look where the VM is, and ask for the migration again");
 }
 
-int migrate_check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
+int migrate_check_vm(struct task *task, struct vm_status *ret_vm, struct err *err)
 {
-    struct inventory *inventory = task->manager->inventory;
-    struct check_input input = {.vm = ret_vm, .options = &task->options, .protocol = PROTOCOL};
-    if (inventory_get_vm(inventory, task->vm_uuid, ret_vm, err))
+    if (inventory_get_vm(task->manager->inventory, task->vm_uuid, ret_vm, err))
         return -1;
     if (strcmp(ret_vm->host, task->source_host) != 0) {
         err_set(err, ERR_REFUSED, "vm-has-moved", "VM '%s' is on host '%s' now, not on '%s'", task->vm_name,
@@ -60,17 +58,28 @@ int migrate_check_facts(struct task *task, struct vm_status *ret_vm, struct err 
         (void)err_arg(err, "source", "%s", task->source_host);
         return err_fix(err, "ask for the migration again");
     }
-    if (check_epoch(task, ret_vm, err))
-        return -1;
+    return check_epoch(task, ret_vm, err);
+}
+
+void migrate_check_hosts(const struct task *task, const struct vm_status *vm, struct findings *findings)
+{
+    struct inventory *inventory = task->manager->inventory;
+    struct check_input input = {.vm = vm, .options = &task->options, .protocol = PROTOCOL};
     fill_check(inventory_find_host(inventory, task->source_host), task->source_host, &input.source);
     fill_check(inventory_find_host(inventory, task->destination_host), task->destination_host,
                &input.destination);
-    struct err findings[CHECK_FINDINGS_MAX];
-    memset(findings, 0, sizeof findings);
-    if (!check_hosts(&input, findings))
-        return pools_admit(task, &ret_vm->spec, err);
-    *err = findings[0];
-    return -1;
+    check_hosts(&input, findings);
+}
+
+static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
+{
+    g_autofree struct findings *findings = g_new0(struct findings, 1);
+    if (migrate_check_vm(task, ret_vm, err))
+        return -1;
+    migrate_check_hosts(task, ret_vm, findings);
+    if (findings_first(findings, err))
+        return -1;
+    return pools_admit(task, &ret_vm->spec, err);
 }
 
 /* The destination writes the VM's file with its new pool; the source's keeps the old one, should the VM stay.
@@ -156,7 +165,7 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     if (!err_is_set(&err))
         task_wait_over(task);
     struct vm_status vm;
-    if ((err_is_set(&err) && !is_away) || migrate_check_facts(task, &vm, &err)) {
+    if ((err_is_set(&err) && !is_away) || check_facts(task, &vm, &err)) {
         task_fail(task, &err, "destination");
         return;
     }

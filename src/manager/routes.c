@@ -32,6 +32,7 @@ const struct http_route routes_table[] = {
     {"PATCH", "/v1/pools/{pool}", HTTP_TOKEN, route_pool_set},
     {"DELETE", "/v1/pools/{pool}", HTTP_TOKEN, route_pool_remove},
     {"POST", "/v1/migrations", HTTP_TOKEN, route_migrate},
+    {"POST", "/v1/checks", HTTP_TOKEN, route_check},
     {"POST", "/v1/forecasts", HTTP_TOKEN, route_forecast},
     {"GET", "/v1/tasks", HTTP_TOKEN, route_tasks_list},
     {"GET", "/v1/tasks/{task}", HTTP_TOKEN, route_task_show},

@@ -40,6 +40,7 @@ void route_vm_ownership(struct http_request *request, void *user);
 void route_vm_settle(struct http_request *request, void *user);
 /* routes_migrations.c */
 void route_migrate(struct http_request *request, void *user);
+void route_check(struct http_request *request, void *user);
 void route_forecast(struct http_request *request, void *user);
 void route_tasks_list(struct http_request *request, void *user);
 void route_task_show(struct http_request *request, void *user);

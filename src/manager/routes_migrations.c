@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "manager/check.h"
+#include "manager/checks.h"
 #include "manager/events.h"
 #include "manager/forecasts.h"
 #include "manager/inventory.h"
@@ -40,26 +41,37 @@ static void take_id(const struct db_task *task, void *user)
     (void)g_strlcpy(user, task->id, MODEL_UUID_SIZE);
 }
 
-static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret_wish, struct err *err)
+/* The VM and how it is to move. */
+static int read_vm_wish(struct manager *manager, JsonObject *body, struct wish *ret_wish, struct err *err)
 {
     const char *vm;
-    const char *destination;
-    if (routes_text(body, "vm", NULL, &vm, err) ||
-        routes_text(body, "destination", NULL, &destination, err) ||
-        read_options(body, &ret_wish->options, err) ||
+    if (routes_text(body, "vm", NULL, &vm, err) || read_options(body, &ret_wish->options, err) ||
         pools_check_exists(manager, pool_path_or_root(ret_wish->options.pool), err) ||
-        inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
-        inventory_get_host(manager->inventory, destination, &ret_wish->destination, err) ||
-        settlements_check(manager, &ret_wish->vm, err))
+        inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err))
         return -1;
+    return settlements_check(manager, &ret_wish->vm, err);
+}
+
+static int check_wish(const struct wish *wish, const char *destination, struct err *err)
+{
     struct check_input input = {
-        .vm = &ret_wish->vm,
-        .source.name = ret_wish->vm.host,
-        .destination.name = ret_wish->destination->name,
-        .options = &ret_wish->options,
+        .vm = &wish->vm,
+        .source.name = wish->vm.host,
+        .destination.name = destination,
+        .options = &wish->options,
         .protocol = PROTOCOL,
     };
     return check_request(&input, err);
+}
+
+static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret_wish, struct err *err)
+{
+    const char *destination;
+    if (read_vm_wish(manager, body, ret_wish, err) ||
+        routes_text(body, "destination", NULL, &destination, err) ||
+        inventory_get_host(manager->inventory, destination, &ret_wish->destination, err))
+        return -1;
+    return check_wish(ret_wish, ret_wish->destination->name, err);
 }
 
 static int create(struct manager *manager, struct http_request *request, char ret_id[MODEL_UUID_SIZE],
@@ -122,6 +134,79 @@ void route_forecast(struct http_request *request, void *user)
                                    .user = http_user(request),
                                    .options = wish.options};
     forecasts_start(user, request, &as_task);
+}
+
+static int take_destination(struct manager *manager, const struct wish *wish, JsonNode *node,
+                            GStrvBuilder *names, struct err *err)
+{
+    const char *name = JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
+    struct host *host;
+    if (!name)
+        return err_set(err, ERR_BAD_REQUEST, "member-type",
+                       "the member 'destinations' must be an array of names");
+    if (inventory_get_host(manager->inventory, name, &host, err) || check_wish(wish, host->name, err))
+        return -1;
+    g_strv_builder_add(names, host->name);
+    return 0;
+}
+
+struct others {
+    const struct wish *wish;
+    GStrvBuilder *names;
+    unsigned n;
+};
+
+static void add_other(struct host *host, void *user)
+{
+    struct others *others = user;
+    if (!strcmp(host->name, others->wish->vm.host))
+        return;
+    g_strv_builder_add(others->names, host->name);
+    others->n++;
+}
+
+/* Without a list: all hosts but the VM's own. */
+static int take_destinations(struct manager *manager, JsonObject *body, const struct wish *wish,
+                             GStrvBuilder *names, struct err *err)
+{
+    JsonNode *node = json_object_get_member(body, "destinations");
+    if (!node) {
+        struct others others = {wish, names, 0};
+        inventory_each_host(manager->inventory, add_other, &others);
+        if (others.n)
+            return check_wish(wish, "", err);
+        (void)err_set(err, ERR_REFUSED, "no-other-host", "there is no host but '%s', where VM '%s' is",
+                      wish->vm.host, wish->vm.spec.name);
+        return err_fix(err, "enroll another one: godwit host enroll");
+    }
+    if (!JSON_NODE_HOLDS_ARRAY(node))
+        return err_set(err, ERR_BAD_REQUEST, "member-type",
+                       "the member 'destinations' must be an array of names");
+    JsonArray *array = json_node_get_array(node);
+    guint n = json_array_get_length(array);
+    if (!n || n > CHECKS_DESTINATIONS_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "member-range",
+                       "the member 'destinations' must have 1 to %d names", CHECKS_DESTINATIONS_MAX);
+    for (guint i = 0; i < n; i++)
+        if (take_destination(manager, wish, json_array_get_element(array, i), names, err))
+            return -1;
+    return 0;
+}
+
+void route_check(struct http_request *request, void *user)
+{
+    static const char *const members[] = {"vm", "destinations", "options", NULL};
+    struct err err = {0};
+    JsonObject *body;
+    struct wish wish;
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    if (routes_body(request, members, &body, &err) || read_vm_wish(user, body, &wish, &err) ||
+        take_destinations(user, body, &wish, names, &err)) {
+        http_fail(request, &err);
+        return;
+    }
+    struct task_request as_task = {.vm = &wish.vm, .user = http_user(request), .options = wish.options};
+    checks_answer(user, request, &as_task, g_strv_builder_end(names));
 }
 
 struct listing {

@@ -16,7 +16,7 @@ struct scene {
     struct host_facts source, destination;
     struct move_options options;
     struct check_input input;
-    struct err findings[CHECK_FINDINGS_MAX];
+    struct findings found;
 };
 
 static void good_facts(struct host_facts *facts, const char *name)
@@ -50,12 +50,19 @@ static void good_scene(struct scene *scene)
                                         .protocol = 5};
 }
 
+static unsigned count_findings(struct scene *scene)
+{
+    scene->found.n = 0;
+    check_hosts(&scene->input, &scene->found);
+    return scene->found.n;
+}
+
 static void assert_one(struct scene *scene, const char *id, const char *side)
 {
-    assert_int_equal(check_hosts(&scene->input, scene->findings), 1);
-    assert_string_equal(scene->findings[0].id, id);
-    assert_string_equal(scene->findings[0].side, side);
-    assert_true(scene->findings[0].fix[0]);
+    assert_int_equal(count_findings(scene), 1);
+    assert_string_equal(scene->found.list[0].err.id, id);
+    assert_string_equal(scene->found.list[0].err.side, side);
+    assert_true(scene->found.list[0].err.fix[0]);
 }
 
 static void assert_argument(const struct err *err, const char *name, const char *value)
@@ -72,7 +79,7 @@ static void good_hosts_have_no_findings(void **state)
     struct scene scene;
     good_scene(&scene);
     assert_int_equal(check_request(&scene.input, NULL), 0);
-    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+    assert_int_equal(count_findings(&scene), 0);
 }
 
 static void each_obstacle_is_named_with_its_side_and_cure(void **state)
@@ -100,8 +107,9 @@ static void each_obstacle_is_named_with_its_side_and_cure(void **state)
     good_scene(&scene);
     scene.destination.networks[0].mtu = 0;
     assert_one(&scene, "bridge-missing", "destination");
-    assert_string_equal(scene.findings[0].message, "bridge br0 of network vmnet does not exist on host h2");
-    assert_non_null(strstr(scene.findings[0].fix, "ip link add br0 type bridge"));
+    assert_string_equal(scene.found.list[0].err.message,
+                        "bridge br0 of network vmnet does not exist on host h2");
+    assert_non_null(strstr(scene.found.list[0].err.fix, "ip link add br0 type bridge"));
     good_scene(&scene);
     (void)snprintf(scene.destination.qemu_problem, sizeof scene.destination.qemu_problem, "not there");
     assert_one(&scene, "qemu-missing", "destination");
@@ -114,14 +122,14 @@ static void short_memory_is_counted(void **state)
     good_scene(&scene);
     scene.destination.memory_free_mib = 500;
     assert_one(&scene, "memory-short", "destination");
-    assert_non_null(strstr(scene.findings[0].message, "12 MiB short"));
-    assert_argument(&scene.findings[0], "host", "h2");
-    assert_argument(&scene.findings[0], "vm", "web");
-    assert_argument(&scene.findings[0], "needed_mib", "512");
-    assert_argument(&scene.findings[0], "free_mib", "500");
-    assert_argument(&scene.findings[0], "short_mib", "12");
+    assert_non_null(strstr(scene.found.list[0].err.message, "12 MiB short"));
+    assert_argument(&scene.found.list[0].err, "host", "h2");
+    assert_argument(&scene.found.list[0].err, "vm", "web");
+    assert_argument(&scene.found.list[0].err, "needed_mib", "512");
+    assert_argument(&scene.found.list[0].err, "free_mib", "500");
+    assert_argument(&scene.found.list[0].err, "short_mib", "12");
     scene.destination.memory_free_mib = 512;
-    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+    assert_int_equal(count_findings(&scene), 0);
 }
 
 static void a_request_for_the_same_host_or_a_stopped_vm_is_refused(void **state)
@@ -151,39 +159,39 @@ static void each_finding_carries_what_it_speaks_of(void **state)
     good_scene(&scene);
     scene.input.destination.is_connected = false;
     assert_one(&scene, "host-disconnected", "destination");
-    assert_argument(&scene.findings[0], "host", "h2");
+    assert_argument(&scene.found.list[0].err, "host", "h2");
     good_scene(&scene);
     scene.destination.migration_enabled = false;
     assert_one(&scene, "migration-disabled", "destination");
-    assert_argument(&scene.findings[0], "host", "h2");
+    assert_argument(&scene.found.list[0].err, "host", "h2");
     good_scene(&scene);
     scene.destination.protocol = 7;
     (void)snprintf(scene.destination.agent_version, sizeof scene.destination.agent_version, "0.9");
     assert_one(&scene, "protocol-mismatch", "destination");
-    assert_argument(&scene.findings[0], "host", "h2");
-    assert_argument(&scene.findings[0], "agent_protocol", "7");
-    assert_argument(&scene.findings[0], "manager_protocol", "5");
-    assert_argument(&scene.findings[0], "agent_version", "0.9");
+    assert_argument(&scene.found.list[0].err, "host", "h2");
+    assert_argument(&scene.found.list[0].err, "agent_protocol", "7");
+    assert_argument(&scene.found.list[0].err, "manager_protocol", "5");
+    assert_argument(&scene.found.list[0].err, "agent_version", "0.9");
     good_scene(&scene);
     (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
     (void)snprintf(scene.source.dirty_detail, sizeof scene.source.dirty_detail, "no userfaultfd");
     assert_one(&scene, "dirty-source-none", "source");
-    assert_argument(&scene.findings[0], "host", "h1");
-    assert_argument(&scene.findings[0], "detail", "no userfaultfd");
+    assert_argument(&scene.found.list[0].err, "host", "h1");
+    assert_argument(&scene.found.list[0].err, "detail", "no userfaultfd");
     good_scene(&scene);
     scene.destination.n_networks = 0;
     assert_one(&scene, "network-missing", "destination");
-    assert_argument(&scene.findings[0], "network", "vmnet");
+    assert_argument(&scene.found.list[0].err, "network", "vmnet");
     good_scene(&scene);
     scene.destination.networks[0].mtu = 0;
     assert_one(&scene, "bridge-missing", "destination");
-    assert_argument(&scene.findings[0], "network", "vmnet");
-    assert_argument(&scene.findings[0], "bridge", "br0");
-    assert_argument(&scene.findings[0], "host", "h2");
+    assert_argument(&scene.found.list[0].err, "network", "vmnet");
+    assert_argument(&scene.found.list[0].err, "bridge", "br0");
+    assert_argument(&scene.found.list[0].err, "host", "h2");
     good_scene(&scene);
     (void)snprintf(scene.destination.qemu_problem, sizeof scene.destination.qemu_problem, "not there");
     assert_one(&scene, "qemu-missing", "destination");
-    assert_argument(&scene.findings[0], "problem", "not there");
+    assert_argument(&scene.found.list[0].err, "problem", "not there");
     good_scene(&scene);
     scene.vm.state = VM_PAUSED;
     assert_int_equal(check_request(&scene.input, &err), -1);
@@ -220,19 +228,19 @@ static void a_machine_type_that_is_too_new_names_both_versions_and_the_cure(void
     (void)snprintf(scene.vm.spec.machine, sizeof scene.vm.spec.machine, "pc-q35-10.0");
     (void)snprintf(scene.destination.qemu_version, sizeof scene.destination.qemu_version, "7.2.22");
     /* An agent that tells no machine types looks itself. */
-    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+    assert_int_equal(count_findings(&scene), 0);
     scene.destination.n_machines = 2;
     (void)snprintf(scene.destination.machines[0], sizeof scene.destination.machines[0], "pc-q35-7.2");
     (void)snprintf(scene.destination.machines[1], sizeof scene.destination.machines[1], "pc-q35-7.1");
     assert_one(&scene, "machine-unknown", "destination");
-    assert_string_equal(scene.findings[0].message,
+    assert_string_equal(scene.found.list[0].err.message,
                         "QEMU 7.2.22 on host 'h2' has no machine type pc-q35-10.0, with which VM 'web' "
                         "runs under QEMU 10.0.2 on host 'h1'");
-    assert_non_null(strstr(scene.findings[0].fix, "install QEMU 10.0 or later on 'h2'"));
-    assert_non_null(strstr(scene.findings[0].fix, "--machine pc-q35-7.2"));
-    assert_string_equal(err_arg_find(&scene.findings[0], "machine"), "pc-q35-10.0");
+    assert_non_null(strstr(scene.found.list[0].err.fix, "install QEMU 10.0 or later on 'h2'"));
+    assert_non_null(strstr(scene.found.list[0].err.fix, "--machine pc-q35-7.2"));
+    assert_string_equal(err_arg_find(&scene.found.list[0].err, "machine"), "pc-q35-10.0");
     (void)snprintf(scene.vm.spec.machine, sizeof scene.vm.spec.machine, "pc-q35-7.1");
-    assert_int_equal(check_hosts(&scene.input, scene.findings), 0);
+    assert_int_equal(count_findings(&scene), 0);
 }
 
 static void encryption_is_used_when_wanted_and_possible(void **state)

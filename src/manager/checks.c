@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/checks.h"
+
+#include <string.h>
+
+#include "manager/admit.h"
+#include "manager/agent_client.h"
+#include "manager/migrate.h"
+#include "manager/pools.h"
+
+#define HOST_TIMEOUT_S 10
+
+struct run {
+    struct task *plan;
+    struct vm_spec vm; /* as it is; the plan's has its new pool */
+    struct findings findings;
+    void (*done)(const struct findings *findings, void *user);
+    void *user;
+};
+
+void checks_plan(struct manager *manager, const struct task_request *wish, struct task *ret_plan)
+{
+    *ret_plan = (struct task){.manager = manager, .options = wish->options};
+    model_uuid_new(ret_plan->id);
+    (void)g_strlcpy(ret_plan->vm_uuid, wish->vm->spec.uuid, sizeof ret_plan->vm_uuid);
+    (void)g_strlcpy(ret_plan->vm_name, wish->vm->spec.name, sizeof ret_plan->vm_name);
+    (void)g_strlcpy(ret_plan->source_host, wish->vm->host, sizeof ret_plan->source_host);
+    (void)g_strlcpy(ret_plan->destination_host, wish->destination, sizeof ret_plan->destination_host);
+    (void)g_strlcpy(ret_plan->user, wish->user, sizeof ret_plan->user);
+}
+
+static void finish(struct run *run)
+{
+    run->done(&run->findings, run->user);
+    g_free(run);
+}
+
+/* NULL: it does not answer, which is a finding of its own. */
+static struct host *connected(const struct run *run, const char *name)
+{
+    struct host *host = inventory_find_host(run->plan->manager->inventory, name);
+    return host && host->state == HOST_CONNECTED && host->has_facts ? host : NULL;
+}
+
+static void ask(struct run *run, struct host *host, bool is_source, http_done done)
+{
+    g_autofree char *path = g_strdup_printf("/v1/moves/%s/check", run->plan->id);
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "side", is_source ? "source" : "destination");
+    json_object_set_object_member(body, "spec", move_spec_to_json(&run->plan->spec));
+    json_object_set_boolean_member(body, "all", TRUE);
+    agent_call(host, &(struct http_call){"POST", path, body, HOST_TIMEOUT_S}, done, run);
+}
+
+/* An agent that knows no more answers with its first error, or with nothing. */
+static void hear(struct run *run, JsonObject *object, const struct err *call_err, bool is_source)
+{
+    g_autofree struct findings *theirs = g_new0(struct findings, 1);
+    struct err err = *call_err;
+    if (!err_is_set(&err) && object && json_object_has_member(object, "findings"))
+        (void)findings_from_json(json_object_get_member(object, "findings"), theirs, &err);
+    findings_note(theirs, err_is_set(&err) ? -1 : 0, &err);
+    findings_place(theirs, move_phase_name(is_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
+                   is_source ? "source" : "destination");
+    findings_merge(&run->findings, theirs);
+}
+
+static void source_answered(JsonObject *object, const struct err *err, void *user)
+{
+    struct run *run = user;
+    hear(run, object, err, true);
+    finish(run);
+}
+
+static void ask_source(struct run *run)
+{
+    struct task *plan = run->plan;
+    struct host *source = connected(run, plan->source_host);
+    struct err err = {0};
+    findings_note(&run->findings, pools_admit(plan, &run->vm, &err), &err);
+    findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
+    if (source && connected(run, plan->destination_host))
+        findings_note(&run->findings, migrate_agree(plan, &err), &err);
+    findings_place(&run->findings, move_phase_name(PHASE_SPECIFICATION), "manager");
+    if (source)
+        ask(run, source, true, source_answered);
+    else
+        finish(run);
+}
+
+static void destination_answered(JsonObject *object, const struct err *err, void *user)
+{
+    struct run *run = user;
+    hear(run, object, err, false);
+    ask_source(run);
+}
+
+/* Whether it answered shows in its state. */
+static void facts_are_fresh(const struct err *call_err, void *user)
+{
+    struct run *run = user;
+    struct task *plan = run->plan;
+    struct vm_status vm;
+    struct err err = {0};
+    (void)call_err;
+    if (migrate_check_vm(plan, &vm, &err)) {
+        findings_note(&run->findings, -1, &err);
+        findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
+        finish(run);
+        return;
+    }
+    run->vm = vm.spec;
+    findings_note(&run->findings, admit_check(plan->manager, &vm, &err), &err);
+    migrate_check_hosts(plan, &vm, &run->findings);
+    findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
+    struct host *destination = connected(run, plan->destination_host);
+    if (!destination) {
+        migrate_fill_spec(plan, &vm, &(struct host_facts){0});
+        ask_source(run);
+        return;
+    }
+    migrate_fill_spec(plan, &vm, &destination->facts);
+    ask(run, destination, false, destination_answered);
+}
+
+void checks_run(struct task *plan, void (*done)(const struct findings *findings, void *user), void *user)
+{
+    struct run *run = g_new0(struct run, 1);
+    struct host *destination = inventory_find_host(plan->manager->inventory, plan->destination_host);
+    run->plan = plan;
+    run->done = done;
+    run->user = user;
+    if (destination)
+        inventory_refresh(destination, facts_are_fresh, run);
+    else
+        facts_are_fresh(NULL, run);
+}
+
+/* ---- of several hosts ---- */
+
+struct candidate {
+    struct candidates *all;
+    struct task plan;
+    JsonObject *answer;
+};
+struct candidates {
+    struct http_request *request;
+    unsigned n, n_waiting;
+    struct candidate *list;
+};
+
+static void reply(struct candidates *all)
+{
+    JsonObject *document = json_object_new();
+    JsonArray *hosts = json_array_new();
+    const struct task *any = &all->list[0].plan;
+    json_object_set_string_member(document, "vm", any->vm_name);
+    json_object_set_string_member(document, "vm_uuid", any->vm_uuid);
+    json_object_set_string_member(document, "source", any->source_host);
+    for (unsigned i = 0; i < all->n; i++) {
+        json_array_add_object_element(hosts, all->list[i].answer);
+        explicit_bzero(&all->list[i].plan.spec, sizeof all->list[i].plan.spec);
+    }
+    json_object_set_array_member(document, "hosts", hosts);
+    http_reply(all->request, 200, document);
+    g_free(all->list);
+    g_free(all);
+}
+
+static void candidate_checked(const struct findings *findings, void *user)
+{
+    struct candidate *candidate = user;
+    struct candidates *all = candidate->all;
+    const char *result = findings_first(findings, NULL) ? "refused" : findings->n ? "warnings" : "passed";
+    candidate->answer = json_object_new();
+    json_object_set_string_member(candidate->answer, "host", candidate->plan.destination_host);
+    json_object_set_string_member(candidate->answer, "result", result);
+    json_object_set_array_member(candidate->answer, "findings", findings_to_json(findings));
+    if (!--all->n_waiting)
+        reply(all);
+}
+
+void checks_answer(struct manager *manager, struct http_request *request, const struct task_request *wish,
+                   char **names)
+{
+    g_auto(GStrv) taken = names;
+    struct candidates *all = g_new0(struct candidates, 1);
+    all->request = request;
+    all->n = all->n_waiting = g_strv_length(taken);
+    all->list = g_new0(struct candidate, all->n);
+    for (unsigned i = 0; i < all->n; i++) {
+        struct task_request one = *wish;
+        one.destination = taken[i];
+        all->list[i].all = all;
+        checks_plan(manager, &one, &all->list[i].plan);
+    }
+    for (unsigned i = 0, n = all->n; i < n; i++)
+        checks_run(&all->list[i].plan, candidate_checked, &all->list[i]);
+}
