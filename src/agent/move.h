@@ -48,7 +48,7 @@ struct move {
     guint tell_timer;        /* the watchers are told then; holds a reference */
     guint limit_timer;       /* source: switch-over limit */
     guint lease_timer;       /* source: until the lease on the VM expires */
-    int64_t probe_us;        /* source: monotonic clock, when the journal is tried next */
+    int64_t probe_us;        /* monotonic clock, when the journal is tried next */
     uint64_t lease_bytes;    /* source: what was on the wire, and */
     uint64_t noted_throttle; /* source: as the timeline says it, bytes per second */
     int64_t down_ms;         /* wall clock, when the connections were lost last */

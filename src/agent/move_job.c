@@ -31,6 +31,7 @@ static void take_codecs(struct move_status *status, const struct ctl_progress *p
     }
 }
 
+#define PROBE_EVERY_US G_USEC_PER_SEC
 /* A whole device state fits in, so that QEMU need not wait until the job reads. */
 #define STREAM_ROOM (4 << 20)
 
@@ -102,6 +103,34 @@ static void count_strangers(struct move *move, uint32_t n)
     move->n_strangers = MAX(n, move->n_strangers);
 }
 
+static void probed(const struct err *err, void *user)
+{
+    struct move *move = user;
+    if (err_is_set(err)) {
+        struct err why = *err;
+        (void)err_prefix(&why, "who owns the VM cannot be written down, so the guest is not stopped");
+        (void)err_fix(&why, "see that the file system of %s on host '%s' can be written",
+                      move->agent->config.state_dir, move->agent->config.name);
+        handover_doubt(move, &why);
+    }
+    move_unref(move);
+}
+
+/* A journal that cannot be written is found while the guest runs: once GIVEN was tried here, or is durable at
+ * the source and OWNED was tried here, the guest would stand until the disk is well again. */
+static void probe_journal(struct move *move)
+{
+    int64_t now_us = g_get_monotonic_time();
+    bool is_copying = move->status.is_source
+                          ? move->entry.step == JOURNAL_SENDING && !move->is_stopped
+                          : move->entry.step == JOURNAL_INCOMING && move->status.copy_start_ms &&
+                                !move->status.switch_start_ms;
+    if (!is_copying || now_us < move->probe_us)
+        return;
+    move->probe_us = now_us + PROBE_EVERY_US;
+    journal_probe(move->journal, probed, move_ref(move));
+}
+
 void move_job_progress(const struct ctl_progress *progress, void *user)
 {
     struct move *move = user;
@@ -131,6 +160,7 @@ void move_job_progress(const struct ctl_progress *progress, void *user)
     note_outages(move, progress);
     count_strangers(move, progress->strangers);
     source_progress(move);
+    probe_journal(move);
     move_changed(move);
 }
 

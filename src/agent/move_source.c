@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 
-#define PROBE_EVERY_US G_USEC_PER_SEC
-
 static void source_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
 static void name(struct err *err, const struct agent *agent, const char *vm)
@@ -121,30 +119,6 @@ static void watch_lease(struct move *move)
     move->lease_timer = g_timeout_add((guint)vm_lease_left_ms(move->vm), lease_may_be_over, move);
 }
 
-static void probed(const struct err *err, void *user)
-{
-    struct move *move = user;
-    if (err_is_set(err)) {
-        struct err why = *err;
-        (void)err_prefix(&why, "who owns the VM cannot be written down, so the guest is not stopped");
-        (void)err_fix(&why, "see that the file system of %s on host '%s' can be written",
-                      move->agent->config.state_dir, move->agent->config.name);
-        handover_doubt(move, &why);
-    }
-    move_unref(move);
-}
-
-/* A journal that cannot be written is found while the guest runs: once GIVEN was tried, the guest would stand
- * until the disk is well again. */
-static void probe_journal(struct move *move)
-{
-    int64_t now_us = g_get_monotonic_time();
-    if (move->is_stopped || move->entry.step != JOURNAL_SENDING || now_us < move->probe_us)
-        return;
-    move->probe_us = now_us + PROBE_EVERY_US;
-    journal_probe(move->journal, probed, move_ref(move));
-}
-
 void source_progress(struct move *move)
 {
     const struct move_status *status = &move->status;
@@ -154,7 +128,6 @@ void source_progress(struct move *move)
     move->lease_bytes = status->bytes_on_wire;
     move->lease_rounds = status->n_rounds;
     vm_lease_renew(move->vm);
-    probe_journal(move);
 }
 
 static void sending(const struct err *err, void *user)
