@@ -56,6 +56,10 @@ relent_disk-full() { rm -f "$(state_of "$node")"/filler-*; }
 # As ext4 does it itself after an error that it cannot bear. An operator then gives the daemon a new disk with what can still be read.
 prepare_disk-read-only() { need_disk "$node"; }
 strike_disk-read-only() { mount -o remount,abort "$(state_of "$node")"; }
+# In a copy it is found before the guest is stopped for it.
+check_disk-read-only() {
+    [ "${phase:-}" != copy ] || task_json | jq -e '.error | .phase == "copy" and .id == "write-failed"' >/dev/null || fail "it was not found in the copy: $(task_json | jq -c .error)"
+}
 relent_disk-read-only() {
     daemon_off "$node"
     new_disk "$node"
