@@ -79,6 +79,22 @@ SoupSession *client_session_new(const struct http_client *client)
     return session;
 }
 
+/* The library forgets the certificate with the first connection of a message, and sends one whose connection
+ * has ended again over another: that would belong to nobody, and later requests would go over it as well. */
+static gboolean on_certificate_wanted(SoupMessage *msg, GTlsClientConnection *connection, gpointer user)
+{
+    (void)connection;
+    soup_message_set_tls_client_certificate(msg, user);
+    return TRUE;
+}
+
+static void show_certificate(SoupMessage *msg, GTlsCertificate *certificate)
+{
+    soup_message_set_tls_client_certificate(msg, certificate);
+    g_signal_connect_data(msg, "request-certificate", G_CALLBACK(on_certificate_wanted),
+                          g_object_ref(certificate), (GClosureNotify)(void (*)(void))g_object_unref, 0);
+}
+
 SoupMessage *client_message_new(const struct http_client *client, const char *method, const char *path,
                                 JsonObject *body, struct distrust *distrust)
 {
@@ -105,7 +121,7 @@ SoupMessage *client_message_new(const struct http_client *client, const char *me
         soup_message_set_request_body_from_bytes(msg, "application/json", bytes);
     }
     if (client->certificate)
-        soup_message_set_tls_client_certificate(msg, client->certificate);
+        show_certificate(msg, client->certificate);
     trust_watch(client, msg, distrust);
     return msg;
 }

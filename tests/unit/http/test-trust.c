@@ -8,6 +8,7 @@
 #include <gnutls/gnutls.h>
 
 #include "peers.h"
+#include "relay.h"
 
 static void whoami(struct http_request *request, void *user)
 {
@@ -59,6 +60,37 @@ static void a_host_is_known_by_its_certificate(void **state)
     assert_int_equal(answer.err.code, ERR_NONE);
     assert_string_equal(json_object_get_string_member(answer.object, "user"), "host-1");
     answer_clear(&answer);
+}
+
+/* The second request of the first connection is the end of it; the library sends it again, over another one.
+ */
+static bool cut_second_request(struct relay_piece *piece, void *user)
+{
+    bool *is_armed = user;
+    return piece->connection || !piece->from_source || !__atomic_load_n(is_armed, __ATOMIC_ACQUIRE);
+}
+
+static void a_request_that_is_sent_again_shows_the_certificate_again(void **state)
+{
+    struct peers *peers = *state;
+    bool is_armed = false;
+    struct relay *relay = relay_start(peers->port, cut_second_request, &is_armed);
+    g_autofree char *base = g_strdup_printf("https://127.0.0.1:%u", relay_port(relay));
+    g_autoptr(GTlsCertificate) mine = authority_issue(&peers->ca, "host-1");
+    const struct http_client_config config = {
+        .base = base, .ca = peers->ca.certificate, .certificate = mine, .expected_name = "server"};
+    struct http_client *client;
+    assert_int_equal(http_client_new(&config, &client, NULL), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        struct answer answer;
+        ask(client, "GET", "/v1/host", NULL, &answer);
+        if (err_is_set(&answer.err))
+            fail_msg("request %u: %s", i, answer.err.message);
+        answer_clear(&answer);
+        __atomic_store_n(&is_armed, true, __ATOMIC_RELEASE);
+    }
+    http_client_free(client);
+    relay_end(relay);
 }
 
 static void a_stranger_certificate_is_refused(void **state)
@@ -244,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROMISE(a_host_is_known_by_its_certificate),
+        PROMISE(a_request_that_is_sent_again_shows_the_certificate_again),
         PROMISE(a_stranger_certificate_is_refused),
         PROMISE(without_a_certificate_only_enrolment_is_open),
         PROMISE(the_unix_socket_is_no_host),
