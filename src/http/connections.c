@@ -8,9 +8,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-/* libsoup 3.2 closes a connection that its client has closed only in the middle of a request; of an idle one
- * it forgets the socket, and each would cost a descriptor for good. It is closed here at the second look: by
- * then the library has seen its end too, and waits for nothing of the descriptor. */
 #define TICK_S 2
 #define N_TICKS(seconds) ((seconds) / TICK_S)
 
@@ -39,10 +36,10 @@ static void connection_free(gpointer data)
 {
     struct connection *connection = data;
     g_object_unref(connection->socket);
-    g_clear_object(&connection->remote);
     g_clear_object(&connection->certificate);
     g_clear_object(&connection->shown);
     g_clear_object(&connection->cancel);
+    g_clear_object(&connection->stream);
 }
 
 void connection_release(struct connection *connection)
@@ -79,23 +76,21 @@ void connection_drop(struct connection *connection)
     leave(connection);
 }
 
-static gboolean close_idle(gpointer user)
-{
-    struct connection *connection = user;
-    if (!connection->n_signals)
-        (void)g_socket_close(connection->socket, NULL);
-    return G_SOURCE_REMOVE;
-}
-
 static void release_data(gpointer user)
 {
     connection_release(user);
 }
 
+/* Nobody else looks at it. */
+static bool is_ours(const struct connection *connection)
+{
+    return connection->stage == SILENT || connection->stage == QUEUED || connection->stage == IDLE;
+}
+
 /* Those that the library or a thread still looks at are only shut down: that is how they learn of it. */
 static void cut(struct connection *connection)
 {
-    if (connection->stage == SILENT || connection->stage == QUEUED) {
+    if (is_ours(connection)) {
         connection_drop(connection);
         return;
     }
@@ -103,9 +98,6 @@ static void cut(struct connection *connection)
     if (connection->cancel)
         g_cancellable_cancel(connection->cancel);
     (void)g_socket_shutdown(connection->socket, TRUE, TRUE, NULL);
-    /* After the library has looked. */
-    if (connection->stage == IDLE)
-        (void)g_idle_add_full(G_PRIORITY_LOW, close_idle, g_rc_box_acquire(connection), release_data);
 }
 
 static bool is_queue(const struct connections *connections)
@@ -125,19 +117,6 @@ static bool is_overdue(const struct connection *connection, bool others_wait)
     return most && connection->n_ticks >= most;
 }
 
-/* One that the library has. True if there is nothing to look at any more. */
-static bool is_over(struct connection *connection)
-{
-    if (g_socket_is_closed(connection->socket))
-        return true;
-    bool had_ended = connection->has_ended;
-    connection->has_ended = !connection->n_signals && connection_is_at_end(connection);
-    if (!had_ended || !connection->has_ended)
-        return false;
-    (void)g_socket_close(connection->socket, NULL);
-    return true;
-}
-
 static gboolean tick(gpointer user)
 {
     struct connections *connections = user;
@@ -146,7 +125,7 @@ static gboolean tick(gpointer user)
         struct connection *connection = link->data;
         next = link->next;
         connection->n_ticks++;
-        if (connection->stage >= ASKING && is_over(connection))
+        if (g_socket_is_closed(connection->socket))
             leave(connection);
         else if (!connection->is_cut && is_overdue(connection, others_wait))
             cut(connection);
@@ -172,7 +151,7 @@ void connections_clear(struct connections *connections)
 {
     struct connection *connection;
     while ((connection = g_queue_peek_head(&connections->open))) {
-        if (connection->stage <= QUEUED) {
+        if (is_ours(connection)) {
             connection_drop(connection);
             continue;
         }
@@ -253,7 +232,6 @@ void connections_take(struct connections *connections, GSocket *socket, GTlsCert
         return; /* gone already */
     struct connection *connection = g_rc_box_new0(struct connection);
     connection->socket = g_object_ref(socket);
-    connection->remote = g_object_ref(remote);
     connection->certificate = certificate ? g_object_ref(certificate) : NULL;
     connection->has_place = place_of(remote, connection->place);
     connection->is_known = !certificate; /* only root may open the unix socket */
@@ -277,17 +255,71 @@ void connections_take(struct connections *connections, GSocket *socket, GTlsCert
 
 /* ---- requests ---- */
 
-void connection_hand_over(struct connection *connection, GIOStream *stream)
+static void lend(struct connection *connection)
 {
     g_autoptr(GSocketAddress) local = g_socket_get_local_address(connection->socket, NULL);
-    g_autoptr(GSocketAddress) remote = g_steal_pointer(&connection->remote);
-    connection_set_stage(connection, ASKING);
-    if (!local) {
+    g_autoptr(GSocketAddress) remote = g_socket_get_remote_address(connection->socket, NULL);
+    if (!local || !remote) { /* it has just ended */
         connection_drop(connection);
         return;
     }
+    connection_set_stage(connection, ASKING);
     g_object_set_data_full(G_OBJECT(remote), CONNECTION, g_rc_box_acquire(connection), release_data);
-    (void)soup_server_accept_iostream(connection->connections->soup, stream, local, remote, NULL);
+    (void)soup_server_accept_iostream(connection->connections->soup, connection->stream, local, remote, NULL);
+}
+
+void connection_hand_over(struct connection *connection, GIOStream *stream)
+{
+    connection->stream = g_object_ref(stream);
+    lend(connection);
+}
+
+/* Of TLS it may be no more than the end: then the library finds it, and closes. */
+static gboolean on_next(GObject *input, gpointer user)
+{
+    struct connection *connection = user;
+    (void)input;
+    g_clear_pointer(&connection->hello, g_source_unref);
+    lend(connection);
+    return G_SOURCE_REMOVE;
+}
+
+static void await_next(struct connection *connection)
+{
+    GInputStream *input = g_io_stream_get_input_stream(connection->stream);
+    connection->hello = g_pollable_input_stream_create_source(G_POLLABLE_INPUT_STREAM(input), NULL);
+    g_source_set_callback(connection->hello, G_SOURCE_FUNC(on_next), connection, NULL);
+    (void)g_source_attach(connection->hello, NULL);
+}
+
+static bool is_readable(GIOStream *stream)
+{
+    return g_pollable_input_stream_is_readable(G_POLLABLE_INPUT_STREAM(g_io_stream_get_input_stream(stream)));
+}
+
+static bool asks_for_the_end(SoupServerMessage *msg)
+{
+    return soup_server_message_get_http_version(msg) == SOUP_HTTP_1_0 ||
+           soup_message_headers_header_contains(soup_server_message_get_request_headers(msg), "Connection",
+                                                "close") ||
+           soup_message_headers_header_contains(soup_server_message_get_response_headers(msg), "Connection",
+                                                "close");
+}
+
+/* The answer is written. What is not taken back, the library closes. */
+static void on_answered(SoupServerMessage *msg, gpointer user)
+{
+    struct connection *connection = user;
+    if (connection->stage != SERVED || connection->is_cut || !connection->connections ||
+        asks_for_the_end(msg))
+        return;
+    g_autoptr(GIOStream) reader = soup_server_message_steal_connection(msg);
+    connection_set_stage(connection, IDLE);
+    /* A client that does not wait for the answer: the library has read its next request, or a part. */
+    if (!reader || (is_readable(reader) && !is_readable(connection->stream)))
+        connection_drop(connection);
+    else
+        await_next(connection);
 }
 
 struct connection *connection_of(SoupServerMessage *msg)
@@ -295,35 +327,11 @@ struct connection *connection_of(SoupServerMessage *msg)
     return g_object_get_data(G_OBJECT(soup_server_message_get_remote_address(msg)), CONNECTION);
 }
 
-/* A request is over with the first of them. */
-static void on_over(SoupServerMessage *msg, struct connection *connection)
-{
-    (void)g_signal_handlers_disconnect_by_func(msg, (gpointer)on_over, connection);
-}
-
-/* Also of a message that goes without a signal, with the server. */
-static void on_disconnected(gpointer user, GClosure *closure)
-{
-    struct connection *connection = user;
-    (void)closure;
-    if (!--connection->n_signals)
-        connection_set_stage(connection, IDLE);
-    connection_release(connection);
-}
-
-static void watch(SoupServerMessage *msg, const char *name, struct connection *connection)
-{
-    connection->n_signals++;
-    (void)g_signal_connect_data(msg, name, G_CALLBACK(on_over), g_rc_box_acquire(connection), on_disconnected,
-                                0);
-}
-
 void connection_asks(SoupServerMessage *msg)
 {
     struct connection *connection = connection_of(msg);
     connection_set_stage(connection, ASKING);
-    watch(msg, "finished", connection);
-    watch(msg, "disconnected", connection);
+    (void)g_signal_connect(msg, "wrote-body", G_CALLBACK(on_answered), connection);
 }
 
 void connection_is_served(SoupServerMessage *msg)

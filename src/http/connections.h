@@ -8,6 +8,10 @@
  *        first byte            a turn                done             whole request             answered
  * SILENT ----------> QUEUED ----------> SHAKING ----------> ASKING ----------> SERVED ----------> IDLE
  *                        (a unix socket begins here) ----------^   <--------- first byte ----------'
+ *
+ * The library has a connection while it is ASKING or SERVED only: libsoup 3.2 forgets one whose client ends
+ * it between two requests, with its socket and its TLS session. What is left alive is taken back, and given
+ * to it again for the next request.
  */
 #ifndef HTTP_CONNECTIONS_H
 #define HTTP_CONNECTIONS_H
@@ -21,22 +25,20 @@
 
 enum connection_stage { SILENT, QUEUED, SHAKING, ASKING, SERVED, IDLE };
 
-/* Held by the list, by the library's messages, by each request and by a handshake under way. */
+/* Held by the list, by the library's messages and by a handshake under way. */
 struct connection {
     struct connections *connections; /* NULL: it has left the list */
     GSocket *socket;
-    GSocketAddress *remote; /* until the library has it */
-    bool has_place;         /* not on a unix socket */
+    bool has_place; /* not on a unix socket */
     uint8_t place[PLACE_SIZE];
     enum connection_stage stage;
-    unsigned n_ticks;   /* in this stage */
-    bool is_known;      /* no stranger */
-    bool is_cut;        /* shut down, and its descriptor will be given back */
-    unsigned n_signals; /* by which requests under way would say that they are over; each holds it */
-    bool has_ended;     /* at the last look */
+    unsigned n_ticks;             /* in this stage */
+    bool is_known;                /* no stranger */
+    bool is_cut;                  /* shut down, and its descriptor will be given back */
     GTlsCertificate *certificate; /* the server's; NULL without TLS */
     GTlsCertificate *shown;       /* by the client, which holds its key; NULL: none */
-    GSource *hello;               /* SILENT: waits for the first byte */
+    GIOStream *stream;            /* from ASKING on */
+    GSource *hello;               /* SILENT, IDLE: waits for the first byte */
     GCancellable *cancel;         /* SHAKING */
 };
 
@@ -66,9 +68,9 @@ void connection_is_served(SoupServerMessage *msg);
 void connection_set_stage(struct connection *connection, enum connection_stage stage);
 bool connection_is_at_end(const struct connection *connection);
 void connection_release(struct connection *connection);
-/* Closes the socket and leaves the list. Not with a handshake under way, nor once the library has it. */
+/* Closes the socket and leaves the list. Not with a handshake under way, nor while the library has it. */
 void connection_drop(struct connection *connection);
-/* The library reads requests from now on. */
+/* The library reads a request. `stream` (kept) is over the socket. */
 void connection_hand_over(struct connection *connection, GIOStream *stream);
 
 /* handshake.c: waits for the first byte, then for its turn, then shakes hands and hands over. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <gio/gunixsocketaddress.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -22,9 +21,6 @@ struct http_request *request_new(struct http_server *server, SoupServerMessage *
     (void)g_signal_connect(msg, "finished", G_CALLBACK(on_gone), request);
     (void)g_signal_connect(msg, "disconnected", G_CALLBACK(on_gone), request);
     g_queue_push_tail(&server->requests, request);
-    /* A command asks once; without this the library would keep some memory of each such connection. */
-    if (G_IS_UNIX_SOCKET_ADDRESS(soup_server_message_get_local_address(msg)))
-        soup_message_headers_replace(soup_server_message_get_response_headers(msg), "Connection", "close");
     soup_server_message_pause(msg);
     return request;
 }

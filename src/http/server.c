@@ -1,40 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/server.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "http/tls.h"
-
-static void close_nobody(gpointer fd)
-{
-    (void)close(GPOINTER_TO_INT(fd));
-}
-
-/* The library ends each connection after its first answer unless it listens itself: here to a client that
- * never comes. We accept ourselves, since it accepts without a limit, and never again once that has failed.
- */
-static int keep_alive(SoupServer *soup)
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-        return -1;
-    g_object_set_data_full(G_OBJECT(soup), "nobody", GINT_TO_POINTER(pair[1]), close_nobody);
-    g_autoptr(GSocket) nobody = g_socket_new_from_fd(pair[0], NULL);
-    if (!nobody)
-        (void)close(pair[0]);
-    return nobody && soup_server_listen_socket(soup, nobody, 0, NULL) ? 0 : -1;
-}
 
 int http_server_new(const struct http_server_config *config, struct http_server **ret_server, struct err *err)
 {
     tls_init();
     /* raw-paths: a %2F inside a segment must not become a separator before the path is split. */
     SoupServer *soup = soup_server_new("raw-paths", TRUE, NULL);
-    if (!soup || keep_alive(soup)) {
-        g_clear_object(&soup);
+    if (!soup)
         return err_set(err, ERR_INTERNAL, "http-server-failed", "cannot make an HTTP server");
-    }
     struct http_server *server = g_new0(struct http_server, 1);
     server->soup = soup;
     server->config = *config;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -128,6 +130,46 @@ static void a_client_that_goes_takes_its_connection_along(void **state)
     }
     while (count_descriptors() > before)
         (void)g_main_context_iteration(NULL, TRUE);
+}
+
+static void on_exit_of_client(GPid pid, gint status, gpointer user)
+{
+    g_spawn_close_pid(pid);
+    *(int *)user = status;
+}
+
+/* One after the other, each a program of its own: what is left in this process is the server's. */
+static void let_clients_come_and_go(const struct peers *peers, unsigned n_clients)
+{
+    g_autofree char *url = g_strconcat(peers->base, "/v1/nothing", NULL);
+    const char *const argv[] = {"curl", "-s", "-k", "-o", "/dev/null", url, NULL};
+    for (unsigned i = 0; i < n_clients; i++) {
+        GPid pid;
+        int status = -1;
+        assert_true(g_spawn_async(NULL, (char **)(uintptr_t)argv, NULL,
+                                  G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL));
+        (void)g_child_watch_add(pid, on_exit_of_client, &status);
+        while (status == -1)
+            (void)g_main_context_iteration(NULL, TRUE);
+        assert_int_equal(status, 0);
+    }
+}
+
+/* A TLS session alone is more than 20 KiB. A sanitizer's allocator counts nothing here, and looks by itself.
+ */
+static void clients_that_went_leave_no_memory(void **state)
+{
+    const struct peers *peers = *state;
+    unsigned n_descriptors = count_descriptors();
+    size_t used[2];
+    for (unsigned i = 0; i < 2; i++) {
+        let_clients_come_and_go(peers, 100);
+        while (count_descriptors() > n_descriptors)
+            (void)g_main_context_iteration(NULL, TRUE);
+        used[i] = mallinfo2().uordblks;
+    }
+    if (used[1] > used[0] + 200 * 1024)
+        fail_msg("%zu bytes more are in use after 100 connections", used[1] - used[0]);
 }
 
 static void a_missing_body_is_an_empty_object(void **state)
@@ -426,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROMISE(a_request_carries_path_query_user_and_body),
         PROMISE(a_client_that_goes_takes_its_connection_along),
+        PROMISE(clients_that_went_leave_no_memory),
         PROMISE(a_missing_body_is_an_empty_object),
         PROMISE(errors_travel_whole),
         PROMISE(a_late_answer_reaches_the_client),
