@@ -186,15 +186,14 @@ SEAM(void, job_control_free, struct job_control *job)
     g_free(job);
 }
 
-SEAM(int, vm_check_fits, struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
-     struct err *err)
+SEAM(void, vm_find_problems, struct agent *agent, const struct vm_spec *spec, const char *accel,
+     bool as_incoming, struct findings *findings)
 {
     (void)agent;
     (void)spec;
     (void)accel;
     (void)as_incoming;
-    (void)err;
-    return 0;
+    (void)findings;
 }
 
 SEAM(int, vm_open_trace, struct vm *vm, struct vm_trace *ret_trace, struct err *err)
