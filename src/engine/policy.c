@@ -76,6 +76,13 @@ static uint64_t budget_ns(const struct policy *policy, const struct policy_round
     return budget < policy->goal_ns / 10 ? policy->goal_ns / 10 : budget;
 }
 
+/* What is left adds little to what a switch-over costs in any case: better than no move at all. */
+static bool is_bearable(const struct policy *policy, const struct policy_round *round)
+{
+    uint64_t fixed_ns = policy->fixed_ns + round->collect_ns;
+    return fixed_ns > policy->goal_ns && policy_estimate_ns(policy, round->dirty_bytes) <= fixed_ns / 4;
+}
+
 static uint64_t percent(uint64_t part, uint64_t whole)
 {
     return whole ? (uint64_t)((unsigned __int128)part * 100 / whole) : UINT64_MAX;
@@ -137,16 +144,17 @@ enum policy_answer policy_decide(struct policy *policy, const struct policy_roun
     bool fits = policy_estimate_ns(policy, round->dirty_bytes) <= budget;
     if (fits && (!is_worth_a_round(policy, round) || policy->n_rounds >= policy->max_rounds))
         return POLICY_STOP;
+    enum policy_answer last = is_bearable(policy, round) ? POLICY_STOP : POLICY_GIVE_UP;
     if (!fits && policy->n_rounds >= policy->max_rounds)
-        return POLICY_GIVE_UP;
+        return last;
     if (!fits && policy->rounds_since >= POLICY_PATIENCE_ROUNDS && policy->ns_since >= POLICY_PATIENCE_NS)
-        return POLICY_GIVE_UP;
+        return last;
     if (fits)
         policy->n_polished++;
     else
         set_share(policy, round);
     if (policy->n_not_held >= POLICY_PATIENCE_ROUNDS && policy->not_held_ns >= POLICY_PATIENCE_NS)
-        return POLICY_GIVE_UP;
+        return last;
     policy->throttle_bytes_s = (uint64_t)((unsigned __int128)policy->rate_bytes_s * policy->share / 100);
     return policy->throttle_bytes_s ? POLICY_THROTTLE : POLICY_CONTINUE;
 }

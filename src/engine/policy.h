@@ -13,6 +13,8 @@
  *   hold: POLICY_PATIENCE_ROUNDS rounds and POLICY_PATIENCE_NS under it, each of which leaves nearly what it
  *   sent. No page waits longer than the throttle lets it (engine/throttle.h), so that a slow link may be
  *   slower than the slowest guest, which would be held up for minutes and get nothing for it.
+ *   But STOP then, if the switch-over costs more than the goal in any case and what is left adds no more than
+ *   a quarter to that: over a long way each round leaves what the guest writes while it is under way.
  * - THROTTLE while the guest dirties nearly as much as is sent, so that rounds do not become shorter, or so
  *   much that it would take longer than POLICY_PATIENCE_NS until they are short enough: one such round is
  *   enough if the rest is far from the goal and the round was no short one, which a busy host can delay as

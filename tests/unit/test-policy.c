@@ -92,6 +92,31 @@ static void a_long_way_is_no_slow_link(void **state)
     assert_int_equal(after(&policy, 210000, 102, 210000), POLICY_STOP);
 }
 
+/* As measured: a switch-over takes three times there and back, and each round leaves 34 ms. */
+static void what_adds_little_to_a_long_switch_over_is_no_reason_to_fail(void **state)
+{
+    (void)state;
+    struct policy policy;
+    policy_init(&policy, 100 * NS_PER_MS, 300 * NS_PER_MS, 0);
+    (void)after(&policy, 24 * MB, 4000, 2 * MB);
+    enum policy_answer answer = POLICY_CONTINUE;
+    unsigned n = 0;
+    for (; n < POLICY_MAX_ROUNDS && answer != POLICY_STOP; n++) {
+        answer = after(&policy, 204000, 110, 204000);
+        assert_int_not_equal(answer, POLICY_GIVE_UP);
+    }
+    /* Not before it is clear that there will not be less. */
+    assert_true(n > POLICY_PATIENCE_ROUNDS);
+    assert_int_equal(answer, POLICY_STOP);
+    /* What would double it is one. */
+    policy_init(&policy, 100 * NS_PER_MS, 300 * NS_PER_MS, 0);
+    (void)after(&policy, 24 * MB, 4000, 4 * MB);
+    for (answer = POLICY_CONTINUE; answer != POLICY_GIVE_UP;) {
+        answer = after(&policy, 2 * MB, 440, 2 * MB);
+        assert_int_not_equal(answer, POLICY_STOP);
+    }
+}
+
 static void the_last_scan_is_part_of_the_downtime(void **state)
 {
     (void)state;
@@ -410,6 +435,7 @@ int main(void)
         cmocka_unit_test(stops_at_once_when_nothing_is_dirty),
         cmocka_unit_test(a_tiny_round_does_not_unlearn_the_rate),
         cmocka_unit_test(a_long_way_is_no_slow_link),
+        cmocka_unit_test(what_adds_little_to_a_long_switch_over_is_no_reason_to_fail),
         cmocka_unit_test(the_last_scan_is_part_of_the_downtime),
         cmocka_unit_test(gives_up_after_the_last_round),
         cmocka_unit_test(gives_up_when_nothing_improves_for_long),
