@@ -28,11 +28,11 @@ static int turn_away_undue(struct job *job, const struct ctl_door_socket *about,
 }
 
 /* 1: the peer is there; 0: only others came. */
-static int admit_control(struct job *job, uint64_t deadline_ns, struct err *err)
+static int admit_control(struct job *job, enum reception_peer peer, uint64_t deadline_ns, struct err *err)
 {
     struct ctl_door_socket about;
     struct stream stream;
-    int got = reception_next(job, deadline_ns, &about, &stream, err);
+    int got = reception_next(job, peer, deadline_ns, &about, &stream, err);
     if (got <= 0)
         return got;
     if (about.role != WIRE_ROLE_CONTROL)
@@ -46,7 +46,7 @@ static int admit_first(struct job *job, struct err *err)
 {
     uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
     int got;
-    while ((got = admit_control(job, deadline_ns, err)) == 0)
+    while ((got = admit_control(job, PEER_IS_SILENT, deadline_ns, err)) == 0)
         ;
     return got < 0 ? -1 : 0;
 }
@@ -58,7 +58,7 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
     for (uint32_t n = 0; n < n_channels;) {
         struct ctl_door_socket about;
         struct stream stream;
-        int got = reception_next(job, deadline_ns, &about, &stream, err);
+        int got = reception_next(job, PEER_IS_SILENT, deadline_ns, &about, &stream, err);
         if (got < 0)
             return -1;
         if (got == 0)
@@ -116,7 +116,7 @@ int dest_meet(struct job *job, struct err *err)
  * come. */
 static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *err)
 {
-    int got = admit_control(job, deadline_ns, err);
+    int got = admit_control(job, PEER_IS_SILENT, deadline_ns, err);
     if (got >= 0)
         return got;
     /* The end of the old connection is no news; a reason on it is. */
@@ -127,11 +127,12 @@ static int readmit_control(struct job *job, uint64_t deadline_ns, struct err *er
     return 0;
 }
 
-/* Somebody knocks while the copy runs: 1, it is the source; 0, it is not, as far as could be heard. */
+/* Somebody knocks while the copy runs: 1, it is the source; 0, it is not, as far as could be heard. The copy
+ * may end meanwhile, and the source go on with the device state. */
 static int hear_knock(struct job *job, struct err *err)
 {
-    int got = readmit_control(job, clock_now_ns() + KNOCK_PATIENCE_NS, err);
-    return got < 0 && err->code == ERR_TIMEOUT && !err->side[0] ? 0 : got;
+    int got = admit_control(job, PEER_IS_BUSY, clock_now_ns() + KNOCK_PATIENCE_NS, err);
+    return got < 0 && err->code == ERR_TIMEOUT ? 0 : got;
 }
 
 static int await_control(struct job *job, uint64_t deadline_ns, struct err *err)

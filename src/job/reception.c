@@ -132,11 +132,11 @@ static bool is_proven(struct job *job, struct arrival *arrival, bool has_said_mo
 }
 
 /* Returns the first deadline of all, UINT64_MAX if there is nobody. */
-static uint64_t prepare(const struct job *job, struct pollfd fds[SLOTS])
+static uint64_t prepare(const struct job *job, int peer_fd, struct pollfd fds[SLOTS])
 {
     uint64_t first_ns = UINT64_MAX;
     fds[SLOT_DOOR] = (struct pollfd){.fd = job->fds[CTL_FD_DOOR], .events = POLLIN};
-    fds[SLOT_PEER] = (struct pollfd){.fd = job->peer.stream.fd, .events = POLLIN};
+    fds[SLOT_PEER] = (struct pollfd){.fd = peer_fd, .events = POLLIN};
     for (unsigned i = 0; i < RECEPTION_MAX; i++) {
         const struct arrival *arrival = &job->reception.all[i];
         fds[SLOT_ARRIVALS + i] = (struct pollfd){.fd = arrival->stream.fd, .events = arrival->events};
@@ -147,10 +147,10 @@ static uint64_t prepare(const struct job *job, struct pollfd fds[SLOTS])
 }
 
 /* 0: something happened, or somebody's time is over. */
-static int wait_for_news(const struct job *job, struct pollfd fds[SLOTS], uint64_t deadline_ns,
+static int wait_for_news(const struct job *job, int peer_fd, struct pollfd fds[SLOTS], uint64_t deadline_ns,
                          struct err *err)
 {
-    uint64_t first_ns = prepare(job, fds);
+    uint64_t first_ns = prepare(job, peer_fd, fds);
     if (watch_wait_any(&job->watch, fds, SLOTS, first_ns < deadline_ns ? first_ns : deadline_ns,
                        "a connection of the source", err) == 0)
         return 0;
@@ -184,14 +184,15 @@ static void forget_older_attempt(struct reception *reception)
             dismiss(&reception->all[i]);
 }
 
-int reception_next(struct job *job, uint64_t deadline_ns, struct ctl_door_socket *ret_about,
-                   struct stream *ret_stream, struct err *err)
+int reception_next(struct job *job, enum reception_peer peer, uint64_t deadline_ns,
+                   struct ctl_door_socket *ret_about, struct stream *ret_stream, struct err *err)
 {
+    int peer_fd = peer == PEER_IS_SILENT ? job->peer.stream.fd : -1;
     do {
         struct pollfd fds[SLOTS];
-        if (stream_has_pending(&job->peer.stream))
+        if (peer_fd >= 0 && stream_has_pending(&job->peer.stream))
             return peer_unexpected(&job->peer, &job->watch, err);
-        if (wait_for_news(job, fds, deadline_ns, err) < 0)
+        if (wait_for_news(job, peer_fd, fds, deadline_ns, err) < 0)
             return -1;
         struct arrival *proven = hear_all(job, fds);
         if (proven) {

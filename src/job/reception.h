@@ -32,11 +32,15 @@ struct reception {
 };
 
 void reception_init(struct reception *reception);
+/* What is said on the control connection meanwhile: nothing is due, so it is an error or the end; or it is
+ * for the story, which goes on while somebody is heard. */
+enum reception_peer { PEER_IS_SILENT, PEER_IS_BUSY };
+
 /* 1: the next connection that is the source's, whatever it is for; the caller owns it. 0: all who came were
- * strangers, nobody is left. -1: ERR_TIMEOUT, or the peer or the door is lost, or what job->watch says; who
- * is not heard yet will be by the next call. */
-int reception_next(struct job *job, uint64_t deadline_ns, struct ctl_door_socket *ret_about,
-                   struct stream *ret_stream, struct err *err);
+ * strangers, nobody is left. -1: ERR_TIMEOUT, or the peer (unless it is busy) or the door is lost, or what
+ * job->watch says; who is not heard yet will be by the next call. */
+int reception_next(struct job *job, enum reception_peer peer, uint64_t deadline_ns,
+                   struct ctl_door_socket *ret_about, struct stream *ret_stream, struct err *err);
 /* Closes, counts and logs. */
 void reception_turn_away(struct job *job, struct stream *stream, const struct err *why);
 /* All who wait. */

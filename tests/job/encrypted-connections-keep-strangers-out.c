@@ -411,6 +411,25 @@ static void strangers_do_not_disturb_a_move_that_runs(void **state)
         (void)close(strangers[i]);
 }
 
+/* They are heard for 3 s, in which the copy ends and the device state comes. */
+static void strangers_who_say_nothing_disturb_no_end_of_a_copy(void **state)
+{
+    (void)state;
+    int strangers[8];
+    for (unsigned n = 0; n < 6; n++) {
+        start_destination(true);
+        struct ctl_job_spec spec = spec_of(CTL_ROLE_SOURCE, true);
+        spec.bandwidth_bytes_s = 32000000;
+        fake_start_source(&world, &spec);
+        fake_serve_until(&world, both_send);
+        for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+            strangers[i] = knock(WIRE_SECURITY_TLS, NULL, 0);
+        assert_moved(true);
+        for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+            (void)close(strangers[i]);
+    }
+}
+
 static bool is_connected(const struct fake_world *now)
 {
     (void)now;
@@ -469,6 +488,7 @@ int main(int argc, char **argv)
         MOVE_TEST(what_was_recorded_opens_nothing),
         MOVE_TEST(the_key_shows_nowhere),
         MOVE_TEST(strangers_do_not_disturb_a_move_that_runs),
+        MOVE_TEST(strangers_who_say_nothing_disturb_no_end_of_a_copy),
         MOVE_TEST(cancel_ends_a_handshake_that_nobody_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
