@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/thread.h"
 
 struct guest_watch {
@@ -150,12 +151,6 @@ unsigned guest_watch_held_ms(const struct guest_watch *watch)
     return watch ? __atomic_load_n(&watch->held_ms, __ATOMIC_ACQUIRE) : 0;
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        (void)close(fd);
-}
-
 void guest_watch_free(struct guest_watch *watch)
 {
     if (!watch)
@@ -164,8 +159,8 @@ void guest_watch_free(struct guest_watch *watch)
         (void)eventfd_write(watch->stop_fd, 1);
     thread_join(&watch->thread);
     g_hash_table_unref(watch->waiting);
-    close_fd(watch->qemu_pidfd);
-    close_fd(watch->job_pidfd);
-    close_fd(watch->stop_fd);
+    cleanup_fd(&watch->qemu_pidfd);
+    cleanup_fd(&watch->job_pidfd);
+    cleanup_fd(&watch->stop_fd);
     g_free(watch);
 }

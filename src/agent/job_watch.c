@@ -29,12 +29,6 @@ struct job_watch {
     struct thread thread;
 };
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        (void)close(fd);
-}
-
 int job_watch_new(struct job_watch **ret_watch, struct err *err)
 {
     struct job_watch *watch = g_new0(struct job_watch, 1);
@@ -139,10 +133,10 @@ void job_watch_free(struct job_watch *watch)
     if (watch->guard_pidfd >= 0)
         (void)syscall(SYS_pidfd_send_signal, watch->guard_pidfd, SIGKILL, NULL, 0);
     beat_unmap(watch->beat);
-    close_fd(watch->page);
-    close_fd(watch->pidfd);
-    close_fd(watch->stop_fd);
-    close_fd(watch->guard_pidfd);
+    cleanup_fd(&watch->page);
+    cleanup_fd(&watch->pidfd);
+    cleanup_fd(&watch->stop_fd);
+    cleanup_fd(&watch->guard_pidfd);
     watch->beat = NULL;
     watch->is_freed = true;
     release(watch);

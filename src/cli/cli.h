@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "http/http.h"
@@ -39,6 +40,8 @@ int cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)
 int cli_connect(struct http_client **ret_client, struct err *err);
 int cli_connect_file(const char *path, struct http_client **ret_client, struct err *err);
 
+/* Message, phase, side, cause and cure as text, each line behind `indent`. */
+void cli_print_error(FILE *to, const char *indent, const char *severity, const struct err *err);
 /* Says the error on stderr as text, or with --json as the error form on stdout; returns CLI_FAILED. */
 int cli_fail(struct cli *cli, const struct err *err);
 /* Prints a document on stdout, indented. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/move.h"
+
 int findings_ask(struct cli *cli, const char *vm, char **destinations, JsonObject *options,
                  JsonObject **ret_answer)
 {
@@ -27,14 +29,9 @@ bool findings_refuse(JsonObject *host)
 
 static void print_finding(FILE *to, JsonObject *finding)
 {
-    const char *cause = cli_string(finding, "cause");
-    const char *fix = cli_string(finding, "fix");
-    fprintf(to, "  %s: %s\n", cli_string(finding, "severity"), cli_string(finding, "message"));
-    fprintf(to, "    phase: %s (%s)\n", cli_string(finding, "phase"), cli_string(finding, "side"));
-    if (*cause)
-        fprintf(to, "    cause: %s\n", cause);
-    if (*fix)
-        fprintf(to, "    fix:   %s\n", fix);
+    struct err err;
+    model_error_from_json(finding, &err);
+    cli_print_error(to, "  ", cli_string(finding, "severity"), &err);
 }
 
 void findings_print(FILE *to, JsonObject *host)

@@ -46,6 +46,18 @@ void cli_print_json(JsonObject *object)
     puts(text);
 }
 
+void cli_print_error(FILE *to, const char *indent, const char *severity, const struct err *err)
+{
+    fprintf(to, "%s%s: %s\n", indent, severity, err->message);
+    if (err->phase[0])
+        fprintf(to, "%s  phase: %s%s%s%s\n", indent, err->phase, err->side[0] ? " (" : "", err->side,
+                err->side[0] ? ")" : "");
+    if (err->cause[0])
+        fprintf(to, "%s  cause: %s\n", indent, err->cause);
+    if (err->fix[0])
+        fprintf(to, "%s  fix:   %s\n", indent, err->fix);
+}
+
 int cli_fail(struct cli *cli, const struct err *err)
 {
     if (cli->json) {
@@ -53,14 +65,7 @@ int cli_fail(struct cli *cli, const struct err *err)
         cli_print_json(document);
         return CLI_FAILED;
     }
-    fprintf(stderr, "error: %s\n", err->message);
-    if (err->phase[0])
-        fprintf(stderr, "  phase: %s%s%s%s\n", err->phase, err->side[0] ? " (" : "", err->side,
-                err->side[0] ? ")" : "");
-    if (err->cause[0])
-        fprintf(stderr, "  cause: %s\n", err->cause);
-    if (err->fix[0])
-        fprintf(stderr, "  fix:   %s\n", err->fix);
+    cli_print_error(stderr, "", "error", err);
     return CLI_FAILED;
 }
 

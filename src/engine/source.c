@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "engine/dirty_source.h"
@@ -119,12 +120,6 @@ static int start_dirty_source(struct engine_source *source, struct err *err)
     return start_kind(source, ENGINE_DIRTY_SYNC, err);
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        (void)close(fd);
-}
-
 static void close_channels(struct engine_source_config *config)
 {
     for (unsigned i = 0; i < config->n_channels && i < ENGINE_CHANNELS_MAX; i++) {
@@ -224,11 +219,11 @@ static int start(struct engine_source *source, struct err *err)
 
 static void close_descriptors(struct engine_source_config *config)
 {
-    close_fd(config->ram_fd);
-    close_fd(config->uffd_async);
-    close_fd(config->uffd_sync);
-    close_fd(config->pagemap_fd);
-    close_fd(config->qemu_pidfd);
+    cleanup_fd(&config->ram_fd);
+    cleanup_fd(&config->uffd_async);
+    cleanup_fd(&config->uffd_sync);
+    cleanup_fd(&config->pagemap_fd);
+    cleanup_fd(&config->qemu_pidfd);
     close_channels(config);
 }
 

@@ -27,6 +27,14 @@ static int turn_away_undue(struct job *job, const struct ctl_door_socket *about,
     return 0;
 }
 
+/* The source has begun anew: nothing of its last attempt counts. */
+static int take_control(struct job *job, struct stream stream)
+{
+    story_drop_connections(job);
+    peer_renew(&job->peer, stream);
+    return 1;
+}
+
 /* 1: the peer is there; 0: only others came. */
 static int admit_control(struct job *job, enum reception_peer peer, uint64_t deadline_ns, struct err *err)
 {
@@ -37,9 +45,7 @@ static int admit_control(struct job *job, enum reception_peer peer, uint64_t dea
         return got;
     if (about.role != WIRE_ROLE_CONTROL)
         return turn_away_undue(job, &about, &stream);
-    story_drop_connections(job);
-    peer_renew(&job->peer, stream);
-    return 1;
+    return take_control(job, stream);
 }
 
 static int admit_first(struct job *job, struct err *err)
@@ -63,11 +69,8 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
             return -1;
         if (got == 0)
             continue;
-        if (about.role == WIRE_ROLE_CONTROL) {
-            story_drop_connections(job);
-            peer_renew(&job->peer, stream);
-            return 1;
-        }
+        if (about.role == WIRE_ROLE_CONTROL)
+            return take_control(job, stream);
         if (about.role == WIRE_ROLE_DATA && about.channel < n_channels &&
             job->channels[about.channel].fd < 0) {
             job->channels[about.channel] = stream;

@@ -17,7 +17,6 @@
 #define TO_CHECK "check whether the VM can come"
 #define TO_LOCK "check and hold the VM"
 #define TO_SHELL "start the shell of the VM"
-/* Two connections fill a link that one cannot, and cost one core each. */
 
 void migrate_enter_request(struct task *task)
 {
