@@ -72,13 +72,18 @@ static void leave(struct connection *connection)
 
 void connection_drop(struct connection *connection)
 {
-    (void)g_socket_close(connection->socket, NULL);
+    g_autoptr(GSocket) socket = g_object_ref(connection->socket);
     leave(connection);
+    (void)g_socket_close(socket, NULL);
 }
 
-static void release_data(gpointer user)
+/* The library has no more of this request. If it closed the connection, its memory need not wait for a tick. */
+static void on_library_done(gpointer user)
 {
-    connection_release(user);
+    struct connection *connection = user;
+    if (connection->connections && g_socket_is_closed(connection->socket))
+        leave(connection);
+    connection_release(connection);
 }
 
 /* Nobody else looks at it. */
@@ -264,7 +269,7 @@ static void lend(struct connection *connection)
         return;
     }
     connection_set_stage(connection, ASKING);
-    g_object_set_data_full(G_OBJECT(remote), CONNECTION, g_rc_box_acquire(connection), release_data);
+    g_object_set_data_full(G_OBJECT(remote), CONNECTION, g_rc_box_acquire(connection), on_library_done);
     (void)soup_server_accept_iostream(connection->connections->soup, connection->stream, local, remote, NULL);
 }
 
