@@ -16,6 +16,7 @@
 #include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/precedence.h"
+#include "agent/site.h"
 #include "agent/spawn.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
@@ -104,6 +105,7 @@ static bool is_foreign(const struct vm *vm)
 static void on_ready(struct vm *vm, const struct err *err)
 {
     if (!err_is_set(err)) {
+        site_learn_cpu(vm);
         vm_qmp(vm, "query-status", NULL, -1, on_status, vm);
         return;
     }

@@ -246,15 +246,16 @@ static void count_foreign(struct host_facts *facts)
     facts->memory_foreign_mib = sum_kib >> 10;
 }
 
-static uint32_t slowest_link_mbit(const struct host_facts *facts)
+/* Of all links of migrations, as far as they tell. */
+static uint32_t least_of_links(const struct host_facts *facts, uint32_t (*ask)(const char *address))
 {
-    uint32_t slowest = 0;
+    uint32_t least = 0;
     for (uint32_t i = 0; i < facts->n_migration_addresses; i++) {
-        uint32_t mbit = network_speed_mbit(facts->migration_addresses[i]);
-        if (mbit && (!slowest || mbit < slowest))
-            slowest = mbit;
+        uint32_t found = ask(facts->migration_addresses[i]);
+        if (found && (!least || found < least))
+            least = found;
     }
-    return slowest;
+    return least;
 }
 
 /* A bridge that is not there has mtu 0: the manager says so before a VM is sent here. One that could not be
@@ -284,7 +285,8 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
     facts->n_vms = g_hash_table_size(agent->vms);
     facts->autostart_pending = autostart_is_pending(agent);
     facts->wall_ms = clock_wall_ms();
-    facts->migration_mbit = slowest_link_mbit(facts);
+    facts->migration_mbit = least_of_links(facts, network_speed_mbit);
+    facts->migration_mtu = least_of_links(facts, network_mtu);
     facts->n_networks = agent->config.n_networks;
     for (uint32_t i = 0; i < facts->n_networks; i++) {
         uint32_t *last_mtu = &agent->facts.networks[i].mtu;

@@ -91,30 +91,48 @@ static bool has_address(const struct ifaddrs *entry, const char *address)
     return strcmp(text, address) == 0;
 }
 
+/* The interface that has this numeric address. */
+static bool find_interface(const char *address, struct ifreq *ret_request)
+{
+    struct ifaddrs *entries = NULL;
+    bool is_found = false;
+    if (getifaddrs(&entries) < 0)
+        return false;
+    for (const struct ifaddrs *entry = entries; entry && !is_found; entry = entry->ifa_next) {
+        is_found = has_address(entry, address);
+        *ret_request = (struct ifreq){0};
+        (void)snprintf(ret_request->ifr_name, sizeof ret_request->ifr_name, "%s", entry->ifa_name);
+    }
+    freeifaddrs(entries);
+    return is_found;
+}
+
 /* By ioctl and not from /sys, which may be that of another network namespace. */
-static uint32_t interface_speed_mbit(const char *name)
+static int ask_interface(unsigned long what, struct ifreq *request)
+{
+    auto_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return sock < 0 ? -1 : ioctl(sock, what, request);
+}
+
+uint32_t network_speed_mbit(const char *address)
 {
     struct ethtool_cmd command = {.cmd = ETHTOOL_GSET};
-    struct ifreq request = {.ifr_data = (void *)&command};
-    auto_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    (void)snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
-    if (sock < 0 || ioctl(sock, SIOCETHTOOL, &request) < 0)
+    struct ifreq request;
+    if (!find_interface(address, &request))
+        return 0;
+    request.ifr_data = (void *)&command;
+    if (ask_interface(SIOCETHTOOL, &request) < 0)
         return 0;
     uint32_t speed = ethtool_cmd_speed(&command);
     return speed == (uint32_t)SPEED_UNKNOWN ? 0 : speed;
 }
 
-uint32_t network_speed_mbit(const char *address)
+uint32_t network_mtu(const char *address)
 {
-    struct ifaddrs *entries = NULL;
-    uint32_t speed = 0;
-    if (getifaddrs(&entries) < 0)
+    struct ifreq request;
+    if (!find_interface(address, &request) || ask_interface(SIOCGIFMTU, &request) < 0)
         return 0;
-    for (const struct ifaddrs *entry = entries; entry && !speed; entry = entry->ifa_next)
-        if (has_address(entry, address))
-            speed = interface_speed_mbit(entry->ifa_name);
-    freeifaddrs(entries);
-    return speed;
+    return (uint32_t)request.ifr_mtu;
 }
 
 static int attach(const char *bridge, const char *name, struct err *err)

@@ -13,6 +13,8 @@ const struct host_network *network_find(const struct agent_config *config, const
 int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err);
 /* What the interface that has this numeric address says of its speed, in Mbit/s; 0: nothing. */
 uint32_t network_speed_mbit(const char *address);
+/* Its MTU; 0: no interface has the address. */
+uint32_t network_mtu(const char *address);
 /* A tap that exists as long as a descriptor of it is open: port of the bridge with the bridge's MTU, down.
  * `name` gets its unique name, "vmXXXXXXXX-N" (first digits of the UUID, a number). */
 int network_tap_new(const char *bridge, const char *vm_uuid, char name[16], int *ret_fd, struct err *err);

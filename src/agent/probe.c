@@ -15,9 +15,9 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "model/move.h"
-#include "qemu/qmp.h"
-
 #include "qemu/caps.h"
+#include "qemu/cpu_features.h"
+#include "qemu/qmp.h"
 
 #define QEMU_MS 15000
 /* On a busy machine a QEMU may not answer in time, or trip over its own start, with nothing wrong with it. */
@@ -35,6 +35,7 @@ struct probe {
     struct qemu_caps *caps;
     unsigned n_tries;
     bool is_late;
+    bool is_kvm; /* the second QEMU, which says what guests can have under KVM */
     struct err err;
     void (*qemu_done)(const struct err *err, void *user);
     void (*job_done)(const char *source, const char *detail, void *user);
@@ -90,15 +91,43 @@ static gboolean on_too_late(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-/* ---- QEMU: killed once it has answered; its end is the end of the probe ---- */
+/* ---- QEMU: killed once it has answered; then another one under KVM, if that works; its end is the end ----
+ */
 static int ask_qemu(struct probe *probe, struct err *err);
+static int run_qemu(struct probe *probe, struct err *err);
+
+/* What it said so far is good without it. */
+static void kvm_done(struct probe *probe)
+{
+    if (!probe->caps->kvm_cpu_features[0])
+        log_warn("%s does not tell which CPU features a guest can have under KVM",
+                 probe->agent->config.qemu_path);
+    probe->qemu_done(&probe->err, probe->user);
+    probe_free(probe);
+}
+
+static bool go_on_with_kvm(struct probe *probe)
+{
+    struct err err = {0};
+    if (err_is_set(&probe->err) || !probe->agent->kvm_works)
+        return false;
+    probe->is_kvm = true;
+    if (run_qemu(probe, &err) == 0)
+        return true;
+    log_error(&err, "which CPU features a guest can have under KVM is not known");
+    return false;
+}
 
 static void on_qemu_exit(pid_t pid, int status, void *user)
 {
     (void)pid;
     (void)status;
     struct probe *probe = user;
-    qmp_free(probe->qmp);
+    qmp_free(g_steal_pointer(&probe->qmp));
+    if (probe->is_kvm) {
+        kvm_done(probe);
+        return;
+    }
     struct err err = probe->err;
     if (!probe->caps->version[0] && probe->n_tries < QEMU_TRIES) {
         log_warn("%s %s: asked again", probe->agent->config.qemu_path,
@@ -106,7 +135,10 @@ static void on_qemu_exit(pid_t pid, int status, void *user)
         if (ask_qemu(probe, &err) == 0)
             return;
     }
-    if (!probe->caps->version[0] || !probe->caps->machine[0]) {
+    if (probe->caps->version[0] && probe->caps->machine[0]) {
+        if (go_on_with_kvm(probe))
+            return;
+    } else {
         g_autofree char *output = read_output(probe);
         if (!err_is_set(&err))
             (void)err_set(&err, ERR_INTERNAL, "qemu-unusable", "%s cannot be used",
@@ -118,14 +150,23 @@ static void on_qemu_exit(pid_t pid, int status, void *user)
     probe_free(probe);
 }
 
+static void on_features(const struct err *err, void *user)
+{
+    struct probe *probe = user;
+    if (err_is_set(err))
+        log_error(err, "which CPU features a guest can have is not known");
+    kill_program(probe);
+}
+
 static void on_caps(const struct err *err, void *user)
 {
     struct probe *probe = user;
-    if (!err_is_set(err))
-        (void)caps_check_version(probe->caps, &probe->err);
-    else if (err->code != ERR_CANCELLED && err->code != ERR_PEER_LOST)
+    if (err_is_set(err) && err->code != ERR_CANCELLED && err->code != ERR_PEER_LOST)
         probe->err = *err;
-    kill_program(probe);
+    if (err_is_set(err) || caps_check_version(probe->caps, &probe->err) < 0)
+        kill_program(probe);
+    else
+        cpu_features_query(probe->qmp, CPU_MODEL_MAX, probe->caps->cpu_features, on_features, probe);
 }
 
 static void on_qmp_ready(const struct err *err, void *user)
@@ -134,6 +175,8 @@ static void on_qmp_ready(const struct err *err, void *user)
     probe->is_late |= err->code == ERR_TIMEOUT;
     if (err_is_set(err))
         kill_program(probe);
+    else if (probe->is_kvm)
+        cpu_features_query(probe->qmp, CPU_MODEL_MAX, probe->caps->kvm_cpu_features, on_features, probe);
     else
         caps_query(probe->qmp, probe->caps, on_caps, probe);
 }
@@ -152,19 +195,21 @@ static int listen_for_qemu(const struct probe *probe, int *ret_fd, struct err *e
 
 static int start_qemu(struct probe *probe, struct err *err)
 {
-    static const char *const argv[] = {"qemu-system-x86_64",
-                                       "-machine",
-                                       "none",
-                                       "-nodefaults",
-                                       "-no-user-config",
-                                       "-display",
-                                       "none",
-                                       "-S",
-                                       "-chardev",
-                                       "socket,id=qmp,fd=3,server=on,wait=off",
-                                       "-mon",
-                                       "chardev=qmp,mode=control",
-                                       NULL};
+    const char *const argv[] = {"qemu-system-x86_64",
+                                "-machine",
+                                "none",
+                                "-accel",
+                                probe->is_kvm ? "kvm" : "tcg",
+                                "-nodefaults",
+                                "-no-user-config",
+                                "-display",
+                                "none",
+                                "-S",
+                                "-chardev",
+                                "socket,id=qmp,fd=3,server=on,wait=off",
+                                "-mon",
+                                "chardev=qmp,mode=control",
+                                NULL};
     auto_fd fd = -1;
     pid_t pid;
     if (access(probe->agent->config.qemu_path, X_OK) < 0)
@@ -174,19 +219,16 @@ static int start_qemu(struct probe *probe, struct err *err)
     const struct spawn_request request = {.program = probe->agent->config.qemu_path,
                                           .argv = argv,
                                           .user = probe->agent->config.qemu_user,
+                                          .group = probe->is_kvm ? probe->agent->kvm_group : 0,
                                           .n_fds = 1,
                                           .fds = {fd},
                                           .log_path = probe->output};
     return spawn(&request, &pid, &probe->pidfd, on_qemu_exit, probe, err);
 }
 
-/* Once more from the beginning. */
-static int ask_qemu(struct probe *probe, struct err *err)
+static int run_qemu(struct probe *probe, struct err *err)
 {
-    probe->n_tries++;
     probe->is_late = false;
-    err_clear(&probe->err);
-    memset(probe->caps, 0, sizeof *probe->caps);
     if (probe->pidfd >= 0)
         (void)close(probe->pidfd);
     probe->pidfd = -1;
@@ -199,6 +241,15 @@ static int ask_qemu(struct probe *probe, struct err *err)
         (void)g_source_remove(probe->timer);
     probe->timer = g_timeout_add(QEMU_MS, on_too_late, probe);
     return 0;
+}
+
+/* Once more from the beginning. */
+static int ask_qemu(struct probe *probe, struct err *err)
+{
+    probe->n_tries++;
+    err_clear(&probe->err);
+    memset(probe->caps, 0, sizeof *probe->caps);
+    return run_qemu(probe, err);
 }
 
 void probe_qemu(struct agent *agent, struct qemu_caps *ret_caps,

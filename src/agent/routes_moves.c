@@ -5,6 +5,7 @@
 
 #include "agent/moves.h"
 #include "agent/routes_vms.h"
+#include "agent/site.h"
 #include "model/finding.h"
 
 #define WAIT_MS_MAX 60000
@@ -88,6 +89,13 @@ static int read_check(struct http_request *request, struct check_wish *ret_wish,
     return 0;
 }
 
+static void add_site(JsonObject *answer, struct agent *agent, const struct move_spec *spec, bool as_source)
+{
+    g_autofree struct move_site *site = g_new(struct move_site, 1);
+    site_describe(agent, spec, as_source, site);
+    json_object_set_object_member(answer, "site", move_site_to_json(site));
+}
+
 void route_move_check(struct http_request *request, void *user)
 {
     struct err err = {0};
@@ -100,29 +108,46 @@ void route_move_check(struct http_request *request, void *user)
     }
     g_autofree struct findings *findings = g_new0(struct findings, 1);
     moves_find_problems(user, &wish.spec, wish.as_source, findings);
-    explicit_bzero(&wish.spec, sizeof wish.spec);
-    if (!wish.wants_all) {
-        (void)findings_first(findings, &err);
-        reply(request, 200, &err);
-        return;
+    if (!wish.wants_all && findings_first(findings, &err)) {
+        http_fail(request, &err);
+    } else {
+        JsonObject *answer = json_object_new();
+        add_site(answer, user, &wish.spec, wish.as_source);
+        if (wish.wants_all)
+            json_object_set_array_member(answer, "findings", findings_to_json(findings));
+        http_reply(request, 200, answer);
     }
-    JsonObject *answer = json_object_new();
-    json_object_set_array_member(answer, "findings", findings_to_json(findings));
-    http_reply(request, 200, answer);
+    explicit_bzero(&wish.spec, sizeof wish.spec);
 }
 
-static void on_prepared(struct agent *agent, const struct move_answer *answer, const struct err *err,
-                        void *user)
+static void answer_prepared(JsonObject *object, const struct move_answer *answer,
+                            struct http_request *request)
 {
-    (void)agent;
+    json_object_set_object_member(object, "spec", move_spec_to_json(&answer->spec));
+    json_object_set_int_member(object, "ram_bytes", (gint64)answer->ram_bytes);
+    http_reply(request, 200, object);
+}
+
+static void on_source_prepared(struct agent *agent, const struct move_answer *answer, const struct err *err,
+                               void *user)
+{
     if (err_is_set(err)) {
         http_fail(user, err);
         return;
     }
     JsonObject *object = json_object_new();
-    json_object_set_object_member(object, "spec", move_spec_to_json(&answer->spec));
-    json_object_set_int_member(object, "ram_bytes", (gint64)answer->ram_bytes);
-    http_reply(user, 200, object);
+    add_site(object, agent, &answer->spec, true);
+    answer_prepared(object, answer, user);
+}
+
+static void on_destination_prepared(struct agent *agent, const struct move_answer *answer,
+                                    const struct err *err, void *user)
+{
+    (void)agent;
+    if (err_is_set(err))
+        http_fail(user, err);
+    else
+        answer_prepared(json_object_new(), answer, user);
 }
 
 static void on_started(struct agent *agent, const struct move_answer *answer, const struct err *err,
@@ -157,12 +182,12 @@ static void with_spec(struct http_request *request, struct agent *agent, prepare
 
 void route_move_source(struct http_request *request, void *user)
 {
-    with_spec(request, user, moves_prepare_source, on_prepared);
+    with_spec(request, user, moves_prepare_source, on_source_prepared);
 }
 
 void route_move_destination(struct http_request *request, void *user)
 {
-    with_spec(request, user, moves_prepare_destination, on_prepared);
+    with_spec(request, user, moves_prepare_destination, on_destination_prepared);
 }
 
 void route_move_start(struct http_request *request, void *user)

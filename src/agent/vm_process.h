@@ -7,6 +7,7 @@
 #include <json-glib/json-glib.h>
 
 #include "agent/vm.h"
+#include "model/site.h"
 
 #define TAP_NAME_SIZE 16
 
@@ -26,13 +27,14 @@ struct vm_process {
     bool has_trace;      /* file: the trace object was preloaded */
     unsigned n_taps;     /* file */
     char taps[VM_NICS_MAX][TAP_NAME_SIZE];
-    uint64_t log_start;    /* file: where this run begins in qemu.log */
-    int qemu_major;        /* file, as qemu_version */
-    bool dead;             /* being cleaned up */
-    bool guest_ended;      /* QEMU reported that the guest switched itself off */
-    struct vm_wait starts; /* vm_start or vm_shell in progress */
-    struct vm_wait moves;  /* vm_save or vm_load in progress */
-    GSList *ends;          /* struct vm_wait, owned: those who wait for the end */
+    uint64_t log_start;                  /* file: where this run begins in qemu.log */
+    int qemu_major;                      /* file, as qemu_version */
+    char cpu_features[CPU_FEATURES_MAX]; /* what the guest sees (agent/site.h); "": not known */
+    bool dead;                           /* being cleaned up */
+    bool guest_ended;                    /* QEMU reported that the guest switched itself off */
+    struct vm_wait starts;               /* vm_start or vm_shell in progress */
+    struct vm_wait moves;                /* vm_save or vm_load in progress */
+    GSList *ends;                        /* struct vm_wait, owned: those who wait for the end */
     void (*ready)(struct vm *vm, const struct err *err); /* of vm_connect */
     guint kill_timer;
     guint reconnect_timer;

@@ -16,6 +16,7 @@
 #include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/network.h"
+#include "agent/site.h"
 #include "agent/spawn.h"
 #include "agent/vm_check.h"
 #include "agent/vm_process.h"
@@ -248,10 +249,12 @@ static void on_prepared(struct vm *vm, const struct err *err, void *user)
 
 static void on_qmp(struct vm *vm, const struct err *err)
 {
-    if (err_is_set(err))
+    if (err_is_set(err)) {
         start_failed(vm, err);
-    else
-        vm_save_prepare(vm, on_prepared, NULL);
+        return;
+    }
+    site_learn_cpu(vm);
+    vm_save_prepare(vm, on_prepared, NULL);
 }
 
 static int begin(struct vm *vm, const char *accel, const struct vm_wait *wait, struct err *err)

@@ -77,7 +77,7 @@ void connection_drop(struct connection *connection)
     (void)g_socket_close(socket, NULL);
 }
 
-/* The library has no more of this request. If it closed the connection, its memory need not wait for a tick. */
+/* The library has no more of this request. If it closed, the memory need not wait for a tick. */
 static void on_library_done(gpointer user)
 {
     struct connection *connection = user;

@@ -3,12 +3,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/protocol.h"
 
 /* The first version of the protocol whose jobs know TLS. */
 #define ENCRYPTION_PROTOCOL 3u
+/* NTP holds clocks within milliseconds; people compare seconds. */
+#define CLOCK_DIFFERENCE_MS 1000
 
 static void name_vm(struct err *err, const char *vm, const char *host)
 {
@@ -96,6 +99,44 @@ static void one_side(const struct check_input *input, const struct check_host *h
         (void)err_arg(&findings->list[before].err, "host", "%s", host->name);
         err_place(&findings->list[before].err, "", side);
     }
+}
+
+/* Nothing of a move depends on it; what people and programs make of the times on both sides does. */
+static void clock_differs(const struct check_host *host, const char *side, struct findings *findings)
+{
+    int64_t ahead_ms = host->clock_ahead_ms;
+    if (!host->is_connected || llabs(ahead_ms) < CLOCK_DIFFERENCE_MS)
+        return;
+    struct err *err = findings_add(findings, FINDING_WARNING);
+    err_set(err, ERR_REFUSED, "clock-differs", "the clock of host '%s' is %.1f s %s the manager's",
+            host->name, (double)llabs(ahead_ms) / 1000, ahead_ms > 0 ? "ahead of" : "behind");
+    err_cause(err, "logs and certificates of both cannot be compared, and a guest that sets its clock by its "
+                   "host's would jump");
+    err_fix(err, "synchronise the clocks of both with NTP (chronyc tracking shows whether that works)");
+    (void)err_arg(err, "host", "%s", host->name);
+    (void)err_arg(err, "ahead_ms", "%" PRId64, ahead_ms);
+    err_place(err, "", side);
+}
+
+static void link_mtu(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *source = input->source.facts;
+    const struct host_facts *destination = input->destination.facts;
+    if (!source || !destination || !source->migration_mtu || !destination->migration_mtu ||
+        source->migration_mtu == destination->migration_mtu)
+        return;
+    struct err *err = findings_add(findings, FINDING_WARNING);
+    err_set(err, ERR_REFUSED, "migration-mtu-differs",
+            "the migration links of hosts '%s' and '%s' have different MTUs: %u and %u", source->name,
+            destination->name, source->migration_mtu, destination->migration_mtu);
+    err_cause(err, "if the network between them does not pass the larger one, a connection stands and large "
+                   "packets are lost");
+    err_fix(err, "give the interfaces of both, and all switches between, the same MTU");
+    (void)err_arg(err, "source", "%s", source->name);
+    (void)err_arg(err, "destination", "%s", destination->name);
+    (void)err_arg(err, "source_mtu", "%u", source->migration_mtu);
+    (void)err_arg(err, "destination_mtu", "%u", destination->migration_mtu);
+    err_place(err, "", "destination");
 }
 
 static void memory(const struct check_input *input, struct findings *findings)
@@ -216,9 +257,13 @@ void check_hosts(const struct check_input *input, struct findings *findings)
         memory(input, findings);
         machine(input, findings);
         network(input, findings);
+        clock_differs(&input->destination, "destination", findings);
     }
     one_side(input, &input->source, "source", findings);
     dirty_source(input, findings);
+    clock_differs(&input->source, "source", findings);
+    if (input->destination.is_connected && input->source.is_connected)
+        link_mtu(input, findings);
 }
 
 static bool is_ipv6(const char *address)

@@ -8,11 +8,13 @@
 #include "model/finding.h"
 #include "model/host.h"
 #include "model/move.h"
+#include "model/site.h"
 
 struct check_host {
     const char *name;
     bool is_connected;
     const struct host_facts *facts; /* NULL if it never answered */
+    int64_t clock_ahead_ms;         /* of the manager's; 0 also if that is not known */
 };
 
 struct check_input {
@@ -25,8 +27,8 @@ struct check_input {
 
 /* What the operator gets as the answer to the request: same host, VM off or not movable. */
 int check_request(const struct check_input *input, struct err *err);
-/* Phase "destination check": everything that forbids the move, destination first. Each finding names side,
- * cause and cure. */
+/* Phase "destination check": everything that forbids the move, and what should be known before it,
+ * destination first. Each finding names side, cause and cure. */
 void check_hosts(const struct check_input *input, struct findings *findings);
 /* Fills the spec's addresses in pairs of one family, and the port; REFUSED "migration-addresses" if there is
  * no pair. */
@@ -36,5 +38,11 @@ int check_addresses(const struct host_facts *source, const struct host_facts *de
  * hosts can. REFUSED "encryption-unknown" if it is required and a host cannot: its side, cause and cure. */
 int check_encryption(const struct host_facts *source, const struct host_facts *destination, const char *wish,
                      bool *ret_encrypt, struct err *err);
+
+/* check_site.c. Phase "source check": what the VM has at the source and would not find at the destination:
+ * another file in a disk's place ("disk-differs"), features of its CPU ("cpu-features-missing"). What one
+ * side does not say is not compared. */
+void check_sites(const struct check_input *input, const struct move_site *source,
+                 const struct move_site *destination, struct findings *findings);
 
 #endif

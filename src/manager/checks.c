@@ -9,6 +9,7 @@
 #include "manager/pools.h"
 
 #define HOST_TIMEOUT_S 10
+#define ANY_PORT 1
 
 struct run {
     struct task *plan;
@@ -65,10 +66,23 @@ static void hear(struct run *run, JsonObject *object, const struct err *call_err
     findings_merge(&run->findings, theirs);
 }
 
+/* Whoever did not answer is said already, and has nothing to be compared. */
+static void compare_sites(struct run *run, JsonObject *object)
+{
+    g_autofree struct move_site *source = g_new(struct move_site, 1);
+    g_autofree struct findings *found = g_new0(struct findings, 1);
+    struct err err = {0};
+    findings_note(found, migrate_take_site(object, run->plan->source_host, source, &err), &err);
+    if (!err_is_set(&err))
+        migrate_check_sites(run->plan, source, found);
+    findings_merge(&run->findings, found);
+}
+
 static void source_answered(JsonObject *object, const struct err *err, void *user)
 {
     struct run *run = user;
     hear(run, object, err, true);
+    compare_sites(run, object);
     finish(run);
 }
 
@@ -91,7 +105,12 @@ static void ask_source(struct run *run)
 static void destination_answered(JsonObject *object, const struct err *err, void *user)
 {
     struct run *run = user;
+    struct err site_err = {0};
     hear(run, object, err, false);
+    findings_note(
+        &run->findings,
+        migrate_take_site(object, run->plan->destination_host, &run->plan->destination_site, &site_err),
+        &site_err);
     ask_source(run);
 }
 
@@ -115,7 +134,8 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
     struct host *destination = connected(run, plan->destination_host);
     if (!destination) {
-        migrate_fill_spec(plan, &vm, &(struct host_facts){0});
+        /* The source has questions of its own; a specification has a port. */
+        migrate_fill_spec(plan, &vm, &(struct host_facts){.migration_port = ANY_PORT});
         ask_source(run);
         return;
     }

@@ -12,6 +12,11 @@
 int migrate_check_vm(struct task *task, struct vm_status *ret_vm, struct err *err);
 /* Phase 2, as far as the manager knows the hosts. */
 void migrate_check_hosts(const struct task *task, const struct vm_status *vm, struct findings *findings);
+/* What both sides have said of themselves in the answers to their checks ("site"); ERR_CORRUPT
+ * "agent-answer". */
+int migrate_take_site(JsonObject *answer, const char *host, struct move_site *ret_site, struct err *err);
+/* Phase 4: the source's against the destination's, which task->destination_site has. */
+void migrate_check_sites(const struct task *task, const struct move_site *source, struct findings *findings);
 /* Phases 2 and 3: task->spec, with a new key; then addresses, channels and encryption. */
 void migrate_fill_spec(struct task *task, const struct vm_status *vm, const struct host_facts *destination);
 int migrate_agree(struct task *task, struct err *err);

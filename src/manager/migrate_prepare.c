@@ -30,6 +30,7 @@ static void fill_check(const struct host *host, const char *name, struct check_h
     ret->name = name;
     ret->is_connected = host && host->state == HOST_CONNECTED;
     ret->facts = host && host->has_facts ? &host->facts : NULL;
+    ret->clock_ahead_ms = host ? clock_offset_ms(&host->clock) : 0;
 }
 
 /* Every attempt to move a VM takes a new epoch: another one than the task knows means that the VM has had a
@@ -60,14 +61,38 @@ int migrate_check_vm(struct task *task, struct vm_status *ret_vm, struct err *er
     return check_epoch(task, ret_vm, err);
 }
 
-void migrate_check_hosts(const struct task *task, const struct vm_status *vm, struct findings *findings)
+static struct check_input check_input(const struct task *task, const struct vm_status *vm)
 {
     struct inventory *inventory = task->manager->inventory;
     struct check_input input = {.vm = vm, .options = &task->options, .protocol = PROTOCOL};
     fill_check(inventory_find_host(inventory, task->source_host), task->source_host, &input.source);
     fill_check(inventory_find_host(inventory, task->destination_host), task->destination_host,
                &input.destination);
+    return input;
+}
+
+void migrate_check_hosts(const struct task *task, const struct vm_status *vm, struct findings *findings)
+{
+    const struct check_input input = check_input(task, vm);
     check_hosts(&input, findings);
+}
+
+int migrate_take_site(JsonObject *answer, const char *host, struct move_site *ret_site, struct err *err)
+{
+    JsonNode *node = answer ? json_object_get_member(answer, "site") : NULL;
+    if (move_site_from_json(node, ret_site, err) == 0)
+        return 0;
+    (void)err_arg(err, "host", "%s", host);
+    return err_prefix(err, "the answer of host %s", host);
+}
+
+void migrate_check_sites(const struct task *task, const struct move_site *source, struct findings *findings)
+{
+    struct vm_status vm = {.spec = task->spec.vm};
+    (void)g_strlcpy(vm.accel, task->spec.accel, sizeof vm.accel);
+    const struct check_input input = check_input(task, &vm);
+    check_sites(&input, source, &task->destination_site, findings);
+    findings_place(findings, move_phase_name(PHASE_SOURCE_CHECK), "destination");
 }
 
 static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *err)
@@ -120,8 +145,9 @@ static bool wait_for_remains(struct task *task, const struct err *err)
 
 static void destination_agreed(struct task *task, JsonObject *object, const struct err *call_err)
 {
-    (void)object;
     struct err err = *call_err;
+    if (!err_is_set(&err))
+        (void)migrate_take_site(object, task->destination_host, &task->destination_site, &err);
     if (!err_is_set(&err))
         task_set_state(task, TASK_RUNNING, PHASE_SPECIFICATION);
     else if (!wait_for_remains(task, &err) &&
@@ -277,6 +303,16 @@ static int take_answer(JsonObject *object, const char *host, struct move_spec *r
     return 0;
 }
 
+static int compare_sites(const struct task *task, JsonObject *object, struct err *err)
+{
+    g_autofree struct move_site *source = g_new(struct move_site, 1);
+    g_autofree struct findings *findings = g_new0(struct findings, 1);
+    if (migrate_take_site(object, task->source_host, source, err))
+        return -1;
+    migrate_check_sites(task, source, findings);
+    return findings_first(findings, err);
+}
+
 static void source_prepared(struct task *task, JsonObject *object, const struct err *call_err)
 {
     struct err err = *call_err;
@@ -292,7 +328,10 @@ static void source_prepared(struct task *task, JsonObject *object, const struct 
     task->spec.epoch = answer.epoch;
     memcpy(task->spec.accel, answer.accel, sizeof answer.accel);
     memcpy(task->spec.commit_hash, answer.commit_hash, sizeof answer.commit_hash);
-    task_set_state(task, TASK_RUNNING, PHASE_DESTINATION_SHELL);
+    if (compare_sites(task, object, &err))
+        task_fail(task, &err, "source");
+    else
+        task_set_state(task, TASK_RUNNING, PHASE_DESTINATION_SHELL);
 }
 
 void migrate_enter_source_check(struct task *task)

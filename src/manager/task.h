@@ -15,6 +15,7 @@
 #include "manager/inventory.h"
 #include "manager/manager.h"
 #include "model/move.h"
+#include "model/site.h"
 
 enum task_state { TASK_QUEUED, TASK_RUNNING, TASK_SUCCESS, TASK_ERROR, TASK_CANCELLED };
 
@@ -83,6 +84,7 @@ struct task {
                       */
     bool has_key;    /* the specification with its one-time key is here; it is never stored */
     struct move_spec spec;
+    struct move_site destination_site; /* from its check; the source's answer is compared with it */
     uint64_t ram_bytes;
     struct task_side source, destination;
     uint64_t phase_start_ns;

@@ -35,6 +35,7 @@ static const struct field facts_fields[] = {
     BOOL(struct host_facts, migration_enabled),
     COUNT(struct host_facts, migration_port),
     TEXTS(struct host_facts, migration_addresses, NULL),
+    COUNT(struct host_facts, migration_mtu),
     COUNT(struct host_facts, migration_mbit),
     LIST(struct host_facts, networks, network_fields),
     COUNT(struct host_facts, n_vms),

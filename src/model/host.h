@@ -46,6 +46,7 @@ struct host_facts {
     uint16_t migration_port;
     uint32_t n_migration_addresses;
     char migration_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX]; /* numeric IPv4 or IPv6 */
+    uint32_t migration_mtu;  /* the smallest of the links that have one of these addresses; 0: nobody knows */
     uint32_t migration_mbit; /* of the slowest link that has one of these addresses; 0: nobody knows */
     uint32_t n_networks;
     struct host_network networks[HOST_NETWORKS_MAX];

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "model/site.h"
 
 struct qmp;
 
@@ -21,6 +22,10 @@ struct qemu_caps {
     char machine[32]; /* what "q35" stands for: "pc-q35-7.2" */
     unsigned n_machines;
     char machines[CAPS_MACHINES_MAX][32];
+    /* What a guest can have under TCG and under KVM (qemu/cpu_features.h); "": not known. Not by caps_query.
+     */
+    char cpu_features[CPU_FEATURES_MAX];
+    char kvm_cpu_features[CPU_FEATURES_MAX];
 };
 
 /* Asks for version and machines. `done` is called once, from the main loop; *ret_caps is filled when err is

@@ -56,6 +56,14 @@ task=$(migrate web h2 --pool small) && fail "it moved"
 [ "$(jq -r .error.id <<<"$task")" = "$(jq -r .error.id <<<"$answer")" ] || fail "the task says $(jq -c .error <<<"$task")"
 [ "$(godwit vm show web --json | jq -c '[.state, .host, .pid, .epoch, .spec]')" = "$before" ] || fail "the VM was changed: $(godwit vm show web --json)"
 
+# Of a host that is away that is all that can be said; the other side is asked nevertheless.
+godwit lab service stop h3
+is_away() { ! is_connected h3; }
+wait_until 60 "host h3 to be away" is_away
+[ "$(godwit vm check web --to h3 --json | jq -r ".hosts[0] | $ids")" = '["host-disconnected"]' ] || fail "$(godwit vm check web --to h3 --json)"
+godwit lab service start h3
+wait_until 30 "host h3" is_connected h3
+
 expect_error host-not-found godwit vm check web --to nowhere
 expect_error same-host godwit vm check web --to h1
 expect_error vm-not-found godwit vm check nobody

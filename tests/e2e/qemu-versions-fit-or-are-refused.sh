@@ -68,6 +68,32 @@ move cured h1 pc-q35-7.2
 checker_is_whole cured
 for vm in old cured; do godwit vm stop $vm --force >/dev/null; done
 
+# A guest that was started with all that the newer QEMU has keeps to hosts that have it too; each feature that h1 lacks is named, and the cure works.
+godwit vm create wide --host h2 --memory 128 --cpus 1 --accel tcg --machine pc-q35-7.2 --cpu-model max \
+    --kernel "$checker" --append "vcpus=1 sweep_ms=1500 mb=32 rate=20" --start >/dev/null
+wait_until 60 "the guest wide to report" checker_reports wide
+answer=$(godwit vm check wide --to h1 --to h3 --json)
+jq -e '[.hosts[] | [.host, .result, [.findings[].id]]] == [["h1", "refused", ["cpu-features-missing"]], ["h3", "passed", []]]' <<<"$answer" >/dev/null || fail "$answer"
+task=$(migrate wide h1) && fail "it moved to a CPU that lacks what it was started with"
+say "$(jq -r '.error | .message + " | " + .cause + " | fix: " + .fix' <<<"$task")"
+[ "$(jq -r '.error | .id + " " + .phase + " " + .side' <<<"$task")" = "cpu-features-missing source check and lock destination" ] || fail "$(jq -c .error <<<"$task")"
+jq -e '.error.arguments.missing | split(" ") | length > 0 and index("sse2") == null' <<<"$task" >/dev/null || fail "$(jq -c .error <<<"$task")"
+# After a restart the agent still knows what the guest sees.
+godwit lab service stop h2
+godwit lab service start h2
+refused_again() { [ "$(godwit vm check wide --to h1 --json | jq -c '[.hosts[0].findings[].id]')" = '["cpu-features-missing"]' ]; }
+wait_until 30 "the agent of h2 to know it again" refused_again
+move wide h3 pc-q35-7.2
+refused_again || fail "the next host does not know it: $(godwit vm check wide --to h1 --json)"
+checker_is_whole wide
+godwit vm stop wide --force >/dev/null
+godwit vm set wide --cpu-model qemu64 >/dev/null
+godwit vm start wide >/dev/null
+wait_until 60 "the guest wide to report" checker_reports wide
+move wide h1 pc-q35-7.2
+checker_is_whole wide
+godwit vm stop wide --force >/dev/null
+
 # A Linux guest with disk and open connection. In each direction one move fails when the source's guest stands still already, then one succeeds.
 disk=$(disk_image data 64M)
 linux_vm web h1 512 2 "gw.work=64:20 gw.disk=32" "$disk"

@@ -115,6 +115,107 @@ static void each_obstacle_is_named_with_its_side_and_cure(void **state)
     assert_one(&scene, "qemu-missing", "destination");
 }
 
+static void assert_warning(struct scene *scene, const char *id, const char *side)
+{
+    assert_one(scene, id, side);
+    assert_int_equal(scene->found.list[0].severity, FINDING_WARNING);
+    assert_int_equal(findings_first(&scene->found, NULL), 0);
+}
+
+static void what_does_not_forbid_a_move_is_a_warning(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.input.source.clock_ahead_ms = -1000;
+    assert_warning(&scene, "clock-differs", "source");
+    assert_string_equal(scene.found.list[0].err.message,
+                        "the clock of host 'h1' is 1.0 s behind the manager's");
+    scene.input.source.clock_ahead_ms = 999;
+    assert_int_equal(count_findings(&scene), 0);
+    scene.input.destination.clock_ahead_ms = 61500;
+    assert_warning(&scene, "clock-differs", "destination");
+    assert_string_equal(scene.found.list[0].err.message,
+                        "the clock of host 'h2' is 61.5 s ahead of the manager's");
+    good_scene(&scene);
+    scene.source.migration_mtu = 9000;
+    assert_int_equal(count_findings(&scene), 0); /* the other does not say */
+    scene.destination.migration_mtu = 1500;
+    assert_warning(&scene, "migration-mtu-differs", "destination");
+    assert_argument(&scene.found.list[0].err, "source_mtu", "9000");
+    scene.destination.migration_mtu = 9000;
+    assert_int_equal(count_findings(&scene), 0);
+}
+
+static unsigned compare(struct scene *scene, const struct site_disk *source,
+                        const struct site_disk *destination)
+{
+    struct move_site sites[2] = {{.n_disks = 1, .disks = {*source}}, {.n_disks = 1, .disks = {*destination}}};
+    scene->found.n = 0;
+    check_sites(&scene->input, &sites[0], &sites[1], &scene->found);
+    return scene->found.n;
+}
+
+static void another_file_in_a_disks_place_is_refused(void **state)
+{
+    (void)state;
+    static const struct site_disk it = {"/d/a", "file", 7, 1000, 0, ""};
+    static const struct site_disk not_it[] = {
+        {"/d/a", "file", 8, 1000, 0, ""}, {"/d/a", "file", 7, 1001, 0, ""}, {"/d/a", "block", 0, 0, 1, "x"}};
+    static const struct site_disk maybe_it[] = {{"/d/a", "file", 7, 1000, 0, ""},
+                                                {"/d/a", "file", 7, 0, 0, ""},
+                                                {"/d/a", "file", 0, 0, 0, ""},
+                                                {"/d/a", "", 0, 0, 0, ""},
+                                                {"/d/b", "file", 8, 2000, 0, ""}};
+    struct scene scene;
+    good_scene(&scene);
+    for (size_t i = 0; i < sizeof not_it / sizeof *not_it; i++) {
+        assert_int_equal(compare(&scene, &it, &not_it[i]), 1);
+        assert_string_equal(scene.found.list[0].err.id, "disk-differs");
+        assert_string_equal(scene.found.list[0].err.side, "destination");
+        assert_true(scene.found.list[0].err.cause[0] && scene.found.list[0].err.fix[0]);
+        assert_argument(&scene.found.list[0].err, "path", "/d/a");
+    }
+    for (size_t i = 0; i < sizeof maybe_it / sizeof *maybe_it; i++)
+        assert_int_equal(compare(&scene, &it, &maybe_it[i]), 0);
+}
+
+static void another_device_in_a_disks_place_is_refused(void **state)
+{
+    (void)state;
+    static const struct site_disk it = {"/dev/a", "block", 0, 0, 4096, "naa.1"};
+    static const struct {
+        struct site_disk disk;
+        unsigned n_findings;
+    } rows[] = {{{"/dev/a", "block", 0, 0, 4096, "naa.1"}, 0},
+                {{"/dev/a", "block", 0, 0, 4096, ""}, 0},
+                {{"/dev/a", "block", 0, 0, 4096, "naa.2"}, 1},
+                {{"/dev/a", "block", 0, 0, 8192, "naa.1"}, 1}};
+    struct scene scene;
+    good_scene(&scene);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(compare(&scene, &it, &rows[i].disk), rows[i].n_findings);
+}
+
+static void each_missing_cpu_feature_is_named(void **state)
+{
+    (void)state;
+    struct move_site source = {.cpu_features = "avx avx2 sha-ni sse"};
+    struct move_site destination = {.cpu_features = "avx sse vaes"};
+    struct scene scene;
+    good_scene(&scene);
+    check_sites(&scene.input, &source, &destination, &scene.found);
+    assert_int_equal(scene.found.n, 1);
+    assert_string_equal(scene.found.list[0].err.id, "cpu-features-missing");
+    assert_argument(&scene.found.list[0].err, "missing", "avx2 sha-ni");
+    assert_non_null(strstr(scene.found.list[0].err.message, "avx2 sha-ni"));
+    scene.found.n = 0;
+    check_sites(&scene.input, &destination, &(struct move_site){0}, &scene.found); /* it does not say */
+    check_sites(&scene.input, &(struct move_site){0}, &destination, &scene.found);
+    check_sites(&scene.input, &source, &source, &scene.found);
+    assert_int_equal(scene.found.n, 0);
+}
+
 static void short_memory_is_counted(void **state)
 {
     (void)state;
@@ -283,6 +384,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_hosts_have_no_findings),
         cmocka_unit_test(each_obstacle_is_named_with_its_side_and_cure),
+        cmocka_unit_test(what_does_not_forbid_a_move_is_a_warning),
+        cmocka_unit_test(another_file_in_a_disks_place_is_refused),
+        cmocka_unit_test(another_device_in_a_disks_place_is_refused),
+        cmocka_unit_test(each_missing_cpu_feature_is_named),
         cmocka_unit_test(short_memory_is_counted),
         cmocka_unit_test(a_machine_type_that_is_too_new_names_both_versions_and_the_cure),
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),

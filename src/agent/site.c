@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/site.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "agent/vm_check.h"
+#include "agent/vm_process.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/log.h"
+#include "qemu/caps.h"
+#include "qemu/cpu_features.h"
+
+#define SERIAL_BYTES_MAX 4096
+
+/* ---- CPU ---- */
+
+static const char *offered_by(const struct agent *agent, const char *accel)
+{
+    if (!agent->qemu)
+        return "";
+    return strcmp(accel, "kvm") != 0 ? agent->qemu->cpu_features : agent->qemu->kvm_cpu_features;
+}
+
+struct question {
+    struct vm *vm;
+    char features[CPU_FEATURES_MAX];
+};
+
+static void on_features(const struct err *err, void *user)
+{
+    g_autofree struct question *question = user;
+    struct vm *vm = question->vm;
+    if (err_is_set(err) && err->code != ERR_CANCELLED && err->code != ERR_PEER_LOST)
+        log_error(err, "VM %s: the features of its CPU are not known", vm->status.spec.name);
+    if (err_is_set(err) || !vm->process)
+        return;
+    const char *offered = offered_by(vm->agent, vm->status.accel);
+    if (offered[0]) /* QEMU leaves out what the machine lacks */
+        cpu_features_common(question->features, offered, vm->process->cpu_features);
+}
+
+void site_learn_cpu(struct vm *vm)
+{
+    struct question *question = g_new0(struct question, 1);
+    question->vm = vm;
+    cpu_features_query(vm->qmp, vm->status.spec.cpu_model, question->features, on_features, question);
+}
+
+/* ---- disks ---- */
+
+/* Where each host makes up numbers of its own. */
+static bool has_own_numbers(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) < 0 || fs.f_type == FUSE_SUPER_MAGIC || fs.f_type == SMB_SUPER_MAGIC ||
+           fs.f_type == SMB2_SUPER_MAGIC || fs.f_type == CIFS_SUPER_MAGIC;
+}
+
+static void read_serial(dev_t device, struct site_disk *disk)
+{
+    static const char *const names[] = {"wwid", "device/wwid", "dm/uuid", "device/serial", "serial"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(names) && !disk->serial[0]; i++) {
+        g_autofree char *path =
+            g_strdup_printf("/sys/dev/block/%u:%u/%s", major(device), minor(device), names[i]);
+        auto_mem char *text = NULL;
+        if (fdio_read_file(path, SERIAL_BYTES_MAX, &text, NULL) < 0)
+            continue;
+        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        g_strlcpy(disk->serial, g_strstrip(valid), sizeof disk->serial);
+    }
+}
+
+static void describe_disk(const struct agent *agent, const char *path, struct site_disk *ret_disk)
+{
+    struct statx facts;
+    g_strlcpy(ret_disk->path, path, sizeof ret_disk->path);
+    auto_fd fd = open_as(&agent->config.qemu_user, 0, path, O_RDONLY | O_NONBLOCK);
+    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &facts) < 0)
+        return;
+    if (S_ISBLK(facts.stx_mode)) {
+        g_strlcpy(ret_disk->kind, "block", sizeof ret_disk->kind);
+        (void)ioctl(fd, BLKGETSIZE64, &ret_disk->size);
+        read_serial(makedev(facts.stx_rdev_major, facts.stx_rdev_minor), ret_disk);
+    } else if (S_ISREG(facts.stx_mode)) {
+        g_strlcpy(ret_disk->kind, "file", sizeof ret_disk->kind);
+        if (has_own_numbers(fd))
+            return;
+        ret_disk->inode = facts.stx_ino;
+        if (facts.stx_mask & STATX_BTIME)
+            ret_disk->born_ns = facts.stx_btime.tv_sec * (int64_t)NS_PER_S + (int64_t)facts.stx_btime.tv_nsec;
+    }
+}
+
+void site_describe(struct agent *agent, const struct move_spec *spec, bool as_source,
+                   struct move_site *ret_site)
+{
+    const struct vm *vm = as_source ? vm_find(agent, spec->vm.uuid) : NULL;
+    const char *accel = spec->accel[0] ? spec->accel : vm_accel_here(agent, &spec->vm);
+    memset(ret_site, 0, sizeof *ret_site);
+    if (!as_source)
+        g_strlcpy(ret_site->cpu_features, offered_by(agent, accel), sizeof ret_site->cpu_features);
+    else if (vm && vm->process)
+        g_strlcpy(ret_site->cpu_features, vm->process->cpu_features, sizeof ret_site->cpu_features);
+    ret_site->n_disks = spec->vm.n_disks;
+    for (uint32_t i = 0; i < spec->vm.n_disks; i++)
+        describe_disk(agent, spec->vm.disks[i].path, &ret_site->disks[i]);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "manager/check.h"
+
+#define TEXT_MAX 200
+
+static const struct site_disk *find_disk(const struct move_site *site, const char *path)
+{
+    for (uint32_t i = 0; i < site->n_disks; i++)
+        if (!strcmp(site->disks[i].path, path))
+            return &site->disks[i];
+    return NULL;
+}
+
+/* What cannot be told apart counts as the same. */
+static bool is_same(const struct site_disk *one, const struct site_disk *other)
+{
+    if (!one->kind[0] || !other->kind[0])
+        return true;
+    if (strcmp(one->kind, other->kind) != 0)
+        return false;
+    if (!strcmp(one->kind, "block"))
+        return one->size == other->size &&
+               (!one->serial[0] || !other->serial[0] || !strcmp(one->serial, other->serial));
+    bool has_numbers = one->inode && other->inode;
+    bool has_times = one->born_ns && other->born_ns;
+    return !has_numbers || (one->inode == other->inode && (!has_times || one->born_ns == other->born_ns));
+}
+
+static void describe(const struct site_disk *disk, char ret_text[TEXT_MAX])
+{
+    char born[40] = "";
+    time_t seconds = (time_t)(disk->born_ns / (int64_t)NS_PER_S);
+    struct tm utc;
+    if (disk->born_ns && gmtime_r(&seconds, &utc))
+        (void)strftime(born, sizeof born, ", made %Y-%m-%d %H:%M:%S UTC", &utc);
+    if (!strcmp(disk->kind, "block"))
+        (void)snprintf(ret_text, TEXT_MAX, "a block device of %" PRIu64 " bytes%s%.100s", disk->size,
+                       disk->serial[0] ? ", " : "", disk->serial);
+    else
+        (void)snprintf(ret_text, TEXT_MAX, "the file with inode number %" PRIu64 "%s", disk->inode, born);
+}
+
+static void disks(const struct check_input *input, const struct move_site *source,
+                  const struct move_site *destination, struct findings *findings)
+{
+    for (uint32_t i = 0; i < source->n_disks; i++) {
+        const struct site_disk *ours = &source->disks[i];
+        const struct site_disk *theirs = find_disk(destination, ours->path);
+        char source_text[TEXT_MAX], destination_text[TEXT_MAX];
+        if (!theirs || is_same(ours, theirs))
+            continue;
+        struct err *err = findings_add(findings, FINDING_ERROR);
+        describe(ours, source_text);
+        describe(theirs, destination_text);
+        err_set(err, ERR_REFUSED, "disk-differs", "disk %s of VM '%s' is not the same on hosts '%s' and '%s'",
+                ours->path, input->vm->spec.name, input->source.name, input->destination.name);
+        err_cause(err, "on '%s' it is %s, on '%s' %s", input->source.name, source_text,
+                  input->destination.name, destination_text);
+        err_fix(err, "mount the storage that has the VM's disk at the same path on '%s'; a copy will not do",
+                input->destination.name);
+        (void)err_arg(err, "vm", "%s", input->vm->spec.name);
+        (void)err_arg(err, "source", "%s", input->source.name);
+        (void)err_arg(err, "destination", "%s", input->destination.name);
+        (void)err_arg(err, "path", "%s", ours->path);
+        err_place(err, "", "destination");
+    }
+}
+
+static void cpu(const struct check_input *input, const struct move_site *source,
+                const struct move_site *destination, struct findings *findings)
+{
+    const struct vm_spec *spec = &input->vm->spec;
+    char missing[CPU_FEATURES_MAX];
+    if (!source->cpu_features[0] || !destination->cpu_features[0])
+        return;
+    cpu_features_missing(source->cpu_features, destination->cpu_features, missing);
+    if (!missing[0])
+        return;
+    struct err *err = findings_add(findings, FINDING_ERROR);
+    err_set(err, ERR_REFUSED, "cpu-features-missing",
+            "host '%s' lacks CPU features that the guest of VM '%s' was started with: %s",
+            input->destination.name, spec->name, missing);
+    err_cause(err,
+              "it has the CPU model %s under %s on host '%s'; a running guest cannot do without what it "
+              "has seen",
+              spec->cpu_model, input->vm->accel, input->source.name);
+    err_fix(err,
+            "choose a host whose CPU and QEMU are the same or newer, or stop the VM and start it with a CPU "
+            "model that all hosts have (godwit vm set %s --cpu-model qemu64)",
+            spec->name);
+    (void)err_arg(err, "vm", "%s", spec->name);
+    (void)err_arg(err, "host", "%s", input->destination.name);
+    (void)err_arg(err, "cpu_model", "%s", spec->cpu_model);
+    (void)err_arg(err, "missing", "%s", missing);
+    err_place(err, "", "destination");
+}
+
+void check_sites(const struct check_input *input, const struct move_site *source,
+                 const struct move_site *destination, struct findings *findings)
+{
+    disks(input, source, destination, findings);
+    cpu(input, source, destination, findings);
+}
