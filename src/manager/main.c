@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <glib-unix.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,8 @@
 #define DEFAULT_CONFIG "/etc/godwit/manager.conf"
 #define ADMIN "admin"
 #define RENEW_INTERVAL_S (30 * 24 * 3600)
+#define GIVE_BACK_INTERVAL_S 60
+#define GIVE_BACK_SLACK (256u << 10)
 /* The unit's RestartPreventExitStatus= knows them. */
 enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIGURATION };
 
@@ -48,6 +51,14 @@ static void use_certificate(struct manager *manager)
 {
     http_server_set_certificate(manager->server, manager->authority->own);
     inventory_certificate_changed(manager);
+}
+
+/* A burst of calls (connections, documents) leaves holes all over the heap, which the allocator keeps. */
+static gboolean give_back(void *user)
+{
+    (void)user;
+    (void)malloc_trim(GIVE_BACK_SLACK);
+    return G_SOURCE_CONTINUE;
 }
 
 static gboolean renew(void *user)
@@ -158,6 +169,7 @@ static int run(struct manager *manager, const struct arguments *arguments, struc
     (void)g_unix_signal_add(SIGTERM, stop, loop);
     (void)g_unix_signal_add(SIGINT, stop, loop);
     (void)g_timeout_add_seconds(RENEW_INTERVAL_S, renew, manager);
+    (void)g_timeout_add_seconds(GIVE_BACK_INTERVAL_S, give_back, NULL);
     log_info("version %s, state in %s", MANAGER_VERSION, manager->config.state_dir);
     (void)sd_notify(0, "READY=1");
     g_main_loop_run(loop);

@@ -14,6 +14,9 @@
 
 #define STATEMENTS_MAX 64
 #define BUSY_TIMEOUT_MS 5000
+/* Of the database in memory, for its hot tables. SQLite's own choice, 2000, is 130 finished tasks that nobody
+ * asks for. */
+#define CACHE_KIB "512"
 
 struct db {
     sqlite3 *connection;
@@ -44,8 +47,9 @@ static int configure(struct db *db, struct err *err)
 {
     if (sqlite3_busy_timeout(db->connection, BUSY_TIMEOUT_MS) != SQLITE_OK ||
         sqlite3_exec(db->connection,
-                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;", NULL, NULL,
-                     NULL) != SQLITE_OK)
+                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                     "PRAGMA cache_size=-" CACHE_KIB ";",
+                     NULL, NULL, NULL) != SQLITE_OK)
         return db_fail(db->connection, err, "open");
     return 0;
 }
