@@ -32,10 +32,15 @@ static uint64_t take_share(struct throttle *throttle, uint64_t now_ns)
         throttle->next_ns = earliest;
     uint64_t begin = throttle->next_ns;
     throttle->next_ns += throttle->page_ns;
-    /* A debt that no wait can pay off would only be held against later writers. */
-    if (throttle->next_ns > now_ns + throttle->wait_max_ns)
-        throttle->next_ns = now_ns + throttle->wait_max_ns;
     return begin;
+}
+
+/* The writer goes on at `release_ns`, and may write again at once. A debt that its next wait cannot pay off
+ * would only be held against later writers. */
+static void limit_debt(struct throttle *throttle, uint64_t release_ns)
+{
+    if (throttle->next_ns > release_ns + throttle->wait_max_ns)
+        throttle->next_ns = release_ns + throttle->wait_max_ns;
 }
 
 /* True if the limit leaves room for this wait; then it is used. */
@@ -56,11 +61,13 @@ uint64_t throttle_reserve(struct throttle *throttle, uint64_t now_ns)
     if (!throttle->page_ns)
         return now_ns;
     uint64_t begin = take_share(throttle, now_ns);
-    uint64_t deadline = begin - begin % throttle->slice_ns;
-    if (deadline <= now_ns)
-        return now_ns;
+    bool is_shared = throttle->page_ns < throttle->slice_ns; /* by several pages: one timer for all */
+    uint64_t deadline = is_shared ? begin - begin % throttle->slice_ns : begin;
     if (deadline > now_ns + throttle->wait_max_ns)
         deadline = now_ns + throttle->wait_max_ns;
+    limit_debt(throttle, deadline > now_ns ? deadline : now_ns);
+    if (deadline <= now_ns)
+        return now_ns;
     if (use_window(throttle, now_ns, deadline - now_ns))
         return deadline;
     throttle->next_ns = now_ns; /* what the limit forgave */
@@ -69,8 +76,10 @@ uint64_t throttle_reserve(struct throttle *throttle, uint64_t now_ns)
 
 void throttle_charge(struct throttle *throttle, uint64_t now_ns)
 {
-    if (throttle->page_ns)
-        (void)take_share(throttle, now_ns);
+    if (!throttle->page_ns)
+        return;
+    (void)take_share(throttle, now_ns);
+    limit_debt(throttle, now_ns);
 }
 
 static struct throttle_waiter *slot(struct throttle *throttle, uint32_t number)
