@@ -3,6 +3,7 @@
 
 #include "agent/routes_forecasts.h"
 #include "agent/routes_moves.h"
+#include "agent/routes_reach.h"
 #include "agent/routes_settle.h"
 #include "agent/routes_vms.h"
 
@@ -32,5 +33,6 @@ const struct http_route agent_routes[] = {
     {"DELETE", "/v1/moves/{id}", HTTP_CLIENT, route_move_delete},
     {"PUT", "/v1/forecasts/{id}/destination", HTTP_CLIENT, route_forecast_destination},
     {"POST", "/v1/forecasts/{id}/source", HTTP_CLIENT, route_forecast_source},
+    {"POST", "/v1/reach", HTTP_CLIENT, route_reach},
     {0},
 };

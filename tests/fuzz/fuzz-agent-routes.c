@@ -2,7 +2,8 @@
 /*
  * Requests at the agent's whole API, as from the manager: an agent of its own for each input, in a folder of
  * the run, without QEMU and with migration switched off, so that nothing is started. The input is requests as
- * in http_side.h. Left out is GET /v1/host, which has no input and looks at every process of the machine.
+ * in http_side.h. Left out are GET /v1/host, which has no input and looks at every process of the machine,
+ * and POST /v1/reach, which connects to any address (its body is read by fuzz-model).
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/cgroup.h"
 #include "agent/routes.h"
+#include "agent/routes_reach.h"
 #include "agent/routes_vms.h"
 #include "agent/vm.h"
 #include "agent/vm_process.h"
@@ -27,7 +29,7 @@ static void set_up(void)
 {
     unsigned n = 0;
     for (const struct http_route *route = agent_routes; route->method; route++) {
-        if (route->handler == route_host)
+        if (route->handler == route_host || route->handler == route_reach)
             continue;
         routes[n] = *route;
         routes[n++].access = HTTP_TOKEN;

@@ -10,6 +10,8 @@
 #include "model/move.h"
 #include "model/ownership.h"
 #include "model/pool.h"
+#include "model/reach.h"
+#include "model/site.h"
 
 #define DEPTH_MAX 64 /* the parser recurses */
 
@@ -24,6 +26,8 @@ union record {
     struct ownership ownership;
     struct settle_order settle_order;
     struct pool_spec pool_spec;
+    struct reach_wish reach_wish;
+    struct move_site move_site;
     struct err error;
 };
 
@@ -45,6 +49,24 @@ KIND(move_status)
 KIND(move_timeline)
 KIND(ownership)
 KIND(settle_order)
+KIND(reach_wish)
+
+/* An agent's answer, and no order. */
+static int read_move_site(JsonObject *object, union record *ret_record, struct err *err)
+{
+    JsonNode *node = json_node_init_object(json_node_alloc(), object);
+    int result = move_site_from_json(node, &ret_record->move_site, err);
+    json_node_unref(node);
+    must(result == 0 || err->code == ERR_CORRUPT);
+    if (result < 0)
+        err->code = ERR_BAD_REQUEST;
+    return result;
+}
+
+static JsonObject *write_move_site(const union record *record)
+{
+    return move_site_to_json(&record->move_site);
+}
 
 static int read_pool_spec(JsonObject *object, union record *ret_record, struct err *err)
 {
@@ -93,6 +115,8 @@ static const struct kind {
     {read_pool_spec, write_pool_spec},
     {read_error, write_error},
     {read_vm_spec, write_lean_vm_spec},
+    {read_reach_wish, write_reach_wish},
+    {read_move_site, write_move_site},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/reach.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/network.h"
+#include "agent/ping.h"
+#include "base/log.h"
+
+#define CONNECT_MS 3000
+
+struct pair {
+    struct reach *reach;
+    const char *from, *to;
+    uint32_t mtu;
+    int fd;
+    guint source, timer;
+    int connect_errno; /* 0: it stands; ETIMEDOUT: nothing was heard */
+    struct ping *ping;
+    struct ping_result path;
+};
+
+struct reach {
+    struct reach_wish wish;
+    unsigned n_open; /* connects and pings under way, plus one while they are begun */
+    struct pair pairs[HOST_ADDRESSES_MAX];
+    void (*done)(const struct findings *findings, void *user);
+    void *user;
+};
+
+/* ---- what was found ---- */
+
+static bool is_cut_down(const struct pair *pair)
+{
+    return pair->path.answers && pair->path.path_mtu < pair->path.mtu;
+}
+
+static bool is_good(const struct pair *pair)
+{
+    return !pair->connect_errno && !is_cut_down(pair);
+}
+
+static void name_pair(struct err *err, const struct pair *pair)
+{
+    (void)err_arg(err, "host", "%s", pair->reach->wish.host);
+    (void)err_arg(err, "peer", "%s", pair->reach->wish.peer);
+    (void)err_arg(err, "from", "%s", pair->from);
+    (void)err_arg(err, "to", "%s", pair->to);
+}
+
+static void say_unreachable(const struct pair *pair, struct err *err)
+{
+    const struct reach_wish *wish = &pair->reach->wish;
+    (void)err_set(err, ERR_REFUSED, "migration-port-unreachable",
+                  "host '%s' (%s) does not reach the migration port of host '%s' (%s port %u)", wish->host,
+                  pair->from, wish->peer, pair->to, wish->port);
+    if (pair->connect_errno == ETIMEDOUT && pair->path.answers)
+        (void)err_cause(err, "it answers a ping, but no connection: something on the way drops them");
+    else if (pair->connect_errno == ETIMEDOUT)
+        (void)err_cause(err, "nothing was heard from it within %u s", CONNECT_MS / 1000);
+    else
+        (void)err_cause(err, "%s", g_strerror(pair->connect_errno));
+    if (pair->connect_errno == ECONNREFUSED)
+        (void)err_fix(err,
+                      "see that the agent on '%s' runs with [migration] enabled, and that no firewall "
+                      "rejects TCP port %u",
+                      wish->peer, wish->port);
+    else if (pair->connect_errno == EADDRNOTAVAIL)
+        (void)err_fix(err,
+                      "give an interface of '%s' the address %s, or correct addresses= in [migration] of "
+                      "its agent's configuration",
+                      wish->host, pair->from);
+    else
+        (void)err_fix(err,
+                      "look at link, VLAN, routes and firewalls between the two: TCP port %u must pass "
+                      "(ip route get %s from %s)",
+                      wish->port, pair->to, pair->from);
+    name_pair(err, pair);
+    (void)err_arg(err, "port", "%u", wish->port);
+}
+
+static void say_cut_down(const struct pair *pair, struct err *err)
+{
+    const struct reach_wish *wish = &pair->reach->wish;
+    const struct ping_result *path = &pair->path;
+    (void)err_set(
+        err, ERR_REFUSED, "path-mtu",
+        "packets of %u bytes do not pass from host '%s' (%s) to host '%s' (%s) and back: the largest that do "
+        "have %u",
+        path->mtu, wish->host, pair->from, wish->peer, pair->to, path->path_mtu);
+    (void)err_cause(err,
+                    "the interfaces of both have an MTU of %u or more, and something on the way passes less: "
+                    "a connection stands, and memory does not cross",
+                    path->mtu);
+    (void)err_fix(err, "give all switches and interfaces on the way an MTU of %u, or that of %s one of %u",
+                  path->mtu, pair->from, path->path_mtu);
+    name_pair(err, pair);
+    (void)err_arg(err, "mtu", "%u", path->mtu);
+    (void)err_arg(err, "path_mtu", "%u", path->path_mtu);
+}
+
+static void pair_clear(struct pair *pair)
+{
+    g_clear_handle_id(&pair->source, g_source_remove);
+    g_clear_handle_id(&pair->timer, g_source_remove);
+    if (pair->fd >= 0)
+        (void)close(pair->fd);
+    pair->fd = -1;
+}
+
+static gboolean finish(void *user)
+{
+    struct reach *reach = user;
+    g_autofree struct findings *findings = g_new0(struct findings, 1);
+    bool is_any_good = false;
+    for (uint32_t i = 0; i < reach->wish.n_from; i++)
+        is_any_good |= is_good(&reach->pairs[i]);
+    enum finding_severity severity = is_any_good ? FINDING_WARNING : FINDING_ERROR;
+    for (uint32_t i = 0; i < reach->wish.n_from; i++) {
+        struct pair *pair = &reach->pairs[i];
+        if (pair->connect_errno)
+            say_unreachable(pair, findings_add(findings, severity));
+        if (is_cut_down(pair))
+            say_cut_down(pair, findings_add(findings, severity));
+        ping_free(pair->ping);
+    }
+    reach->done(findings, reach->user);
+    g_free(reach);
+    return G_SOURCE_REMOVE;
+}
+
+static void one_less(struct reach *reach)
+{
+    if (--reach->n_open == 0)
+        (void)g_idle_add(finish, reach); /* not from inside those who have just ended */
+}
+
+/* ---- connection ---- */
+
+static void connect_over(struct pair *pair, int errnum)
+{
+    pair->connect_errno = errnum;
+    pair_clear(pair);
+    one_less(pair->reach);
+}
+
+static gboolean on_connected(int fd, GIOCondition condition, void *user)
+{
+    struct pair *pair = user;
+    int errnum = 0;
+    socklen_t size = sizeof errnum;
+    (void)condition;
+    pair->source = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &size) < 0)
+        errnum = errno;
+    connect_over(pair, errnum);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_late(void *user)
+{
+    struct pair *pair = user;
+    pair->timer = 0;
+    connect_over(pair, ETIMEDOUT);
+    return G_SOURCE_REMOVE;
+}
+
+static socklen_t parse(const char *text, uint16_t port, struct sockaddr_storage *ret_address)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)ret_address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret_address;
+    *ret_address = (struct sockaddr_storage){0};
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        return sizeof *v4;
+    }
+    if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1)
+        return 0;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    return sizeof *v6;
+}
+
+static int begin_connect(struct pair *pair, const struct sockaddr_storage *from,
+                         const struct sockaddr_storage *to, socklen_t size)
+{
+    pair->fd = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (pair->fd < 0 || bind(pair->fd, (const struct sockaddr *)from, size) < 0 ||
+        (connect(pair->fd, (const struct sockaddr *)to, size) < 0 && errno != EINPROGRESS))
+        return errno;
+    pair->source = g_unix_fd_add(pair->fd, G_IO_OUT, on_connected, pair);
+    pair->timer = g_timeout_add(CONNECT_MS, on_late, pair);
+    return 0;
+}
+
+/* ---- packets ---- */
+
+static void on_pinged(const struct ping_result *result, void *user)
+{
+    struct pair *pair = user;
+    pair->path = *result;
+    one_less(pair->reach);
+}
+
+/* Without it the connection alone is judged. */
+static void begin_ping(struct pair *pair, const struct sockaddr_storage *from,
+                       const struct sockaddr_storage *to)
+{
+    struct err err;
+    uint32_t mtu = network_mtu(pair->from);
+    if (!mtu)
+        return;
+    if (pair->reach->wish.peer_mtu && pair->reach->wish.peer_mtu < mtu)
+        mtu = pair->reach->wish.peer_mtu;
+    pair->ping = ping_begin(from, to, mtu, on_pinged, pair, &err);
+    if (pair->ping)
+        pair->reach->n_open++;
+    else
+        log_error(&err, "the MTU of the way from %s to %s is not known", pair->from, pair->to);
+}
+
+void reach_check(const struct reach_wish *wish, void (*done)(const struct findings *findings, void *user),
+                 void *user)
+{
+    struct reach *reach = g_new0(struct reach, 1);
+    *reach = (struct reach){.wish = *wish, .n_open = 1, .done = done, .user = user};
+    for (uint32_t i = 0; i < wish->n_from; i++) {
+        struct pair *pair = &reach->pairs[i];
+        struct sockaddr_storage from, to;
+        *pair = (struct pair){.reach = reach, .from = reach->wish.from[i], .to = reach->wish.to[i], .fd = -1};
+        (void)parse(pair->from, 0, &from);
+        socklen_t size = parse(pair->to, wish->port, &to);
+        reach->n_open++;
+        int errnum = begin_connect(pair, &from, &to, size);
+        if (errnum)
+            connect_over(pair, errnum);
+        begin_ping(pair, &from, &to);
+    }
+    one_less(reach);
+}
