@@ -285,11 +285,11 @@ static void it_is_let_go_when_it_has_become_calm(void **state)
     struct policy policy;
     policy_init(&policy, 50 * NS_PER_MS, 0, 0);
     assert_int_equal(after(&policy, 10 * GB, 10000, 10 * GB), POLICY_THROTTLE);
-    assert_int_equal(after(&policy, 10 * GB, 10000, GB), POLICY_THROTTLE);
-    assert_int_equal(after(&policy, GB, 1000, 100 * MB), POLICY_CONTINUE);
+    assert_int_equal(after(&policy, 10 * GB, 10000, 900 * MB), POLICY_THROTTLE);
+    assert_int_equal(after(&policy, 900 * MB, 900, 80 * MB), POLICY_CONTINUE);
     assert_int_equal(policy.throttle_bytes_s, 0);
     /* And held up again when it must be. */
-    assert_int_equal(after(&policy, 100 * MB, 100, 300 * MB), POLICY_THROTTLE);
+    assert_int_equal(after(&policy, 80 * MB, 80, 300 * MB), POLICY_THROTTLE);
 }
 
 static void writers_wait_for_their_slice(void **state)
