@@ -50,6 +50,8 @@ static int check_runs(const struct agent *agent, const struct vm *vm, struct err
                       vm_state_name(vm->status.state));
         name(err, agent, vm_name);
         (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
+        if (vm->status.problem[0])
+            (void)err_cause(err, "it is %s", vm->status.problem);
         return err_fix(err, "start the VM; only a running VM can be migrated");
     }
     if (vm->ending) {

@@ -411,6 +411,8 @@ void vm_release(struct vm *vm)
     vm->status.pid = 0;
     vm->status.accel[0] = '\0';
     vm->status.qemu_version[0] = '\0';
+    if (!err_is_set(&vm->problem))
+        vm->status.problem[0] = '\0';
     vm->incoming = false;
     vm_run_files_remove(vm);
     cgroup_sweep(vm->agent);

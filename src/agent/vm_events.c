@@ -2,6 +2,8 @@
 /* The QMP connection of a VM: made, kept, and what QEMU says over it without being asked. */
 #include "agent/vm_process.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/journal.h"
@@ -59,6 +61,28 @@ bool vm_runstate_is_stopped(const char *runstate)
     return false;
 }
 
+/* Of nodes "diskN" and "diskN-file" (qemu/cmdline.c). */
+static const char *disk_of_node(const struct vm *vm, const char *node)
+{
+    const struct vm_spec *spec = &vm->status.spec;
+    unsigned long number =
+        g_str_has_prefix(node, "disk") ? strtoul(node + strlen("disk"), NULL, 10) : VM_DISKS_MAX;
+    return number < spec->n_disks ? spec->disks[number].path : "";
+}
+
+/* A disk that a host cannot write (a full datastore, a lost one): QEMU stops the guest, which finds the write
+ * made when it goes on. `data` NULL: nobody heard which it was. */
+static void note_io_error(struct vm *vm, JsonObject *data)
+{
+    struct vm_status *status = &vm->status;
+    const char *disk = data ? disk_of_node(vm, model_text(data, "node-name")) : "";
+    const char *reason = data ? model_text(data, "reason") : "";
+    (void)snprintf(status->problem, sizeof status->problem,
+                   "stopped by an I/O error of a disk%s%.300s%s%.100s", disk[0] ? ", " : "", disk,
+                   reason[0] ? ": " : "", reason);
+    log_warn("VM %s is %s", status->spec.name, status->problem);
+}
+
 static void on_event(const char *name, JsonObject *data, void *user)
 {
     struct vm *vm = user;
@@ -67,6 +91,8 @@ static void on_event(const char *name, JsonObject *data, void *user)
             vm_set_state(vm, VM_PAUSED);
     } else if (!strcmp(name, "RESUME")) {
         vm_has_resumed(vm);
+        if (!err_is_set(&vm->problem))
+            vm->status.problem[0] = '\0';
         if (!vm->incoming && vm->status.state == VM_PAUSED)
             vm_set_state(vm, VM_RUNNING);
     } else if (!strcmp(name, "SHUTDOWN")) {
@@ -75,16 +101,24 @@ static void on_event(const char *name, JsonObject *data, void *user)
         log_info("VM %s: the guest was reset", vm->status.spec.name);
     } else if (!strcmp(name, "MIGRATION") && data) {
         vm_save_event(vm, model_text(data, "status"));
-    } else if (!strcmp(name, "GUEST_PANICKED") || !strcmp(name, "BLOCK_IO_ERROR")) {
+    } else if (!strcmp(name, "BLOCK_IO_ERROR")) {
+        if (data && !strcmp(model_text(data, "action"), "stop"))
+            note_io_error(vm, data);
+        else
+            log_warn("VM %s: a disk reports an error to the guest", vm->status.spec.name);
+    } else if (!strcmp(name, "GUEST_PANICKED")) {
         log_warn("VM %s: QEMU reports %s", vm->status.spec.name, name);
     }
 }
 
 void vm_take_runstate(struct vm *vm, const char *runstate)
 {
-    bool is_stopped = vm_runstate_is_stopped(runstate);
+    bool has_io_error = !strcmp(runstate, "io-error");
+    bool is_stopped = has_io_error || vm_runstate_is_stopped(runstate);
     if (vm->status.state == VM_STARTING)
         return; /* the start itself says how it ended */
+    if (has_io_error && !vm->status.problem[0])
+        note_io_error(vm, NULL);
     if (!is_stopped)
         vm->incoming = false;
     vm_set_state(vm, !is_stopped ? VM_RUNNING : vm->incoming ? VM_INCOMING : VM_PAUSED);

@@ -116,7 +116,8 @@ void vm_qmp(struct vm *vm, const char *command, JsonObject *arguments, int fd,
             void (*done)(JsonNode *result, const struct err *err, void *user), void *user);
 /* The string member of a result object, "" if absent. */
 const char *vm_result_text(JsonNode *result, const char *member);
-/* True for the run states of QEMU in which no vCPU runs and `cont` would start them. */
+/* True for the run states of QEMU in which no vCPU runs and `cont` would start them. Not after an I/O error:
+ * there the operator says when. */
 bool vm_runstate_is_stopped(const char *runstate);
 
 /* ---- vm_save.c ---- */

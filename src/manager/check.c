@@ -49,6 +49,11 @@ int check_request(const struct check_input *input, struct err *err)
             vm_state_name(vm->state));
     name_vm(err, vm->spec.name, vm->host);
     (void)err_arg(err, "state", "%s", vm_state_name(vm->state));
+    if (vm->problem[0]) {
+        err_cause(err, "it is %s", vm->problem);
+        return err_fix(err, "see that the datastore works and has room, and let it go on: godwit vm start %s",
+                       vm->spec.name);
+    }
     return err_fix(err, "try again when 'godwit vm show %s' says running", vm->spec.name);
 }
 

@@ -67,7 +67,7 @@ struct vm_status {
     uint64_t epoch;               /* of ownership, from the journal */
     char journal[16];             /* its step, as in struct ownership; "" from an agent that does not say */
     char move[MODEL_UUID_SIZE];   /* the move that holds it, or "" */
-    char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), or "" */
+    char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), why it is paused, or "" */
 };
 
 /* JSON forms. *_to_json: transfer full. *_from_json: ERR_BAD_REQUEST that names the field and what is
