@@ -156,6 +156,8 @@ static gboolean on_packet(int fd, GIOCondition condition, void *user)
             take(ping, packet, (size_t)size);
         else if (size < 0 && errno == EAGAIN)
             break;
+        else if (size < 0 && errno == EMSGSIZE)
+            ping->result.is_told = true;
     }
     if (ping->result.path_mtu < ping->result.mtu || !ping->timer)
         return G_SOURCE_CONTINUE;

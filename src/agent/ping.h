@@ -20,6 +20,7 @@ struct ping_result {
     uint64_t rtt_ns;   /* the shortest */
     uint32_t mtu;      /* that was tried */
     uint32_t path_mtu; /* the largest packet that came back, at most `mtu` */
+    bool is_told;      /* a router said that one was too large: TCP hears that too, and makes them smaller */
 };
 
 /* `done` once, from the main loop, after 2 s at the latest if nothing comes back, 4 s if only small ones do.

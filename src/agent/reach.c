@@ -39,11 +39,6 @@ static bool is_cut_down(const struct pair *pair)
     return pair->path.answers && pair->path.path_mtu < pair->path.mtu;
 }
 
-static bool is_good(const struct pair *pair)
-{
-    return !pair->connect_errno && !is_cut_down(pair);
-}
-
 static void name_pair(struct err *err, const struct pair *pair)
 {
     (void)err_arg(err, "host", "%s", pair->reach->wish.host);
@@ -92,10 +87,11 @@ static void say_cut_down(const struct pair *pair, struct err *err)
         "packets of %u bytes do not pass from host '%s' (%s) to host '%s' (%s) and back: the largest that do "
         "have %u",
         path->mtu, wish->host, pair->from, wish->peer, pair->to, path->path_mtu);
-    (void)err_cause(err,
-                    "the interfaces of both have an MTU of %u or more, and something on the way passes less: "
-                    "a connection stands, and memory does not cross",
-                    path->mtu);
+    (void)err_cause(err, "the interfaces of both have an MTU of %u or more, and something on the way %s",
+                    path->mtu,
+                    path->is_told ? "passes less and says so: each connection begins too large, and is slow"
+                                  : "passes less without a word: a connection stands, and memory does not "
+                                    "cross (or a firewall drops large pings only)");
     (void)err_fix(err, "give all switches and interfaces on the way an MTU of %u, or that of %s one of %u",
                   path->mtu, pair->from, path->path_mtu);
     name_pair(err, pair);
@@ -118,14 +114,14 @@ static gboolean finish(void *user)
     g_autofree struct findings *findings = g_new0(struct findings, 1);
     bool is_any_good = false;
     for (uint32_t i = 0; i < reach->wish.n_from; i++)
-        is_any_good |= is_good(&reach->pairs[i]);
+        is_any_good |= !reach->pairs[i].connect_errno;
     enum finding_severity severity = is_any_good ? FINDING_WARNING : FINDING_ERROR;
     for (uint32_t i = 0; i < reach->wish.n_from; i++) {
         struct pair *pair = &reach->pairs[i];
         if (pair->connect_errno)
             say_unreachable(pair, findings_add(findings, severity));
         if (is_cut_down(pair))
-            say_cut_down(pair, findings_add(findings, severity));
+            say_cut_down(pair, findings_add(findings, FINDING_WARNING));
         ping_free(pair->ping);
     }
     reach->done(findings, reach->user);

@@ -7,10 +7,9 @@
 #include "manager/agent_client.h"
 #include "manager/migrate.h"
 #include "manager/pools.h"
-#include "model/reach.h"
+#include "manager/way.h"
 
 #define HOST_TIMEOUT_S 10
-#define WAY_TIMEOUT_S 15
 #define ANY_PORT 1
 
 struct run {
@@ -83,42 +82,13 @@ static void compare_sites(struct run *run, JsonObject *object)
 /* ---- the way between them ---- */
 
 /* The way back carries no memory: what is wrong with it is for the day when the VM shall come back. */
-static void hear_way(struct run *run, JsonObject *object, const struct err *call_err, bool is_back)
+static void hear_way(struct run *run, JsonObject *object, const struct err *err, bool is_back)
 {
     g_autofree struct findings *found = g_new0(struct findings, 1);
-    struct err err = *call_err;
-    if (err.code == ERR_NOT_FOUND)
-        return; /* an agent of a version that does not look */
-    if (!err_is_set(&err))
-        (void)findings_from_json(object ? json_object_get_member(object, "findings") : NULL, found, &err);
-    findings_note(found, err_is_set(&err) ? -1 : 0, &err);
+    way_take(object, err, is_back, found);
     for (unsigned i = 0; is_back && i < found->n; i++)
         found->list[i].severity = FINDING_WARNING;
-    findings_place(found, move_phase_name(PHASE_SOURCE_CHECK), is_back ? "destination" : "source");
     findings_merge(&run->findings, found);
-}
-
-static void ask_way(struct run *run, bool is_back, http_done done)
-{
-    const struct move_spec *spec = &run->plan->spec;
-    struct host *source = connected(run, spec->source);
-    struct host *destination = connected(run, spec->destination);
-    struct host *asked = is_back ? destination : source, *peer = is_back ? source : destination;
-    struct reach_wish wish = {.n_from = spec->n_addresses, .n_to = spec->n_addresses};
-    if (!asked || !peer || !spec->n_addresses || !peer->facts.migration_enabled ||
-        !peer->facts.migration_port) {
-        const struct err none = {.code = ERR_NOT_FOUND};
-        done(NULL, &none, run); /* why is said already */
-        return;
-    }
-    (void)g_strlcpy(wish.host, asked->name, sizeof wish.host);
-    (void)g_strlcpy(wish.peer, peer->name, sizeof wish.peer);
-    memcpy(wish.from, is_back ? spec->addresses : spec->source_addresses, sizeof wish.from);
-    memcpy(wish.to, is_back ? spec->source_addresses : spec->addresses, sizeof wish.to);
-    wish.port = peer->facts.migration_port;
-    wish.peer_mtu = peer->facts.migration_mtu;
-    agent_call_for_user(
-        asked, &(struct http_call){"POST", "/v1/reach", reach_wish_to_json(&wish), WAY_TIMEOUT_S}, done, run);
 }
 
 static void way_back_tried(JsonObject *object, const struct err *err, void *user)
@@ -132,7 +102,7 @@ static void way_tried(JsonObject *object, const struct err *err, void *user)
 {
     struct run *run = user;
     hear_way(run, object, err, false);
-    ask_way(run, true, way_back_tried);
+    way_ask(run->plan, true, way_back_tried, run);
 }
 
 static void source_answered(JsonObject *object, const struct err *err, void *user)
@@ -140,7 +110,7 @@ static void source_answered(JsonObject *object, const struct err *err, void *use
     struct run *run = user;
     hear(run, object, err, true);
     compare_sites(run, object);
-    ask_way(run, false, way_tried);
+    way_ask(run->plan, false, way_tried, run);
 }
 
 static void ask_source(struct run *run)

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Phases 6 and 7: the two sides work, the manager follows. They need nothing from it any more, so a restart
  * of the manager costs nothing here. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "manager/migrate.h"
+#include "manager/way.h"
 
 #define START_TIMEOUT_S 20
 #define TO_START "start to send the memory"
 #define TO_REPORT "say how the move stands"
 /* Both jobs move bytes, or change state, more often than this. */
 #define STALL_NS NS_PER_S
+/* Then it is looked for the reason, and again. */
+#define ASK_WAY_NS (3 * NS_PER_S)
+#define ASK_WAY_AGAIN_NS (10 * NS_PER_S)
 
 static void look(struct task *task, struct task_side *side);
 
@@ -57,26 +63,60 @@ static bool is_late(const struct task *task, uint64_t since_ns)
     return clock_now_ns() - since_ns > task_deadline_s(task) * NS_PER_S;
 }
 
+struct way_question {
+    struct manager *manager;
+    char task[MODEL_UUID_SIZE];
+};
+
+static void way_tried(JsonObject *object, const struct err *err, void *user)
+{
+    g_autofree struct way_question *question = user;
+    g_autofree struct findings *found = g_new0(struct findings, 1);
+    struct task *task = tasks_find(question->manager, question->task);
+    way_take(object, err, false, found);
+    if (!task)
+        return;
+    err_clear(&task->way);
+    if (found->n)
+        task->way = found->list[0].err;
+}
+
+/* When nothing has moved for a while. A copy that connects again and again sends a little each time. */
+static void ask_way(struct task *task)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns - task->progress_ns < ASK_WAY_NS ||
+        (task->way_asked_ns && now_ns - task->way_asked_ns < ASK_WAY_AGAIN_NS))
+        return;
+    struct way_question *question = g_new0(struct way_question, 1);
+    task->way_asked_ns = now_ns;
+    question->manager = task->manager;
+    (void)g_strlcpy(question->task, task->id, sizeof question->task);
+    way_ask(task, false, way_tried, question);
+}
+
 /* The connections broke, or nothing has moved for a while: who is waited for, and for what? */
 static void say_wait(struct task *task)
 {
     const struct task_side *destination = &task->destination;
     uint64_t idle_ns = clock_now_ns() - task->progress_ns;
     int64_t since_ms = clock_wall_ms() - (int64_t)(idle_ns / NS_PER_MS);
+    const char *colon = task->way.message[0] ? ": " : "";
     if (task->source.status.is_down)
-        task_wait_since(task, 0, "the migration network from host '%s' to host '%s' to come back",
-                        task->source_host, task->destination_host);
+        task_wait_since(task, 0, "the migration network from host '%s' to host '%s' to come back%s%s",
+                        task->source_host, task->destination_host, colon, task->way.message);
     else if (idle_ns < STALL_NS)
         task_wait_over(task);
     else if (destination->silent_since_ms)
         task_wait_since(task, destination->silent_since_ms, "host '%s' to " TO_REPORT,
                         task->destination_host);
     else if (task->source.status.state == MOVE_PREPARED)
-        task_wait_since(task, since_ms, "host '%s' to reach host '%s' over the migration network",
-                        task->source_host, task->destination_host);
+        task_wait_since(task, since_ms, "host '%s' to reach host '%s' over the migration network%s%s",
+                        task->source_host, task->destination_host, colon, task->way.message);
     else if (task->phase == PHASE_COPY)
-        task_wait_since(task, since_ms, "memory to cross the migration network from host '%s' to host '%s'",
-                        task->source_host, task->destination_host);
+        task_wait_since(task, since_ms,
+                        "memory to cross the migration network from host '%s' to host '%s'%s%s",
+                        task->source_host, task->destination_host, colon, task->way.message);
     else
         task_wait_since(task, since_ms, "host '%s' to take the VM over", task->destination_host);
 }
@@ -95,11 +135,16 @@ static void look_at_copy(struct task *task)
                 task->source_host, task->destination_host, task_deadline_s(task));
         err_fix(&err, "look at the migration network between '%s' and '%s'", task->source_host,
                 task->destination_host);
+        if (err_is_set(&task->way)) {
+            err_cause(&err, "%s", task->way.message);
+            err_fix(&err, "%s", task->way.fix);
+        }
         (void)err_arg(&err, "waited_s", "%u", task_deadline_s(task));
         (void)err_arg(&err, "source", "%s", task->source_host);
         (void)err_arg(&err, "destination", "%s", task->destination_host);
         task_fail(task, &err, "manager");
     } else {
+        ask_way(task);
         say_wait(task);
         task_publish(task, copied_share(status));
     }

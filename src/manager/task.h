@@ -75,7 +75,7 @@ struct task {
     struct task_phase phases[MOVE_PHASES];
     double progress;            /* percent, never goes back */
     struct move_timeline story; /* what the manager itself did and saw */
-    char waiting_for[160];
+    char waiting_for[400];
     int64_t waiting_since_ms; /* wall clock; 0 = it waits for nothing */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
@@ -93,6 +93,8 @@ struct task {
     uint64_t given_ns;    /* when the source was first seen as given, 0 = not */
     bool is_relaying;
     bool is_asking_facts;      /* destination check: the host itself is being asked */
+    uint64_t way_asked_ns;     /* memory did not cross, and the source was asked why; 0: not yet */
+    struct err way;            /* its last answer; not set: nothing is wrong with the way, or not known yet */
     bool is_wait_shown;        /* a timer publishes it once a second */
     uint64_t end_start_ns;     /* when the ending began */
     unsigned unknown_verdicts; /* answers of a destination that does not know the session */

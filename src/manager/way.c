@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/way.h"
+
+#include <string.h>
+
+#include "manager/agent_client.h"
+#include "model/reach.h"
+
+#define TIMEOUT_S 15
+
+/* NULL: it does not answer. */
+static struct host *find_host(const struct task *plan, const char *name)
+{
+    struct host *host = inventory_find_host(plan->manager->inventory, name);
+    return host && host->state == HOST_CONNECTED && host->has_facts ? host : NULL;
+}
+
+void way_ask(const struct task *plan, bool is_back, http_done done, void *user)
+{
+    const struct move_spec *spec = &plan->spec;
+    struct host *asked = find_host(plan, is_back ? spec->destination : spec->source);
+    struct host *peer = find_host(plan, is_back ? spec->source : spec->destination);
+    struct reach_wish wish = {.n_from = spec->n_addresses, .n_to = spec->n_addresses};
+    if (!asked || !peer || !spec->n_addresses || !peer->facts.migration_enabled ||
+        !peer->facts.migration_port) {
+        const struct err nobody = {.code = ERR_NOT_FOUND};
+        done(NULL, &nobody, user);
+        return;
+    }
+    (void)g_strlcpy(wish.host, asked->name, sizeof wish.host);
+    (void)g_strlcpy(wish.peer, peer->name, sizeof wish.peer);
+    memcpy(wish.from, is_back ? spec->addresses : spec->source_addresses, sizeof wish.from);
+    memcpy(wish.to, is_back ? spec->source_addresses : spec->addresses, sizeof wish.to);
+    wish.port = peer->facts.migration_port;
+    wish.peer_mtu = peer->facts.migration_mtu;
+    agent_call_for_user(asked, &(struct http_call){"POST", "/v1/reach", reach_wish_to_json(&wish), TIMEOUT_S},
+                        done, user);
+}
+
+void way_take(JsonObject *answer, const struct err *call_err, bool is_back, struct findings *ret_findings)
+{
+    struct err err = *call_err;
+    ret_findings->n = 0;
+    if (err.code == ERR_NOT_FOUND)
+        return;
+    if (!err_is_set(&err))
+        (void)findings_from_json(answer ? json_object_get_member(answer, "findings") : NULL, ret_findings,
+                                 &err);
+    findings_note(ret_findings, err_is_set(&err) ? -1 : 0, &err);
+    findings_place(ret_findings, move_phase_name(PHASE_SOURCE_CHECK), is_back ? "destination" : "source");
+}
