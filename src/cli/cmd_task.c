@@ -80,6 +80,27 @@ static void print_rounds(JsonObject *task)
     table_print(table);
 }
 
+/* What both hosts were told. */
+static void print_specification(JsonObject *task)
+{
+    JsonObject *specification = cli_object(task, "specification");
+    JsonObject *vm = specification ? cli_object(specification, "vm") : NULL;
+    JsonArray *addresses = specification ? cli_array(specification, "addresses") : NULL;
+    if (!vm || !addresses)
+        return;
+    printf("specification: %d MiB, %d CPUs, %s, %s, %s; %d channels, %s\n", (int)cli_number(vm, "memory_mib"),
+           (int)cli_number(vm, "cpus"), cli_string(vm, "accel"), cli_string(vm, "machine"),
+           cli_string(vm, "cpu_model"), (int)cli_number(specification, "channels"),
+           json_object_get_boolean_member_with_default(specification, "encrypt", FALSE) ? "encrypted"
+                                                                                        : "in the clear");
+    for (guint i = 0; i < json_array_get_length(addresses); i++) {
+        JsonObject *pair = json_array_get_object_element(addresses, i);
+        printf("  from %s to %s port %d\n", cli_string(pair, "from"), cli_string(pair, "to"),
+               (int)cli_number(specification, "port"));
+    }
+    putchar('\n');
+}
+
 static void print_switch_over(JsonObject *task)
 {
     static const char *const headings[] = {"SWITCH-OVER", "SIDE", "AT MS", "TOOK MS", NULL};
@@ -156,6 +177,7 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
                cli_string(error, "fix"));
     follow_print_warnings(task, stdout);
     if (timeline) {
+        print_specification(task);
         print_stuns(task);
         print_timeline(task);
         print_phases(task);

@@ -271,6 +271,7 @@ void migrate_enter_specification(struct task *task)
         task_fail(task, &err, "manager");
         return;
     }
+    task_keep_specification(task);
     task_set_state(task, TASK_RUNNING, PHASE_SOURCE_CHECK);
 }
 
@@ -328,6 +329,7 @@ static void source_prepared(struct task *task, JsonObject *object, const struct 
     task->spec.epoch = answer.epoch;
     memcpy(task->spec.accel, answer.accel, sizeof answer.accel);
     memcpy(task->spec.commit_hash, answer.commit_hash, sizeof answer.commit_hash);
+    task_keep_specification(task);
     if (compare_sites(task, object, &err))
         task_fail(task, &err, "source");
     else
@@ -358,6 +360,7 @@ static void shell_stands(struct task *task, JsonObject *object, const struct err
     }
     struct move_spec *spec = &task->spec;
     spec->port = answer.port;
+    task_keep_specification(task);
     memcpy(spec->ticket, answer.ticket, sizeof spec->ticket);
     memcpy(spec->ready_hash, answer.ready_hash, sizeof spec->ready_hash);
     memcpy(spec->running_hash, answer.running_hash, sizeof spec->running_hash);

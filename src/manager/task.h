@@ -76,7 +76,8 @@ struct task {
     double progress;            /* percent, never goes back */
     struct move_timeline story; /* what the manager itself did and saw */
     char waiting_for[400];
-    int64_t waiting_since_ms; /* wall clock; 0 = it waits for nothing */
+    int64_t waiting_since_ms;  /* wall clock; 0 = it waits for nothing */
+    JsonObject *specification; /* owned; what the hosts were told, for the document; NULL: not made yet */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
     bool has_place;  /* admitted to its pool; from the specification on it always is */
@@ -127,6 +128,8 @@ void tasks_settled(struct manager *manager, const char *uuid, const char *owner)
 int tasks_document(struct manager *manager, const char *id, JsonObject **ret_document, struct err *err);
 
 /* ---- one task ---- */
+/* task_spec.c: what task->spec says now, for the document. */
+void task_keep_specification(struct task *task);
 /* The only writer of state and phase: saves, publishes, enters. */
 void task_set_state(struct task *task, enum task_state state, enum move_phase phase);
 /* Begins the ending because of `why` (copied); places phase and side where they are empty. */

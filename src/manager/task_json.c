@@ -234,6 +234,10 @@ JsonObject *task_to_json(const struct task *task)
     else
         json_object_set_null_member(object, "client_key");
     json_object_set_object_member(object, "options", move_options_to_json(&task->options));
+    if (task->specification)
+        json_object_set_object_member(object, "specification", json_object_ref(task->specification));
+    else
+        json_object_set_null_member(object, "specification");
     add_times(object, task);
     add_measurements(object, task);
     json_object_set_array_member(object, "phases", phases_json(task));
@@ -332,6 +336,9 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
         return err_set(err, ERR_CORRUPT, "task-document", "the phases or the options are missing");
     if (move_options_from_json(json_object_get_object_member(document, "options"), &ret_task->options, err))
         return -1;
+    JsonNode *specification = json_object_get_member(document, "specification");
+    if (specification && JSON_NODE_HOLDS_OBJECT(specification))
+        ret_task->specification = json_node_dup_object(specification);
     JsonNode *error = json_object_get_member(document, "error");
     if (error && JSON_NODE_HOLDS_OBJECT(error))
         model_error_from_json(json_node_get_object(error), &ret_task->error);

@@ -14,6 +14,11 @@ first=$(($(through h1 eth-mig) - before)) second=$(($(through h1 eth-mig2) - bef
 say "both: $first and $second bytes, $(jq '.bytes_on_wire / .copy_ms / 1000' <<<"$task") MB/s"
 [ $first -gt 40000000 ] && [ $second -gt 40000000 ] || fail "the links carried $first and $second bytes"
 checker_is_whole vm
+# What the hosts were told stays with the task.
+jq -e '.specification | .vm.memory_mib == 256 and .vm.cpus == 1 and .vm.accel == "tcg" and (.vm.machine | startswith("pc-q35-")) and .vm.cpu_model == "qemu64" and
+    .addresses == [{"from": "198.18.2.11", "to": "198.18.2.12"}, {"from": "198.18.4.11", "to": "198.18.4.12"}] and .port == 8000 and .channels >= 1 and .encrypt and .epoch > 1' \
+    <<<"$task" >/dev/null || fail "the specification: $(jq -c .specification <<<"$task")"
+grep -q "from 198.18.2.11 to 198.18.2.12 port 8000" <<<"$(godwit task show "$(jq -r .task <<<"$task")" --timeline)" || fail "the command line does not show it"
 
 task=$(godwit vm migrate vm --to h1 --detach)
 wait_until 30 "the middle of the copy" has_sent 40000000
