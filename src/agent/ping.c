@@ -10,13 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/fdio.h"
 
 #define IP_HEADER 20u
 #define IPV6_HEADER 40u
-#define ECHO_HEADER 8u
 #define IP_SMALLEST 68u     /* RFC 791: every path passes it */
 #define IPV6_SMALLEST 1280u /* RFC 8200 */
 #define PACKET_MAX 65535u
@@ -31,7 +28,6 @@
 
 struct echo {
     uint32_t size;
-    uint64_t sent_ns;
     bool has_come;
 };
 
@@ -42,7 +38,7 @@ struct ping {
     uint16_t id;
     uint32_t smallest;
     unsigned n_fans;
-    unsigned n_echoes, n_come; /* an echo's sequence number is its place */
+    unsigned n_echoes; /* an echo's sequence number is its place */
     struct echo echoes[ECHOES_MAX];
     struct ping_result result;
     void (*done)(const struct ping_result *result, void *user);
@@ -74,7 +70,7 @@ static void send_echo(struct ping *ping, uint32_t size)
     if (!ping->is_v6) /* the kernel fills in that of IPv6 */
         header.checksum = checksum(packet, length);
     memcpy(packet, &header, sizeof header);
-    *echo = (struct echo){.size = size, .sent_ns = clock_now_ns()};
+    *echo = (struct echo){.size = size};
     (void)send(ping->fd, packet, length, 0);
 }
 
@@ -134,12 +130,8 @@ static void take(struct ping *ping, const uint8_t *bytes, size_t size)
         return;
     struct echo *echo = &ping->echoes[number];
     struct ping_result *result = &ping->result;
-    uint64_t rtt_ns = clock_now_ns() - echo->sent_ns;
     echo->has_come = true;
-    ping->n_come++;
     result->answers = true;
-    if (!result->rtt_ns || rtt_ns < result->rtt_ns)
-        result->rtt_ns = rtt_ns;
     if (echo->size > result->path_mtu)
         result->path_mtu = echo->size;
 }

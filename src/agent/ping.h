@@ -17,7 +17,6 @@ struct ping;
 
 struct ping_result {
     bool answers;      /* to small packets; false also if the peer answers no ping at all */
-    uint64_t rtt_ns;   /* the shortest */
     uint32_t mtu;      /* that was tried */
     uint32_t path_mtu; /* the largest packet that came back, at most `mtu` */
     bool is_told;      /* a router said that one was too large: TCP hears that too, and makes them smaller */

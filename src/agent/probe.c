@@ -91,8 +91,7 @@ static gboolean on_too_late(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-/* ---- QEMU: killed once it has answered; then another one under KVM, if that works; its end is the end ----
- */
+/* ---- QEMU: killed once it has answered; then, if KVM works, another one under KVM ---- */
 static int ask_qemu(struct probe *probe, struct err *err);
 static int run_qemu(struct probe *probe, struct err *err);
 

@@ -16,7 +16,6 @@
 struct pair {
     struct reach *reach;
     const char *from, *to;
-    uint32_t mtu;
     int fd;
     guint source, timer;
     int connect_errno; /* 0: it stands; ETIMEDOUT: nothing was heard */
