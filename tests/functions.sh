@@ -74,6 +74,18 @@ pids_in() {
 }
 console_has() { godwit vm console "$1" --log 2>/dev/null | grep -q -- "$2"; }
 task_is_over() { godwit task show "$1" --json 2>/dev/null | jq -e '.ended != null' >/dev/null; }
+# agent_listens HOST: its agent takes connections. agent_restart HOST [CHANGE…]: with a change of its files, made while it is off; the manager has it again.
+agent_listens() { [ -n "$(ip netns exec "$lab_name-$1" ss -tlnH 'sport = :8443')" ]; }
+host_is_connected() { [ "$(godwit host show "$1" --json | jq -r .state)" = connected ]; }
+agent_restart() {
+    local host=$1
+    shift
+    godwit lab service stop "$host"
+    [ $# = 0 ] || "$@"
+    godwit lab service start "$host"
+    wait_until 30 "the agent of $host" agent_listens "$host"
+    wait_until 30 "host $host" host_is_connected "$host"
+}
 vm_state() { godwit vm show "$1" --json | jq -r .state; }
 vm_host() { godwit vm show "$1" --json | jq -r .host; }
 

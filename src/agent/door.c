@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/door.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/spawn.h"
+#include "base/address.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 
@@ -46,32 +46,12 @@ struct door {
 
 static int start_door(struct door *door, struct err *err);
 
-static int make_address(const char *text, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_size)
-{
-    struct sockaddr_in *in4 = (struct sockaddr_in *)ret;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-    memset(ret, 0, sizeof *ret);
-    if (inet_pton(AF_INET, text, &in4->sin_addr) == 1) {
-        in4->sin_family = AF_INET;
-        in4->sin_port = htons(port);
-        *ret_size = sizeof *in4;
-        return 0;
-    }
-    if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons(port);
-        *ret_size = sizeof *in6;
-        return 0;
-    }
-    return -1;
-}
-
 static int listen_on(const char *text, uint16_t port, int *ret_fd, struct err *err)
 {
     struct sockaddr_storage address;
-    socklen_t size;
+    socklen_t size = address_parse(text, port, &address);
     int on = 1;
-    if (make_address(text, port, &address, &size) < 0)
+    if (!size)
         return err_set(err, ERR_BAD_REQUEST, "migration-addresses",
                        "migration address \"%s\" is not a numeric IPv4 or IPv6 address", text);
     auto_fd fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/reach.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <glib-unix.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 
 #include "agent/network.h"
 #include "agent/ping.h"
+#include "base/address.h"
 #include "base/log.h"
 
 #define CONNECT_MS 3000
@@ -164,23 +164,6 @@ static gboolean on_late(void *user)
     return G_SOURCE_REMOVE;
 }
 
-static socklen_t parse(const char *text, uint16_t port, struct sockaddr_storage *ret_address)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)ret_address;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret_address;
-    *ret_address = (struct sockaddr_storage){0};
-    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(port);
-        return sizeof *v4;
-    }
-    if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1)
-        return 0;
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(port);
-    return sizeof *v6;
-}
-
 static int begin_connect(struct pair *pair, const struct sockaddr_storage *from,
                          const struct sockaddr_storage *to, socklen_t size)
 {
@@ -228,8 +211,8 @@ void reach_check(const struct reach_wish *wish, void (*done)(const struct findin
         struct pair *pair = &reach->pairs[i];
         struct sockaddr_storage from, to;
         *pair = (struct pair){.reach = reach, .from = reach->wish.from[i], .to = reach->wish.to[i], .fd = -1};
-        (void)parse(pair->from, 0, &from);
-        socklen_t size = parse(pair->to, wish->port, &to);
+        (void)address_parse(pair->from, 0, &from);
+        socklen_t size = address_parse(pair->to, wish->port, &to);
         reach->n_open++;
         int errnum = begin_connect(pair, &from, &to, size);
         if (errnum)

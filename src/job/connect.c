@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "job/connect.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pkt_sched.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -19,26 +19,6 @@
 #define DEAD_PEER_MS 5000
 /* As the byte of the IP header: data that is to be delivered before others. */
 #define DSCP_AF21 (18 << 2)
-
-/* 0 and the socket address, -1 if the text is no numeric address. */
-static int parse_address(const char *text, uint32_t port, struct sockaddr_storage *ret, socklen_t *ret_size)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
-    memset(ret, 0, sizeof *ret);
-    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)port);
-        *ret_size = sizeof *v4;
-        return 0;
-    }
-    if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1)
-        return -1;
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons((uint16_t)port);
-    *ret_size = sizeof *v6;
-    return 0;
-}
 
 int connect_tune(int fd, struct err *err)
 {
@@ -68,10 +48,10 @@ static void mark_urgent(int fd, int family)
 static int bind_to(const struct ctl_job_spec *spec, int source, int fd, struct err *err)
 {
     struct sockaddr_storage local;
-    socklen_t size;
     if (source < 0)
         return 0;
-    if (parse_address(spec->source_addresses[source], 0, &local, &size) < 0)
+    socklen_t size = address_parse(spec->source_addresses[source], 0, &local);
+    if (!size)
         return err_set(err, ERR_BAD_REQUEST, "source-address", "\"%s\" is no numeric address",
                        spec->source_addresses[source]);
     if (bind(fd, (struct sockaddr *)&local, size) < 0) {
@@ -116,8 +96,8 @@ static int connect_route(const struct ctl_job_spec *spec, const struct connect_r
 {
     const char *name = spec->addresses[route->destination];
     struct sockaddr_storage remote;
-    socklen_t size;
-    if (parse_address(name, spec->port, &remote, &size) < 0)
+    socklen_t size = address_parse(name, (uint16_t)spec->port, &remote);
+    if (!size)
         return err_set(err, ERR_BAD_REQUEST, "destination-address", "\"%s\" is no numeric address", name);
     auto_fd fd = socket(remote.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)

@@ -37,13 +37,6 @@ static void finish(struct run *run)
     g_free(run);
 }
 
-/* NULL: it does not answer, which is a finding of its own. */
-static struct host *connected(const struct run *run, const char *name)
-{
-    struct host *host = inventory_find_host(run->plan->manager->inventory, name);
-    return host && host->state == HOST_CONNECTED && host->has_facts ? host : NULL;
-}
-
 static void ask(struct run *run, struct host *host, bool is_source, http_done done)
 {
     g_autofree char *path = g_strdup_printf("/v1/moves/%s/check", run->plan->id);
@@ -116,11 +109,11 @@ static void source_answered(JsonObject *object, const struct err *err, void *use
 static void ask_source(struct run *run)
 {
     struct task *plan = run->plan;
-    struct host *source = connected(run, plan->source_host);
+    struct host *source = inventory_find_connected(run->plan->manager->inventory, plan->source_host);
     struct err err = {0};
     findings_note(&run->findings, pools_admit(plan, &run->vm, &err), &err);
     findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
-    if (source && connected(run, plan->destination_host))
+    if (source && inventory_find_connected(run->plan->manager->inventory, plan->destination_host))
         findings_note(&run->findings, migrate_agree(plan, &err), &err);
     findings_place(&run->findings, move_phase_name(PHASE_SPECIFICATION), "manager");
     if (source)
@@ -159,7 +152,8 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     findings_note(&run->findings, admit_check(plan->manager, &vm, &err), &err);
     migrate_check_hosts(plan, &vm, &run->findings);
     findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
-    struct host *destination = connected(run, plan->destination_host);
+    struct host *destination =
+        inventory_find_connected(run->plan->manager->inventory, plan->destination_host);
     if (!destination) {
         /* The source has questions of its own; a specification has a port. */
         migrate_fill_spec(plan, &vm, &(struct host_facts){.migration_port = ANY_PORT});

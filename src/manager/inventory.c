@@ -139,6 +139,12 @@ struct host *inventory_find_host(struct inventory *inventory, const char *name)
     return g_hash_table_lookup(inventory->hosts, name);
 }
 
+struct host *inventory_find_connected(struct inventory *inventory, const char *name)
+{
+    struct host *host = inventory_find_host(inventory, name);
+    return host && host->state == HOST_CONNECTED && host->has_facts ? host : NULL;
+}
+
 static int compare_hosts(const void *left, const void *right)
 {
     const struct host *const *a = left;

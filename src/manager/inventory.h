@@ -44,6 +44,8 @@ void inventory_free(struct inventory *inventory);
 
 /* Hosts. Pointers are valid until the host is removed: keep names across calls that come back later. */
 struct host *inventory_find_host(struct inventory *inventory, const char *name);
+/* One that answers, and has said what it is; else NULL. */
+struct host *inventory_find_connected(struct inventory *inventory, const char *name);
 /* As above; NOT_FOUND "host-not-found" that lists the names there are. */
 int inventory_get_host(struct inventory *inventory, const char *name, struct host **ret_host,
                        struct err *err);

@@ -8,18 +8,12 @@
 
 #define TIMEOUT_S 15
 
-/* NULL: it does not answer. */
-static struct host *find_host(const struct task *plan, const char *name)
-{
-    struct host *host = inventory_find_host(plan->manager->inventory, name);
-    return host && host->state == HOST_CONNECTED && host->has_facts ? host : NULL;
-}
-
 void way_ask(const struct task *plan, bool is_back, http_done done, void *user)
 {
     const struct move_spec *spec = &plan->spec;
-    struct host *asked = find_host(plan, is_back ? spec->destination : spec->source);
-    struct host *peer = find_host(plan, is_back ? spec->source : spec->destination);
+    struct inventory *inventory = plan->manager->inventory;
+    struct host *asked = inventory_find_connected(inventory, is_back ? spec->destination : spec->source);
+    struct host *peer = inventory_find_connected(inventory, is_back ? spec->source : spec->destination);
     struct reach_wish wish = {.n_from = spec->n_addresses, .n_to = spec->n_addresses};
     if (!asked || !peer || !spec->n_addresses || !peer->facts.migration_enabled ||
         !peer->facts.migration_port) {

@@ -37,17 +37,21 @@ int move_site_from_json(JsonNode *node, struct move_site *ret_site, struct err *
     return err_set(err, ERR_CORRUPT, "agent-answer", "the site is not in the form that was agreed");
 }
 
+void cpu_features_add(char features[CPU_FEATURES_MAX], const char *name)
+{
+    if (features[0])
+        (void)g_strlcat(features, " ", CPU_FEATURES_MAX);
+    (void)g_strlcat(features, name, CPU_FEATURES_MAX);
+}
+
 static void select_features(const char *from, const char *in, bool is_in, char ret_features[CPU_FEATURES_MAX])
 {
     g_auto(GStrv) names = g_strsplit(from, " ", -1);
     g_auto(GStrv) others = g_strsplit(in, " ", -1);
     ret_features[0] = '\0';
     for (char **name = names; *name; name++) {
-        if (!**name || g_strv_contains((const char *const *)others, *name) != is_in)
-            continue;
-        if (ret_features[0])
-            (void)g_strlcat(ret_features, " ", CPU_FEATURES_MAX);
-        (void)g_strlcat(ret_features, *name, CPU_FEATURES_MAX);
+        if (**name && g_strv_contains((const char *const *)others, *name) == is_in)
+            cpu_features_add(ret_features, *name);
     }
 }
 

@@ -35,6 +35,8 @@ JsonObject *move_site_to_json(const struct move_site *site); /* transfer full */
 /* ERR_CORRUPT "agent-answer" if it is none; an agent that says nothing (NULL) has an empty site. */
 int move_site_from_json(JsonNode *node, struct move_site *ret_site, struct err *err);
 
+/* One more at the end of the text. */
+void cpu_features_add(char features[CPU_FEATURES_MAX], const char *name);
 /* Of `wanted`, those that are not in `offered`; both and the result as cpu_features. */
 void cpu_features_missing(const char *wanted, const char *offered, char ret_missing[CPU_FEATURES_MAX]);
 /* Those that are in both. */

@@ -57,11 +57,8 @@ int cpu_features_take(JsonNode *base, JsonNode *model, char ret_features[CPU_FEA
     GList *names = g_list_sort(json_object_get_members(with), by_name);
     for (const GList *link = names; link; link = link->next) {
         const char *name = link->data;
-        if (!is_on(with, name) || is_on(without, name) || is_other_name(name))
-            continue;
-        if (ret_features[0])
-            (void)g_strlcat(ret_features, " ", CPU_FEATURES_MAX);
-        (void)g_strlcat(ret_features, name, CPU_FEATURES_MAX);
+        if (is_on(with, name) && !is_on(without, name) && !is_other_name(name))
+            cpu_features_add(ret_features, name);
     }
     g_list_free(names);
     return 0;

@@ -24,10 +24,7 @@ answer=$(godwit vm migrate web --to h2 --json 2>/dev/null) && fail "it moved"
 say "$(jq -r '.error | .message + "; " + .cause + "; " + .fix' <<<"$answer")"
 jq -e '.error | .id == "vm-not-running" and (.cause | contains("No space left")) and (.fix | contains("godwit vm start web"))' <<<"$answer" >/dev/null || fail "$answer"
 
-godwit lab service stop h1
-godwit lab service start h1
-listens() { [ -n "$(ip netns exec "$lab_name-h1" ss -tlnH 'sport = :8443')" ]; }
-wait_until 30 "the agent of h1" listens
+agent_restart h1
 still_stands() { godwit vm show web --json | jq -e '.state == "paused" and (.problem | contains("I/O error"))' >/dev/null; }
 wait_until 30 "the new agent to say the same" still_stands
 

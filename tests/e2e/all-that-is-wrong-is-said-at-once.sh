@@ -11,17 +11,9 @@ head -c 4096 /dev/zero >"$lab_dir/datastore/initrd"
 chmod 644 "$lab_dir/datastore/kernel" "$lab_dir/datastore/initrd"
 
 settings() { echo "$lab_dir/hosts/$1/agent.conf"; }
-is_connected() { godwit host ls --json | jq -e --arg host "$1" '.hosts[] | select(.name == $host) | .state == "connected"' >/dev/null; }
-listens() { [ -n "$(ip netns exec "$lab_name-$1" ss -tlnH 'sport = :8443')" ]; }
-restart() {
-    godwit lab service stop "$1"
-    godwit lab service start "$1"
-    wait_until 30 "the agent of $1" listens "$1"
-    wait_until 30 "host $1" is_connected "$1"
-}
 for host in h1 h3; do
     printf '\n[network second]\nbridge=br0\n' >>"$(settings $host)"
-    restart $host
+    agent_restart $host
 done
 
 disk=$(disk_image vm 8M)
@@ -34,7 +26,7 @@ wait_until 60 "the guest to be filled and to report" checker_reports web
 
 sed -i 's/^bridge=br0/bridge=br9/; s/^enabled=true/enabled=false/; s/^addresses=.*/addresses=fd00::12/; s/^memory_reserve_mib=.*/memory_reserve_mib=1000000/; s/^\[agent\]/&\nqemu=\/nowhere\/qemu/' \
     "$(settings h2)"
-restart h2
+agent_restart h2
 rm "$disk" "$lab_dir/datastore/kernel" "$lab_dir/datastore/initrd"
 
 wrong='["boot-file-missing","boot-file-missing","bridge-missing","cpu-short","disk-missing","memory-short","migration-addresses","migration-disabled","network-missing","pool-memory-short","qemu-missing"]'
@@ -58,11 +50,11 @@ task=$(migrate web h2 --pool small) && fail "it moved"
 
 # Of a host that is away that is all that can be said; the other side is asked nevertheless.
 godwit lab service stop h3
-is_away() { ! is_connected h3; }
+is_away() { ! host_is_connected h3; }
 wait_until 60 "host h3 to be away" is_away
 [ "$(godwit vm check web --to h3 --json | jq -r ".hosts[0] | $ids")" = '["host-disconnected"]' ] || fail "$(godwit vm check web --to h3 --json)"
 godwit lab service start h3
-wait_until 30 "host h3" is_connected h3
+wait_until 30 "host h3" host_is_connected h3
 
 expect_error host-not-found godwit vm check web --to nowhere
 expect_error same-host godwit vm check web --to h1

@@ -9,21 +9,15 @@ godwit vm create web --host h1 --memory 128 --cpus 1 --accel tcg --network vmnet
     --append "vcpus=1 mb=24 sweep_ms=500 rate=2 mode=page" --start >/dev/null
 wait_until 60 "the guest to be filled and to report" checker_reports web
 
-is_connected() { [ "$(godwit host show "$1" --json | jq -r .state)" = connected ]; }
-listens() { [ -n "$(ip netns exec "$lab_name-h2" ss -tlnH 'sport = :8443')" ]; }
 # restart_h2 PREFIX…: its agent, and all that it starts, through these programs.
 service=$lab_dir/services/h2.service
 cp "$service" "$lab_dir/h2.service"
-restart_h2() {
-    godwit lab service stop h2
-    cp "$lab_dir/h2.service" "$service"
+put_before() {
     local word words=
     for word in "$@"; do words+="$word;"; done
     awk -v words="$words" '/^argv=/ { $0 = "argv=" words substr($0, 6) } { print }' "$lab_dir/h2.service" >"$service"
-    godwit lab service start h2
-    wait_until 30 "the agent of h2" listens
-    wait_until 30 "host h2" is_connected h2
 }
+restart_h2() { agent_restart h2 put_before "$@"; }
 verdict() { godwit vm check web --to h2 --json | jq -c '.hosts[0] | [.result, [.findings[] | [.id, .severity, .side]]]'; }
 [ "$(verdict)" = '["passed",[]]' ] || fail "$(verdict)"
 
