@@ -5,7 +5,7 @@ ends=moved
 hold=copy
 inject() {
     before=$(strangers)
-    godwit lab exec h3 -- nmap -n -Pn -sT -sV --version-light -p 7990-8010 198.18.2.12 >/dev/null
+    godwit lab exec h3 -- nmap -n -Pn -sT -p 7990-8010 198.18.2.12 >/dev/null
 }
 strangers() { godwit host show h2 --json | jq .facts.strangers; }
 witness() { [ -n "${before:-}" ] && [ "$(strangers)" -gt "$before" ]; }
