@@ -19,7 +19,7 @@ GENERIC = {"internal", "timeout", "move-failed", "peer-lost", "connection-lost",
 ELSEWHERE = """
     cli/* bench/* trace/* store/*
     agent/adopt.c agent/boot.c agent/cgroup.c agent/config.c agent/enroll.c agent/facts.c agent/identity.c agent/local.c agent/main.c agent/orphan.c
-    agent/renew.c agent/routes_settle.c agent/settle.c agent/shutdown.c
+    agent/renew.c agent/routes_settle.c agent/settle.c agent/shutdown.c agent/space.c
     http/access.c http/answer.c http/ca.c http/cert.c http/dispatch.c http/listen.c http/server.c
     manager/auth.c manager/backup.c manager/config.c manager/main.c manager/orphans.c manager/pools.c manager/routes_admin.c manager/routes_adopt.c
     manager/routes_enroll.c manager/routes_hosts.c manager/routes_vms.c manager/settle.c manager/task_json.c
@@ -82,7 +82,7 @@ def ids_of_sources():
             if len(given) > number:
                 found |= set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"', given[number]))
         # A table of ids, of which one is chosen.
-        found |= set(re.findall(r'\[\w+\] = \{"([a-z]+(?:-[a-z]+)+)",', text))
+        found |= set(re.findall(r'\[\w+\]\s*=\s*\{"([a-z]+(?:-[a-z]+)+)",', text))
         every |= found
         if path not in elsewhere:
             for one in found:

@@ -3,6 +3,6 @@
 # The path of the VM's disk leads nowhere on the destination.
 finds=('error|disk-missing|destination check|destination')
 ends='disk-missing|destination check|destination'
-words='vm.qcow2 .*No such file'
+words='vm.qcow2 of VM .vm. does not exist on host .h2'
 inject() { in_h2 mount -t tmpfs none "$lab_dir/datastore" && in_h2 cp "$checker" "$lab_dir/datastore/kernel"; }
 heal() { in_h2 umount "$lab_dir/datastore"; }

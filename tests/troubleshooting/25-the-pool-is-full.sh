@@ -3,7 +3,7 @@
 # The resource pool that the VM should be in afterwards has a limit below what it needs.
 finds=('error|pool-memory-short|destination check|manager')
 ends='pool-memory-short|destination check|manager'
-words='pool .small. has 100 MiB .*28 MiB short'
+words='pool .small. is 28 MiB short of memory'
 with=(--pool small)
 pool=small
 inject() { godwit pool set small --memory-limit 100 >/dev/null; }

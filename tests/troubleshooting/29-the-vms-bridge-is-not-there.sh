@@ -3,7 +3,7 @@
 # The bridge of the VM's network is gone on the destination.
 finds=('error|bridge-missing|destination check|destination')
 ends='bridge-missing|destination check|destination'
-words='bridge br0 of network vmnet does not exist on host h2'
+words='br0.*vmnet.*does not exist on host .h2'
 inject() {
     ip -n "$lab_name-h2" link set br0 down
     ip -n "$lab_name-h2" link set br0 name away

@@ -41,7 +41,7 @@ furnish() {
     sed -i "s|^argv=|argv=unshare;--mount;--propagation;slave;env;LD_PRELOAD=$build/tests/tools/clock-jump.so;CLOCK_JUMP_FILE=$lab_dir/clock-h2;|" "$lab_dir/services/h2.service"
     mkdir "$lab_dir/state-h2"
     cp -a "$state/." "$lab_dir/state-h2"
-    mount -t tmpfs -o size=2M,mode=700 none "$state"
+    mount -t tmpfs -o size=16M,mode=700 none "$state"
     cp -a "$lab_dir/state-h2/." "$state"
 }
 agent_off() {
