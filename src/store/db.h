@@ -114,7 +114,7 @@ int db_task_get_by_key(struct db *db, const char *client_key, db_task_row row, v
 /* Texts: "" = any. Times of creation: 0 = any. */
 struct db_task_filter {
     char before[MODEL_UUID_SIZE]; /* only those made before that task */
-    char vm[MODEL_NAME_MAX];      /* name as it was then, or uuid */
+    char vm[MODEL_NAME_MAX];      /* a UUID, else the name as it was then */
     char host[MODEL_NAME_MAX];    /* source or destination */
     char state[MODEL_NAME_MAX];
     char user[MODEL_NAME_MAX];
@@ -176,7 +176,7 @@ int db_event_add(struct db *db, const struct db_event *event, uint64_t *ret_id, 
 /* Texts: "" = any; ids and times: 0 = any. */
 struct db_event_filter {
     uint64_t after, before;    /* only ids between them */
-    char vm[MODEL_NAME_MAX];   /* name as it was then, or uuid */
+    char vm[MODEL_NAME_MAX];   /* a UUID, else the name as it was then */
     char host[MODEL_NAME_MAX]; /* host or destination */
     char task[MODEL_UUID_SIZE];
     char type[MODEL_NAME_MAX];

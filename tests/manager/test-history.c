@@ -107,6 +107,8 @@ static void what_is_stored_and_what_is_live_match_alike(void **state)
         {.vm = "00000000-0000-4000-8000-00000000000b", .limit = 1000},
         {.vm = "nobody", .limit = 1000},
         {.host = "h1", .limit = 1000},
+        {.host = "h2", .since_ms = 1050, .until_ms = 1200, .limit = 1000},
+        {.task = "00000000-0000-4000-8000-00000000000b", .host = "h1", .severity = 1, .limit = 1000},
         {.task = "00000000-0000-4000-8000-00000000000b", .limit = 1000},
         {.type = "VmPoweredOnEvent", .limit = 1000},
         {.user = "ann", .limit = 1000},

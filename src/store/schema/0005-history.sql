@@ -83,11 +83,5 @@ UPDATE tasks SET timeline = coalesce(json_extract(document, '$.timeline'), '[]')
         + substr(json_extract(document, '$.ended'), 21, 3), 0)
     WHERE json_valid(document);
 UPDATE tasks SET internals = '{}' WHERE final = 1;
-CREATE INDEX tasks_state ON tasks (state, number);
-CREATE INDEX tasks_vm ON tasks (vm, number);
-CREATE INDEX tasks_vm_uuid ON tasks (vm_uuid, number);
-CREATE INDEX tasks_source ON tasks (source, number);
-CREATE INDEX tasks_destination ON tasks (destination, number);
-CREATE INDEX tasks_user ON tasks (user, number);
-CREATE INDEX tasks_created ON tasks (created_ms);
+CREATE INDEX tasks_history ON tasks (number, state, vm, vm_uuid, source, destination, user, created_ms);
 CREATE INDEX tasks_ended ON tasks (ended_ms) WHERE final = 1;
