@@ -34,6 +34,18 @@ static void every_type_has_a_name_and_a_whole_text(void **state)
     assert_int_equal(event_type_from_name("VmFlewAwayEvent"), EVENT_NONE);
 }
 
+static void every_type_is_documented(void **state)
+{
+    (void)state;
+    g_autofree char *document = NULL;
+    assert_true(g_file_get_contents(API_DOCUMENT, &document, NULL, NULL));
+    for (enum event_type type = EVENT_NONE + 1; type < EVENT_TYPES; type++) {
+        g_autofree char *name = g_strdup_printf("`%s`", event_type_row(type)->name);
+        if (!strstr(document, name))
+            fail_msg("%s is not in docs/api.md", name);
+    }
+}
+
 static void what_is_not_known_is_left_out(void **state)
 {
     (void)state;
@@ -56,8 +68,8 @@ static void marks_in_a_word_are_text(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_type_has_a_name_and_a_whole_text),
-                                       cmocka_unit_test(what_is_not_known_is_left_out),
-                                       cmocka_unit_test(marks_in_a_word_are_text)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_has_a_name_and_a_whole_text), cmocka_unit_test(every_type_is_documented),
+        cmocka_unit_test(what_is_not_known_is_left_out), cmocka_unit_test(marks_in_a_word_are_text)};
     return cmocka_run_group_tests_name("event types", tests, NULL, NULL);
 }
