@@ -29,6 +29,15 @@ static const struct event_type_row rows[EVENT_TYPES] = {
                                "the migration of " MOVE " waits for {detail}"},
     [EVENT_MIGRATION_STALLED] = {"VmMigrationStalledEvent", "task", EVENT_WARNING,
                                  "the migration of " MOVE " does not get on: it waits for {detail}"},
+    [EVENT_MIGRATION_OUTAGE] = {"VmMigrationOutageEvent", "task", EVENT_WARNING,
+                                "the migration of " MOVE " lost its connections[: {detail}]"},
+    [EVENT_MIGRATION_RESUMED] = {"VmMigrationResumedEvent", "task", EVENT_INFO,
+                                 "the migration of " MOVE " goes on over new connections[ {detail}]"},
+    [EVENT_MIGRATION_THROTTLED] = {"VmThrottledEvent", "task", EVENT_INFO,
+                                   "VM '{vm}' on host '{host}' writes faster than its memory is sent and is "
+                                   "held up[: {detail}]"},
+    [EVENT_MIGRATION_NOT_THROTTLED] = {"VmNotThrottledEvent", "task", EVENT_INFO,
+                                       "VM '{vm}' on host '{host}' is not held up any more"},
     [EVENT_MIGRATION_CANCEL_REQUESTED] = {"VmMigrationCancelRequestedEvent", "task", EVENT_INFO,
                                           "the migration of " MOVE " is to be cancelled, in the phase "
                                           "{detail}[, says '{user}']"},

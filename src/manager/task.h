@@ -163,6 +163,9 @@ void task_tell_state(const struct task *task, JsonObject *document);
 void task_tell(const struct task *task, enum event_type type, const char *user, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* What the source saw, from that line of its timeline on, as far as it is an event. */
+void task_tell_seen(const struct task *task, uint32_t first_line);
+
 /* ---- task_json.c ---- */
 JsonObject *task_to_json(const struct task *task); /* the public document; transfer full */
 JsonObject *task_internals_to_json(const struct task *task);

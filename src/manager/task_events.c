@@ -2,6 +2,7 @@
 /* What is told of a task: the event of each state and phase that it enters, with what the document says. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "manager/events.h"
 #include "manager/task.h"
@@ -56,6 +57,24 @@ void task_tell(const struct task *task, enum event_type type, const char *user, 
     (void)vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
     emit(task, type, &(struct event){.user = user, .detail = detail});
+}
+
+void task_tell_seen(const struct task *task, uint32_t first_line)
+{
+    static const struct {
+        const char *line;
+        enum event_type type;
+    } told[] = {
+        {"connections lost", EVENT_MIGRATION_OUTAGE},
+        {"copy resumed", EVENT_MIGRATION_RESUMED},
+        {"guest throttled", EVENT_MIGRATION_THROTTLED},
+        {"guest not throttled", EVENT_MIGRATION_NOT_THROTTLED},
+    };
+    const struct move_timeline *timeline = &task->source.timeline;
+    for (uint32_t i = first_line; i < timeline->n_events; i++)
+        for (unsigned n = 0; n < G_N_ELEMENTS(told); n++)
+            if (!strcmp(timeline->events[i].event, told[n].line))
+                task_tell(task, told[n].type, NULL, "%s", timeline->events[i].detail);
 }
 
 /* The same numbers as in the document. */

@@ -133,6 +133,39 @@ static void a_cancel_says_who_asked_for_it(void **state)
     assert_same(cancelled, document, "error");
 }
 
+struct expected {
+    struct harness *harness;
+    const char *query;
+};
+
+static bool is_told(void *user)
+{
+    struct expected *expected = user;
+    g_autoptr(JsonArray) events = events_of(expected->harness, expected->query);
+    return json_array_get_length(events) == 1;
+}
+
+static void what_holds_a_copy_up_is_told_once(void **state)
+{
+    struct harness *harness = *state;
+    struct fake_agent *source = &harness->source;
+    source->is_automatic = false;
+    g_autofree char *task = harness_migrate(harness);
+    g_autoptr(JsonObject) copying = harness_wait_phase(harness, task, "copy");
+    fake_agent_note(source, "connections lost");
+    fake_agent_set(source, MOVE_COPYING);
+    struct expected outage = {harness, "type=VmMigrationOutageEvent"};
+    harness_wait(is_told, &outage, "the outage");
+    fake_agent_note(source, "copy resumed");
+    fake_agent_note(source, "guest throttled");
+    fake_agent_set(source, MOVE_COPYING);
+    struct expected resumed = {harness, "type=VmMigrationResumedEvent"};
+    harness_wait(is_told, &resumed, "the copy to go on");
+    struct expected throttled = {harness, "type=VmThrottledEvent&severity=info&vm=web"};
+    harness_wait(is_told, &throttled, "the guest to be held up");
+    assert_true(is_told(&outage));
+}
+
 static void a_request_that_is_refused_is_history_too(void **state)
 {
     struct harness *harness = *state;
@@ -372,6 +405,7 @@ int main(void)
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(a_failure_has_the_error_of_its_task, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_cancel_says_who_asked_for_it, harness_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(what_holds_a_copy_up_is_told_once, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_request_that_is_refused_is_history_too, harness_setup,
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(what_is_done_to_a_vm_names_who_had_it_done, harness_setup,
