@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "harness.h"
+#include "store/statement.h"
 
 #include <string.h>
 
@@ -237,6 +238,34 @@ static void hosts_pools_and_tokens_have_a_history(void **state)
     assert_non_null(find(of_h1, "HostConnectedEvent"));
 }
 
+static void an_upgrade_and_a_silence_of_a_host_are_told(void **state)
+{
+    struct harness *harness = *state;
+    harness_kill(harness);
+    g_autofree char *path = g_build_filename(harness->folder, "state", "manager.db", NULL);
+    struct db *db;
+    struct err err = {0};
+    assert_int_equal(db_open(path, &db, &err), 0);
+    assert_int_equal(
+        statement_run(db, "UPDATE hosts SET facts = json_set(facts, '$.qemu_version', '6.2.0')", &err, ""),
+        0);
+    db_close(db);
+    harness_start(harness);
+    struct expected upgraded = {harness, "type=HostUpgradedEvent&host=h2"};
+    harness_wait(is_told, &upgraded, "the upgrade");
+    g_autoptr(JsonArray) upgrades = events_of(harness, upgraded.query);
+    const char *text = text_of(json_array_get_object_element(upgrades, 0), "text");
+    assert_true(g_str_has_prefix(text, "host 'h2': QEMU ") && g_str_has_suffix(text, " instead of 6.2.0"));
+    fake_agent_stop(&harness->destination);
+    struct expected lost = {harness, "type=HostConnectionLostEvent&severity=error&host=h2"};
+    harness_wait(is_told, &lost, "the silence");
+    g_autoptr(JsonArray) losses = events_of(harness, lost.query);
+    JsonObject *event = json_array_get_object_element(losses, 0);
+    JsonObject *error = json_object_get_object_member(event, "error");
+    assert_string_equal(text_of(error, "code"), "PEER_LOST");
+    assert_non_null(strstr(text_of(event, "text"), text_of(error, "message")));
+}
+
 /* A client of what happens, in another thread. */
 struct reader {
     struct harness *harness;
@@ -411,6 +440,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_done_to_a_vm_names_who_had_it_done, harness_setup,
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(hosts_pools_and_tokens_have_a_history, harness_setup,
+                                        harness_teardown),
+        cmocka_unit_test_setup_teardown(an_upgrade_and_a_silence_of_a_host_are_told, harness_setup,
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(a_stream_tells_what_a_list_tells_and_no_more, harness_setup_bare,
                                         harness_teardown),
