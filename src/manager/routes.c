@@ -41,6 +41,7 @@ const struct http_route routes_table[] = {
     {"POST", "/v1/tasks/{task}/cancel", HTTP_TOKEN, route_task_cancel},
     {"GET", "/v1/tasks/{task}/events", HTTP_TOKEN, route_task_events},
     {"GET", "/v1/events", HTTP_TOKEN, route_events},
+    {"GET", "/v1/event-types", HTTP_TOKEN, route_event_types},
     {"GET", "/v1/tokens", HTTP_TOKEN, route_tokens_list},
     {"POST", "/v1/tokens", HTTP_TOKEN, route_token_add},
     {"DELETE", "/v1/tokens/{name}", HTTP_TOKEN, route_token_remove},

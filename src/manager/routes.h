@@ -50,6 +50,7 @@ void route_task_cancel(struct http_request *request, void *user);
 void route_task_events(struct http_request *request, void *user);
 /* routes_admin.c */
 void route_about(struct http_request *request, void *user);
+void route_event_types(struct http_request *request, void *user);
 void route_events(struct http_request *request, void *user);
 void route_tokens_list(struct http_request *request, void *user);
 void route_token_add(struct http_request *request, void *user);
