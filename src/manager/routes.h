@@ -46,6 +46,8 @@ void route_tasks_list(struct http_request *request, void *user);
 void route_task_show(struct http_request *request, void *user);
 void route_task_cancel(struct http_request *request, void *user);
 void route_task_events(struct http_request *request, void *user);
+/* routes_openapi.c */
+void route_openapi(struct http_request *request, void *user);
 /* routes_admin.c */
 void route_about(struct http_request *request, void *user);
 void route_events(struct http_request *request, void *user);
@@ -59,6 +61,9 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
                 struct err *err);
 /* For a request that has none. */
 int routes_no_members(struct http_request *request, struct err *err);
+/* -1, BAD_REQUEST "member-type" ("must": what it must be, in words) or "member-missing". */
+int routes_refuse_member(const char *member, const char *must, struct err *err);
+int routes_member_missing(const char *member, struct err *err);
 /* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err);
