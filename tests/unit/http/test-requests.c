@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "http/attempts.h"
+#include "model/move.h"
 #include "peers.h"
 
 static struct http_request *waiting;
@@ -464,6 +465,34 @@ static void a_stale_socket_is_replaced_and_a_live_one_is_not(void **state)
 
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void what_is_no_request_gets_the_error_form_too(void **state)
+{
+    static const char *const requests[] = {
+        "GARBAGE\r\n\r\n",
+        "GET /v1/refuse HTTP/1.1\r\n\r\n",
+        "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /v1/refuse HTTP/9.9\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "POST /v1/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: more\r\nContent-Length: "
+        "2\r\n\r\n{}",
+        "POST /v1/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: knots\r\n\r\n",
+    };
+    struct peers *peers = *state;
+    for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
+        g_autofree char *raw = ask_raw(peers, requests[i], strlen(requests[i]));
+        const char *body = strstr(raw, "\r\n\r\n");
+        g_autoptr(JsonObject) document = NULL;
+        struct err err;
+        assert_non_null(strstr(raw, "\r\nContent-Type: application/json\r\n"));
+        assert_int_equal(model_parse(body + 4, -1, &document, &err), 0);
+        model_error_from_json(json_object_get_object_member(document, "error"), &err);
+        assert_string_equal(err.id, "request-malformed");
+        assert_true(err.message[0] && err.fix[0]);
+    }
+    const char *about_all = "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    g_autofree char *raw = ask_raw(peers, about_all, strlen(about_all));
+    assert_non_null(strstr(raw, "\"id\":\"path-not-found\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +514,7 @@ int main(void)
         PROMISE(who_shows_wrong_tokens_has_to_wait),
         PROMISE(the_unix_socket_is_for_its_owner_only),
         PROMISE(a_stale_socket_is_replaced_and_a_live_one_is_not),
+        PROMISE(what_is_no_request_gets_the_error_form_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
