@@ -105,8 +105,9 @@ static gboolean lease_may_be_over(gpointer user)
     }
     bool copied = move->job != NULL;
     (void)err_set(&err, ERR_TIMEOUT, "lease-expired",
-                  copied ? "host '%s' waited %u s in vain for the copy of VM '%s' to advance"
-                         : "host '%s' waited %u s in vain for the manager to start the copy of VM '%s'",
+                  move->is_stopped ? "host '%s' waited %u s in vain for the switch-over of VM '%s' to advance"
+                  : copied         ? "host '%s' waited %u s in vain for the copy of VM '%s' to advance"
+                           : "host '%s' waited %u s in vain for the manager to start the copy of VM '%s'",
                   move->agent->config.name, move->agent->config.lease_s, move->vm->status.spec.name);
     name(&err, move->agent, move->vm->status.spec.name);
     (void)err_arg(&err, "lease_s", "%u", move->agent->config.lease_s);

@@ -53,6 +53,16 @@ static void refuse(struct http_request *request, void *user)
     http_fail(request, &err);
 }
 
+static void refuse_and_say_more(struct http_request *request, void *user)
+{
+    (void)user;
+    struct err err;
+    (void)err_set(&err, ERR_REFUSED, "vm-busy", "the VM moves");
+    JsonObject *document = model_error_to_json(&err);
+    json_object_set_string_member(document, "more", "and that");
+    http_reply(request, 409, document);
+}
+
 static void text(struct http_request *request, void *user)
 {
     (void)user;
@@ -64,6 +74,7 @@ static const struct http_route routes[] = {
     {"POST", "/v1/echo/{name}", HTTP_TOKEN, echo},
     {"POST", "/v1/wait", HTTP_TOKEN, wait_with_answer},
     {"GET", "/v1/refuse", HTTP_TOKEN, refuse},
+    {"GET", "/v1/refuse-and-more", HTTP_TOKEN, refuse_and_say_more},
     {"GET", "/", HTTP_OPEN, text},
     {"POST", "/v1/open/{name}", HTTP_OPEN, echo},
     {NULL},
@@ -200,6 +211,38 @@ static void errors_travel_whole(void **state)
     assert_string_equal(answer.err.phase, "copy");
     assert_string_equal(answer.err.side, "source");
     assert_null(answer.object);
+    http_client_free(client);
+}
+
+static void what_is_said_beside_an_error_is_not_lost(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->base);
+    struct answer answer;
+    ask(client, "GET", "/v1/refuse-and-more", NULL, &answer);
+    assert_string_equal(answer.err.id, "vm-busy");
+    assert_string_equal(model_text(answer.object, "more"), "and that");
+    answer_clear(&answer);
+    ask(client, "GET", "/v1/refuse", NULL, &answer);
+    assert_string_equal(answer.err.id, "vm-busy");
+    assert_null(answer.object);
+    answer_clear(&answer);
+    http_client_free(client);
+}
+
+static void a_wait_in_vain_says_for_whom_and_what_was_heard(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->base);
+    struct answer answer = {0};
+    http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 1, NULL}, answer_done, &answer);
+    wait_for(&answer.is_done);
+    assert_string_equal(answer.err.id, "no-answer");
+    assert_string_equal(err_arg_find(&answer.err, "peer"), peers->base);
+    assert_string_equal(err_arg_find(&answer.err, "request"), "POST /v1/wait");
+    assert_string_equal(err_arg_find(&answer.err, "waited_s"), "1");
+    assert_string_equal(answer.err.cause, "it was sent the request, and nothing came back");
+    http_reply(waiting, 200, NULL);
     http_client_free(client);
 }
 
@@ -501,6 +544,8 @@ int main(void)
         PROMISE(clients_that_went_leave_no_memory),
         PROMISE(a_missing_body_is_an_empty_object),
         PROMISE(errors_travel_whole),
+        PROMISE(what_is_said_beside_an_error_is_not_lost),
+        PROMISE(a_wait_in_vain_says_for_whom_and_what_was_heard),
         PROMISE(a_late_answer_reaches_the_client),
         PROMISE(a_client_that_leaves_does_not_crash_the_server),
         cmocka_unit_test(an_answer_after_the_server_ended_harms_nobody),
