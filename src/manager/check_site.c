@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "model/check_table.h"
 
 #define TEXT_MAX 200
 
@@ -56,55 +57,84 @@ static void disks(const struct check_input *input, const struct move_site *sourc
         char source_text[TEXT_MAX], destination_text[TEXT_MAX];
         if (!theirs || is_same(ours, theirs))
             continue;
-        struct err *err = findings_add(findings, FINDING_ERROR);
         describe(ours, source_text);
         describe(theirs, destination_text);
-        err_set(err, ERR_REFUSED, "disk-differs", "disk %s of VM '%s' is not the same on hosts '%s' and '%s'",
-                ours->path, input->vm->spec.name, input->source.name, input->destination.name);
-        err_cause(err, "on '%s' it is %s, on '%s' %s", input->source.name, source_text,
-                  input->destination.name, destination_text);
-        err_fix(err, "mount the storage that has the VM's disk at the same path on '%s'; a copy will not do",
-                input->destination.name);
-        (void)err_arg(err, "vm", "%s", input->vm->spec.name);
-        (void)err_arg(err, "source", "%s", input->source.name);
-        (void)err_arg(err, "destination", "%s", input->destination.name);
-        (void)err_arg(err, "path", "%s", ours->path);
-        err_place(err, "", "destination");
+        findings_say(findings, CHECK_DISK_DIFFERS,
+                     CHECK_ARGS({"vm", input->vm->spec.name}, {"source", input->source.name},
+                                {"destination", input->destination.name}, {"path", ours->path},
+                                {"source_disk", source_text}, {"destination_disk", destination_text}));
     }
 }
 
-static void cpu(const struct check_input *input, const struct move_site *source,
-                const struct move_site *destination, struct findings *findings)
+/* True: the guest would miss some. */
+static bool cpu_is_less(const struct check_input *input, const struct move_site *source,
+                        const struct move_site *destination, struct findings *findings)
 {
     const struct vm_spec *spec = &input->vm->spec;
     char missing[CPU_FEATURES_MAX];
     if (!source->cpu_features[0] || !destination->cpu_features[0])
-        return;
+        return false;
     cpu_features_missing(source->cpu_features, destination->cpu_features, missing);
     if (!missing[0])
+        return false;
+    findings_say(findings, CHECK_CPU_FEATURES_MISSING,
+                 CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
+                            {"source", input->source.name}, {"cpu_model", spec->cpu_model},
+                            {"accel", input->vm->accel}, {"missing", missing}));
+    return true;
+}
+
+/* What the destination has besides, and a model that takes all there is would show to the guest. */
+static void cpu_besides(const struct vm_spec *spec, const struct move_site *source,
+                        const struct move_site *destination, char ret_added[CPU_FEATURES_MAX])
+{
+    char besides[CPU_FEATURES_MAX];
+    ret_added[0] = '\0';
+    if (!cpu_model_is_open(spec->cpu_model) || !source->cpu_features[0])
         return;
-    struct err *err = findings_add(findings, FINDING_ERROR);
-    err_set(err, ERR_REFUSED, "cpu-features-missing",
-            "host '%s' lacks CPU features that the guest of VM '%s' was started with: %s",
-            input->destination.name, spec->name, missing);
-    err_cause(err,
-              "it has the CPU model %s under %s on host '%s'; a running guest cannot do without what it "
-              "has seen",
-              spec->cpu_model, input->vm->accel, input->source.name);
-    err_fix(err,
-            "choose a host whose CPU and QEMU are the same or newer, or stop the VM and start it with a CPU "
-            "model that all hosts have (godwit vm set %s --cpu-model qemu64)",
-            spec->name);
-    (void)err_arg(err, "vm", "%s", spec->name);
-    (void)err_arg(err, "host", "%s", input->destination.name);
-    (void)err_arg(err, "cpu_model", "%s", spec->cpu_model);
-    (void)err_arg(err, "missing", "%s", missing);
-    err_place(err, "", "destination");
+    cpu_features_missing(destination->cpu_features, source->cpu_features, besides);
+    cpu_features_missing(besides, spec->cpu_without, ret_added);
+}
+
+void check_keep_cpu(struct vm_spec *spec, const struct move_site *source, const struct move_site *destination)
+{
+    char added[CPU_FEATURES_MAX];
+    cpu_besides(spec, source, destination, added);
+    if (added[0])
+        cpu_features_add(spec->cpu_without, added);
+}
+
+static void cpu_is_of_another(const struct check_input *input, const struct move_site *source,
+                              const struct move_site *destination, struct findings *findings)
+{
+    if (!source->cpu_vendor[0] || !destination->cpu_vendor[0] ||
+        !strcmp(source->cpu_vendor, destination->cpu_vendor))
+        return;
+    findings_say(findings, CHECK_CPU_VENDOR_DIFFERS,
+                 CHECK_ARGS({"vm", input->vm->spec.name}, {"host", input->destination.name},
+                            {"source", input->source.name}, {"vendor", destination->cpu_vendor},
+                            {"source_vendor", source->cpu_vendor}));
+}
+
+static void cpu_is_more(const struct check_input *input, const struct move_site *source,
+                        const struct move_site *destination, struct findings *findings)
+{
+    const struct vm_spec *spec = &input->vm->spec;
+    char added[CPU_FEATURES_MAX];
+    cpu_besides(spec, source, destination, added);
+    if (added[0])
+        findings_say(findings, CHECK_CPU_CONFIG_MODIFIED,
+                     CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
+                                {"source", input->source.name}, {"cpu_model", spec->cpu_model},
+                                {"added", added}));
 }
 
 void check_sites(const struct check_input *input, const struct move_site *source,
                  const struct move_site *destination, struct findings *findings)
 {
     disks(input, source, destination, findings);
-    cpu(input, source, destination, findings);
+    cpu_is_of_another(input, source, destination, findings);
+    if (!cpu_is_less(input, source, destination, findings))
+        cpu_is_more(input, source, destination, findings);
+    findings_place(findings, "", "");
 }

@@ -36,6 +36,9 @@ def hosts(caller, folder):
     caller.refuse("adoptHost", 409, "host-exists", {"host": "h1"}, {"address": "198.18.1.11"})
     caller.call("removeHost", {"host": "ghost"})
     caller.refuse("removeHost", 409, "host-in-use", {"host": "h1"})
+    assert caller.call("enterMaintenance", {"host": "h2"})["maintenance"] == "yes"
+    caller.refuse("createVm", 409, "host-in-maintenance", body={"host": "h2", "spec": {"name": "late", "memory_mib": 64}})
+    caller.call("leaveMaintenance", {"host": "h2"})
     # h2 has no VM: it may go, and is known again by its certificate.
     caller.call("removeHost", {"host": "h2"})
     caller.call("adoptHost", {"host": "h2"}, {"address": "198.18.1.12"})
@@ -144,6 +147,7 @@ def limits(caller):
             ("addToken", {}, {"name": "x"}),
             ("enroll", {}, {"token": "x", "csr": "x"}),
             ("enrollAgain", {"host": "nowhere"}, {}),
+            ("enterMaintenance", {"host": "nowhere"}, {}),
             ("startVm", {"vm": "nobody"}, {}),
             ("cancelTask", {"task": "nope"}, {})]:
         for part in inside or [()]:
