@@ -131,8 +131,10 @@ int routes_query_number(struct http_request *request, const char *name, uint64_t
     const char *text = http_query(request, name);
     guint64 value = fallback;
     if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL)) {
-        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on", name);
-        return err_arg(err, "parameter", "%s", name);
+        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on, not '%s'", name,
+                      text);
+        (void)err_arg(err, "field", "%s", name);
+        return err_arg(err, "value", "%s", text);
     }
     *ret_number = value;
     return 0;
