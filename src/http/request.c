@@ -21,6 +21,7 @@ struct http_request *request_new(struct http_server *server, SoupServerMessage *
     (void)g_signal_connect(msg, "finished", G_CALLBACK(on_gone), request);
     (void)g_signal_connect(msg, "disconnected", G_CALLBACK(on_gone), request);
     g_queue_push_tail(&server->requests, request);
+    soup_message_body_truncate(soup_server_message_get_response_body(msg));
     soup_server_message_pause(msg);
     return request;
 }
@@ -46,6 +47,19 @@ const char *http_param(struct http_request *request, const char *name)
 const char *http_query(struct http_request *request, const char *name)
 {
     return request->query ? g_hash_table_lookup(request->query, name) : NULL;
+}
+
+const char *http_query_other(struct http_request *request, const char *const *names)
+{
+    GHashTableIter iter;
+    void *name;
+    if (!request->query)
+        return NULL;
+    g_hash_table_iter_init(&iter, request->query);
+    while (g_hash_table_iter_next(&iter, &name, NULL))
+        if (!g_strv_contains(names, name))
+            return name;
+    return NULL;
 }
 
 const char *http_header(struct http_request *request, const char *name)

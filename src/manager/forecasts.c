@@ -19,11 +19,13 @@ struct run {
     struct http_request *request;
     /* What the phases of a migration work on; in no table. */
     struct task plan;
+    JsonArray *findings; /* of the checks; NULL before */
 };
 
 static void run_free(struct run *run)
 {
     explicit_bzero(&run->plan.spec, sizeof run->plan.spec);
+    g_clear_pointer(&run->findings, json_array_unref);
     g_free(run);
 }
 
@@ -77,8 +79,27 @@ static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
     json_object_set_string_member(answer, "destination", plan->destination_host);
     json_object_set_object_member(answer, "options", move_options_to_json(&plan->options));
     json_object_set_array_member(answer, "checks", checks);
+    json_object_set_array_member(answer, "findings", json_array_ref(run->findings));
     json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
     return answer;
+}
+
+static void tell(const struct task *plan, JsonObject *answer, JsonObject *forecast)
+{
+    bool converges = json_object_get_boolean_member_with_default(forecast, "converges", FALSE);
+    g_autofree char *detail =
+        g_strdup_printf("%.2f s, with a downtime of %.1f ms%s",
+                        json_object_get_double_member_with_default(forecast, "duration_ms", 0) / 1e3,
+                        json_object_get_double_member_with_default(forecast, "downtime_ms", 0),
+                        converges ? "" : ", and it would not succeed");
+    events_emit(plan->manager->events, EVENT_MIGRATION_FORECAST,
+                &(struct event){.user = plan->user,
+                                .vm = plan->vm_name,
+                                .vm_uuid = plan->vm_uuid,
+                                .host = plan->source_host,
+                                .destination = plan->destination_host,
+                                .detail = detail,
+                                .document = answer});
 }
 
 static void sampled(JsonObject *object, const struct err *call_err, void *user)
@@ -96,7 +117,7 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
     JsonObject *answer = answer_of(run, json_node_get_object(node));
     log_info("forecast %s of VM %s from %s to %s, for %s", run->plan.id, run->plan.vm_name,
              run->plan.source_host, run->plan.destination_host, run->plan.user);
-    events_emit(run->plan.manager->events, "forecast", run->plan.vm_uuid, answer);
+    tell(&run->plan, answer, json_node_get_object(node));
     http_reply(run->request, 200, answer);
     run_free(run);
 }
@@ -141,10 +162,10 @@ static int check_version(const struct run *run, struct err *err)
 }
 
 /* The error form, with all that was found beside the first error. */
-static void refuse(struct run *run, const struct err *why, const struct findings *findings)
+static void refuse(struct run *run, const struct err *why)
 {
     JsonObject *document = model_error_to_json(why);
-    json_object_set_array_member(document, "findings", findings_to_json(findings));
+    json_object_set_array_member(document, "findings", json_array_ref(run->findings));
     http_reply(run->request, err_http_status(why->code), document);
     run_free(run);
 }
@@ -153,8 +174,9 @@ static void checked(const struct findings *findings, void *user)
 {
     struct run *run = user;
     struct err err = {0};
+    run->findings = findings_to_json(findings);
     if (findings_first(findings, &err)) {
-        refuse(run, &err, findings);
+        refuse(run, &err);
         return;
     }
     if (check_version(run, &err)) {

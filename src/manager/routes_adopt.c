@@ -27,7 +27,9 @@ static gboolean adoption_free(void *user)
 static void explain(const struct adoption *adoption, struct err *err)
 {
     const struct host *probe = &adoption->probe;
-    (void)err_prefix(err, "host '%s' at %s port %u", probe->name, probe->address, probe->port);
+    /* Errors of the connection name it already. */
+    if (!err_arg_find(err, "peer"))
+        (void)err_prefix(err, "host '%s' (%s port %u)", probe->name, probe->address, probe->port);
     (void)err_arg(err, "host", "%s", probe->name);
     (void)err_arg(err, "address", "%s", probe->address);
     if (err->code == ERR_UNAUTHORIZED)
@@ -49,7 +51,7 @@ static int adopt(const struct adoption *adoption, JsonObject *object, struct err
         return -1;
     if (strcmp(facts.name, probe->name) != 0)
         return err_set(err, ERR_REFUSED, "name-differs", "it says that it is '%s'", facts.name);
-    return inventory_adopt_host(probe, err);
+    return inventory_adopt_host(probe, http_user(adoption->request), err);
 }
 
 static void answered(JsonObject *object, const struct err *call_err, void *user)

@@ -31,8 +31,10 @@ static int take_port(JsonObject *body, uint16_t *ret_port, struct err *err)
     if (!node)
         return 0;
     gint64 port = json_node_get_value_type(node) == G_TYPE_INT64 ? json_node_get_int(node) : 0;
-    if (port < 1 || port > 65535)
-        return err_set(err, ERR_BAD_REQUEST, "port", "port must be a number from 1 to 65535");
+    if (port < 1 || port > 65535) {
+        (void)err_set(err, ERR_BAD_REQUEST, "port", "port must be a number from 1 to 65535");
+        return err_arg(err, "member", "port");
+    }
     *ret_port = (uint16_t)port;
     return 0;
 }
@@ -55,6 +57,8 @@ int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_por
         return 0;
     (void)err_set(err, ERR_BAD_REQUEST, "address",
                   "address must be a host name or a numeric address, not '%s'", *ret_address);
+    (void)err_arg(err, "member", "address");
+    (void)err_arg(err, "address", "%s", *ret_address);
     return err_fix(err, "give it without port and brackets, like 198.18.1.2 or fd00::2");
 }
 
@@ -66,6 +70,7 @@ int routes_host_name(const char *name, struct err *err)
     if (strcmp(name, MANAGER_NAME) != 0)
         return 0;
     (void)err_set(err, ERR_BAD_REQUEST, "name", "'%s' is the manager's own name", name);
+    (void)err_arg(err, "name", "%s", name);
     return err_fix(err, "choose another name for the host");
 }
 
@@ -81,7 +86,8 @@ static int add_host(struct manager *manager, struct http_request *request, JsonO
     if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err) ||
         routes_address(body, &address, &port, err))
         return -1;
-    if (routes_host_name(name, err) || inventory_add_host(manager, name, address, port, err) ||
+    const struct host_entry entry = {name, address, port, http_user(request)};
+    if (routes_host_name(name, err) || inventory_add_host(manager, &entry, err) ||
         auth_enrolment_new(manager, name, token, err))
         return -1;
     *ret_object = json_object_new();
@@ -121,6 +127,7 @@ static int check_removal(struct host *host, struct err *err)
     err_set(err, ERR_REFUSED, "host-in-use", "host '%s' has %u VM%s", host->name, n_vms,
             n_vms == 1 ? "" : "s");
     (void)err_arg(err, "host", "%s", host->name);
+    (void)err_arg(err, "n_vms", "%u", n_vms);
     return err_fix(err, "move or remove its VMs first");
 }
 
@@ -135,7 +142,7 @@ void route_host_remove(struct http_request *request, void *user)
         return;
     }
     tasks_host_removed(manager, host->name);
-    if (inventory_remove_host(manager, host, &err))
+    if (inventory_remove_host(host, http_user(request), &err))
         http_fail(request, &err);
     else
         http_reply(request, 200, NULL);
@@ -147,7 +154,7 @@ static void set_maintenance(struct http_request *request, struct manager *manage
     struct host *host;
     if (routes_no_members(request, &err) ||
         inventory_get_host(manager->inventory, http_param(request, "host"), &host, &err) ||
-        maintenance_set(host, in_maintenance, &err))
+        maintenance_set(host, in_maintenance, http_user(request), &err))
         http_fail(request, &err);
     else
         http_reply(request, 200, inventory_host_json(host));

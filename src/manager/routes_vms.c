@@ -5,11 +5,13 @@
 #include "manager/admit.h"
 #include "manager/agent_client.h"
 #include "manager/claims.h"
+#include "manager/forward.h"
 #include "manager/inventory.h"
 #include "manager/maintenance.h"
 #include "manager/pools.h"
 #include "manager/routes.h"
 #include "manager/settlements.h"
+#include "manager/vm_events.h"
 
 #define CALL_TIMEOUT_S 30
 #define START_TIMEOUT_S 120
@@ -17,7 +19,7 @@
 #define STOP_TIMEOUT_MAX_S 3600
 
 /* With the hosts that own it at the same time, which is never meant to be. */
-static JsonObject *vm_json(struct manager *manager, const struct vm_status *vm)
+JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm)
 {
     JsonObject *object = vm_status_to_json(vm);
     JsonArray *names = json_array_new();
@@ -34,7 +36,8 @@ void route_vms_list(struct http_request *request, void *user)
     g_autoptr(GArray) vms = inventory_vms(manager->inventory);
     JsonArray *list = json_array_new();
     for (guint i = 0; i < vms->len; i++)
-        json_array_add_object_element(list, vm_json(manager, &g_array_index(vms, struct vm_status, i)));
+        json_array_add_object_element(list,
+                                      routes_vm_json(manager, &g_array_index(vms, struct vm_status, i)));
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
     http_reply(request, 200, object);
@@ -48,73 +51,10 @@ void route_vm_show(struct http_request *request, void *user)
     if (inventory_get_vm(manager->inventory, http_param(request, "vm"), &vm, &err))
         http_fail(request, &err);
     else
-        http_reply(request, 200, vm_json(manager, &vm));
+        http_reply(request, 200, routes_vm_json(manager, &vm));
 }
 
-/* ---- calls that an agent answers ---- */
-
-struct forward {
-    struct manager *manager;
-    struct http_request *request;
-    char host[MODEL_NAME_MAX];
-    char uuid[MODEL_UUID_SIZE];
-    int status;     /* of a good answer */
-    struct err err; /* of a bad one, while the host is asked again */
-};
-
-static struct forward *forward_new(struct manager *manager, struct http_request *request, const char *host,
-                                   const char *uuid)
-{
-    struct forward *forward = g_new0(struct forward, 1);
-    forward->manager = manager;
-    forward->request = request;
-    forward->status = 200;
-    (void)g_strlcpy(forward->host, host, sizeof forward->host);
-    (void)g_strlcpy(forward->uuid, uuid, sizeof forward->uuid);
-    return forward;
-}
-
-/* The answer is a vm_status: cache it, so that the next request of the same client sees it. */
-static void status_answered(JsonObject *object, const struct err *call_err, void *user)
-{
-    g_autofree struct forward *forward = user;
-    struct host *host = inventory_find_host(forward->manager->inventory, forward->host);
-    struct err err = *call_err;
-    struct vm_status vm;
-    if (!err_is_set(&err) && !object)
-        err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no status", forward->host);
-    if (err_is_set(&err) || vm_status_from_json(object, &vm, &err)) {
-        http_fail(forward->request, &err);
-        return;
-    }
-    if (host)
-        inventory_note_vm(host, &vm);
-    (void)g_strlcpy(vm.host, forward->host, sizeof vm.host);
-    http_reply(forward->request, forward->status, vm_status_to_json(&vm));
-}
-
-static void removed(JsonObject *object, const struct err *err, void *user)
-{
-    (void)object;
-    g_autofree struct forward *forward = user;
-    struct host *host = inventory_find_host(forward->manager->inventory, forward->host);
-    if (err_is_set(err)) {
-        http_fail(forward->request, err);
-        return;
-    }
-    if (host)
-        inventory_forget_vm(host, forward->uuid);
-    http_reply(forward->request, 200, NULL);
-}
-
-static void passed_on(JsonObject *object, const struct err *err, void *user)
-{
-    g_autofree struct forward *forward = user;
-    if (err_is_set(err))
-        http_fail(forward->request, err);
-    else
-        http_reply(forward->request, 200, object ? json_object_ref(object) : NULL);
-}
+/* ---- the VM of a request ---- */
 
 /* The VM of the path and its host. `for_change`: no migration may hold it. */
 static int find(struct manager *manager, struct http_request *request, bool for_change,
@@ -149,36 +89,11 @@ void route_vm_remove(struct http_request *request, void *user)
     if (find_owned(user, request, &vm, &host))
         return;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, removed,
+    agent_call_for_user(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, forward_removed,
                         forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 /* ---- calls that take room in a pool, or change what is taken ---- */
-
-/* The inventory shows what came of it, or goes on counting the VM while its host does not answer. */
-static void looked_again(const struct err *err, void *user)
-{
-    struct forward *forward = user;
-    (void)err;
-    pools_release(forward->manager, forward->uuid);
-    http_fail(forward->request, &forward->err);
-    g_free(forward);
-}
-
-static void placed(JsonObject *object, const struct err *err, void *user)
-{
-    struct forward *forward = user;
-    struct manager *manager = forward->manager;
-    struct host *host = inventory_find_host(manager->inventory, forward->host);
-    if (err_is_set(err) && host && host->client) {
-        forward->err = *err;
-        inventory_refresh(host, looked_again, forward);
-        return;
-    }
-    g_autofree char *uuid = g_strdup(forward->uuid);
-    status_answered(object, err, forward);
-    pools_release(manager, uuid);
-}
 
 /* From now on the VM counts as one that is on, also for a manager that is started after us. */
 static void note_starting(struct host *host, const char *uuid)
@@ -208,11 +123,13 @@ void route_vm_start(struct http_request *request, void *user)
         http_fail(request, &err);
         return;
     }
+    struct forward *forward = forward_new(manager, request, host->name, vm.spec.uuid);
+    forward->failed = EVENT_VM_START_FAILED;
     note_starting(host, vm.spec.uuid);
     pools_tell(manager, host->name);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, placed,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, forward_placed,
+                        forward);
 }
 
 static int read_pool(struct http_request *request, const char **ret_pool, struct err *err)
@@ -249,8 +166,11 @@ void route_vm_pool(struct http_request *request, void *user)
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "pool", pool);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/pool", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, placed,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    struct forward *forward = forward_new(manager, request, host->name, vm.spec.uuid);
+    forward->done = EVENT_VM_POOL_CHANGED;
+    forward->detail = g_strdup(*pool ? pool : "/");
+    agent_call_for_user(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, forward_placed,
+                        forward);
 }
 
 static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_timeout_s, struct err *err)
@@ -262,7 +182,7 @@ static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_
     JsonNode *force = json_object_get_member(body, "force");
     JsonNode *timeout = json_object_get_member(body, "timeout_s");
     if (force && json_node_get_value_type(force) != G_TYPE_BOOLEAN)
-        return err_set(err, ERR_BAD_REQUEST, "member-type", "force must be true or false");
+        return routes_refuse_member("force", "true or false", err);
     *ret_force = force && json_node_get_boolean(force);
     *ret_timeout_s = STOP_TIMEOUT_DEFAULT_S;
     if (timeout)
@@ -271,6 +191,8 @@ static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_
         return 0;
     err_set(err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s must be a whole number from 1 to %d",
             STOP_TIMEOUT_MAX_S);
+    (void)err_arg(err, "member", "timeout_s");
+    (void)err_arg(err, "max", "%d", STOP_TIMEOUT_MAX_S);
     return err_fix(err, "give seconds, or \"force\": true to switch the VM off at once");
 }
 
@@ -291,8 +213,20 @@ void route_vm_stop(struct http_request *request, void *user)
     json_object_set_boolean_member(body, "force", force);
     json_object_set_int_member(body, "timeout_s", timeout_s);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/stop", vm.spec.uuid);
+    struct forward *forward = forward_new(user, request, host->name, vm.spec.uuid);
+    forward->failed = EVENT_VM_STOP_FAILED;
+    if (vm.state != VM_OFF)
+        vm_events_tell(host, EVENT_VM_STOPPING, &vm, force ? "switched off" : "shut down", NULL);
     agent_call_for_user(host, &(struct http_call){"POST", path, body, (unsigned)timeout_s + CALL_TIMEOUT_S},
-                        status_answered, forward_new(user, request, host->name, vm.spec.uuid));
+                        forward_status, forward);
+}
+
+static void passed_on(JsonObject *object, const struct err *err, void *request)
+{
+    if (err_is_set(err))
+        http_fail(request, err);
+    else
+        http_reply(request, 200, object ? json_object_ref(object) : NULL);
 }
 
 void route_vm_console(struct http_request *request, void *user)
@@ -309,8 +243,7 @@ void route_vm_console(struct http_request *request, void *user)
         return;
     g_autofree char *path =
         g_strdup_printf("/v1/vms/%s/console?offset=%llu", vm.spec.uuid, (unsigned long long)offset);
-    agent_call_for_user(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on, request);
 }
 
 /* ---- creation and change ---- */
@@ -403,11 +336,14 @@ static int read_create(struct manager *manager, JsonObject *body, struct vm_spec
     if (routes_text(body, "host", NULL, &host, err))
         return -1;
     JsonNode *spec = json_object_get_member(body, "spec");
-    if (!spec || !JSON_NODE_HOLDS_OBJECT(spec))
-        return err_set(err, ERR_BAD_REQUEST, "member-missing",
-                       "the request needs the member 'spec', an object");
-    if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err))
+    if (!spec)
+        return routes_member_missing("spec", err);
+    if (!JSON_NODE_HOLDS_OBJECT(spec))
+        return routes_refuse_member("spec", "an object", err);
+    if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err)) {
+        (void)err_arg(err, "member", "spec");
         return err_prefix(err, "spec");
+    }
     if (ret_spec->uuid[0])
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid",
                        "spec: the uuid is made by the manager: leave it out");
@@ -437,7 +373,7 @@ void route_vm_create(struct http_request *request, void *user)
         return;
     }
     if (is_made(manager, key, &made)) {
-        http_reply(request, 200, vm_status_to_json(&made));
+        http_reply(request, 200, routes_vm_json(manager, &made));
         return;
     }
     if (read_create(manager, body, &spec, &host, &err)) {
@@ -450,7 +386,7 @@ void route_vm_create(struct http_request *request, void *user)
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
     agent_call_for_user(host, &(struct http_call){"PUT", path, vm_spec_to_lean_json(&spec), CALL_TIMEOUT_S},
-                        status_answered, forward);
+                        forward_status, forward);
 }
 
 /* What the agent is asked for: the same members, and addresses for network ports that came without. */
@@ -464,6 +400,7 @@ static int read_change(struct manager *manager, struct http_request *request, co
     if (json_object_has_member(body, "pool")) {
         err_set(err, ERR_BAD_REQUEST, "unknown-member",
                 "pool has a call of its own, which asks for room there");
+        (void)err_arg(err, "member", "pool");
         return err_fix(err, "POST /v1/vms/%s/pool, or: godwit pool assign POOL %s", own->name, own->name);
     }
     if (vm_spec_change(&changed, body, err) ||
@@ -477,6 +414,19 @@ static int read_change(struct manager *manager, struct http_request *request, co
     for (GList *at = members; at; at = at->next)
         json_object_set_member(*ret_changes, at->data, json_object_dup_member(whole, at->data));
     return 0;
+}
+
+/* A new name is an event of its own. */
+static void tell_change(struct forward *forward, const struct vm_spec *before, JsonObject *changes)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    g_autoptr(GList) members = json_object_get_members(changes);
+    for (GList *at = members; at; at = at->next)
+        if (strcmp(at->data, "name") != 0)
+            g_string_append_printf(names, "%s%s", names->len ? ", " : "", (const char *)at->data);
+    (void)g_strlcpy(forward->old_name, before->name, sizeof forward->old_name);
+    forward->done = names->len ? EVENT_VM_RECONFIGURED : EVENT_NONE;
+    forward->detail = g_strdup(names->str);
 }
 
 void route_vm_set(struct http_request *request, void *user)
@@ -497,6 +447,8 @@ void route_vm_set(struct http_request *request, void *user)
         return;
     }
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, placed,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    struct forward *forward = forward_new(user, request, host->name, vm.spec.uuid);
+    tell_change(forward, &vm.spec, changes);
+    agent_call_for_user(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, forward_placed,
+                        forward);
 }
