@@ -26,7 +26,8 @@ ELSEWHERE = """
     model/pool.c model/ownership.c
 """
 # Functions that take the id as an argument, and which argument that is.
-SETTERS = {"err_set": 2, "err_sys": 2, "get_link": 2, "halt_ioctl_error": 1, "stream_failed": 2, "move_refuse_job": 2}
+SETTERS = {"err_set": 2, "err_sys": 2, "get_link": 2, "halt_ioctl_error": 1, "stream_failed": 2, "move_refuse_job": 2,
+           "fields_refuse": 0, "refuse_twice": 0}
 
 problems = []
 
