@@ -41,13 +41,14 @@ static void take_id(const struct db_task *task, void *user)
     (void)g_strlcpy(user, task->id, MODEL_UUID_SIZE);
 }
 
-/* The VM and how it is to move. */
+/* The VM and how it is to move. The VM first: what is wrong with the rest is part of its history. */
 static int read_vm_wish(struct manager *manager, JsonObject *body, struct wish *ret_wish, struct err *err)
 {
     const char *vm;
-    if (routes_text(body, "vm", NULL, &vm, err) || read_options(body, &ret_wish->options, err) ||
-        pools_check_exists(manager, pool_path_or_root(ret_wish->options.pool), err) ||
-        inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err))
+    if (routes_text(body, "vm", NULL, &vm, err) ||
+        inventory_get_vm(manager->inventory, vm, &ret_wish->vm, err) ||
+        read_options(body, &ret_wish->options, err) ||
+        pools_check_exists(manager, pool_path_or_root(ret_wish->options.pool), err))
         return -1;
     return settlements_check(manager, &ret_wish->vm, err);
 }
