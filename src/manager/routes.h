@@ -29,6 +29,8 @@ void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
+/* routes_diagnoses.c */
+void route_diagnose(struct http_request *request, void *user);
 /* routes_pools.c */
 void route_pools_list(struct http_request *request, void *user);
 void route_pool_add(struct http_request *request, void *user);
