@@ -67,10 +67,28 @@ static void look_at_address(struct report *report, const char *address)
                   interface, interface);
 }
 
+/* Where the manager asks it. */
+static void look_at_listen(struct report *report, const char *address)
+{
+    char interface[16];
+    if (!strcmp(address, "::") || !strcmp(address, "0.0.0.0") || network_interface(address, interface))
+        return;
+    struct err *line =
+        report_line(report, DIAGNOSIS_PROBLEM, "no interface has %s, where the agent listens", address);
+    (void)err_cause(line, "its interface is gone or was never given the address: the agent cannot start");
+    (void)err_fix(line,
+                  "ip address add %s/PREFIX dev INTERFACE, and for good in the network's configuration; or "
+                  "correct listen= in [agent]",
+                  address);
+    (void)err_arg(line, "address", "%s", address);
+}
+
 void check_addresses_here(const struct patient *patient, struct report *report)
 {
     const struct agent_config *config = &patient->agent_config;
     uint32_t least = UINT32_MAX, most = 0;
+    if (patient->has_agent_config)
+        look_at_listen(report, config->listen);
     if (is_absent(patient, report))
         return;
     for (uint32_t i = 0; i < config->n_migration_addresses; i++) {

@@ -71,13 +71,23 @@ static void put_output(struct bundle *bundle, const char *name, const char *cons
 
 /* ---- programs' words ---- */
 
+/* The daemons that were installed with this program. */
+static void put_version_of(struct bundle *bundle, const char *daemon)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = g_path_get_dirname(self ? self : "");
+    g_autofree char *path = g_build_filename(folder, "..", "sbin", daemon, NULL);
+    g_autofree char *name = g_strdup_printf("versions/%s.txt", daemon);
+    put_output(bundle, name, (const char *const[]){path, "--version", NULL});
+}
+
 static void put_versions(struct bundle *bundle)
 {
     const struct agent_config *agent = &bundle->patient->agent_config;
     put_file(bundle, "versions/kernel.txt", "/proc/version");
     put_file(bundle, "versions/os-release.txt", "/etc/os-release");
-    put_output(bundle, "versions/agent.txt", (const char *const[]){"godwit-agent", "--version", NULL});
-    put_output(bundle, "versions/manager.txt", (const char *const[]){"godwitd", "--version", NULL});
+    put_version_of(bundle, "godwit-agent");
+    put_version_of(bundle, "godwitd");
     if (bundle->patient->has_agent_config)
         put_output(bundle, "versions/qemu.txt", (const char *const[]){agent->qemu_path, "--version", NULL});
 }

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Agent and manager: whether they run, answer, and know each other. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "agent/identity.h"
 #include "agent/local_call.h"
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "doctor/patient.h"
 #include "doctor/process.h"
@@ -211,20 +206,6 @@ void check_enrolment(const struct patient *patient, struct report *report)
 
 /* ---- the manager ---- */
 
-/* Who listens at a unix socket: the kernel knows, however much it hangs. 0: nobody. */
-static pid_t find_listener(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct ucred peer = {0};
-    socklen_t size = sizeof peer;
-    auto_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path ||
-        connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        return 0;
-    return peer.pid;
-}
-
 static void say_manager_down(const struct patient *patient, struct report *report)
 {
     g_autofree char *unit = process_unit_state(MANAGER_UNIT);
@@ -244,7 +225,7 @@ void check_manager(const struct patient *patient, struct report *report)
         report_absent(report, "not asked", "socket= in its configuration is empty");
         return;
     }
-    pid_t pid = find_listener(path);
+    pid_t pid = process_listening_at(path);
     if (!pid) {
         say_manager_down(patient, report);
         return;

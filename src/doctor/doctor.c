@@ -30,7 +30,7 @@ static const struct check {
     {"manager", "manager", AT_MANAGER, check_manager},
     {"ports", "ports", EVERYWHERE, check_ports},
     {"firewall", "firewall", EVERYWHERE, check_firewall},
-    {"addresses", "migration addresses", ON_HOSTS, check_addresses_here},
+    {"addresses", "addresses", ON_HOSTS, check_addresses_here},
     {"address-duplicate", "duplicate addresses", ON_HOSTS, check_duplicates},
     {"bridges", "bridges of the networks", ON_HOSTS, check_bridges},
     {"folders", "space for state and logs", EVERYWHERE, check_folders},

@@ -19,7 +19,8 @@ struct doctor_wish {
     struct http_client *manager; /* as the command line is configured; NULL: it is not */
 };
 
-/* Runs all checks of the table, in its order. At most about a minute, if everything hangs. */
+/* Runs all checks of the table, in its order. If everything hangs, a minute and
+ * some seconds for each datastore. */
 void doctor_examine(const struct doctor_wish *wish, struct diagnoses *ret_lines);
 /* Packs what a doctor elsewhere needs into `path`: the lines, versions, configurations, logs, what the
  * journals say, tasks. The name's end says how it is packed: .tar.gz, .tar.zst. What looks like a secret is

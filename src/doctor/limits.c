@@ -37,31 +37,44 @@ static bool find_limit(const char *limits, const char *name, uint64_t *ret_limit
     return at && sscanf(at + strlen(name), "%" SCNu64, ret_limit) == 1;
 }
 
+/* How many entries /proc/PID/NAME has: descriptors, threads. */
+static uint64_t count_entries(pid_t pid, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, name);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    uint64_t n = 0;
+    while (dir && g_dir_read_name(dir))
+        n++;
+    return n;
+}
+
 void check_agent_limits(const struct patient *patient, struct report *report)
 {
-    uint64_t descriptors = 0;
+    uint64_t most = UINT64_MAX, locked = 0;
     g_autofree char *limits = patient->agent_pid ? files_text("/proc/%d/limits", patient->agent_pid) : NULL;
     if (!limits) {
         report_absent(report, "not looked at", "no agent runs here");
         return;
     }
-    if (find_limit(limits, "Max open files", &descriptors) && descriptors < DESCRIPTORS_MIN) {
-        struct err *line = report_line(report, DIAGNOSIS_WARNING,
-                                       "the agent may have %" PRIu64 " descriptors open", descriptors);
-        (void)err_cause(line, "many VMs and moves need more");
-        (void)err_fix(line,
-                      "LimitNOFILE=65536 in its unit (Godwit's own has it), then systemctl daemon-reload "
-                      "and systemctl restart godwit-agent: VMs run on");
-        (void)err_arg(line, "descriptors", "%" PRIu64, descriptors);
-        return;
-    }
-    uint64_t memlock = 0;
-    bool is_limited = find_limit(limits, "Max locked memory", &memlock);
+    uint64_t n_open = count_entries(patient->agent_pid, "fd");
+    uint64_t n_threads = count_entries(patient->agent_pid, "task");
+    bool is_limited = find_limit(limits, "Max open files", &most);
+    bool is_little = is_limited && (most < DESCRIPTORS_MIN || n_open * 100 > most * FULL_PERCENT);
     struct err *line =
-        report_line(report, DIAGNOSIS_OK, "the agent may have %" PRIu64 " descriptors open", descriptors);
-    (void)err_arg(line, "descriptors", "%" PRIu64, descriptors);
-    if (is_limited)
-        (void)err_arg(line, "locked_bytes", "%" PRIu64, memlock);
+        report_line(report, is_little ? DIAGNOSIS_WARNING : DIAGNOSIS_OK,
+                    "the agent has %" PRIu64 " of %" PRIu64 " descriptors open, and %" PRIu64 " threads",
+                    n_open, is_limited ? most : n_open, n_threads);
+    (void)err_arg(line, "descriptors", "%" PRIu64, n_open);
+    (void)err_arg(line, "limit", "%" PRIu64, most);
+    (void)err_arg(line, "threads", "%" PRIu64, n_threads);
+    /* godwit-launch gives its children what they need of locked memory, whatever this is. */
+    if (find_limit(limits, "Max locked memory", &locked))
+        (void)err_arg(line, "locked_bytes_limit", "%" PRIu64, locked);
+    if (!is_little)
+        return;
+    (void)err_cause(line, "many VMs and moves need more");
+    (void)err_fix(line, "LimitNOFILE=65536 in its unit (Godwit's own has it), then systemctl daemon-reload "
+                        "and systemctl restart godwit-agent: VMs run on");
 }
 
 /* What exists of threads on the machine: "0.10 0.08 0.05 1/312 4711". */

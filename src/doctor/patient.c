@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "agent/config.h"
+#include "agent/local_call.h"
 #include "base/cleanup.h"
+#include "doctor/process.h"
 
 struct err *report_line(struct report *report, enum diagnosis_verdict verdict, const char *format, ...)
 {
@@ -58,7 +60,11 @@ static void look_for_agent(struct patient *patient)
 {
     const struct agent_config *config = &patient->agent_config;
     g_autofree char *lock = g_build_filename(config->state_dir, "agent.lock", NULL);
+    g_autofree char *socket = g_build_filename(config->run_dir, LOCAL_SOCKET, NULL);
     patient->agent_pid = find_locker(lock);
+    /* Some file systems have other device numbers in that list. */
+    if (!patient->agent_pid)
+        patient->agent_pid = process_listening_at(socket);
     patient->is_host = patient->agent_pid || is_there(config->state_dir, "tls/identity.json");
 }
 

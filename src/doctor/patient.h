@@ -20,7 +20,7 @@ struct patient {
     struct manager_config manager_config;
     bool is_host;    /* enrolled, or its agent runs */
     bool is_manager; /* has a manager's database */
-    pid_t agent_pid; /* who holds the lock on the agent's state; 0: nobody */
+    pid_t agent_pid; /* who holds the lock on the agent's state, or its socket; 0: nobody */
 };
 
 /* The lines of one check. */

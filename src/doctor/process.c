@@ -4,7 +4,11 @@
 #include <glib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "doctor/files.h"
 #include "doctor/limited.h"
 
@@ -45,4 +49,17 @@ char *process_unit_state(const char *unit)
         return NULL;
     bool is_well = !*result || !strcmp(result, "success");
     return g_strdup_printf("%s (%s%s%s)", active, sub, is_well ? "" : ", ", is_well ? "" : result);
+}
+
+pid_t process_listening_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+    auto_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path ||
+        connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return 0;
+    return peer.pid;
 }

@@ -13,5 +13,7 @@ bool process_is_of_unit(pid_t pid, const char *unit);
 /* "active (running)", or why it is not: what systemd says of a unit; g_free. NULL: there is no systemd, or no
  * such unit. */
 char *process_unit_state(const char *unit);
+/* Who listens at a unix socket: the kernel knows, however much it hangs. 0: nobody. */
+pid_t process_listening_at(const char *path);
 
 #endif

@@ -18,8 +18,9 @@ struct direction {
 struct measuring {
     struct manager *manager;
     struct http_request *request;
-    struct move_spec spec;
+    struct move_spec spec; /* its hosts, and their pairs of addresses */
     uint16_t source_port;
+    struct err from_err, to_err; /* why that host does not answer now */
     struct diagnoses *lines;
     struct direction there, back;
 };
@@ -99,19 +100,23 @@ static struct err *add_host_line(struct measuring *measuring, const struct host 
     return diagnoses_add(measuring->lines, &line);
 }
 
-/* False: there is nothing to measure with, and why is said. */
-static bool is_ready(struct measuring *measuring, const struct host *host)
+static void say_silent(struct measuring *measuring, const struct host *host, const struct err *why)
 {
-    bool is_there = host->state == HOST_CONNECTED && host->has_facts;
-    struct err *line = add_host_line(measuring, host, "host", is_there ? DIAGNOSIS_OK : DIAGNOSIS_PROBLEM);
-    (void)snprintf(line->message, sizeof line->message, "host '%s' %s", host->name,
-                   is_there ? "answers the manager" : "does not answer the manager");
-    if (!is_there) {
-        (void)err_cause(line, host->state == HOST_ENROLLING ? "it has not been enrolled yet"
-                                                            : "its agent, its network or the machine is off");
-        (void)err_fix(line, "on it: 'godwit doctor' and 'systemctl status godwit-agent'");
+    struct err *line = add_host_line(measuring, host, "host", DIAGNOSIS_PROBLEM);
+    (void)snprintf(line->message, sizeof line->message, "host '%s' does not answer the manager", host->name);
+    (void)err_cause(line, "%.200s %.100s", why->message, why->cause);
+    (void)err_fix(line, "on it: 'godwit doctor' and 'systemctl status godwit-agent'");
+}
+
+/* False: there is nothing to measure with, and why is said. */
+static bool is_ready(struct measuring *measuring, const struct host *host, const struct err *err)
+{
+    if (err_is_set(err) || !host->has_facts) {
+        say_silent(measuring, host, err);
         return false;
     }
+    struct err *line = add_host_line(measuring, host, "host", DIAGNOSIS_OK);
+    (void)snprintf(line->message, sizeof line->message, "host '%s' answers the manager", host->name);
     if (host->facts.migration_enabled)
         return true;
     line = add_host_line(measuring, host, "migration-enabled", DIAGNOSIS_PROBLEM);
@@ -132,21 +137,56 @@ static bool has_addresses(struct measuring *measuring, const struct host *from, 
     return false;
 }
 
-void diagnoses_answer(struct manager *manager, struct http_request *request, const struct host *from,
+/* As fresh as they can be, both: what was set right a second ago counts. */
+static void hosts_asked(struct measuring *measuring)
+{
+    struct inventory *inventory = measuring->manager->inventory;
+    struct host *from, *to;
+    struct err err = {0};
+    if (inventory_get_host(inventory, measuring->spec.source, &from, &err) ||
+        inventory_get_host(inventory, measuring->spec.destination, &to, &err)) {
+        http_fail(measuring->request, &err); /* it was removed meanwhile */
+        diagnoses_free(measuring->lines);
+        g_free(measuring);
+        return;
+    }
+    measuring->source_port = from->facts.migration_port;
+    bool is_one = is_ready(measuring, from, &measuring->from_err);
+    bool is_other = is_ready(measuring, to, &measuring->to_err);
+    if (!is_one || !is_other || !has_addresses(measuring, from, to)) {
+        reply(measuring);
+        return;
+    }
+    const struct way_wish question = {.spec = &measuring->spec, .pings = PINGS};
+    way_measure(measuring->manager, &question, there_measured, measuring);
+}
+
+static void to_asked(const struct err *err, void *user)
+{
+    struct measuring *measuring = user;
+    measuring->to_err = *err;
+    hosts_asked(measuring);
+}
+
+static void from_asked(const struct err *err, void *user)
+{
+    struct measuring *measuring = user;
+    struct host *to = inventory_find_host(measuring->manager->inventory, measuring->spec.destination);
+    measuring->from_err = *err;
+    if (to)
+        inventory_refresh(to, to_asked, measuring);
+    else
+        hosts_asked(measuring);
+}
+
+void diagnoses_answer(struct manager *manager, struct http_request *request, struct host *from,
                       const struct host *to)
 {
     struct measuring *measuring = g_new0(struct measuring, 1);
     measuring->manager = manager;
     measuring->request = request;
     measuring->lines = diagnoses_new();
-    measuring->source_port = from->facts.migration_port;
     (void)g_strlcpy(measuring->spec.source, from->name, sizeof measuring->spec.source);
     (void)g_strlcpy(measuring->spec.destination, to->name, sizeof measuring->spec.destination);
-    bool is_one = is_ready(measuring, from), is_other = is_ready(measuring, to);
-    if (!is_one || !is_other || !has_addresses(measuring, from, to)) {
-        reply(measuring);
-        return;
-    }
-    const struct way_wish question = {.spec = &measuring->spec, .pings = PINGS};
-    way_measure(manager, &question, there_measured, measuring);
+    inventory_refresh(from, from_asked, measuring);
 }

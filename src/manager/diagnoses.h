@@ -6,8 +6,8 @@
 #include "http/http.h"
 #include "manager/inventory.h"
 
-/* Answers the request, after half a minute at the latest. */
-void diagnoses_answer(struct manager *manager, struct http_request *request, const struct host *from,
+/* Answers the request, after 40 s at the latest. */
+void diagnoses_answer(struct manager *manager, struct http_request *request, struct host *from,
                       const struct host *to);
 
 #endif

@@ -84,12 +84,18 @@ static void judge_mtu(const struct way_seen *seen, const struct reach_pair *pair
     (void)err_arg(line, "path_mtu", "%u", pair->path_mtu);
 }
 
+/* A host may say what it wants. */
+static uint32_t count_lost(const struct reach_pair *pair)
+{
+    return pair->n_sent > pair->n_received ? pair->n_sent - pair->n_received : 0;
+}
+
 static enum diagnosis_verdict verdict_of_times(const struct reach_pair *pair)
 {
-    uint32_t n_lost = pair->n_sent - pair->n_received;
+    uint64_t n_lost = count_lost(pair);
     if (!pair->n_received)
         return DIAGNOSIS_NOT_HERE;
-    if (n_lost * 100 > pair->n_sent * LOSS_BAD_PERCENT)
+    if (n_lost * 100 > (uint64_t)pair->n_sent * LOSS_BAD_PERCENT)
         return DIAGNOSIS_PROBLEM;
     return n_lost || pair->average_us > ROUND_TRIP_LONG_US ? DIAGNOSIS_WARNING : DIAGNOSIS_OK;
 }
@@ -98,7 +104,7 @@ static void judge_times(const struct way_seen *seen, const struct reach_pair *pa
 {
     if (!pair->n_sent)
         return;
-    uint32_t n_lost = pair->n_sent - pair->n_received;
+    uint32_t n_lost = count_lost(pair);
     struct err *line = add(lines, seen, "round-trip", verdict_of_times(pair));
     (void)snprintf(line->message, sizeof line->message,
                    "%u of %u pings from %s to %s came back, in %.2f ms, %.2f ms on average, %.2f ms at most; "
