@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "model/check_table.h"
 
 /* For all of it, from its job's start. */
 #define PATIENCE_S 20u
@@ -26,6 +27,7 @@ struct forecast {
     struct agent *agent;
     char id[MODEL_UUID_SIZE];
     char vm_uuid[MODEL_UUID_SIZE];
+    char vm_name[MODEL_NAME_MAX];
     bool is_source;
     uint8_t ticket[MOVE_SECRET_SIZE];
     struct job_control *job;
@@ -129,6 +131,7 @@ static struct forecast *new_forecast(struct agent *agent, const struct move_spec
     forecast->is_source = is_source;
     (void)g_strlcpy(forecast->id, spec->id, sizeof forecast->id);
     (void)g_strlcpy(forecast->vm_uuid, spec->vm.uuid, sizeof forecast->vm_uuid);
+    (void)g_strlcpy(forecast->vm_name, spec->vm.name, sizeof forecast->vm_name);
     memcpy(forecast->ticket, spec->ticket, sizeof forecast->ticket);
     g_hash_table_insert(table(agent), forecast->id, forecast);
     forecast->timer = g_timeout_add_seconds(PATIENCE_S, patience_is_over, forecast);
@@ -236,10 +239,8 @@ int forecast_check_free(struct agent *agent, const char *uuid, struct err *err)
         const struct forecast *forecast = value;
         if (!forecast->is_source || strcmp(forecast->vm_uuid, uuid) != 0)
             continue;
-        (void)err_set(err, ERR_REFUSED, "forecast-running", "a forecast of a migration samples VM %s", uuid);
-        (void)err_arg(err, "host", "%s", agent->config.name);
-        (void)err_arg(err, "vm", "%s", uuid);
-        return err_fix(err, "ask again in a few seconds");
+        return check_say(err, CHECK_FORECAST_RUNNING,
+                         CHECK_ARGS({"host", agent->config.name}, {"vm", forecast->vm_name}));
     }
     return 0;
 }

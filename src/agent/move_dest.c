@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "model/check_table.h"
 
 static void destination_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
@@ -35,12 +36,9 @@ static int check_moves(struct agent *agent, const struct move_spec *spec, struct
 static int refuse_by_journal(const struct agent *agent, const struct move_spec *spec,
                              const struct journal_entry *entry, struct err *err)
 {
-    (void)err_set(err, ERR_REFUSED, "vm-owned-here", "host %s owns VM %s by its journal (%s)",
-                  agent->config.name, spec->vm.name, journal_step_name(entry->step));
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    (void)err_arg(err, "vm", "%s", spec->vm.name);
-    (void)err_arg(err, "step", "%s", journal_step_name(entry->step));
-    return err_fix(err, "see with 'godwit vm ls' where the VM is; wait until the task that moves it is over");
+    return check_say(err, CHECK_VM_OWNED_HERE,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->vm.name},
+                                {"step", journal_step_name(entry->step)}));
 }
 
 /* A VM that this host owns, or may own, never comes in. */
@@ -79,10 +77,7 @@ static int check_enabled(const struct agent *agent, struct err *err)
 {
     if (agent->config.migration_enabled && agent->door)
         return 0;
-    (void)err_set(err, ERR_REFUSED, "migration-disabled", "migration is not enabled on host %s",
-                  agent->config.name);
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    return err_fix(err, "set enabled=true and addresses in [migration] of the agent's configuration");
+    return check_say(err, CHECK_MIGRATION_DISABLED, CHECK_ARGS({"host", agent->config.name}));
 }
 
 /* This host has nothing of the VM, and no part in another move of it. */
@@ -91,13 +86,9 @@ static int check_absent(struct agent *agent, const struct move_spec *spec, struc
     struct vm *vm = vm_find(agent, spec->vm.uuid);
     if (vm && vm_check_free(vm, err) < 0)
         return -1;
-    if (vm) {
-        (void)err_set(err, ERR_REFUSED, "vm-exists", "host %s already has VM %s", agent->config.name,
-                      spec->vm.name);
-        (void)err_arg(err, "host", "%s", agent->config.name);
-        (void)err_arg(err, "vm", "%s", spec->vm.name);
-        return err_fix(err, "see with 'godwit vm ls' which host has the VM, and move it from there");
-    }
+    if (vm)
+        return check_say(err, CHECK_VM_EXISTS,
+                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->vm.name}));
     if (check_moves(agent, spec, err) < 0)
         return -1;
     return check_journal(agent, spec, err);

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fdio.h"
+#include "model/check_table.h"
 
 static void source_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
@@ -43,35 +44,26 @@ static int check_free(struct agent *agent, const struct move_spec *spec, struct 
 
 static int check_runs(const struct agent *agent, const struct vm *vm, struct err *err)
 {
-    const char *vm_name = vm->status.spec.name;
-    if (vm->status.state != VM_RUNNING) {
-        bool is_off = vm->status.state == VM_OFF;
-        (void)err_set(err, ERR_REFUSED, is_off ? "vm-is-off" : "vm-not-running", "VM %s is %s", vm_name,
-                      vm_state_name(vm->status.state));
-        name(err, agent, vm_name);
-        (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
-        if (vm->status.problem[0])
-            (void)err_cause(err, "it is %s", vm->status.problem);
-        return err_fix(err, "start the VM; only a running VM can be migrated");
-    }
-    if (vm->ending) {
-        (void)err_set(err, ERR_REFUSED, "vm-not-running", "VM %s is being stopped", vm_name);
-        name(err, agent, vm_name);
-        return err_fix(err, "wait until it is off; only a running VM can be migrated");
-    }
-    return 0;
+    const struct vm_status *status = &vm->status;
+    if (status->state == VM_RUNNING && !vm->ending)
+        return 0;
+    const struct check_arg *args = CHECK_ARGS(
+        {"host", agent->config.name}, {"vm", status->spec.name},
+        {"state", vm->ending ? "being stopped" : vm_state_name(status->state)}, {"problem", status->problem});
+    return check_say(err,
+                     status->state == VM_OFF ? CHECK_VM_OFF
+                     : status->problem[0]    ? CHECK_VM_STANDS
+                                             : CHECK_VM_NOT_RUNNING,
+                     args);
 }
 
 static int check_dirty_source(const struct agent *agent, const struct vm *vm, struct err *err)
 {
     if (strcmp(agent->facts.dirty_source, "none") != 0)
         return 0;
-    (void)err_set(err, ERR_REFUSED, "dirty-source-none", "host %s cannot track what a guest writes",
-                  agent->config.name);
-    (void)err_cause(err, "%s", agent->facts.dirty_detail);
-    name(err, agent, vm->status.spec.name);
-    (void)err_arg(err, "detail", "%s", agent->facts.dirty_detail);
-    return err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later)");
+    return check_say(err, CHECK_DIRTY_SOURCE_NONE,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", vm->status.spec.name},
+                                {"detail", agent->facts.dirty_detail}));
 }
 
 void source_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings)

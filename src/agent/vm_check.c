@@ -15,13 +15,8 @@
 #include "agent/open_as.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
+#include "model/check_table.h"
 #include "qemu/caps.h"
-
-static void name(struct err *err, const struct agent *agent, const struct vm_spec *spec)
-{
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    (void)err_arg(err, "vm", "%s", spec->name);
-}
 
 static int check_memory(struct agent *agent, const struct vm_spec *spec, struct err *err)
 {
@@ -31,19 +26,10 @@ static int check_memory(struct agent *agent, const struct vm_spec *spec, struct 
     uint64_t free_mib = facts.memory_free_mib + (vm && vm->process ? spec->memory_mib : 0);
     if (spec->memory_mib <= free_mib)
         return 0;
-    (void)err_set(err, ERR_REFUSED, "memory-short", "host %s is %" PRIu64 " MiB short of memory for VM %s",
-                  facts.name, spec->memory_mib - free_mib, spec->name);
-    (void)err_cause(err,
-                    "the VM needs %u MiB; of %" PRIu64 " MiB, %" PRIu64 " are promised to VMs and %" PRIu64
-                    " kept for the host",
-                    spec->memory_mib, facts.memory_mib, facts.memory_used_mib,
-                    agent->config.memory_reserve_mib);
-    name(err, agent, spec);
-    (void)err_arg(err, "needed_mib", "%u", spec->memory_mib);
-    (void)err_arg(err, "free_mib", "%" PRIu64, free_mib);
-    (void)err_arg(err, "short_mib", "%" PRIu64, spec->memory_mib - free_mib);
-    (void)err_arg(err, "reserve_mib", "%" PRIu64, agent->config.memory_reserve_mib);
-    return err_fix(err, "move or stop another VM, give this one less memory, or lower memory_reserve_mib");
+    return check_say(err, CHECK_MEMORY_SHORT,
+                     CHECK_ARGS({"host", facts.name}, {"vm", spec->name},
+                                {"needed_mib", .number = spec->memory_mib}, {"free_mib", .number = free_mib},
+                                {"short_mib", .number = spec->memory_mib - free_mib}));
 }
 
 static int check_cpu(struct agent *agent, const struct vm_spec *spec, struct err *err)
@@ -54,27 +40,19 @@ static int check_cpu(struct agent *agent, const struct vm_spec *spec, struct err
     uint64_t all = 100ull * agent->facts.cpus;
     if (!spec->cpu_reservation_percent || wanted <= all)
         return 0;
-    (void)err_set(err, ERR_REFUSED, "cpu-short",
-                  "host %s is %" PRIu64 " percent of a core short of CPU that it could reserve for VM %s",
-                  agent->config.name, wanted - all, spec->name);
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    (void)err_arg(err, "vm", "%s", spec->name);
-    (void)err_arg(err, "short_percent", "%" PRIu64, wanted - all);
-    (void)err_cause(err, "the VM reserves %u; of %" PRIu64 ", %" PRIu64 " are promised to VMs",
-                    spec->cpu_reservation_percent, all, taken);
-    return err_fix(err, "move or stop another VM, or give this one a smaller CPU reservation");
+    return check_say(err, CHECK_CPU_SHORT,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name},
+                                {"short_percent", .number = wanted - all},
+                                {"needed_percent", .number = spec->cpu_reservation_percent},
+                                {"host_percent", .number = all}, {"promised_percent", .number = taken}));
 }
 
-static int check_qemu(struct agent *agent, const struct vm_spec *spec, struct err *err)
+static int check_qemu(struct agent *agent, struct err *err)
 {
     if (agent->qemu)
         return 0;
-    (void)err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be run on host %s", agent->config.name);
-    (void)err_cause(err, "%s", agent->facts.qemu_problem);
-    name(err, agent, spec);
-    (void)err_arg(err, "problem", "%s", agent->facts.qemu_problem);
-    return err_fix(
-        err, "install qemu-system-x86 (QEMU 7.2 or later), or correct 'qemu' in the agent's configuration");
+    return check_say(err, CHECK_QEMU_MISSING,
+                     CHECK_ARGS({"host", agent->config.name}, {"problem", agent->facts.qemu_problem}));
 }
 
 /* Without QEMU that is said already. */
@@ -82,81 +60,56 @@ static int check_machine(struct agent *agent, const struct vm_spec *spec, struct
 {
     if (!agent->qemu || !spec->machine[0] || caps_has_machine(agent->qemu, spec->machine))
         return 0;
-    (void)err_set(err, ERR_REFUSED, "machine-unknown", "QEMU %s on host %s has no machine type %s",
-                  agent->qemu->version, agent->config.name, spec->machine);
-    (void)err_cause(err, "the newest it has is %s", agent->qemu->machine);
-    name(err, agent, spec);
-    (void)err_arg(err, "machine", "%s", spec->machine);
-    (void)err_arg(err, "qemu_version", "%s", agent->qemu->version);
-    return err_fix(err, "use a host with a QEMU that has it, usually the same or a newer version");
+    return check_say(err, CHECK_MACHINE_UNKNOWN,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"machine", spec->machine},
+                                {"qemu_version", agent->qemu->version},
+                                {"newest_machine", agent->qemu->machine},
+                                {"needed_version", check_machine_version(spec->machine)}));
 }
 
 static int check_accel(struct agent *agent, const struct vm_spec *spec, const char *accel, struct err *err)
 {
     if (strcmp(accel, "kvm") != 0 || agent->kvm_works)
         return 0;
-    (void)err_set(err, ERR_REFUSED, "kvm-missing", "VM %s needs KVM and host %s does not offer it",
-                  spec->name, agent->config.name);
-    (void)err_cause(err, "%s", agent->facts.accel_reason);
-    name(err, agent, spec);
-    (void)err_arg(err, "reason", "%s", agent->facts.accel_reason);
-    return err_fix(err, "enable virtualization in the firmware and let the QEMU user open /dev/kvm, or set "
-                        "the VM's accel to tcg");
+    return check_say(
+        err, CHECK_KVM_MISSING,
+        CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"reason", agent->facts.accel_reason}));
 }
 
 static int check_network(struct agent *agent, const struct vm_spec *spec, const char *wanted, struct err *err)
 {
     const struct host_network *network = network_find(&agent->config, wanted);
     uint32_t mtu;
-    if (!network) {
-        (void)err_set(err, ERR_REFUSED, "network-missing", "host %s has no network %s", agent->config.name,
-                      wanted);
-        name(err, agent, spec);
-        (void)err_arg(err, "network", "%s", wanted);
-        return err_fix(err, "add [network %s] with a bridge to the agent's configuration", wanted);
-    }
+    if (!network)
+        return check_say(err, CHECK_NETWORK_MISSING,
+                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"network", wanted}));
     if (network_bridge_mtu(network->bridge, &mtu, err) == 0)
         return 0;
     if (err->code != ERR_NOT_FOUND)
         return err_prefix(err, "network %s", network->name);
-    (void)err_set(err, ERR_REFUSED, "bridge-missing", "bridge %s of network %s does not exist on host %s",
-                  network->bridge, network->name, agent->config.name);
-    name(err, agent, spec);
-    (void)err_arg(err, "network", "%s", network->name);
-    (void)err_arg(err, "bridge", "%s", network->bridge);
-    return err_fix(err,
-                   "create it (ip link add %s type bridge; ip link set %s up), or correct bridge= in "
-                   "[network %s] of the agent's configuration",
-                   network->bridge, network->bridge, network->name);
+    return check_say(err, CHECK_BRIDGE_MISSING,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"network", wanted},
+                                {"bridge", network->bridge}));
 }
 
 /* The kernel and the initial ramdisk are opened by the agent and again by QEMU, through its descriptor. */
-static int check_boot_file(struct agent *agent, const char *what, const char *path, struct err *err)
+static int check_boot_file(struct agent *agent, const struct vm_spec *spec, const char *what,
+                           const char *path, struct err *err)
 {
     if (!path[0])
         return 0;
     auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int errnum = errno;
-        (void)err_set(err, ERR_REFUSED, "boot-file-missing", "%s %s cannot be opened on host %s", what, path,
-                      agent->config.name);
-        (void)err_cause(err, "%s", strerror(errnum));
-        (void)err_arg(err, "host", "%s", agent->config.name);
-        (void)err_arg(err, "file", "%s", what);
-        (void)err_arg(err, "path", "%s", path);
-        return err_fix(err, "put the same file there on every host the VM may run on");
-    }
+    if (fd < 0)
+        return check_say(err, CHECK_BOOT_FILE_MISSING,
+                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what},
+                                    {"path", path}, {"reason", g_strerror(errno)}));
     g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", fd);
     auto_fd theirs = open_as(&agent->config.qemu_user, 0, again, O_RDONLY);
     if (theirs >= 0)
         return 0;
-    (void)err_set(err, ERR_REFUSED, "boot-file-unreadable", "%s %s cannot be read by the QEMU user (uid %u)",
-                  what, path, agent->config.qemu_user.uid);
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    (void)err_arg(err, "file", "%s", what);
-    (void)err_arg(err, "path", "%s", path);
-    (void)err_arg(err, "uid", "%u", agent->config.qemu_user.uid);
-    return err_fix(err, "chmod o+r %s", path);
+    return check_say(err, CHECK_BOOT_FILE_UNREADABLE,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what},
+                                {"path", path}, {"uid", .number = agent->config.qemu_user.uid}));
 }
 
 static int check_disk(struct agent *agent, const struct vm_spec *spec, const char *path, struct err *err)
@@ -166,17 +119,9 @@ static int check_disk(struct agent *agent, const struct vm_spec *spec, const cha
     if (theirs >= 0)
         return 0;
     int errnum = errno;
-    (void)err_set(err, ERR_REFUSED, errnum == ENOENT ? "disk-missing" : "disk-not-accessible",
-                  "disk %s cannot be opened for reading and writing by the QEMU user (uid %u) on host %s",
-                  path, user->uid, agent->config.name);
-    (void)err_cause(err, "%s", strerror(errnum));
-    name(err, agent, spec);
-    (void)err_arg(err, "path", "%s", path);
-    (void)err_arg(err, "uid", "%u", user->uid);
-    if (errnum == ENOENT)
-        return err_fix(err, "the disk must be on storage that this host sees at the same path");
-    return err_fix(err, "chown %u:%u %s, and let that user pass through the folders above it", user->uid,
-                   user->gid, path);
+    return check_say(err, errnum == ENOENT ? CHECK_DISK_MISSING : CHECK_DISK_NOT_ACCESSIBLE,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"path", path},
+                                {"uid", .number = user->uid}, {"reason", g_strerror(errnum)}));
 }
 
 int vm_check_owned(const struct vm *vm, struct err *err)
@@ -185,17 +130,8 @@ int vm_check_owned(const struct vm *vm, struct err *err)
     const struct agent *agent = vm->agent;
     if (journal_may_run(vm->journal))
         return 0;
-    if (vm->journal) {
-        (void)err_set(err, ERR_REFUSED, "vm-not-owned", "host %s does not own VM %s", agent->config.name,
-                      spec->name);
-        name(err, agent, spec);
-        return err_fix(err, "see with 'godwit vm ls' which host owns it");
-    }
-    (void)err_set(err, ERR_CORRUPT, "journal-corrupt",
-                  "the journal of VM %s cannot be read: it is not known who owns the VM", spec->name);
-    name(err, agent, spec);
-    return err_fix(err, "see with 'godwit vm settle %s' what the hosts know; it repairs the journal too",
-                   spec->name);
+    return check_say(err, vm->journal ? CHECK_VM_NOT_OWNED : CHECK_JOURNAL_CORRUPT,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}));
 }
 
 const char *vm_accel_here(const struct agent *agent, const struct vm_spec *spec)
@@ -206,12 +142,8 @@ const char *vm_accel_here(const struct agent *agent, const struct vm_spec *spec)
 /* What makes all other questions idle. */
 static int check_arrival(struct agent *agent, const struct vm_spec *spec, struct err *err)
 {
-    if (vm_find(agent, spec->uuid)) {
-        (void)err_set(err, ERR_REFUSED, "vm-exists", "VM %s is registered on host %s already", spec->name,
-                      agent->config.name);
-        name(err, agent, spec);
-        return err_fix(err, "see with 'godwit vm ls' which host has the VM, and move it from there");
-    }
+    if (vm_find(agent, spec->uuid))
+        return check_say(err, CHECK_VM_EXISTS, CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}));
     if (!spec->machine[0])
         return err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
                        "machine: must be set for a VM that arrives");
@@ -228,15 +160,15 @@ void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const cha
         findings_note(findings, -1, &err);
         return;
     }
-    findings_note(findings, check_qemu(agent, spec, &err), &err);
+    findings_note(findings, check_qemu(agent, &err), &err);
     findings_note(findings, check_machine(agent, spec, &err), &err);
     findings_note(findings, check_accel(agent, spec, accel, &err), &err);
     findings_note(findings, check_memory(agent, spec, &err), &err);
     findings_note(findings, check_cpu(agent, spec, &err), &err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         findings_note(findings, check_network(agent, spec, spec->nics[i].network, &err), &err);
-    findings_note(findings, check_boot_file(agent, "kernel", spec->kernel, &err), &err);
-    findings_note(findings, check_boot_file(agent, "initrd", spec->initrd, &err), &err);
+    findings_note(findings, check_boot_file(agent, spec, "kernel", spec->kernel, &err), &err);
+    findings_note(findings, check_boot_file(agent, spec, "initrd", spec->initrd, &err), &err);
     for (uint32_t i = 0; i < spec->n_disks; i++)
         findings_note(findings, check_disk(agent, spec, spec->disks[i].path, &err), &err);
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "model/check_table.h"
 #include "model/move.h"
 
 #define LEASE_BYTES_MAX 4096
@@ -151,13 +152,8 @@ uint64_t vm_lease_left_ms(const struct vm *vm)
 
 int vm_refuse_held(const struct agent *agent, const char *vm, const char *task, struct err *err)
 {
-    (void)err_set(err, ERR_REFUSED, "vm-is-moving", "VM %s is held by task %s on host %s", vm, task,
-                  agent->config.name);
-    (void)err_arg(err, "vm", "%s", vm);
-    (void)err_arg(err, "task", "%s", task);
-    (void)err_arg(err, "host", "%s", agent->config.name);
-    return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task,
-                   task);
+    return check_say(err, CHECK_VM_MOVING,
+                     CHECK_ARGS({"vm", vm}, {"task", task}, {"host", agent->config.name}));
 }
 
 const char *vm_holder(const struct vm *vm)

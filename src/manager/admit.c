@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/admit.h"
 
+#include "model/check_table.h"
+
 #include <string.h>
 
 struct queue {
@@ -75,11 +77,6 @@ int admit_check(struct manager *manager, const struct vm_status *vm, struct err 
     const struct task *task = tasks_find_by_vm(manager, vm->spec.uuid);
     if (!task)
         return 0;
-    err_set(err, ERR_REFUSED, "task-running", "task %s already moves VM '%s' to host '%s'", task->id,
-            vm->spec.name, task->destination_host);
-    (void)err_arg(err, "task", "%s", task->id);
-    (void)err_arg(err, "vm", "%s", vm->spec.name);
-    (void)err_arg(err, "host", "%s", task->destination_host);
-    return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task->id,
-                   task->id);
+    return check_say(err, CHECK_TASK_RUNNING,
+                     CHECK_ARGS({"task", task->id}, {"vm", vm->spec.name}, {"host", task->destination_host}));
 }

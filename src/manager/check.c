@@ -6,66 +6,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/check_table.h"
 #include "model/protocol.h"
 
 /* The first version of the protocol whose jobs know TLS. */
 #define ENCRYPTION_PROTOCOL 3u
 /* NTP holds clocks within milliseconds; people compare seconds. */
 #define CLOCK_DIFFERENCE_MS 1000
-
-static void name_vm(struct err *err, const char *vm, const char *host)
-{
-    (void)err_arg(err, "vm", "%s", vm);
-    (void)err_arg(err, "host", "%s", host);
-}
+#define SECONDS_SIZE 24
 
 int check_request(const struct check_input *input, struct err *err)
 {
     const struct vm_status *vm = input->vm;
-    if (!strcmp(vm->host, input->destination.name)) {
-        err_set(err, ERR_REFUSED, "same-host", "VM '%s' is on host '%s' already", vm->spec.name, vm->host);
-        name_vm(err, vm->spec.name, vm->host);
-        return err_fix(err, "choose another host as the destination");
-    }
+    const char *name = vm->spec.name;
+    const struct check_arg *args = CHECK_ARGS({"vm", name}, {"host", vm->host},
+                                              {"state", vm_state_name(vm->state)}, {"problem", vm->problem});
+    if (!strcmp(vm->host, input->destination.name))
+        return check_say(err, CHECK_SAME_HOST, CHECK_ARGS({"vm", name}, {"host", vm->host}));
     switch (vm->state) {
     case VM_RUNNING:
         return 0;
     case VM_OFF:
-        err_set(err, ERR_REFUSED, "vm-is-off", "VM '%s' is off: only a running VM can migrate",
-                vm->spec.name);
-        name_vm(err, vm->spec.name, vm->host);
-        return err_fix(err, "start it first: godwit vm start %s", vm->spec.name);
+        return check_say(err, CHECK_VM_OFF, CHECK_ARGS({"vm", name}, {"host", vm->host}));
     case VM_UNKNOWN:
-        err_set(err, ERR_PEER_LOST, "host-disconnected", "host '%s', where VM '%s' is, does not answer",
-                vm->host, vm->spec.name);
-        name_vm(err, vm->spec.name, vm->host);
-        return err_fix(err, "see that the agent on '%s' runs and that the manager reaches it", vm->host);
+        return check_say(err, CHECK_HOST_DISCONNECTED,
+                         CHECK_ARGS({"host", vm->host}, {"vm", name}, {"problem", input->source.problem}));
     case VM_STARTING:
     case VM_PAUSED:
     case VM_INCOMING:
         break;
     }
-    err_set(err, ERR_REFUSED, "vm-not-running", "VM '%s' is %s: only a running VM can migrate", vm->spec.name,
-            vm_state_name(vm->state));
-    name_vm(err, vm->spec.name, vm->host);
-    (void)err_arg(err, "state", "%s", vm_state_name(vm->state));
-    if (vm->problem[0]) {
-        err_cause(err, "it is %s", vm->problem);
-        return err_fix(err, "see that the datastore works and has room, and let it go on: godwit vm start %s",
-                       vm->spec.name);
-    }
-    return err_fix(err, "try again when 'godwit vm show %s' says running", vm->spec.name);
-}
-
-static void connected(const struct check_host *host, const char *side, struct findings *findings)
-{
-    if (host->is_connected && host->facts)
-        return;
-    struct err *err = findings_add(findings, FINDING_ERROR);
-    err_set(err, ERR_PEER_LOST, "host-disconnected", "host '%s' (%s) does not answer", host->name, side);
-    err_fix(err, "see that the agent on '%s' runs and that the manager reaches it", host->name);
-    (void)err_arg(err, "host", "%s", host->name);
-    err_place(err, "", side);
+    return check_say(err, vm->problem[0] ? CHECK_VM_STANDS : CHECK_VM_NOT_RUNNING, args);
 }
 
 static void one_side(const struct check_input *input, const struct check_host *host, const char *side,
@@ -77,49 +48,34 @@ static void one_side(const struct check_input *input, const struct check_host *h
     /* Such a host counts as disconnected; this is why. */
     if (facts && protocol_check(input->protocol, facts->protocol, host->name, &mismatch)) {
         (void)err_arg(&mismatch, "agent_version", "%s", facts->agent_version);
-        err_place(&mismatch, "", side);
-        *findings_add(findings, FINDING_ERROR) = mismatch;
-        return;
+        findings_note(findings, -1, &mismatch);
+    } else if (!host->is_connected || !facts) {
+        findings_say(findings, CHECK_HOST_DISCONNECTED,
+                     CHECK_ARGS({"host", host->name}, {"problem", host->problem}));
+    } else {
+        if (!facts->migration_enabled)
+            findings_say(findings, CHECK_MIGRATION_DISABLED, CHECK_ARGS({"host", host->name}));
+        if (facts->qemu_problem[0])
+            findings_say(findings, CHECK_QEMU_MISSING,
+                         CHECK_ARGS({"host", host->name}, {"problem", facts->qemu_problem}));
     }
-    connected(host, side, findings);
-    if (findings->n > before)
-        return;
-    if (!facts->migration_enabled) {
-        struct err *err = findings_add(findings, FINDING_ERROR);
-        err_set(err, ERR_REFUSED, "migration-disabled", "migration is disabled on host '%s'", host->name);
-        err_fix(err,
-                "set enabled=true in section [migration] of the agent's configuration on '%s' and "
-                "restart the agent",
-                host->name);
-    }
-    if (facts->qemu_problem[0]) {
-        struct err *err = findings_add(findings, FINDING_ERROR);
-        err_set(err, ERR_REFUSED, "qemu-missing", "QEMU cannot be used on host '%s'", host->name);
-        err_cause(err, "%s", facts->qemu_problem);
-        (void)err_arg(err, "problem", "%s", facts->qemu_problem);
-        err_fix(err, "install QEMU 7.2 or later on '%s', or name it in the agent's configuration (qemu=)",
-                host->name);
-    }
-    for (; before < findings->n; before++) {
-        (void)err_arg(&findings->list[before].err, "host", "%s", host->name);
+    for (; before < findings->n; before++)
         err_place(&findings->list[before].err, "", side);
-    }
 }
 
 /* Nothing of a move depends on it; what people and programs make of the times on both sides does. */
 static void clock_differs(const struct check_host *host, const char *side, struct findings *findings)
 {
     int64_t ahead_ms = host->clock_ahead_ms;
+    char seconds[SECONDS_SIZE], signed_ms[SECONDS_SIZE];
     if (!host->is_connected || llabs(ahead_ms) < CLOCK_DIFFERENCE_MS)
         return;
-    struct err *err = findings_add(findings, FINDING_WARNING);
-    err_set(err, ERR_REFUSED, "clock-differs", "the clock of host '%s' is %.1f s %s the manager's",
-            host->name, (double)llabs(ahead_ms) / 1000, ahead_ms > 0 ? "ahead of" : "behind");
-    err_cause(err, "logs and certificates of both cannot be compared, and a guest that sets its clock by its "
-                   "host's would jump");
-    err_fix(err, "synchronise the clocks of both with NTP (chronyc tracking shows whether that works)");
-    (void)err_arg(err, "host", "%s", host->name);
-    (void)err_arg(err, "ahead_ms", "%" PRId64, ahead_ms);
+    (void)snprintf(seconds, sizeof seconds, "%.1f", (double)llabs(ahead_ms) / 1000);
+    (void)snprintf(signed_ms, sizeof signed_ms, "%" PRId64, ahead_ms);
+    struct err *err = findings_say(findings, CHECK_CLOCK_DIFFERS,
+                                   CHECK_ARGS({"host", host->name}, {"seconds", seconds},
+                                              {"direction", ahead_ms > 0 ? "ahead of" : "behind"},
+                                              {"ahead_ms", signed_ms}));
     err_place(err, "", side);
 }
 
@@ -130,38 +86,22 @@ static void link_mtu(const struct check_input *input, struct findings *findings)
     if (!source || !destination || !source->migration_mtu || !destination->migration_mtu ||
         source->migration_mtu == destination->migration_mtu)
         return;
-    struct err *err = findings_add(findings, FINDING_WARNING);
-    err_set(err, ERR_REFUSED, "migration-mtu-differs",
-            "the migration links of hosts '%s' and '%s' have different MTUs: %u and %u", source->name,
-            destination->name, source->migration_mtu, destination->migration_mtu);
-    err_cause(err, "if the network between them does not pass the larger one, a connection stands and large "
-                   "packets are lost");
-    err_fix(err, "give the interfaces of both, and all switches between, the same MTU");
-    (void)err_arg(err, "source", "%s", source->name);
-    (void)err_arg(err, "destination", "%s", destination->name);
-    (void)err_arg(err, "source_mtu", "%u", source->migration_mtu);
-    (void)err_arg(err, "destination_mtu", "%u", destination->migration_mtu);
-    err_place(err, "", "destination");
+    findings_say(findings, CHECK_MIGRATION_MTU_DIFFERS,
+                 CHECK_ARGS({"source", source->name}, {"destination", destination->name},
+                            {"source_mtu", .number = source->migration_mtu},
+                            {"destination_mtu", .number = destination->migration_mtu}));
 }
 
 static void memory(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *facts = input->destination.facts;
     uint64_t wanted = input->vm->spec.memory_mib;
-    if (!facts || wanted <= facts->memory_free_mib)
-        return;
-    struct err *err = findings_add(findings, FINDING_ERROR);
-    err_set(err, ERR_REFUSED, "memory-short",
-            "host '%s' has %" PRIu64 " MiB of memory free, VM '%s' needs %" PRIu64 " MiB: %" PRIu64
-            " MiB short",
-            input->destination.name, facts->memory_free_mib, input->vm->spec.name, wanted,
-            wanted - facts->memory_free_mib);
-    err_fix(err, "stop or move another VM away from '%s', or choose another host", input->destination.name);
-    name_vm(err, input->vm->spec.name, input->destination.name);
-    (void)err_arg(err, "needed_mib", "%" PRIu64, wanted);
-    (void)err_arg(err, "free_mib", "%" PRIu64, facts->memory_free_mib);
-    (void)err_arg(err, "short_mib", "%" PRIu64, wanted - facts->memory_free_mib);
-    err_place(err, "", "destination");
+    if (facts && wanted > facts->memory_free_mib)
+        findings_say(findings, CHECK_MEMORY_SHORT,
+                     CHECK_ARGS({"host", input->destination.name}, {"vm", input->vm->spec.name},
+                                {"needed_mib", .number = wanted},
+                                {"free_mib", .number = facts->memory_free_mib},
+                                {"short_mib", .number = wanted - facts->memory_free_mib}));
 }
 
 static bool has_machine(const struct host_facts *facts, const char *machine)
@@ -178,28 +118,12 @@ static void machine(const struct check_input *input, struct findings *findings)
     const struct host_facts *facts = input->destination.facts;
     const struct vm_spec *spec = &input->vm->spec;
     const char *host = input->destination.name;
-    const char *version = strrchr(spec->machine, '-');
     if (!facts || !facts->n_machines || !spec->machine[0] || has_machine(facts, spec->machine))
         return;
-    struct err *err = findings_add(findings, FINDING_ERROR);
-    err_set(err, ERR_REFUSED, "machine-unknown",
-            "QEMU %s on host '%s' has no machine type %s, with which VM '%s' runs under QEMU %s on host '%s'",
-            facts->qemu_version, host, spec->machine, spec->name, input->vm->qemu_version,
-            input->source.name);
-    err_cause(err, "the newest machine type on '%s' is %s, and a VM keeps the one of its first start", host,
-              facts->machines[0]);
-    err_fix(
-        err,
-        "install QEMU %s or later on '%s', or choose another host; a VM that shall run on both is created "
-        "with --machine %s",
-        version ? version + 1 : input->vm->qemu_version, host, facts->machines[0]);
-    (void)err_arg(err, "vm", "%s", spec->name);
-    (void)err_arg(err, "host", "%s", host);
-    (void)err_arg(err, "machine", "%s", spec->machine);
-    (void)err_arg(err, "qemu_version", "%s", facts->qemu_version);
-    (void)err_arg(err, "source_qemu_version", "%s", input->vm->qemu_version);
-    (void)err_arg(err, "newest_machine", "%s", facts->machines[0]);
-    err_place(err, "", "destination");
+    findings_say(findings, CHECK_MACHINE_UNKNOWN,
+                 CHECK_ARGS({"vm", spec->name}, {"host", host}, {"machine", spec->machine},
+                            {"qemu_version", facts->qemu_version}, {"newest_machine", facts->machines[0]},
+                            {"needed_version", check_machine_version(spec->machine)}));
 }
 
 static const struct host_network *find_network(const struct host_facts *facts, const char *name)
@@ -219,24 +143,9 @@ static void network(const struct check_input *input, struct findings *findings)
         const struct host_network *network = find_network(facts, wanted);
         if (network && network->mtu)
             continue;
-        struct err *err = findings_add(findings, FINDING_ERROR);
-        if (network) {
-            const char *bridge = network->bridge;
-            err_set(err, ERR_REFUSED, "bridge-missing", "bridge %s of network %s does not exist on host %s",
-                    bridge, wanted, host);
-            err_fix(err,
-                    "create it there (ip link add %s type bridge; ip link set %s up), or correct bridge= in "
-                    "section [network %s] of the agent's configuration",
-                    bridge, bridge, wanted);
-            (void)err_arg(err, "bridge", "%s", bridge);
-        } else {
-            err_set(err, ERR_REFUSED, "network-missing", "host '%s' has no network '%s', which VM '%s' uses",
-                    host, wanted, input->vm->spec.name);
-            err_fix(err, "add a section [network %s] to the agent's configuration on '%s'", wanted, host);
-        }
-        name_vm(err, input->vm->spec.name, host);
-        (void)err_arg(err, "network", "%s", wanted);
-        err_place(err, "", "destination");
+        findings_say(findings, network ? CHECK_BRIDGE_MISSING : CHECK_NETWORK_MISSING,
+                     CHECK_ARGS({"vm", input->vm->spec.name}, {"host", host}, {"network", wanted},
+                                {network ? "bridge" : NULL, network ? network->bridge : NULL}));
     }
 }
 
@@ -245,14 +154,9 @@ static void dirty_source(const struct check_input *input, struct findings *findi
     const struct host_facts *facts = input->source.facts;
     if (!facts || strcmp(facts->dirty_source, "none") != 0)
         return;
-    struct err *err = findings_add(findings, FINDING_ERROR);
-    err_set(err, ERR_REFUSED, "dirty-source-none",
-            "host '%s' cannot track which memory a VM writes, so no VM can leave it", input->source.name);
-    err_cause(err, "%s", facts->dirty_detail);
-    err_fix(err, "use a kernel with userfaultfd write-protection (Linux 6.1 or later, best 6.7 or later)");
-    name_vm(err, input->vm->spec.name, input->source.name);
-    (void)err_arg(err, "detail", "%s", facts->dirty_detail);
-    err_place(err, "", "source");
+    findings_say(findings, CHECK_DIRTY_SOURCE_NONE,
+                 CHECK_ARGS({"vm", input->vm->spec.name}, {"host", input->source.name},
+                            {"detail", facts->dirty_detail}));
 }
 
 void check_hosts(const struct check_input *input, struct findings *findings)
@@ -269,6 +173,7 @@ void check_hosts(const struct check_input *input, struct findings *findings)
     clock_differs(&input->source, "source", findings);
     if (input->destination.is_connected && input->source.is_connected)
         link_mtu(input, findings);
+    findings_place(findings, "", "");
 }
 
 static bool is_ipv6(const char *address)
@@ -296,27 +201,18 @@ int check_addresses(const struct host_facts *source, const struct host_facts *de
     }
     if (spec->n_addresses)
         return 0;
-    err_set(err, ERR_REFUSED, "migration-addresses",
-            "hosts '%s' and '%s' have no pair of migration addresses of the same family", source->name,
-            destination->name);
-    err_cause(err, "%u on the source, %u on the destination", source->n_migration_addresses,
-              destination->n_migration_addresses);
-    (void)err_arg(err, "source", "%s", source->name);
-    (void)err_arg(err, "destination", "%s", destination->name);
-    return err_fix(err, "set addresses= in section [migration] of both agents' configurations");
+    return check_say(err, CHECK_MIGRATION_ADDRESSES,
+                     CHECK_ARGS({"source", source->name}, {"destination", destination->name},
+                                {"n_source", .number = source->n_migration_addresses},
+                                {"n_destination", .number = destination->n_migration_addresses}));
 }
 
 static int cannot_encrypt(const struct host_facts *facts, const char *side, struct err *err)
 {
-    (void)err_set(err, ERR_REFUSED, "encryption-unknown",
-                  "encryption is required, and host '%s' (%s) cannot encrypt migrations", facts->name, side);
-    (void)err_cause(err, "its agent has version %s, which speaks version %u of the protocol; %u is needed",
-                    facts->agent_version, facts->protocol, ENCRYPTION_PROTOCOL);
-    (void)err_fix(
-        err, "upgrade the agent on host '%s', or allow the move in the clear: --encryption opportunistic",
-        facts->name);
-    (void)err_arg(err, "host", "%s", facts->name);
-    (void)err_arg(err, "agent_protocol", "%u", facts->protocol);
+    (void)check_say(err, CHECK_ENCRYPTION_UNKNOWN,
+                    CHECK_ARGS({"host", facts->name}, {"agent_version", facts->agent_version},
+                               {"agent_protocol", .number = facts->protocol},
+                               {"needed_protocol", .number = ENCRYPTION_PROTOCOL}));
     err_place(err, "", side);
     return -1;
 }

@@ -14,6 +14,7 @@ struct check_host {
     const char *name;
     bool is_connected;
     const struct host_facts *facts; /* NULL if it never answered */
+    const char *problem;            /* why it does not answer; "" or NULL: not known */
     int64_t clock_ahead_ms;         /* of the manager's; 0 also if that is not known */
 };
 

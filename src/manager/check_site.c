@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "model/check_table.h"
 
 #define TEXT_MAX 200
 
@@ -56,20 +57,12 @@ static void disks(const struct check_input *input, const struct move_site *sourc
         char source_text[TEXT_MAX], destination_text[TEXT_MAX];
         if (!theirs || is_same(ours, theirs))
             continue;
-        struct err *err = findings_add(findings, FINDING_ERROR);
         describe(ours, source_text);
         describe(theirs, destination_text);
-        err_set(err, ERR_REFUSED, "disk-differs", "disk %s of VM '%s' is not the same on hosts '%s' and '%s'",
-                ours->path, input->vm->spec.name, input->source.name, input->destination.name);
-        err_cause(err, "on '%s' it is %s, on '%s' %s", input->source.name, source_text,
-                  input->destination.name, destination_text);
-        err_fix(err, "mount the storage that has the VM's disk at the same path on '%s'; a copy will not do",
-                input->destination.name);
-        (void)err_arg(err, "vm", "%s", input->vm->spec.name);
-        (void)err_arg(err, "source", "%s", input->source.name);
-        (void)err_arg(err, "destination", "%s", input->destination.name);
-        (void)err_arg(err, "path", "%s", ours->path);
-        err_place(err, "", "destination");
+        findings_say(findings, CHECK_DISK_DIFFERS,
+                     CHECK_ARGS({"vm", input->vm->spec.name}, {"source", input->source.name},
+                                {"destination", input->destination.name}, {"path", ours->path},
+                                {"source_disk", source_text}, {"destination_disk", destination_text}));
     }
 }
 
@@ -83,23 +76,10 @@ static void cpu(const struct check_input *input, const struct move_site *source,
     cpu_features_missing(source->cpu_features, destination->cpu_features, missing);
     if (!missing[0])
         return;
-    struct err *err = findings_add(findings, FINDING_ERROR);
-    err_set(err, ERR_REFUSED, "cpu-features-missing",
-            "host '%s' lacks CPU features that the guest of VM '%s' was started with: %s",
-            input->destination.name, spec->name, missing);
-    err_cause(err,
-              "it has the CPU model %s under %s on host '%s'; a running guest cannot do without what it "
-              "has seen",
-              spec->cpu_model, input->vm->accel, input->source.name);
-    err_fix(err,
-            "choose a host whose CPU and QEMU are the same or newer, or stop the VM and start it with a CPU "
-            "model that all hosts have (godwit vm set %s --cpu-model qemu64)",
-            spec->name);
-    (void)err_arg(err, "vm", "%s", spec->name);
-    (void)err_arg(err, "host", "%s", input->destination.name);
-    (void)err_arg(err, "cpu_model", "%s", spec->cpu_model);
-    (void)err_arg(err, "missing", "%s", missing);
-    err_place(err, "", "destination");
+    findings_say(findings, CHECK_CPU_FEATURES_MISSING,
+                 CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
+                            {"source", input->source.name}, {"cpu_model", spec->cpu_model},
+                            {"accel", input->vm->accel}, {"missing", missing}));
 }
 
 void check_sites(const struct check_input *input, const struct move_site *source,
@@ -107,4 +87,5 @@ void check_sites(const struct check_input *input, const struct move_site *source
 {
     disks(input, source, destination, findings);
     cpu(input, source, destination, findings);
+    findings_place(findings, "", "");
 }

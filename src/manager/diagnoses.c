@@ -7,6 +7,7 @@
 #include "manager/check.h"
 #include "manager/way.h"
 #include "manager/way_diagnosis.h"
+#include "model/check_table.h"
 
 #define PINGS 40
 
@@ -100,29 +101,33 @@ static struct err *add_host_line(struct measuring *measuring, const struct host 
     return diagnoses_add(measuring->lines, &line);
 }
 
-static void say_silent(struct measuring *measuring, const struct host *host, const struct err *why)
+/* In the words of the checks before a migration. */
+static struct err *say_unusable(struct measuring *measuring, const struct host *host, const char *id,
+                                const struct err *found)
 {
-    struct err *line = add_host_line(measuring, host, "host", DIAGNOSIS_PROBLEM);
-    (void)snprintf(line->message, sizeof line->message, "host '%s' does not answer the manager", host->name);
-    (void)err_cause(line, "%.200s %.100s", why->message, why->cause);
-    (void)err_fix(line, "on it: 'godwit doctor' and 'systemctl status godwit-agent'");
+    struct err *line = add_host_line(measuring, host, id, DIAGNOSIS_PROBLEM);
+    *line = *found;
+    (void)snprintf(line->id, sizeof line->id, "%s", id);
+    return line;
 }
 
 /* False: there is nothing to measure with, and why is said. */
 static bool is_ready(struct measuring *measuring, const struct host *host, const struct err *err)
 {
+    struct err found = {0};
     if (err_is_set(err) || !host->has_facts) {
-        say_silent(measuring, host, err);
+        (void)check_say(&found, CHECK_HOST_DISCONNECTED,
+                        CHECK_ARGS({"host", host->name}, {"problem", host->problem}));
+        (void)say_unusable(measuring, host, "host", &found);
         return false;
     }
     struct err *line = add_host_line(measuring, host, "host", DIAGNOSIS_OK);
     (void)snprintf(line->message, sizeof line->message, "host '%s' answers the manager", host->name);
     if (host->facts.migration_enabled)
         return true;
-    line = add_host_line(measuring, host, "migration-enabled", DIAGNOSIS_PROBLEM);
-    (void)snprintf(line->message, sizeof line->message, "migration is disabled on host '%s'", host->name);
+    (void)check_say(&found, CHECK_MIGRATION_DISABLED, CHECK_ARGS({"host", host->name}));
+    line = say_unusable(measuring, host, "migration-enabled", &found);
     (void)err_cause(line, "enabled= in [migration] of its agent's configuration is not true");
-    (void)err_fix(line, "set it, and addresses=, and restart its agent: systemctl restart godwit-agent");
     return false;
 }
 

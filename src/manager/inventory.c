@@ -281,6 +281,8 @@ JsonObject *inventory_host_json(const struct host *host)
     json_object_set_string_member(object, "address", host->address);
     json_object_set_int_member(object, "port", host->port);
     json_object_set_string_member(object, "state", state_names[host->state]);
+    if (host->state == HOST_DISCONNECTED && host->problem[0])
+        json_object_set_string_member(object, "problem", host->problem);
     if (host->has_facts)
         json_object_set_object_member(object, "facts", host_facts_to_json(&host->facts));
     else

@@ -24,8 +24,9 @@ struct host {
     bool has_facts;
     struct host_facts facts; /* valid if has_facts; old when disconnected */
     int64_t last_seen_ms;
-    int64_t saved_ms; /* when facts were last stored */
-    unsigned misses;  /* polls in a row without an answer */
+    int64_t saved_ms;           /* when facts were last stored */
+    unsigned misses;            /* polls in a row without an answer */
+    char problem[ERR_TEXT_MAX]; /* what came of the last poll, if that was not an answer */
     bool is_polling;
     bool is_releasing;          /* manager/autostart.h: the word is on its way */
     struct clock_offset clock;  /* measured with each answer */

@@ -4,6 +4,7 @@
  * 20 s when it is silent, within 6 s when it refuses connections. The limit of a round counts the seconds in
  * which the manager itself ran (http/call.c).
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -59,6 +60,8 @@ static void finish(struct question *question, struct host *host, const struct er
         host->is_polling = false;
     if (host && err_is_set(err)) {
         host->misses++;
+        (void)snprintf(host->problem, sizeof host->problem, "%.150s%s%.150s", err->message,
+                       err->cause[0] ? ": " : "", err->cause);
         if (host->misses == MISSES_UNTIL_DISCONNECTED)
             log_error(err, "host %s does not answer", host->name);
         if (host->misses >= MISSES_UNTIL_DISCONNECTED)
@@ -134,6 +137,7 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
     struct err err = *call_err;
     if (!err_is_set(&err) && host && !take_vms(host, object, question->asked_ns, &err)) {
         host->misses = 0;
+        host->problem[0] = '\0';
         set_state(host, HOST_CONNECTED);
         settlements_work(host);
         autostart_work(host);

@@ -30,6 +30,7 @@ static void fill_check(const struct host *host, const char *name, struct check_h
     ret->name = name;
     ret->is_connected = host && host->state == HOST_CONNECTED;
     ret->facts = host && host->has_facts ? &host->facts : NULL;
+    ret->problem = host ? host->problem : "";
     ret->clock_ahead_ms = host ? clock_offset_ms(&host->clock) : 0;
 }
 

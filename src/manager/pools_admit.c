@@ -6,6 +6,7 @@
 
 #include "manager/pools_private.h"
 #include "manager/task.h"
+#include "model/check_table.h"
 
 const char *pools_target(const struct move_options *options, const struct vm_spec *vm)
 {
@@ -13,14 +14,11 @@ const char *pools_target(const struct move_options *options, const struct vm_spe
 }
 
 static const struct {
-    const char *id;
-    const char *name;
-    const char *unit;
-    const char *option;
+    enum check check;
     const char *short_arg;
 } words[POOL_RESOURCES] = {
-    [POOL_MEMORY] = {"pool-memory-short", "memory", "MiB", "--memory-limit", "short_mib"},
-    [POOL_CPU] = {"pool-cpu-short", "CPU", "percent of a core", "--cpu-limit", "short_percent"},
+    [POOL_MEMORY] = {CHECK_POOL_MEMORY_SHORT, "short_mib"},
+    [POOL_CPU] = {CHECK_POOL_CPU_SHORT, "short_percent"},
 };
 
 static int refuse(const struct pool_tree *tree, int index, enum pool_resource r, const struct vm_spec *vm,
@@ -32,27 +30,18 @@ static int refuse(const struct pool_tree *tree, int index, enum pool_resource r,
     int bound = sum->bounded_by;
     const char *pool = index == POOL_ROOT ? "/" : tree->pools[index].spec.path;
     const char *bounding = bound == POOL_ROOT ? "/" : tree->pools[bound].spec.path;
-    uint64_t missing = amounts[r] - sum->room;
-    err_set(err, ERR_REFUSED, words[r].id,
-            "pool '%s' has %" PRIu64 " %s of %s left, VM '%s' needs %" PRIu64 ": %" PRIu64 " %s short", pool,
-            sum->room, words[r].unit, words[r].name, vm->name, amounts[r], missing, words[r].unit);
-    err_arg(err, "pool", "%s", pool);
-    err_arg(err, "bounding_pool", "%s", bounding);
-    err_arg(err, "vm", "%s", vm->name);
-    err_arg(err, words[r].short_arg, "%" PRIu64, missing);
     const struct pool_sum *at = pool_tree_at(tree, bound, r);
-    if (bound == POOL_ROOT) {
-        err_cause(err, "the hosts have no more: %" PRIu64 " are in use and %" PRIu64 " reserved by pools",
-                  at->used, at->inner - at->used);
-        return err_fix(err, "stop a VM, reserve less for other pools, or add a host");
-    }
-    err_cause(err,
-              "the limit of pool '%s' is %" PRIu64 "; %" PRIu64 " are in use and %" PRIu64
-              " reserved by pools below it",
-              bounding, pool_limit(&tree->pools[bound].spec, r), at->used, at->inner - at->used);
-    return err_fix(err,
-                   "stop a VM of the pool, raise the limit (godwit pool set %s %s N), or use another pool",
-                   bounding, words[r].option);
+    g_autofree char *limit =
+        bound == POOL_ROOT
+            ? g_strdup_printf("the hosts have no more, %" PRIu64 " are in use and %" PRIu64
+                              " reserved by pools",
+                              at->used, at->inner - at->used)
+            : g_strdup_printf("its limit is %" PRIu64 ", %" PRIu64 " are in use and %" PRIu64
+                              " reserved by pools below it",
+                              pool_limit(&tree->pools[bound].spec, r), at->used, at->inner - at->used);
+    return check_say(err, words[r].check,
+                     CHECK_ARGS({"vm", vm->name}, {"pool", pool}, {"bounding_pool", bounding},
+                                {words[r].short_arg, .number = amounts[r] - sum->room}, {"limit", limit}));
 }
 
 static int check_room(struct manager *manager, const struct vm_spec *vm, const char *path, struct err *err)

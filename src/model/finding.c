@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "model/check_table.h"
 #include "model/move.h"
 
 static const char *const severities[] = {[FINDING_ERROR] = "error", [FINDING_WARNING] = "warning"};
@@ -22,8 +23,13 @@ void findings_note(struct findings *findings, int result, const struct err *err)
 
 void findings_place(struct findings *findings, const char *phase, const char *side)
 {
-    for (unsigned i = 0; i < findings->n; i++)
-        err_place(&findings->list[i].err, phase, side);
+    for (unsigned i = 0; i < findings->n; i++) {
+        struct err *err = &findings->list[i].err;
+        const struct check_kind *kind = check_kind_find(err->id);
+        if (kind && kind->side)
+            err_place(err, move_phase_name(kind->phase), kind->side);
+        err_place(err, phase, side);
+    }
 }
 
 static bool has_like(const struct findings *findings, const struct err *err)

@@ -26,7 +26,7 @@ struct findings {
 struct err *findings_add(struct findings *findings, enum finding_severity severity);
 /* Adds what a check that returns -1 or 0 has set. */
 void findings_note(struct findings *findings, int result, const struct err *err);
-/* Sets phase and side of all where they are empty. */
+/* Sets phase and side of all where they are empty: those of the check's kind (check_table.h), else these. */
 void findings_place(struct findings *findings, const char *phase, const char *side);
 /* Adds all of `more`, each in the place of those of the same id and side: what a host says is newer than what
  * was known of it. */

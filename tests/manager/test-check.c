@@ -28,6 +28,7 @@ static void good_facts(struct host_facts *facts, const char *name)
                                  .n_migration_addresses = 1,
                                  .n_networks = 1};
     (void)snprintf(facts->name, sizeof facts->name, "%s", name);
+    (void)snprintf(facts->agent_version, sizeof facts->agent_version, "0.9");
     (void)snprintf(facts->dirty_source, sizeof facts->dirty_source, "async");
     (void)snprintf(facts->networks[0].name, sizeof facts->networks[0].name, "vmnet");
     (void)snprintf(facts->networks[0].bridge, sizeof facts->networks[0].bridge, "br0");
@@ -108,7 +109,7 @@ static void each_obstacle_is_named_with_its_side_and_cure(void **state)
     scene.destination.networks[0].mtu = 0;
     assert_one(&scene, "bridge-missing", "destination");
     assert_string_equal(scene.found.list[0].err.message,
-                        "bridge br0 of network vmnet does not exist on host h2");
+                        "bridge br0 of network vmnet, which VM 'web' uses, does not exist on host 'h2'");
     assert_non_null(strstr(scene.found.list[0].err.fix, "ip link add br0 type bridge"));
     good_scene(&scene);
     (void)snprintf(scene.destination.qemu_problem, sizeof scene.destination.qemu_problem, "not there");
@@ -336,7 +337,7 @@ static void a_machine_type_that_is_too_new_names_both_versions_and_the_cure(void
     assert_one(&scene, "machine-unknown", "destination");
     assert_string_equal(scene.found.list[0].err.message,
                         "QEMU 7.2.22 on host 'h2' has no machine type pc-q35-10.0, with which VM 'web' "
-                        "runs under QEMU 10.0.2 on host 'h1'");
+                        "runs");
     assert_non_null(strstr(scene.found.list[0].err.fix, "install QEMU 10.0 or later on 'h2'"));
     assert_non_null(strstr(scene.found.list[0].err.fix, "--machine pc-q35-7.2"));
     assert_string_equal(err_arg_find(&scene.found.list[0].err, "machine"), "pc-q35-10.0");
@@ -364,8 +365,9 @@ static void encryption_is_used_when_wanted_and_possible(void **state)
         {"required", 3, 2, false, "destination"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct host_facts source = {.protocol = cases[i].source, .name = "h1"};
-        struct host_facts destination = {.protocol = cases[i].destination, .name = "h2"};
+        struct host_facts source = {.protocol = cases[i].source, .name = "h1", .agent_version = "0.9"};
+        struct host_facts destination = {
+            .protocol = cases[i].destination, .name = "h2", .agent_version = "0.9"};
         struct err err = {0};
         bool encrypts = !cases[i].encrypts;
         int result = check_encryption(&source, &destination, cases[i].wish, &encrypts, &err);

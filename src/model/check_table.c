@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/check_table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SOURCE "source"
+#define DESTINATION "destination"
+#define MANAGER "manager"
+#define NUMBER_MAX 24
+
+#define ERROR ERR_REFUSED, FINDING_ERROR
+#define WARNING ERR_REFUSED, FINDING_WARNING
+
+static const struct check_kind kinds[CHECK_COUNT] = {
+    [CHECK_SAME_HOST] = {"same-host", ERROR, PHASE_REQUEST, MANAGER, "VM '{vm}' is on host '{host}' already",
+                         NULL, "choose another host as the destination"},
+    [CHECK_VM_OFF] = {"vm-is-off", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                      "VM '{vm}' is off: only a running VM can migrate", NULL,
+                      "start it first: godwit vm start {vm}"},
+    [CHECK_VM_NOT_RUNNING] = {"vm-not-running", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                              "VM '{vm}' is {state}: only a running VM can migrate", NULL,
+                              "try again when 'godwit vm show {vm}' says running"},
+    [CHECK_VM_STANDS] = {"vm-not-running", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                         "VM '{vm}' is {state}: only a running VM can migrate", "it is {problem}",
+                         "see that the datastore works and has room, and let it go on: godwit vm start {vm}"},
+    [CHECK_VM_MOVING] = {"vm-is-moving", ERROR, PHASE_SOURCE_CHECK, NULL,
+                         "VM '{vm}' is held by task {task} on host '{host}'", NULL,
+                         "wait for it (godwit task follow {task}) or cancel it (godwit task cancel {task})"},
+    [CHECK_TASK_RUNNING] =
+        {"task-running", ERROR, PHASE_REQUEST, MANAGER,
+         "task {task} already moves VM '{vm}' to host '{host}'", NULL,
+         "wait for it (godwit task follow {task}) or cancel it (godwit task cancel {task})"},
+    [CHECK_FORECAST_RUNNING] = {"forecast-running", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                                "a forecast of a migration samples VM '{vm}' on host '{host}'", NULL,
+                                "ask again in a few seconds"},
+
+    [CHECK_HOST_DISCONNECTED] =
+        {"host-disconnected", ERR_PEER_LOST, FINDING_ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "host '{host}' does not answer", "{problem}",
+         "see that the agent on '{host}' runs and that the manager reaches it: 'godwit "
+         "doctor' there says what is wrong"},
+    [CHECK_MIGRATION_DISABLED] = {"migration-disabled", ERROR, PHASE_DESTINATION_CHECK, NULL,
+                                  "migration is not enabled on host '{host}'", NULL,
+                                  "set enabled=true and addresses= in section [migration] of the agent's "
+                                  "configuration on '{host}' and restart the agent"},
+    [CHECK_QEMU_MISSING] =
+        {"qemu-missing", ERROR, PHASE_DESTINATION_CHECK, NULL, "QEMU cannot be run on host '{host}'",
+         "{problem}",
+         "install qemu-system-x86 (QEMU 7.2 or later) on '{host}', or correct qemu= in the "
+         "agent's configuration"},
+    [CHECK_CLOCK_DIFFERS] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL,
+                             "the clock of host '{host}' is {seconds} s {direction} the manager's",
+                             "logs and certificates of both cannot be compared, and a guest that sets its "
+                             "clock by its host's would jump",
+                             "synchronise the clocks of both with NTP (chronyc tracking shows whether that "
+                             "works)"},
+    [CHECK_ENCRYPTION_UNKNOWN] = {"encryption-unknown", ERROR, PHASE_SPECIFICATION, NULL,
+                                  "encryption is required, and host '{host}' cannot encrypt migrations",
+                                  "its agent has version {agent_version}, which speaks version "
+                                  "{agent_protocol} of the protocol; {needed_protocol} is needed",
+                                  "upgrade the agent on host '{host}', or allow the move in the clear: "
+                                  "--encryption opportunistic"},
+    [CHECK_AGENT_TOO_OLD] =
+        {"protocol-mismatch", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "the agent on host '{host}' speaks version {agent_protocol} of the protocol, the "
+         "manager version {manager_protocol}",
+         "only versions next to each other work together",
+         "upgrade the agent on host '{host}'; its VMs run on meanwhile"},
+    [CHECK_MANAGER_TOO_OLD] = {"protocol-mismatch", ERROR, PHASE_DESTINATION_CHECK, NULL,
+                               "the agent on host '{host}' speaks version {agent_protocol} of the protocol, "
+                               "the manager version {manager_protocol}",
+                               "only versions next to each other work together", "upgrade the manager"},
+
+    [CHECK_MEMORY_SHORT] =
+        {"memory-short", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "host '{host}' is {short_mib} MiB short of memory for VM '{vm}'",
+         "the VM needs {needed_mib} MiB; {free_mib} MiB are neither promised to VMs nor in "
+         "use by those of others nor kept for the host (memory_reserve_mib of its agent)",
+         "stop or move another VM away from '{host}', give this one less memory, or choose "
+         "another host"},
+    [CHECK_CPU_SHORT] = {"cpu-short", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                         "host '{host}' is {short_percent} percent of a core short of CPU that it could "
+                         "reserve for VM '{vm}'",
+                         "the VM reserves {needed_percent}; of {host_percent}, {promised_percent} are "
+                         "promised to VMs",
+                         "stop or move another VM away from '{host}', or give this one a smaller CPU "
+                         "reservation"},
+    [CHECK_MACHINE_UNKNOWN] = {"machine-unknown", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                               "QEMU {qemu_version} on host '{host}' has no machine type {machine}, with "
+                               "which VM '{vm}' runs",
+                               "the newest machine type on '{host}' is {newest_machine}, and a VM keeps the "
+                               "one of its first start",
+                               "install QEMU {needed_version} or later on '{host}', or choose another host; "
+                               "a VM that shall run on both is created with --machine {newest_machine}"},
+    [CHECK_KVM_MISSING] = {"kvm-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                           "VM '{vm}' needs KVM and host '{host}' does not offer it", "{reason}",
+                           "enable virtualization in the firmware of '{host}' and let the QEMU user open "
+                           "/dev/kvm, or set the VM's accel to tcg while it is off"},
+    [CHECK_NETWORK_MISSING] = {"network-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                               "host '{host}' has no network '{network}', which VM '{vm}' uses", NULL,
+                               "add a section [network {network}] with a bridge to the agent's configuration "
+                               "on '{host}'"},
+    [CHECK_BRIDGE_MISSING] =
+        {"bridge-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "bridge {bridge} of network {network}, which VM '{vm}' uses, does not exist on "
+         "host '{host}'",
+         NULL,
+         "create it there (ip link add {bridge} type bridge; ip link set {bridge} up), or "
+         "correct bridge= in section [network {network}] of the agent's configuration"},
+    [CHECK_BOOT_FILE_MISSING] = {"boot-file-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                                 "{file} {path} of VM '{vm}' cannot be opened on host '{host}'", "{reason}",
+                                 "put the same file there on every host the VM may run on"},
+    [CHECK_BOOT_FILE_UNREADABLE] = {"boot-file-unreadable", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                                    "{file} {path} of VM '{vm}' cannot be read by the QEMU user (uid {uid}) "
+                                    "on host '{host}'",
+                                    NULL, "chmod o+r {path}"},
+    [CHECK_DISK_MISSING] =
+        {"disk-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' does not exist on host '{host}'", NULL,
+         "the disk must be on storage that this host sees at the same path: see that it is "
+         "mounted there"},
+    [CHECK_DISK_NOT_ACCESSIBLE] =
+        {"disk-not-accessible", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' cannot be opened for reading and writing by the "
+         "QEMU user (uid {uid}) on host '{host}'",
+         "{reason}",
+         "see that the storage is mounted for writing and that the user may pass the "
+         "folders above it; chown {uid} {path} where it is the owner that is wrong"},
+    [CHECK_VM_EXISTS] = {"vm-exists", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                         "VM '{vm}' is registered on host '{host}' already", NULL,
+                         "see with 'godwit vm ls' which host has the VM, and move it from there"},
+    [CHECK_VM_OWNED_HERE] = {"vm-owned-here", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                             "host '{host}' owns VM '{vm}' by its journal ({step})", NULL,
+                             "see with 'godwit vm ls' where the VM is; wait until the task that moves it is "
+                             "over"},
+
+    [CHECK_VM_NOT_OWNED] = {"vm-not-owned", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                            "host '{host}' does not own VM '{vm}'", NULL,
+                            "see with 'godwit vm ls' which host owns it"},
+    [CHECK_JOURNAL_CORRUPT] =
+        {"journal-corrupt", ERR_CORRUPT, FINDING_ERROR, PHASE_SOURCE_CHECK, SOURCE,
+         "the journal of VM '{vm}' on host '{host}' cannot be read: it is not known who "
+         "owns the VM",
+         NULL,
+         "see with 'godwit vm settle {vm}' what the hosts know; it repairs the journal "
+         "too"},
+    [CHECK_DIRTY_SOURCE_NONE] =
+        {"dirty-source-none", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+         "host '{host}' cannot track which memory a VM writes, so VM '{vm}' cannot "
+         "leave it",
+         "{detail}",
+         "use a kernel with userfaultfd write-protection (Linux 6.1 or later, best 6.7 "
+         "or later) on '{host}'"},
+
+    [CHECK_POOL_MEMORY_SHORT] = {"pool-memory-short", ERROR, PHASE_DESTINATION_CHECK, MANAGER,
+                                 "pool '{pool}' is {short_mib} MiB short of memory for VM '{vm}'",
+                                 "bound by pool '{bounding_pool}': {limit}",
+                                 "stop a VM, raise the limit (godwit pool set {bounding_pool} --memory-limit "
+                                 "N), reserve less for other pools, or use another pool or more hosts"},
+    [CHECK_POOL_CPU_SHORT] = {"pool-cpu-short", ERROR, PHASE_DESTINATION_CHECK, MANAGER,
+                              "pool '{pool}' is {short_percent} percent of a core short of CPU for VM '{vm}'",
+                              "bound by pool '{bounding_pool}': {limit}",
+                              "stop a VM, raise the limit (godwit pool set {bounding_pool} --cpu-limit N), "
+                              "reserve less for other pools, or use another pool or more hosts"},
+
+    [CHECK_MIGRATION_ADDRESSES] = {"migration-addresses", ERROR, PHASE_SPECIFICATION, MANAGER,
+                                   "hosts '{source}' and '{destination}' have no pair of migration addresses "
+                                   "of the same family",
+                                   "the source has {n_source}, the destination {n_destination}",
+                                   "set addresses= in section [migration] of both agents' configurations"},
+    [CHECK_MIGRATION_MTU_DIFFERS] = {"migration-mtu-differs", WARNING, PHASE_DESTINATION_CHECK, DESTINATION,
+                                     "the migration links of hosts '{source}' and '{destination}' have "
+                                     "different MTUs: {source_mtu} and {destination_mtu}",
+                                     "if the network between them does not pass the larger one, a connection "
+                                     "stands and large packets are lost",
+                                     "give the interfaces of both, and all switches between, the same MTU"},
+    [CHECK_DISK_DIFFERS] =
+        {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
+         "on '{source}' it is {source_disk}, on '{destination}' {destination_disk}",
+         "mount the storage that has the VM's disk at the same path on '{destination}'; a "
+         "copy will not do"},
+    [CHECK_CPU_FEATURES_MISSING] =
+        {"cpu-features-missing", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
+         "host '{host}' lacks CPU features that the guest of VM '{vm}' was started "
+         "with: {missing}",
+         "it has the CPU model {cpu_model} under {accel} on host '{source}'; a "
+         "running guest cannot do without what it has seen",
+         "choose a host whose CPU and QEMU are the same or newer, or stop the VM "
+         "and start it with a CPU model that all hosts have (godwit vm set {vm} "
+         "--cpu-model qemu64)"},
+};
+
+const struct check_kind *check_kind(enum check check)
+{
+    return &kinds[check];
+}
+
+const struct check_kind *check_kind_find(const char *id)
+{
+    for (unsigned i = 0; i < CHECK_COUNT; i++)
+        if (!strcmp(kinds[i].id, id))
+            return &kinds[i];
+    return NULL;
+}
+
+static const struct check_arg *find_arg(const struct check_arg *args, const char *name, size_t length)
+{
+    for (; args->name; args++)
+        if (!strncmp(args->name, name, length) && !args->name[length])
+            return args;
+    return NULL;
+}
+
+static void arg_text(const struct check_arg *arg, char number[NUMBER_MAX], const char **ret_text)
+{
+    (void)snprintf(number, NUMBER_MAX, "%" PRIu64, arg->number);
+    *ret_text = arg->text ? arg->text : number;
+}
+
+/* -1 if an argument is missing or empty: what stands around it says nothing then. */
+static int fill(const char *pattern, const struct check_arg *args, char ret_text[ERR_TEXT_MAX])
+{
+    size_t used = 0;
+    int result = 0;
+    while (*pattern && used + 1 < ERR_TEXT_MAX) {
+        const char *end = *pattern == '{' ? strchr(pattern, '}') : NULL;
+        if (!end) {
+            ret_text[used++] = *pattern++;
+            continue;
+        }
+        const struct check_arg *arg = find_arg(args, pattern + 1, (size_t)(end - pattern - 1));
+        char number[NUMBER_MAX];
+        const char *text = "";
+        if (arg)
+            arg_text(arg, number, &text);
+        if (!text[0])
+            result = -1;
+        int length = snprintf(ret_text + used, ERR_TEXT_MAX - used, "%s", text);
+        used = MIN(used + (size_t)length, ERR_TEXT_MAX - 1);
+        pattern = end + 1;
+    }
+    ret_text[used] = '\0';
+    return result;
+}
+
+int check_say(struct err *err, enum check check, const struct check_arg *args)
+{
+    const struct check_kind *kind = &kinds[check];
+    if (!err)
+        return -1;
+    (void)err_set(err, kind->code, kind->id, "%s", "");
+    (void)fill(kind->message, args, err->message);
+    if (kind->cause && fill(kind->cause, args, err->cause))
+        err->cause[0] = '\0';
+    (void)fill(kind->fix, args, err->fix);
+    for (; args->name; args++) {
+        char number[NUMBER_MAX];
+        const char *text;
+        arg_text(args, number, &text);
+        (void)err_arg(err, args->name, "%s", text);
+    }
+    return -1;
+}
+
+struct err *findings_say(struct findings *findings, enum check check, const struct check_arg *args)
+{
+    struct err *err = findings_add(findings, kinds[check].severity);
+    (void)check_say(err, check, args);
+    return err;
+}
+
+const char *check_machine_version(const char *machine)
+{
+    const char *dash = strrchr(machine, '-');
+    return dash ? dash + 1 : machine;
+}
