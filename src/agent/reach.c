@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/arp.h"
+#include "agent/neighbours.h"
 #include "agent/network.h"
 #include "agent/ping.h"
 #include "agent/round_trips.h"
@@ -25,8 +25,8 @@ struct pair {
     struct ping_result path;
     struct round_trips *trips;
     struct round_trips_result times;
-    struct arp *arp;
-    struct arp_result owners;
+    struct neighbours *neighbours;
+    struct neighbours_result owners;
 };
 
 struct reach {
@@ -107,7 +107,7 @@ static void say_cut_down(const struct pair *pair, struct err *err)
 static void say_duplicate(const struct pair *pair, struct err *err)
 {
     const struct reach_wish *wish = &pair->reach->wish;
-    const struct arp_result *owners = &pair->owners;
+    const struct neighbours_result *owners = &pair->owners;
     (void)err_set(err, ERR_REFUSED, "address-duplicate",
                   "%u machines say that they have the migration address %s of host '%s': %s and %s",
                   owners->n_macs, pair->to, wish->peer, owners->macs[0], owners->macs[1]);
@@ -167,7 +167,7 @@ static gboolean finish(void *user)
         report_pair(pair, &report.pairs[i]);
         ping_free(pair->ping);
         round_trips_free(pair->trips);
-        arp_free(pair->arp);
+        neighbours_free(pair->neighbours);
     }
     reach->done(findings, &report, reach->user);
     g_free(reach);
@@ -257,7 +257,7 @@ static void on_round_trips(const struct round_trips_result *result, void *user)
     one_less(pair->reach);
 }
 
-static void on_owners(const struct arp_result *result, void *user)
+static void on_owners(const struct neighbours_result *result, void *user)
 {
     struct pair *pair = user;
     pair->owners = *result;
@@ -275,10 +275,10 @@ static void begin_measuring(struct pair *pair, const struct sockaddr_storage *fr
         pair->reach->n_open++;
     else
         log_error(&err, "the way from %s to %s is not measured", pair->from, pair->to);
-    if (to->ss_family != AF_INET || !network_interface(pair->from, interface))
+    if (!network_interface(pair->from, interface))
         return;
-    pair->arp = arp_ask(interface, pair->to, pair->from, on_owners, pair, &err);
-    if (pair->arp)
+    pair->neighbours = neighbours_ask(interface, pair->to, pair->from, on_owners, pair, &err);
+    if (pair->neighbours)
         pair->reach->n_open++;
     else
         log_error(&err, "who has %s is not known", pair->to);

@@ -89,7 +89,7 @@ static int examine(struct cli *cli, const struct doctor_options *options)
         return cli_fail(cli, &err);
     }
     /* Most hosts know no token: then there is no word of the manager. */
-    (void)cli_connect(&wish.manager, NULL);
+    (void)cli_connect(&wish.manager, &wish.manager_err);
     struct diagnoses *lines = diagnoses_new();
     g_autoptr(JsonObject) document = json_object_new();
     doctor_examine(&wish, lines);

@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "agent/arp.h"
+#include "agent/neighbours.h"
 #include "agent/network.h"
 #include "base/cleanup.h"
 #include "doctor/patient.h"
@@ -109,26 +109,27 @@ void check_addresses_here(const struct patient *patient, struct report *report)
 
 struct asking {
     GMainLoop *loop;
-    struct arp_result result;
+    struct neighbours_result result;
 };
 
-static void on_owners(const struct arp_result *result, void *user)
+static void on_owners(const struct neighbours_result *result, void *user)
 {
     struct asking *asking = user;
     asking->result = *result;
     g_main_loop_quit(asking->loop);
 }
 
-static int ask(const char *interface, const char *address, struct arp_result *ret_result, struct err *err)
+static int ask(const char *interface, const char *address, struct neighbours_result *ret_result,
+               struct err *err)
 {
     struct asking asking = {.loop = g_main_loop_new(NULL, FALSE)};
-    struct arp *arp = arp_ask(interface, address, NULL, on_owners, &asking, err);
-    if (arp)
+    struct neighbours *neighbours = neighbours_ask(interface, address, NULL, on_owners, &asking, err);
+    if (neighbours)
         g_main_loop_run(asking.loop);
-    arp_free(arp);
+    neighbours_free(neighbours);
     g_main_loop_unref(asking.loop);
     *ret_result = asking.result;
-    return arp ? 0 : -1;
+    return neighbours ? 0 : -1;
 }
 
 static void say_duplicate(struct report *report, const char *address, const char *other)
@@ -143,35 +144,31 @@ static void say_duplicate(struct report *report, const char *address, const char
 }
 
 /* IPv6: the kernel asked when it got the address: "fe80…(32 digits) 02 40 20 80 eth0", flags fourth. */
-static void look_at_kernels_word(struct report *report, const char *address)
+static bool has_heard_another(const char *address)
 {
     struct in6_addr wanted, found;
     char line[256];
     auto_file file = fopen("/proc/net/if_inet6", "re");
-    (void)inet_pton(AF_INET6, address, &wanted);
-    while (file && fgets(line, sizeof line, file)) {
+    bool is_so = false;
+    if (inet_pton(AF_INET6, address, &wanted) != 1)
+        return false;
+    while (file && !is_so && fgets(line, sizeof line, file)) {
         unsigned flags;
         bool is_whole = sscanf(line, "%*s %*x %*x %*x %x", &flags) == 1;
         for (size_t i = 0; is_whole && i < sizeof found; i++)
             is_whole = sscanf(line + 2 * i, "%2hhx", &found.s6_addr[i]) == 1;
-        if (!is_whole || memcmp(&found, &wanted, sizeof found) != 0)
-            continue;
-        if (flags & DAD_FAILED)
-            say_duplicate(report, address, "the kernel heard it when it got the address (dadfailed)");
-        else
-            (void)report_line(report, DIAGNOSIS_OK, "nobody else had %s when this host got it", address);
-        return;
+        is_so = is_whole && !memcmp(&found, &wanted, sizeof found) && (flags & DAD_FAILED);
     }
-    report_absent(report, address, "no interface has it");
+    return is_so;
 }
 
 static void look_for_duplicate(struct report *report, const char *address)
 {
     char interface[16], other[64];
-    struct arp_result result;
+    struct neighbours_result result;
     struct err err = {0};
-    if (strchr(address, ':')) {
-        look_at_kernels_word(report, address);
+    if (has_heard_another(address)) {
+        say_duplicate(report, address, "the kernel heard it when it got the address (dadfailed)");
     } else if (!network_interface(address, interface)) {
         report_absent(report, address, "no interface has it");
     } else if (ask(interface, address, &result, &err) < 0) {

@@ -222,7 +222,7 @@ static void put_answer(struct bundle *bundle, const char *name, const char *path
 static void put_inventory(struct bundle *bundle)
 {
     if (!bundle->patient->wish->manager) {
-        g_string_append(bundle->absent, "manager/: the command line is not configured for a manager here\n");
+        miss(bundle, "manager", &bundle->patient->wish->manager_err);
         return;
     }
     put_answer(bundle, "manager/hosts.json", "/v1/hosts");

@@ -32,7 +32,7 @@ static void look_at_offset(const struct patient *patient, struct report *report)
     struct err err = {0};
     if (!patient->wish->manager) {
         report_absent(report, "the offset to the manager's clock is not known",
-                      "the command line is not configured for a manager here");
+                      patient->wish->manager_err.message);
         return;
     }
     if (http_client_call_sync(patient->wish->manager, &(struct http_call){"GET", path, NULL, ANSWER_S}, &host,

@@ -16,7 +16,8 @@
 struct doctor_wish {
     const char *agent_config; /* paths */
     const char *manager_config;
-    struct http_client *manager; /* as the command line is configured; NULL: it is not */
+    struct http_client *manager; /* as the command line is configured; NULL: manager_err says why not */
+    struct err manager_err;
 };
 
 /* Runs all checks of the table, in its order. If everything hangs, a minute and

@@ -148,10 +148,8 @@ static void judge_owner(const struct way_seen *seen, const struct reach_pair *pa
     }
     (void)snprintf(line->message, sizeof line->message, "whether two machines have %s is not known",
                    pair->to);
-    (void)err_cause(line, "%s",
-                    strchr(pair->to, ':')
-                        ? "of IPv6 the kernel checks that itself: see each host's own doctor"
-                        : "nobody on the network of this host answers for it (ARP)");
+    (void)err_cause(line,
+                    "nobody on the network of this host answers for it: it is behind a router, or away");
 }
 
 void way_diagnose(const struct way_seen *seen, struct diagnoses *ret_lines)
