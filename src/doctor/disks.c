@@ -57,6 +57,7 @@ struct folder {
 
 static void say_unreachable(struct report *report, const struct folder *folder, int errnum)
 {
+    bool is_lost = errnum == ESTALE || errnum == ENOTCONN;
     struct err *line =
         report_line(report, DIAGNOSIS_PROBLEM, "%s (%s) cannot be opened", folder->what, folder->path);
     (void)err_cause(line, "%s",
@@ -64,7 +65,7 @@ static void say_unreachable(struct report *report, const struct folder *folder, 
                         ? "the server has thrown away what this host has mounted (stale file handle)"
                         : g_strerror(errnum));
     (void)err_fix(line,
-                  errnum == ESTALE   ? "mount it again: umount -l, then mount %s"
+                  is_lost            ? "mount it again: umount -l, then mount %s"
                   : errnum == ENOENT ? "see that its file system is mounted: findmnt -T %s"
                                      : "look at its file system: findmnt -T %s; dmesg",
                   folder->path);

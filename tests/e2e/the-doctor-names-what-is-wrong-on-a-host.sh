@@ -153,6 +153,27 @@ umount -l "$store"
 rmdir "$store"
 must_find datastores '.cause | test("No such file")'
 mkdir "$store"
+# A file system whose server never answers, and then is gone: what a dead NFS server is.
+if [ -c /dev/fuse ]; then
+    python3 - "$store" <<'PYTHON' &
+import ctypes, os, sys, time
+server = os.open("/dev/fuse", os.O_RDWR)
+libc = ctypes.CDLL(None, use_errno=True)
+options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % server
+if libc.mount(b"hung", os.fsencode(sys.argv[1]), b"fuse", 0, options):
+    sys.exit("cannot mount: " + os.strerror(ctypes.get_errno()))
+time.sleep(1000)
+PYTHON
+    server=$!
+    on_exit "kill $server 2>/dev/null || true"
+    is_mounted() { grep -q "^hung $store " /proc/mounts; }
+    wait_until 20 "a file system that hangs" is_mounted
+    must_find datastores '.message | test("does not answer")'
+    kill $server
+    wait $server || true
+    must_find datastores '.cause | test("not connected")' '.fix | test("umount -l")'
+    umount -l "$store"
+fi
 mount -t tmpfs -o size=300m tmpfs "$store"
 must_be_well
 
