@@ -37,6 +37,7 @@ const struct http_route routes_table[] = {
     {"POST", "/v1/migrations", HTTP_TOKEN, route_migrate},
     {"POST", "/v1/checks", HTTP_TOKEN, route_check},
     {"POST", "/v1/forecasts", HTTP_TOKEN, route_forecast},
+    {"POST", "/v1/diagnoses", HTTP_TOKEN, route_diagnose},
     {"GET", "/v1/tasks", HTTP_TOKEN, route_tasks_list},
     {"GET", "/v1/tasks/{task}", HTTP_TOKEN, route_task_show},
     {"POST", "/v1/tasks/{task}/cancel", HTTP_TOKEN, route_task_cancel},

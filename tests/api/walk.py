@@ -86,6 +86,9 @@ def moves(caller):
     results = {host["host"]: host["result"] for host in checks["hosts"]}
     assert results["h2"] in ("passed", "warnings") and results["h3"] == "refused", results
     caller.call("forecast", body={**wish, "options": {"bandwidth_mb_s": 100}})
+    way = caller.call("diagnose", body={"from": "h1", "to": "h2"})
+    assert way["checks"] and way["there"]["pairs"], way
+    assert caller.call("diagnose", body={"from": "h1", "to": "h3"})["checks"]
     refused = caller.raw("POST", "/v1/forecasts", json.dumps({"vm": "web", "destination": "h3"}))
     assert refused.error["id"] == "host-disconnected" and refused.body["findings"], refused.body
     task = caller.call("migrate", body={**wish, "options": {"bandwidth_mb_s": 20, "priority": "high"}, "client_key": "walk"})
@@ -146,6 +149,7 @@ def limits(caller):
             ("check", {}, {"vm": "web"}),
             ("check", {}, {"vm": "nobody", "options": {}}, ("options",)),
             ("forecast", {}, wish, (), ("options",)),
+            ("diagnose", {}, {"from": "nowhere", "to": "h1"}),
             ("addToken", {}, {"name": "x"}),
             ("enroll", {}, {"token": "x", "csr": "x"}),
             ("enrollAgain", {"host": "nowhere"}, {}),
