@@ -17,6 +17,8 @@ static const struct cli_command commands[] = {
     {"host", "enroll", "H", "a new certificate for a known host: a one-time token", cmd_host_enroll},
     {"host", "adopt", "H --address A [--port 8443]",
      "take back a host that was enrolled before the manager's database was lost", cmd_host_adopt},
+    {"host", "maintenance", "enter|exit H",
+     "a host that takes no VM: in maintenance once all VMs on it were moved away", cmd_host_maintenance},
     {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
@@ -24,14 +26,16 @@ static const struct cli_command commands[] = {
      "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
      "--append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
+     "[--machine M] [--cpu-model M] [--autostart yes|no] [--pinned yes|no] [--held-by WHO] [--client-key "
+     "KEY] "
+     "[--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "set",
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no]",
-     "change a VM that is off; name and autostart at any time", cmd_vm_set},
+     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
+     "change a VM that is off; name, autostart and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
     {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},
@@ -58,12 +62,20 @@ static const struct cli_command commands[] = {
     {"pool", "set", "P [the same]", "change a resource pool", cmd_pool_set},
     {"pool", "rm", "P", "remove a resource pool that holds no VM and no pool", cmd_pool_rm},
     {"pool", "assign", "P V", "put a VM into a resource pool; P may be / for none", cmd_pool_assign},
-    {"task", "ls", "[--limit N]", "newest tasks", cmd_task_ls},
+    {"task", "ls",
+     "[--vm V] [--host H] [--state S] [--user U] [--since TIME] [--until TIME] [--before T] [--limit N]",
+     "newest tasks: who moved what, how long it took, why it failed", cmd_task_ls},
     {"task", "show", "T [--timeline]", "one task", cmd_task_show},
     {"task", "follow", "T", "progress until the task ends", cmd_task_follow},
     {"task", "cancel", "T", "end a task that has not handed the VM over yet", cmd_task_cancel},
-    {"event", "ls", "[--since ID]", "what happened", cmd_event_ls},
-    {"event", "follow", "[--since ID]", "what happens", cmd_event_follow},
+    {"event", "ls",
+     "[--vm V] [--host H] [--task T] [--type TYPE] [--severity S] [--user U] [--since ID|TIME] [--until "
+     "TIME] [--before ID] [--limit N]",
+     "what happened", cmd_event_ls},
+    {"event", "follow",
+     "[--vm V] [--host H] [--task T] [--type TYPE] [--severity S] [--user U] [--since ID|TIME]",
+     "what happened last, and what happens", cmd_event_follow},
+    {"event", "types", "", "what can happen, and how it is told", cmd_event_types},
     {"token", "ls", "", "names of the API tokens", cmd_token_ls},
     {"token", "create", "NAME", "a new API token, shown once", cmd_token_create},
     {"token", "rm", "NAME", "revoke an API token", cmd_token_rm},

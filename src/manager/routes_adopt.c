@@ -49,7 +49,7 @@ static int adopt(const struct adoption *adoption, JsonObject *object, struct err
         return -1;
     if (strcmp(facts.name, probe->name) != 0)
         return err_set(err, ERR_REFUSED, "name-differs", "it says that it is '%s'", facts.name);
-    return inventory_adopt_host(probe, err);
+    return inventory_adopt_host(probe, http_user(adoption->request), err);
 }
 
 static void answered(JsonObject *object, const struct err *call_err, void *user)

@@ -12,8 +12,10 @@
 #include <stdbool.h>
 
 #include "http/http.h"
+#include "manager/event_types.h"
 #include "manager/inventory.h"
 #include "manager/manager.h"
+#include "model/finding.h"
 #include "model/move.h"
 #include "model/site.h"
 
@@ -78,6 +80,7 @@ struct task {
     char waiting_for[400];
     int64_t waiting_since_ms;  /* wall clock; 0 = it waits for nothing */
     JsonObject *specification; /* owned; what the hosts were told, for the document; NULL: not made yet */
+    JsonArray *warnings;       /* owned; of the checks, for the document; NULL: none */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
     bool has_place;  /* admitted to its pool; from the specification on it always is */
@@ -130,6 +133,10 @@ int tasks_document(struct manager *manager, const char *id, JsonObject **ret_doc
 /* ---- one task ---- */
 /* task_spec.c: what task->spec says now, for the document. */
 void task_keep_specification(struct task *task);
+/* Those of the findings that forbid nothing are in the task's document from now on. */
+void task_keep_warnings(struct task *task, const struct findings *findings);
+/* These, and what the status says of the guest's cost. Transfer full. */
+JsonArray *task_warnings_to_json(const struct task *task, const struct move_status *status);
 /* The only writer of state and phase: saves, publishes, enters. */
 void task_set_state(struct task *task, enum task_state state, enum move_phase phase);
 /* Begins the ending because of `why` (copied); places phase and side where they are empty. */
@@ -138,10 +145,10 @@ void task_fail(struct task *task, const struct err *why, const char *side);
 void task_finish_failed(struct task *task);
 /* The ending found out that the destination runs the VM: goes on as a success. */
 void task_rescue(struct task *task);
-/* Cancel by the operator. `done` is called once: err is set if it is refused; the task may be gone by then.
- */
+/* Cancel by the operator `who`. `done` is called once: err is set if it is refused; the
+ * task may be gone by then. */
 typedef void (*task_cancelled)(const struct err *err, void *user);
-void task_cancel(struct task *task, task_cancelled done, void *user);
+void task_cancel(struct task *task, const char *who, task_cancelled done, void *user);
 /* Progress inside the phase, 0 .. 1, and a new document for those who follow. */
 void task_publish(struct task *task, double share);
 /* Names who is waited for and for what: "host 'h2' to start the shell". It stands until the state changes or
@@ -154,6 +161,16 @@ unsigned task_deadline_s(const struct task *task);
 unsigned task_left_s(const struct task *task);
 bool task_is_final(enum task_state state);
 const char *task_state_name(enum task_state state);
+
+/* ---- task_events.c ---- */
+/* The event of the state and phase it is in now; `document` is its own. */
+void task_tell_state(const struct task *task, JsonObject *document);
+/* Another event of its life, with what the text wants to know. `user` NULL: who asked for the migration. */
+void task_tell(const struct task *task, enum event_type type, const char *user, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* What the source saw, from that line of its timeline on, as far as it is an event. */
+void task_tell_seen(const struct task *task, uint32_t first_line);
 
 /* ---- task_json.c ---- */
 JsonObject *task_to_json(const struct task *task); /* the public document; transfer full */

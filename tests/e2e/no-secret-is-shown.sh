@@ -110,7 +110,7 @@ for path in glob.glob(lab + "/manager/state/*.key"):
 for name, digits in zip(("ticket", "key"), open(lab + "/ticket-and-key").read().split()):
     add("the move's " + name, bytes.fromhex(digits))
 database = sqlite3.connect("file:%s/manager/state/manager.db?mode=ro" % lab, uri=True)
-for document in (text for row in database.execute("SELECT document, internals FROM tasks") for text in row):
+for document in (text for row in database.execute("SELECT document, timeline, internals FROM tasks") for text in row):
     assert not re.search(r'"(key|ticket|commit|verdict_secret)":"(?!0*")[0-9a-f]+"', document), "the database holds a secret of a move"
 # The journals: COMMIT is the source's secret; READY and the verdicts are the destination's. Each has the others' hashes, which are public.
 slot = struct.Struct("=IIQIIQ40s160s")
