@@ -334,8 +334,11 @@ static void write_slot(struct write_job *job)
         fdatasync(job->journal->fd) < 0)
         (void)err_sys(&job->error, errno, "sync-failed", "cannot make the journal durable");
     g_mutex_unlock(&job->journal->lock);
-    if (err_is_set(&job->error))
+    if (err_is_set(&job->error)) {
         (void)err_prefix(&job->error, "ownership journal %s", job->journal->path);
+        (void)err_arg(&job->error, "path", "%s", job->journal->path);
+        (void)err_fix(&job->error, "see that the file system of %s can be written", job->journal->path);
+    }
 }
 
 static void prepare_write(struct journal *journal, const struct journal_entry *entry,

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/follow.h"
 #include "cli/query.h"
+#include "model/move.h"
 
 /* Of so many of the member's own units is one that is shown. "" before the start, and where nothing was
  * measured. */
@@ -201,10 +202,11 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
                " times; %.1f MB crossed the network again for that\n",
                cli_number(task, "resumes"), cli_real(task, "bytes_resent") / 1e6);
     JsonObject *error = cli_object(task, "error");
-    if (error)
-        printf("error: %s\n  phase: %s (%s)\n  cause: %s\n  fix:   %s\n", cli_string(error, "message"),
-               cli_string(error, "phase"), cli_string(error, "side"), cli_string(error, "cause"),
-               cli_string(error, "fix"));
+    if (error) {
+        struct err err;
+        model_error_from_json(error, &err);
+        cli_print_error(stdout, "", "error", &err);
+    }
     follow_print_warnings(task, stdout);
     if (timeline) {
         print_specification(task);

@@ -90,6 +90,9 @@ def moves(caller):
     way = caller.call("diagnose", body={"from": "h1", "to": "h3"})
     assert [line["id"] for line in way["checks"] if line["verdict"] == "problem"] == ["host"], way
     caller.call("forecast", body={**wish, "options": {"bandwidth_mb_s": 100}})
+    way = caller.call("diagnose", body={"from": "h1", "to": "h2"})
+    assert way["checks"] and way["there"]["pairs"], way
+    assert caller.call("diagnose", body={"from": "h1", "to": "h3"})["checks"]
     refused = caller.raw("POST", "/v1/forecasts", json.dumps({"vm": "web", "destination": "h3"}))
     assert refused.error["id"] == "host-disconnected" and refused.body["findings"], refused.body
     task = caller.call("migrate", body={**wish, "options": {"bandwidth_mb_s": 20, "priority": "high"}, "client_key": "walk"})
@@ -151,6 +154,7 @@ def limits(caller):
             ("check", {}, {"vm": "nobody", "options": {}}, ("options",)),
             ("diagnose", {}, {"from": "nowhere", "to": "nowhere"}),
             ("forecast", {}, wish, (), ("options",)),
+            ("diagnose", {}, {"from": "nowhere", "to": "h1"}),
             ("addToken", {}, {"name": "x"}),
             ("enroll", {}, {"token": "x", "csr": "x"}),
             ("enrollAgain", {"host": "nowhere"}, {}),
