@@ -85,6 +85,10 @@ def moves(caller):
     checks = caller.call("check", body={"vm": "web"})
     results = {host["host"]: host["result"] for host in checks["hosts"]}
     assert results["h2"] in ("passed", "warnings") and results["h3"] == "refused", results
+    way = caller.call("diagnose", body={"from": "h1", "to": "h2"})
+    assert way["there"]["pairs"] and way["back"]["pairs"] and not [line for line in way["checks"] if line["verdict"] == "problem"], way
+    way = caller.call("diagnose", body={"from": "h1", "to": "h3"})
+    assert [line["id"] for line in way["checks"] if line["verdict"] == "problem"] == ["host"], way
     caller.call("forecast", body={**wish, "options": {"bandwidth_mb_s": 100}})
     way = caller.call("diagnose", body={"from": "h1", "to": "h2"})
     assert way["checks"] and way["there"]["pairs"], way
@@ -148,6 +152,7 @@ def limits(caller):
             ("migrate", {}, wish, (), ("options",)),
             ("check", {}, {"vm": "web"}),
             ("check", {}, {"vm": "nobody", "options": {}}, ("options",)),
+            ("diagnose", {}, {"from": "nowhere", "to": "nowhere"}),
             ("forecast", {}, wish, (), ("options",)),
             ("diagnose", {}, {"from": "nowhere", "to": "h1"}),
             ("addToken", {}, {"name": "x"}),
