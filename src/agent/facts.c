@@ -48,9 +48,11 @@ static int try_kvm(struct agent *agent, struct err *err)
     bool by_group = (device.st_mode & S_IRGRP) && (device.st_mode & S_IWGRP);
     agent->kvm_group = by_group ? device.st_gid : 0;
     auto_fd theirs = open_as(&agent->config.qemu_user, agent->kvm_group, "/dev/kvm", O_RDWR);
-    if (theirs < 0)
-        return err_sys(err, errno, "kvm-missing", "the QEMU user (uid %u) may not open /dev/kvm",
-                       agent->config.qemu_user.uid);
+    if (theirs < 0) {
+        (void)err_sys(err, errno, "kvm-missing", "the QEMU user (uid %u) may not open /dev/kvm",
+                      agent->config.qemu_user.uid);
+        return err_arg(err, "uid", "%u", agent->config.qemu_user.uid);
+    }
     return 0;
 }
 

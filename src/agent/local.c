@@ -93,6 +93,7 @@ static void post_shutdown(struct http_request *request, void *user)
     if (timeout_s < 1 || timeout_s > LOCAL_SHUTDOWN_MAX_S) {
         (void)err_set(&err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s must be a whole number from 1 to %d",
                       LOCAL_SHUTDOWN_MAX_S);
+        (void)err_arg(&err, "max", "%d", LOCAL_SHUTDOWN_MAX_S);
         http_fail(request, &err);
         return;
     }
@@ -149,6 +150,7 @@ int local_call(const struct agent_config *config, const char *path, JsonObject *
         struct err lost = why;
         (void)err_set(&why, ERR_PEER_LOST, "agent-not-running", "the agent of host %s does not run here",
                       config->name);
+        (void)err_arg(&why, "host", "%s", config->name);
         (void)err_cause(&why, "%s", lost.cause);
         (void)err_fix(&why,
                       "start it: systemctl start godwit-agent; is this its configuration and are you root?");

@@ -52,6 +52,10 @@ static void say_unreachable(const struct pair *pair, struct err *err)
     (void)err_set(err, ERR_REFUSED, "migration-port-unreachable",
                   "host '%s' (%s) does not reach the migration port of host '%s' (%s port %u)", wish->host,
                   pair->from, wish->peer, pair->to, wish->port);
+    (void)err_arg(err, "host", "%s", wish->host);
+    (void)err_arg(err, "from", "%s", pair->from);
+    (void)err_arg(err, "peer", "%s", wish->peer);
+    (void)err_arg(err, "to", "%s", pair->to);
     if (pair->connect_errno == ETIMEDOUT && pair->path.answers)
         (void)err_cause(err, "it answers a ping, but no connection: something on the way drops them");
     else if (pair->connect_errno == ETIMEDOUT)
@@ -86,6 +90,10 @@ static void say_cut_down(const struct pair *pair, struct err *err)
         "packets of %u bytes do not pass from host '%s' (%s) to host '%s' (%s) and back: the largest that do "
         "have %u",
         path->mtu, wish->host, pair->from, wish->peer, pair->to, path->path_mtu);
+    (void)err_arg(err, "host", "%s", wish->host);
+    (void)err_arg(err, "from", "%s", pair->from);
+    (void)err_arg(err, "peer", "%s", wish->peer);
+    (void)err_arg(err, "to", "%s", pair->to);
     (void)err_cause(err, "the interfaces of both have an MTU of %u or more, and something on the way %s",
                     path->mtu,
                     path->is_told ? "passes less and says so: each connection begins too large, and is slow"

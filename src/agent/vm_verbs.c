@@ -145,6 +145,7 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
         if (!err_is_set(&cont->last)) {
             (void)err_set(&cont->last, ERR_REFUSED, "vm-not-running", "VM %s was continued and does not run",
                           cont->vm->status.spec.name);
+            (void)err_arg(&cont->last, "vm", "%s", cont->vm->status.spec.name);
             (void)err_cause(&cont->last, "QEMU is in state %s", vm_result_text(result, "status"));
         }
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &cont->last);
@@ -173,6 +174,7 @@ static void cont_try(struct cont *cont)
     if (!vm->process) {
         /* It died before `cont` was sent: no vCPU ran since it was last stopped. */
         (void)err_set(&err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended", vm->status.spec.name);
+        (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else if (set_taps(vm, true, &err) < 0) {
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);

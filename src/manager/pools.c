@@ -132,6 +132,7 @@ int pools_create(struct manager *manager, JsonObject *members, struct err *err)
     if (tree->n_pools == POOLS_MAX) {
         err_set(err, ERR_REFUSED, "too-many-pools", "there are %d pools already, and no more are possible",
                 POOLS_MAX);
+        (void)err_arg(err, "max", "%d", POOLS_MAX);
         return err_fix(err, "remove one that is not needed: godwit pool rm POOL");
     }
     struct pool_tree next = copy_tree(tree);
@@ -163,6 +164,7 @@ int pools_change(struct manager *manager, const char *path, JsonObject *members,
 static int in_use(const char *path, const char *what, const char *name, struct err *err)
 {
     err_set(err, ERR_REFUSED, "pool-in-use", "pool '%s' holds %s '%s'", path, what, name);
+    (void)err_arg(err, "what", "%s", what);
     err_arg(err, "pool", "%s", path);
     err_arg(err, "holds", "%s", name);
     return err_fix(err, "remove the pools below it, and put its VMs elsewhere: godwit pool assign POOL VM");

@@ -81,8 +81,10 @@ static void status_answered(JsonObject *object, const struct err *call_err, void
     struct host *host = inventory_find_host(forward->manager->inventory, forward->host);
     struct err err = *call_err;
     struct vm_status vm;
-    if (!err_is_set(&err) && !object)
+    if (!err_is_set(&err) && !object) {
         err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no status", forward->host);
+        (void)err_arg(&err, "host", "%s", forward->host);
+    }
     if (err_is_set(&err) || vm_status_from_json(object, &vm, &err)) {
         http_fail(forward->request, &err);
         return;
