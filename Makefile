@@ -86,6 +86,7 @@ fuzz: deps
 
 lint: deps
 	@tests/lint/lint.py
+	@tests/lint/catalogue.py
 
 format: deps
 	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i

@@ -203,6 +203,20 @@ static int load_slots(struct journal *journal, struct err *err)
                    "what the other hosts know, and repairs it");
 }
 
+int journal_look(const char *path, struct journal_entry *ret_entry, struct err *err)
+{
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        (void)err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
+    struct journal journal = {.path = (char *)path, .fd = fd};
+    if (load_slots(&journal, err) < 0)
+        return -1;
+    *ret_entry = journal.durable;
+    return 0;
+}
+
 static void journal_unref(struct journal *journal)
 {
     if (--journal->n_refs)
@@ -327,8 +341,11 @@ static void write_slot(struct write_job *job)
         fdatasync(job->journal->fd) < 0)
         (void)err_sys(&job->error, errno, "sync-failed", "cannot make the journal durable");
     g_mutex_unlock(&job->journal->lock);
-    if (err_is_set(&job->error))
+    if (err_is_set(&job->error)) {
         (void)err_prefix(&job->error, "ownership journal %s", job->journal->path);
+        (void)err_arg(&job->error, "path", "%s", job->journal->path);
+        (void)err_fix(&job->error, "see that the file system of %s can be written", job->journal->path);
+    }
 }
 
 static void prepare_write(struct journal *journal, const struct journal_entry *entry,

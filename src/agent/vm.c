@@ -107,6 +107,16 @@ static void note_end(struct vm *vm, int status)
         (void)snprintf(vm->how_ended, sizeof vm->how_ended, "exit status %d", WEXITSTATUS(status));
 }
 
+void vm_ended(const struct vm *vm, struct err *err)
+{
+    const char *host = vm->agent->config.name;
+    (void)err_set(err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended on host %s", vm->status.spec.name,
+                  host);
+    (void)err_arg(err, "vm", "%s", vm->status.spec.name);
+    (void)err_arg(err, "host", "%s", host);
+    (void)err_fix(err, "put right on '%s' what QEMU says; its log there, and the agent's, say more", host);
+}
+
 void vm_died(const struct vm *vm, bool as_incoming, struct err *err)
 {
     const char *name = vm->status.spec.name;
@@ -449,8 +459,7 @@ void vm_exited(pid_t pid, int status, void *user)
     note_end(vm, status);
     struct err err;
     struct err died;
-    (void)err_set(&err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended", vm->status.spec.name);
-    (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
+    vm_ended(vm, &err);
     vm_explain(vm, &err);
     vm_died(vm, vm->incoming, &died);
     const guint timers[] = {process->kill_timer, process->reconnect_timer, process->settle_timer};

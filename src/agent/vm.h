@@ -94,6 +94,8 @@ void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const cha
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,
                   struct err *err);
 
+/* PEER_LOST "qemu-ended": names VM and host. */
+void vm_ended(const struct vm *vm, struct err *err);
 /* PEER_LOST "qemu-died": QEMU ended while a move needed it, at the source or as_incoming. Names VM and host,
  * and says how it ended. */
 void vm_died(const struct vm *vm, bool as_incoming, struct err *err);

@@ -69,8 +69,13 @@ static void cont_try(struct cont *cont);
 static int set_taps(struct vm *vm, bool up, struct err *err)
 {
     for (unsigned i = 0; i < vm->process->n_taps; i++)
-        if (network_tap_set_up(vm->process->taps[i], up, err) < 0)
-            return -1;
+        if (network_tap_set_up(vm->process->taps[i], up, err) < 0) {
+            const char *host = vm->agent->config.name;
+            (void)err_prefix(err, "network port %u of VM %s on host %s", i + 1, vm->status.spec.name, host);
+            (void)err_arg(err, "vm", "%s", vm->status.spec.name);
+            (void)err_arg(err, "host", "%s", host);
+            return err_fix(err, "find what takes ports of VMs away on '%s' (ip link), and try again", host);
+        }
     return 0;
 }
 
@@ -173,8 +178,7 @@ static void cont_try(struct cont *cont)
     struct vm *vm = cont->vm;
     if (!vm->process) {
         /* It died before `cont` was sent: no vCPU ran since it was last stopped. */
-        (void)err_set(&err, ERR_PEER_LOST, "qemu-ended", "QEMU of VM %s ended", vm->status.spec.name);
-        (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
+        vm_ended(vm, &err);
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else if (set_taps(vm, true, &err) < 0) {
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);

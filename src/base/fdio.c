@@ -149,7 +149,8 @@ int fdio_replace_file(const char *path, const void *data, size_t size, unsigned 
         ret = put_in_place(fd, temporary, path, err);
     if (ret < 0) {
         (void)unlink(temporary);
-        return -1;
+        (void)err_arg(err, "path", "%s", path);
+        return err_fix(err, "see that the file system of %s has room and can be written", path);
     }
     return fdio_sync_folder_of(path, err);
 }

@@ -114,10 +114,12 @@ int cmd_task_show(struct cli *cli, int argc, char **argv);
 int cmd_task_follow(struct cli *cli, int argc, char **argv);
 int cmd_task_cancel(struct cli *cli, int argc, char **argv);
 int cmd_event_ls(struct cli *cli, int argc, char **argv);
+int cmd_event_types(struct cli *cli, int argc, char **argv);
 int cmd_event_follow(struct cli *cli, int argc, char **argv);
 int cmd_token_ls(struct cli *cli, int argc, char **argv);
 int cmd_token_create(struct cli *cli, int argc, char **argv);
 int cmd_token_rm(struct cli *cli, int argc, char **argv);
+int cmd_doctor(struct cli *cli, int argc, char **argv);
 int cmd_bench(struct cli *cli, int argc, char **argv);
 int cmd_lab(struct cli *cli, int argc, char **argv);
 

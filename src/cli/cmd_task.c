@@ -3,30 +3,61 @@
 
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/query.h"
+#include "model/move.h"
+
+/* Of so many of the member's own units is one that is shown. "" before the start, and where nothing was
+ * measured. */
+static char *figure(JsonObject *task, const char *member, int digits, double per_unit, const char *unit)
+{
+    double value = cli_real(task, member);
+    return value > 0 ? g_strdup_printf("%.*f %s", digits, value / per_unit, unit) : g_strdup("");
+}
+
+/* Why it ended so; of one that is open, how it stands. */
+static char *explain(JsonObject *task)
+{
+    JsonObject *error = cli_object(task, "error");
+    const char *cause = cli_string(error, "cause");
+    const char *waiting = cli_string(task, "waiting_for");
+    bool is_open = !*cli_string(task, "ended");
+    if (error)
+        return g_strdup_printf(*cause ? "%s (%s)" : "%s%s", cli_string(error, "message"), cause);
+    if (!is_open)
+        return NULL;
+    return g_strdup_printf("%s%s%s", cli_string(task, "phase"), *waiting ? ", waits for " : "", waiting);
+}
 
 static void add_task_row(struct table *table, JsonObject *task)
 {
+    JsonArray *rounds = cli_array(task, "rounds");
+    g_autofree char *duration = figure(task, "duration_ms", 2, 1e3, "s");
+    g_autofree char *downtime = figure(task, "downtime_ms", 1, 1, "ms");
+    g_autofree char *wire = figure(task, "bytes_on_wire", 1, 1e6, "MB");
+    g_autofree char *count = g_strdup_printf("%u", rounds ? json_array_get_length(rounds) : 0);
+    g_autofree char *why = explain(task);
     table_row(table, cli_string(task, "task"), cli_string(task, "state"), cli_string(task, "vm"),
-              cli_string(task, "source"), cli_string(task, "destination"), cli_string(task, "phase"),
-              cli_string(task, "created"), cli_string(cli_object(task, "error"), "message"), NULL);
+              cli_string(task, "source"), cli_string(task, "destination"), cli_string(task, "user"),
+              cli_string(task, "created"), duration, downtime, wire, count, why ? why : "", NULL);
 }
 
 int cmd_task_ls(struct cli *cli, int argc, char **argv)
 {
-    int limit = 20;
-    const GOptionEntry entries[] = {
-        {"limit", 0, 0, G_OPTION_ARG_INT, &limit, "how many, newest first (20)", "N"},
+    static const struct query_field fields[] = {
+        {"vm", "of this VM: its name then, or its UUID", "V", NULL},
+        {"host", "from or to this host", "H", NULL},
+        {"state", "queued, running, success, error or cancelled", "S", NULL},
+        {"user", "that this user asked for", "U", NULL},
+        {"since", "made at this time or later", "TIME", NULL},
+        {"until", "made at this time or before", "TIME", NULL},
+        {"before", "made before this task", "T", NULL},
+        {"limit", "how many, newest first (20)", "N", "20"},
         {NULL},
     };
-    if (cli_options(cli_current(), entries, 0, &argc, &argv) < 0)
-        return CLI_USAGE;
-    if (limit < 1 || limit > 1000)
-        return cli_usage_error("--limit must be from 1 to 1000, not %d", limit);
-    g_autofree char *path = g_strdup_printf("/v1/tasks?limit=%d", limit);
-    static const char *const headings[] = {"TASK",  "STATE",   "VM",    "FROM", "TO",
-                                           "PHASE", "CREATED", "ERROR", NULL};
-    const struct cli_listing listing = {path, "tasks", headings, add_task_row};
-    return cli_list(cli, &listing);
+    static const char *const headings[] = {"TASK",     "STATE",    "VM",   "FROM",   "TO",  "BY", "CREATED",
+                                           "DURATION", "DOWNTIME", "WIRE", "ROUNDS", "WHY", NULL};
+    g_autofree char *path = query_path("/v1/tasks", fields, &argc, &argv);
+    return path ? cli_list(cli, &(struct cli_listing){path, "tasks", headings, add_task_row}) : CLI_USAGE;
 }
 
 static void print_timeline(JsonObject *task)
@@ -171,10 +202,11 @@ int cmd_task_show(struct cli *cli, int argc, char **argv)
                " times; %.1f MB crossed the network again for that\n",
                cli_number(task, "resumes"), cli_real(task, "bytes_resent") / 1e6);
     JsonObject *error = cli_object(task, "error");
-    if (error)
-        printf("error: %s\n  phase: %s (%s)\n  cause: %s\n  fix:   %s\n", cli_string(error, "message"),
-               cli_string(error, "phase"), cli_string(error, "side"), cli_string(error, "cause"),
-               cli_string(error, "fix"));
+    if (error) {
+        struct err err;
+        model_error_from_json(error, &err);
+        cli_print_error(stdout, "", "error", &err);
+    }
     follow_print_warnings(task, stdout);
     if (timeline) {
         print_specification(task);

@@ -56,6 +56,8 @@ void cli_print_error(FILE *to, const char *indent, const char *severity, const s
         fprintf(to, "%s  cause: %s\n", indent, err->cause);
     if (err->fix[0])
         fprintf(to, "%s  fix:   %s\n", indent, err->fix);
+    if (err->id[0]) /* docs/troubleshooting.md has it */
+        fprintf(to, "%s  id:    %s\n", indent, err->id);
 }
 
 int cli_fail(struct cli *cli, const struct err *err)

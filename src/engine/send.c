@@ -424,7 +424,8 @@ static int resume(struct sender *sender, const struct bitmap *dirty, struct err 
     struct resume heard;
     int result;
     uint64_t sent_ns = __atomic_load_n(&sender->sent_ns, __ATOMIC_RELAXED);
-    sender->down_ns = clock_now_ns();
+    if (!sender->is_stuck)
+        sender->down_ns = clock_now_ns();
     __atomic_store_n(&sender->is_down, true, __ATOMIC_RELAXED);
     do {
         struct err why = *err;
@@ -439,6 +440,10 @@ static int resume(struct sender *sender, const struct bitmap *dirty, struct err 
         result = find_missing(sender, dirty, &heard, err);
     if (result < 0)
         return -1;
+    /* Connections that come back and carry no page, because large packets are lost, do not end the outage. */
+    uint64_t n_missing = bitmap_count(&sender->missing);
+    sender->is_stuck = n_missing == sender->n_missing;
+    sender->n_missing = n_missing;
     /* What these pages are on the destination is not known. */
     packing_forget_pages(&sender->packing, &sender->missing);
     uint64_t now_ns = clock_now_ns();
@@ -461,6 +466,8 @@ static int finish_pages(struct sender *sender, struct err *err)
 
 int sender_round(struct sender *sender, uint32_t n, const struct bitmap *dirty, struct err *err)
 {
+    sender->n_missing = 0;
+    sender->is_stuck = false;
     int result = begin_round(sender, n, dirty, err);
     while (result == 0 && finish_pages(sender, err) < 0) {
         result = is_outage(sender, err) ? resume(sender, dirty, err) : -1;

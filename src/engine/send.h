@@ -64,9 +64,11 @@ struct sender {
     bool is_synced;        /* every SYNC of this round was sent */
     bool is_finished;      /* every FINISH was sent */
     struct bitmap missing; /* of this round, after a RESUME */
+    uint64_t n_missing;    /* pages in it; 0: no RESUME yet */
+    bool is_stuck;         /* the last RESUME found as many missing as the one before */
     uint64_t sent_ns;      /* when the last batch was sent; atomic */
     uint64_t outage_ns;    /* of this round, from the last batch before it to the RESUME */
-    uint64_t down_ns;      /* since when links are known to be lost */
+    uint64_t down_ns;      /* since when links are known to be lost, or come back and carry nothing */
     bool is_down;          /* these three for snapshots; atomic */
     uint32_t resumes;
     uint64_t bytes_resent;

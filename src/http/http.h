@@ -70,7 +70,9 @@ void http_server_free(struct http_server *server);
 
 const char *http_param(struct http_request *request,
                        const char *name); /* from the path, URL-decoded; NULL if none */
-const char *http_query(struct http_request *request, const char *name);  /* NULL if absent */
+const char *http_query(struct http_request *request, const char *name); /* NULL if absent */
+/* The name of a query member that is not among `names` (NULL-terminated), or NULL. */
+const char *http_query_other(struct http_request *request, const char *const *names);
 const char *http_header(struct http_request *request, const char *name); /* NULL if absent */
 const char *
 http_user(struct http_request *request); /* from authorize, or the certificate's common name; NULL if open */

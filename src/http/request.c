@@ -49,6 +49,19 @@ const char *http_query(struct http_request *request, const char *name)
     return request->query ? g_hash_table_lookup(request->query, name) : NULL;
 }
 
+const char *http_query_other(struct http_request *request, const char *const *names)
+{
+    GHashTableIter iter;
+    void *name;
+    if (!request->query)
+        return NULL;
+    g_hash_table_iter_init(&iter, request->query);
+    while (g_hash_table_iter_next(&iter, &name, NULL))
+        if (!g_strv_contains(names, name))
+            return name;
+    return NULL;
+}
+
 const char *http_header(struct http_request *request, const char *name)
 {
     return soup_message_headers_get_one(soup_server_message_get_request_headers(request->msg), name);

@@ -129,7 +129,11 @@ static int reconnect(const struct engine_outage *outage, int ret_channels[], str
     const struct watch before = job->watch;
     job->watch.stop = outage->stop;
     job->watch.limit_ns = outage->since_ns + job->spec.resume_limit_s * NS_PER_S;
-    int ret = connect_again(job, outage, err);
+    bool is_over =
+        clock_now_ns() >= job->watch.limit_ns; /* they came back again and again, and carried nothing */
+    if (is_over)
+        *err = *outage->why;
+    int ret = is_over ? story_resume_limit(job, err) : connect_again(job, outage, err);
     job->watch = before;
     if (ret < 0)
         return -1;

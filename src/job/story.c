@@ -118,7 +118,7 @@ int story_resume_limit(const struct job *job, struct err *err)
     const char *other = job->peer.is_source ? "source" : "destination";
     struct err last = *err;
     (void)err_set(err, ERR_PEER_LOST, "resume-limit",
-                  "the connections to the %s broke and did not come back within %u s", other,
+                  "the connections to the %s broke, and no memory crossed over new ones within %u s", other,
                   job->spec.resume_limit_s);
     (void)err_arg(err, "limit_s", "%u", job->spec.resume_limit_s);
     (void)err_arg(err, "other", "%s", other);

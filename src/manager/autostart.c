@@ -41,7 +41,12 @@ static void emit(const struct host *host, const struct vm_status *vm, const char
     json_object_set_string_member(document, "action", "not started");
     json_object_set_string_member(document, "text", text);
     log_warn("%s", text);
-    events_emit(host->manager->events, "recovery", vm->spec.uuid, document);
+    events_emit(host->manager->events, EVENT_VM_NOT_STARTED,
+                &(struct event){.vm = vm->spec.name,
+                                .vm_uuid = vm->spec.uuid,
+                                .host = host->name,
+                                .detail = text,
+                                .document = document});
 }
 
 /* True if the host must not start the VM by itself. */

@@ -10,13 +10,29 @@
 #define DEFAULT_SOCKET "/run/godwit-manager/godwitd.sock"
 #define DEFAULT_PORT 8400
 #define LOG_KEEP_MAX 100000
+#define KEEP_DAYS 90
+#define KEEP_DAYS_MAX 36500
+#define EVENTS_KEEP 100000
+#define TASKS_KEEP 20000
+#define KEEP_MAX 100000000
 #define HOST_CERTIFICATE_HOURS_MAX (397 * 24)
 #define DEADLINES "deadlines"
 #define DEADLINE_MAX_S 3600
 
-static const char *const known_keys[] = {
-    "state",      "listen",         "port",          "socket", "addresses", "host_certificate_hours",
-    "log_folder", "log_keep_files", "log_keep_days", NULL};
+static const char *const known_keys[] = {"state",
+                                         "listen",
+                                         "port",
+                                         "socket",
+                                         "addresses",
+                                         "host_certificate_hours",
+                                         "log_folder",
+                                         "log_keep_files",
+                                         "log_keep_days",
+                                         "events_keep",
+                                         "events_keep_days",
+                                         "tasks_keep",
+                                         "tasks_keep_days",
+                                         NULL};
 
 /* The phases that wait for a host. */
 static const char *const deadline_keys[MOVE_PHASES] = {
@@ -78,13 +94,23 @@ static int read_numbers(GKeyFile *file, const char *path, struct manager_config 
 {
     unsigned port = DEFAULT_PORT;
     config->host_certificate_hours = HOST_CERTIFICATE_HOURS_MAX;
+    config->events_keep = (struct keep_config){EVENTS_KEEP, KEEP_DAYS};
+    config->tasks_keep = (struct keep_config){TASKS_KEEP, KEEP_DAYS};
     if (read_number(file, path, &(struct number_key){"port", 0, 65535}, &port, err) ||
         read_number(file, path, &(struct number_key){"host_certificate_hours", 1, HOST_CERTIFICATE_HOURS_MAX},
                     &config->host_certificate_hours, err) ||
         read_number(file, path, &(struct number_key){"log_keep_files", 0, LOG_KEEP_MAX},
                     &config->log.keep_files, err) ||
         read_number(file, path, &(struct number_key){"log_keep_days", 0, LOG_KEEP_MAX},
-                    &config->log.keep_days, err))
+                    &config->log.keep_days, err) ||
+        read_number(file, path, &(struct number_key){"events_keep", 1, KEEP_MAX}, &config->events_keep.number,
+                    err) ||
+        read_number(file, path, &(struct number_key){"events_keep_days", 1, KEEP_DAYS_MAX},
+                    &config->events_keep.days, err) ||
+        read_number(file, path, &(struct number_key){"tasks_keep", 1, KEEP_MAX}, &config->tasks_keep.number,
+                    err) ||
+        read_number(file, path, &(struct number_key){"tasks_keep_days", 1, KEEP_DAYS_MAX},
+                    &config->tasks_keep.days, err))
         return -1;
     config->port = (uint16_t)port;
     return 0;
@@ -176,7 +202,7 @@ static int check_keys(GKeyFile *file, const char *path, struct err *err)
     return check_deadline_keys(file, path, err);
 }
 
-int config_read(const char *path, struct manager_config *ret_config, struct err *err)
+int manager_config_read(const char *path, struct manager_config *ret_config, struct err *err)
 {
     *ret_config = (struct manager_config){0};
     g_autoptr(GKeyFile) file = g_key_file_new();
@@ -196,7 +222,7 @@ int config_read(const char *path, struct manager_config *ret_config, struct err 
     return read_listen(file, path, ret_config, err);
 }
 
-void config_clear(struct manager_config *config)
+void manager_config_clear(struct manager_config *config)
 {
     g_strfreev(config->listen);
     g_strfreev(config->addresses);

@@ -84,6 +84,24 @@ static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
     return answer;
 }
 
+static void tell(const struct task *plan, JsonObject *answer, JsonObject *forecast)
+{
+    bool converges = json_object_get_boolean_member_with_default(forecast, "converges", FALSE);
+    g_autofree char *detail =
+        g_strdup_printf("%.2f s, with a downtime of %.1f ms%s",
+                        json_object_get_double_member_with_default(forecast, "duration_ms", 0) / 1e3,
+                        json_object_get_double_member_with_default(forecast, "downtime_ms", 0),
+                        converges ? "" : ", and it would not succeed");
+    events_emit(plan->manager->events, EVENT_MIGRATION_FORECAST,
+                &(struct event){.user = plan->user,
+                                .vm = plan->vm_name,
+                                .vm_uuid = plan->vm_uuid,
+                                .host = plan->source_host,
+                                .destination = plan->destination_host,
+                                .detail = detail,
+                                .document = answer});
+}
+
 static void sampled(JsonObject *object, const struct err *call_err, void *user)
 {
     struct run *run = user;
@@ -101,7 +119,7 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
     JsonObject *answer = answer_of(run, json_node_get_object(node));
     log_info("forecast %s of VM %s from %s to %s, for %s", run->plan.id, run->plan.vm_name,
              run->plan.source_host, run->plan.destination_host, run->plan.user);
-    events_emit(run->plan.manager->events, "forecast", run->plan.vm_uuid, answer);
+    tell(&run->plan, answer, json_node_get_object(node));
     http_reply(run->request, 200, answer);
     run_free(run);
 }

@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "manager/agent_client.h"
 #include "manager/ca.h"
-#include "manager/events.h"
 #include "manager/inventory_private.h"
 #include "manager/maintenance.h"
+#include "manager/vm_events.h"
 #include "model/move.h"
 
 #define POLL_INTERVAL_S 2
@@ -94,6 +94,12 @@ static void poll_one(struct host *host, void *user)
     host_poll(host);
 }
 
+static void look_quietly(struct host *host, void *user)
+{
+    (void)user;
+    maintenance_look(host, true);
+}
+
 static gboolean poll_all(void *user)
 {
     inventory_each_host(user, poll_one, NULL);
@@ -105,6 +111,7 @@ int inventory_open(struct manager *manager, struct err *err)
     struct inventory *inventory = g_new0(struct inventory, 1);
     manager->inventory = inventory;
     inventory->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, host_free);
+    inventory->askers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     struct loading loading = {.manager = manager};
     if (db_host_list(manager->db, load_host, &loading, err) || db_vm_list(manager->db, load_vm, manager, err))
         return -1;
@@ -112,6 +119,7 @@ int inventory_open(struct manager *manager, struct err *err)
         *err = loading.err;
         return -1;
     }
+    inventory_each_host(inventory, look_quietly, NULL);
     inventory->timer = g_timeout_add_seconds(POLL_INTERVAL_S, poll_all, inventory);
     (void)poll_all(inventory);
     return 0;
@@ -133,6 +141,7 @@ void inventory_free(struct inventory *inventory)
         g_source_remove(inventory->timer);
     inventory_each_host(inventory, close_client, NULL);
     g_hash_table_unref(inventory->hosts);
+    g_hash_table_unref(inventory->askers);
     g_free(inventory);
 }
 
@@ -188,26 +197,6 @@ void inventory_each_host(struct inventory *inventory, void (*call)(struct host *
         call(hosts->pdata[i], user);
 }
 
-int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
-                       struct err *err)
-{
-    if (db_host_add(manager->db, name, address, port, err))
-        return -1;
-    host_emit(host_new(manager, name, address, port));
-    return 0;
-}
-
-int inventory_adopt_host(const struct host *probe, struct err *err)
-{
-    struct manager *manager = probe->manager;
-    const struct db_host row = {
-        .name = probe->name, .address = probe->address, .port = probe->port, .certificate = probe->shown};
-    if (db_host_adopt(manager->db, &row, err))
-        return -1;
-    inventory_host_enrolled(host_new(manager, probe->name, probe->address, probe->port), probe->shown);
-    return 0;
-}
-
 static void set_certificate(struct host *host, void *certificate)
 {
     if (!host->client)
@@ -216,20 +205,44 @@ static void set_certificate(struct host *host, void *certificate)
     http_client_set_certificate(host->users_client, certificate);
 }
 
-void inventory_host_enrolled(struct host *host, const char *certificate)
+int inventory_add_host(struct manager *manager, const struct host_entry *entry, struct err *err)
+{
+    if (db_host_add(manager->db, entry->name, entry->address, entry->port, err))
+        return -1;
+    host_tell(host_new(manager, entry->name, entry->address, entry->port), EVENT_HOST_ADDED, entry->user,
+              NULL);
+    return 0;
+}
+
+/* Only this certificate counts from now on, and the host is asked with it. */
+static void begin_with(struct host *host, const char *certificate, enum event_type type, const char *user)
 {
     struct err err = {0};
     (void)g_strlcpy(host->certificate, certificate, sizeof host->certificate);
     host->previous_certificate[0] = '\0';
-    if (host->client) {
-        /* What is open was opened to the old one. */
+    if (host->client) /* What is open was opened to the old one. */
         set_certificate(host, host->manager->authority->own);
-    } else {
-        if (host_start(host, &err))
-            log_error(&err, "host %s cannot be asked", host->name);
-        host_emit(host);
-    }
+    else if (host_start(host, &err))
+        log_error(&err, "host %s cannot be asked", host->name);
+    host_tell(host, type, user, NULL);
     host_poll(host);
+}
+
+int inventory_adopt_host(const struct host *probe, const char *user, struct err *err)
+{
+    struct manager *manager = probe->manager;
+    const struct db_host row = {
+        .name = probe->name, .address = probe->address, .port = probe->port, .certificate = probe->shown};
+    if (db_host_adopt(manager->db, &row, err))
+        return -1;
+    begin_with(host_new(manager, probe->name, probe->address, probe->port), probe->shown, EVENT_HOST_ADOPTED,
+               user);
+    return 0;
+}
+
+void inventory_host_enrolled(struct host *host, const char *certificate)
+{
+    begin_with(host, certificate, EVENT_HOST_ENROLLED, NULL);
 }
 
 bool inventory_host_shows(struct host *host, const char *fingerprint)
@@ -255,6 +268,7 @@ int inventory_host_renewed(struct host *host, const char *certificate, const cha
         return -1;
     (void)g_strlcpy(host->certificate, certificate, sizeof host->certificate);
     (void)g_strlcpy(host->previous_certificate, shown, sizeof host->previous_certificate);
+    host_tell(host, EVENT_HOST_CERTIFICATE, NULL, NULL);
     return 0;
 }
 
@@ -263,8 +277,9 @@ void inventory_certificate_changed(struct manager *manager)
     inventory_each_host(manager->inventory, set_certificate, manager->authority->own);
 }
 
-int inventory_remove_host(struct manager *manager, struct host *host, struct err *err)
+int inventory_remove_host(struct host *host, const char *user, struct err *err)
 {
+    struct manager *manager = host->manager;
     if (db_host_remove(manager->db, host->name, err))
         return -1;
     g_autoptr(JsonObject) document = json_object_new();
@@ -272,7 +287,8 @@ int inventory_remove_host(struct manager *manager, struct host *host, struct err
     json_object_set_string_member(document, "name", name);
     json_object_set_string_member(document, "state", "removed");
     (void)g_hash_table_remove(manager->inventory->hosts, name);
-    events_emit(manager->events, "host", name, document);
+    events_emit(manager->events, EVENT_HOST_REMOVED,
+                &(struct event){.user = user, .host = name, .document = document});
     return 0;
 }
 
@@ -300,10 +316,4 @@ JsonObject *inventory_host_json(const struct host *host)
     else
         json_object_set_null_member(object, "last_seen");
     return object;
-}
-
-void host_emit(const struct host *host)
-{
-    g_autoptr(JsonObject) document = inventory_host_json(host);
-    events_emit(host->manager->events, "host", host->name, document);
 }

@@ -28,7 +28,8 @@ struct host {
     unsigned misses;            /* polls in a row without an answer */
     char problem[ERR_TEXT_MAX]; /* what came of the last poll, if that was not an answer */
     bool is_polling;
-    bool in_maintenance;        /* manager/maintenance.h */
+    bool in_maintenance; /* manager/maintenance.h */
+    bool has_reached_maintenance;
     bool is_releasing;          /* manager/autostart.h: the word is on its way */
     struct clock_offset clock;  /* measured with each answer */
     GHashTable *vms;            /* uuid -> struct vm_status, owned: what this host said last */
@@ -51,11 +52,16 @@ struct host *inventory_find_connected(struct inventory *inventory, const char *n
 /* As above; NOT_FOUND "host-not-found" that lists the names there are. */
 int inventory_get_host(struct inventory *inventory, const char *name, struct host **ret_host,
                        struct err *err);
-int inventory_add_host(struct manager *manager, const char *name, const char *address, uint16_t port,
-                       struct err *err);
+struct host_entry {
+    const char *name;
+    const char *address;
+    uint16_t port;
+    const char *user; /* who registers it */
+};
+int inventory_add_host(struct manager *manager, const struct host_entry *entry, struct err *err);
 /* As inventory_add_host, for a host that holds a certificate of ours already: the one that the probe's only
  * connection was shown counts from now on. It is asked at once. */
-int inventory_adopt_host(const struct host *probe, struct err *err);
+int inventory_adopt_host(const struct host *probe, const char *user, struct err *err);
 /* After the enrolment was stored: only this certificate is accepted from now on, "" = whatever the CA signed
  * for the host. Starts to poll it. */
 void inventory_host_enrolled(struct host *host, const char *certificate);
@@ -66,7 +72,8 @@ bool inventory_host_shows(struct host *host, const char *fingerprint);
 int inventory_host_renewed(struct host *host, const char *certificate, const char *shown, struct err *err);
 /* The manager has a new certificate of its own. */
 void inventory_certificate_changed(struct manager *manager);
-int inventory_remove_host(struct manager *manager, struct host *host, struct err *err);
+/* Frees the host. `user`: who wants it. */
+int inventory_remove_host(struct host *host, const char *user, struct err *err);
 void inventory_each_host(struct inventory *inventory, void (*call)(struct host *host, void *user),
                          void *user);
 JsonObject *inventory_host_json(const struct host *host);

@@ -13,8 +13,10 @@
 #include "manager/autostart.h"
 #include "manager/claims.h"
 #include "manager/inventory_private.h"
+#include "manager/maintenance.h"
 #include "manager/orphans.h"
 #include "manager/settlements.h"
+#include "manager/vm_events.h"
 #include "model/move.h"
 #include "model/protocol.h"
 
@@ -43,7 +45,8 @@ static void save_facts(struct host *host)
     host->saved_ms = host->last_seen_ms;
 }
 
-static void set_state(struct host *host, enum host_state state)
+/* `why` says what is wrong with one that is not connected any more. */
+static void set_state(struct host *host, enum host_state state, const struct err *why)
 {
     if (host->state == state)
         return;
@@ -51,7 +54,10 @@ static void set_state(struct host *host, enum host_state state)
     log_info("host %s is %s", host->name, state == HOST_CONNECTED ? "connected" : "disconnected");
     if (host->has_facts)
         save_facts(host);
-    host_emit(host);
+    if (state == HOST_CONNECTED)
+        host_tell(host, EVENT_HOST_CONNECTED, NULL, NULL);
+    else
+        host_tell_lost(host, why);
 }
 
 static void finish(struct question *question, struct host *host, const struct err *err)
@@ -65,7 +71,7 @@ static void finish(struct question *question, struct host *host, const struct er
         if (host->misses == MISSES_UNTIL_DISCONNECTED)
             log_error(err, "host %s does not answer", host->name);
         if (host->misses >= MISSES_UNTIL_DISCONNECTED)
-            set_state(host, HOST_DISCONNECTED);
+            set_state(host, HOST_DISCONNECTED, err);
     }
     if (question->done)
         question->done(err, question->user);
@@ -140,12 +146,30 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
     if (!err_is_set(&err) && host && !take_vms(host, object, question->asked_ns, &err)) {
         host->misses = 0;
         host->problem[0] = '\0';
-        set_state(host, HOST_CONNECTED);
+        set_state(host, HOST_CONNECTED, NULL);
+        maintenance_look(host, false);
         settlements_work(host);
         autostart_work(host);
         take_moves(host, object);
     }
     finish(question, host, &err);
+}
+
+static void say_change(GString *text, const char *what, const char *before, const char *now)
+{
+    if (before[0] && now[0] && strcmp(before, now) != 0)
+        g_string_append_printf(text, "%s%s %s instead of %s", text->len ? ", " : "", what, now, before);
+}
+
+/* Programs that are new since the last answer, which may have been to a manager before this one. */
+static void tell_upgrade(const struct host *host, const struct host_facts *facts)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    say_change(text, "agent", host->facts.agent_version, facts->agent_version);
+    say_change(text, "QEMU", host->facts.qemu_version, facts->qemu_version);
+    say_change(text, "Linux", host->facts.kernel, facts->kernel);
+    if (text->len)
+        host_tell(host, EVENT_HOST_UPGRADED, NULL, text->str);
 }
 
 static void got_facts(JsonObject *object, const struct err *call_err, void *user)
@@ -162,6 +186,8 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
         finish(question, host, &err);
         return;
     }
+    if (host->has_facts)
+        tell_upgrade(host, &facts);
     host->facts = facts;
     host->has_facts = true;
     host->last_seen_ms = clock_wall_ms();

@@ -6,7 +6,8 @@
 #include "manager/inventory.h"
 
 struct inventory {
-    GHashTable *hosts; /* name -> struct host, owned */
+    GHashTable *hosts;  /* name -> struct host, owned */
+    GHashTable *askers; /* uuid of a VM -> name of the user who just has something done to it, owned */
     guint timer;
 };
 
@@ -16,7 +17,5 @@ void host_free(void *host);
 /* One round of questions to a host, unless one is under way. */
 void host_poll(struct host *host);
 void host_store_vm(struct host *host, const struct vm_status *vm);
-/* Emits the event of a host whose state changed. */
-void host_emit(const struct host *host);
 
 #endif

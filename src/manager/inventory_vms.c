@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "manager/claims.h"
-#include "manager/events.h"
 #include "manager/inventory_private.h"
+#include "manager/vm_events.h"
 #include "model/move.h"
 
 /* Who of several reporters shows the VM: the runner, and a shell that waits only if nobody else has it. */
@@ -134,21 +134,21 @@ static bool has_changed(const struct vm_status *before, const struct vm_status *
 
 void inventory_note_vm(struct host *host, const struct vm_status *vm)
 {
-    const struct vm_status *before = g_hash_table_lookup(host->vms, vm->spec.uuid);
-    if (!has_changed(before, vm))
+    const struct vm_status *known = g_hash_table_lookup(host->vms, vm->spec.uuid);
+    if (!has_changed(known, vm))
         return;
-    bool is_event = !before || before->state != vm->state || before->epoch != vm->epoch;
+    g_autofree struct vm_status *before = known ? g_memdup2(known, sizeof *known) : NULL;
     host_store_vm(host, vm);
     g_hash_table_insert(host->vms, g_strdup(vm->spec.uuid), g_memdup2(vm, sizeof *vm));
-    if (!is_event)
-        return;
-    struct vm_status shown = as_shown(host, vm);
-    g_autoptr(JsonObject) document = vm_status_to_json(&shown);
-    events_emit(host->manager->events, "vm", vm->spec.uuid, document);
+    struct vm_status now = *vm;
+    (void)g_strlcpy(now.host, host->name, sizeof now.host);
+    vm_events_changed(host, before, &now);
 }
 
 void inventory_forget_vm(struct host *host, const char *uuid)
 {
+    const struct vm_status *known = g_hash_table_lookup(host->vms, uuid);
+    g_autofree struct vm_status *before = known ? g_memdup2(known, sizeof *known) : NULL;
     g_autofree char *key = g_strdup(uuid);
     claims_forget(host, key);
     if (!g_hash_table_remove(host->vms, key))
@@ -156,11 +156,7 @@ void inventory_forget_vm(struct host *host, const char *uuid)
     struct err err = {0};
     if (db_vm_remove(host->manager->db, key, host->name, &err))
         log_error(&err, "VM %s stays in the cache of host %s", key, host->name);
-    g_autoptr(JsonObject) document = json_object_new();
-    json_object_set_string_member(document, "uuid", key);
-    json_object_set_string_member(document, "host", host->name);
-    json_object_set_string_member(document, "state", "gone");
-    events_emit(host->manager->events, "vm", key, document);
+    vm_events_gone(host, before);
 }
 
 void inventory_move_over(struct host *host, const char *move)

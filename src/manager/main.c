@@ -16,6 +16,7 @@
 #include "manager/inventory.h"
 #include "manager/orphans.h"
 #include "manager/pools.h"
+#include "manager/retention.h"
 #include "manager/routes.h"
 #include "manager/settlements.h"
 #include "manager/task.h"
@@ -65,10 +66,12 @@ static gboolean renew(void *user)
 {
     struct manager *manager = user;
     struct err err = {0};
-    if (authority_issue_own(manager->authority, &manager->config, &err))
+    if (authority_issue_own(manager->authority, &manager->config, &err)) {
         log_error(&err, "the manager's certificate was not renewed");
-    else
-        use_certificate(manager);
+        return G_SOURCE_CONTINUE;
+    }
+    use_certificate(manager);
+    events_emit(manager->events, EVENT_MANAGER_CERTIFICATE, &(struct event){.name = MANAGER_NAME});
     return G_SOURCE_CONTINUE;
 }
 
@@ -114,6 +117,7 @@ static int open_all(struct manager *manager, struct err *err)
     if (settlements_open(manager, err) || tasks_open(manager, err) || pools_open(manager, err) ||
         inventory_open(manager, err))
         return -1;
+    manager->retention = retention_start(manager);
     struct http_server_config server = {
         .routes = routes_table,
         .user = manager,
@@ -132,6 +136,7 @@ static void close_all(struct manager *manager)
 {
     struct tasks *tasks = g_steal_pointer(&manager->tasks);
     tasks_free(tasks);
+    retention_stop(manager->retention);
     struct pools *pools = g_steal_pointer(&manager->pools);
     pools_free(pools);
     inventory_free(manager->inventory);
@@ -141,7 +146,7 @@ static void close_all(struct manager *manager)
     http_server_free(manager->server);
     authority_free(manager->authority);
     db_close(manager->db);
-    config_clear(&manager->config);
+    manager_config_clear(&manager->config);
 }
 
 static int first_token(struct manager *manager, struct err *err)
@@ -192,6 +197,9 @@ static int print_token(struct manager *manager, const struct arguments *argument
     }
     if (open_store(manager, err) || auth_token_new(manager->db, name, token, err))
         return -1;
+    /* A manager that runs beside us sees it when it is asked. */
+    manager->events = events_new(manager->db);
+    events_emit(manager->events, EVENT_TOKEN_CREATED, &(struct event){.user = "root", .name = name});
     if (printf("%s\n", token) < 0 || fflush(stdout))
         return err_sys(err, errno, "token", "cannot print the token");
     return 0;
@@ -277,7 +285,7 @@ int main(int argc, char **argv)
     }
     struct manager manager = {0};
     struct err err = {0};
-    int result = config_read(arguments.config, &manager.config, &err);
+    int result = manager_config_read(arguments.config, &manager.config, &err);
     if (!result)
         result = verb->call(&manager, &arguments, &err);
     if (result)

@@ -2,7 +2,7 @@
 #include "manager/maintenance.h"
 
 #include "base/log.h"
-#include "manager/inventory_private.h"
+#include "manager/vm_events.h"
 #include "model/check_table.h"
 
 static bool has_vm_on(const struct host *host)
@@ -25,7 +25,15 @@ const char *maintenance_name(const struct host *host)
     return has_vm_on(host) ? "entering" : "yes";
 }
 
-int maintenance_set(struct host *host, bool in_maintenance, struct err *err)
+void maintenance_look(struct host *host, bool is_quiet)
+{
+    bool is_reached = host->in_maintenance && !has_vm_on(host);
+    if (is_reached && !host->has_reached_maintenance && !is_quiet)
+        host_tell(host, EVENT_MAINTENANCE_ENTERED, NULL, NULL);
+    host->has_reached_maintenance = is_reached;
+}
+
+int maintenance_set(struct host *host, bool in_maintenance, const char *user, struct err *err)
 {
     if (host->in_maintenance == in_maintenance)
         return 0;
@@ -33,7 +41,8 @@ int maintenance_set(struct host *host, bool in_maintenance, struct err *err)
         return -1;
     host->in_maintenance = in_maintenance;
     log_info("host %s %s maintenance mode", host->name, in_maintenance ? "enters" : "leaves");
-    host_emit(host);
+    host_tell(host, in_maintenance ? EVENT_MAINTENANCE_ENTERING : EVENT_MAINTENANCE_EXITED, user, NULL);
+    maintenance_look(host, false);
     return 0;
 }
 

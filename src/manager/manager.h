@@ -14,6 +14,7 @@ struct events;
 struct http_server;
 struct inventory;
 struct pools;
+struct retention;
 struct orphans;
 struct settlements;
 struct tasks;
@@ -21,11 +22,18 @@ struct tasks;
 /* The common name of the manager's certificate; agents accept no other caller. */
 #define MANAGER_NAME "godwitd"
 
+/* How much of a history stays: so many of the newest, and none older. */
+struct keep_config {
+    unsigned number;
+    unsigned days;
+};
+
 /* From the configuration file (config.c). */
 struct manager_config {
     char state_dir[MODEL_PATH_MAX];   /* manager.db, ca.crt, ca.key, manager.crt, manager.key */
     char socket_path[MODEL_PATH_MAX]; /* "" = no unix socket */
     struct task_log_config log;
+    struct keep_config events_keep, tasks_keep;
     unsigned host_certificate_hours;  /* life of what hosts get */
     uint16_t port;                    /* 0 = any free one; see the log */
     char **listen;                    /* numeric addresses, NULL-terminated */
@@ -43,11 +51,12 @@ struct manager {
     struct tasks *tasks;
     struct orphans *orphans;
     struct settlements *settlements;
+    struct retention *retention;
     struct http_server *server;
 };
 
-/* ERR_BAD_REQUEST names the key. `config_clear` is fine after a failure and on zeroes. */
-int config_read(const char *path, struct manager_config *ret_config, struct err *err);
-void config_clear(struct manager_config *config);
+/* ERR_BAD_REQUEST names the key. `manager_config_clear` is fine after a failure and on zeroes. */
+int manager_config_read(const char *path, struct manager_config *ret_config, struct err *err);
+void manager_config_clear(struct manager_config *config);
 
 #endif

@@ -41,6 +41,11 @@ static void fail_side(struct task *task, const struct task_side *side)
         err_set(&err, ERR_INTERNAL, "move-failed", "host '%s' gave the move up without a reason",
                 task_side_host(task, side));
     (void)err_arg(&err, "host", "%s", task_side_host(task, side));
+    /* The job has seen its connections break; a try of the way has found out why. */
+    if (!strcmp(err.id, "resume-limit") && err_is_set(&task->way)) {
+        err_cause(&err, "%s", task->way.message);
+        err_fix(&err, "%s", task->way.fix);
+    }
     task_fail(task, &err, side->label);
 }
 

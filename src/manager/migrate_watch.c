@@ -25,7 +25,10 @@ bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *
     if (!err_is_set(&err) && !move_status_from_json(object, &status, &err)) {
         side->status = status;
         side->is_known = true;
+        uint32_t n_lines = side->timeline.n_events;
         move_timeline_take(&side->timeline, &status.timeline);
+        if (side == &task->source)
+            task_tell_seen(task, n_lines);
     }
     bool is_answer = side->is_missing || !err_is_set(&err);
     if (is_answer) {

@@ -61,7 +61,7 @@ void orphans_free(struct orphans *orphans)
 
 /* ---- what is said ---- */
 
-static void emit(const struct orphan *orphan, const char *action)
+static void emit(const struct orphan *orphan, enum event_type type, const char *action)
 {
     g_autoptr(JsonObject) document = json_object_new();
     struct vm_status vm;
@@ -73,7 +73,13 @@ static void emit(const struct orphan *orphan, const char *action)
     json_object_set_string_member(document, "move", orphan->id);
     json_object_set_string_member(document, "action", action);
     json_object_set_string_member(document, "text", orphan->note);
-    events_emit(orphan->manager->events, "recovery", orphan->vm_uuid, document);
+    events_emit(orphan->manager->events, type,
+                &(struct event){.vm = is_listed ? vm.spec.name : NULL,
+                                .vm_uuid = orphan->vm_uuid,
+                                .host = orphan->host,
+                                .task = orphan->id,
+                                .detail = orphan->note,
+                                .document = document});
 }
 
 /* True if this was not said before. */
@@ -136,7 +142,7 @@ static void cancelled(JsonObject *object, const struct err *err, void *user)
     struct orphan *orphan = user;
     if (!err_is_set(err)) {
         if (say(orphan, "cancelled; the VM stays where it is"))
-            emit(orphan, "cancelled");
+            emit(orphan, EVENT_ORPHAN_CANCELLED, "cancelled");
     } else if (err->code != ERR_NOT_FOUND) {
         (void)say(orphan, "it cannot be cancelled: %s", err->message);
     }
@@ -154,7 +160,7 @@ static void source_told(JsonObject *object, const struct err *err, void *user)
         (void)say(orphan, "host %s says '%s', which the source does not take: %s", orphan->answering, verdict,
                   err->message);
     else if (say(orphan, "settled: host %s answered '%s'", orphan->answering, verdict))
-        emit(orphan, "settled");
+        emit(orphan, EVENT_ORPHAN_SETTLED, "settled");
     rest(orphan);
 }
 
@@ -186,7 +192,7 @@ static void ask_next(struct orphan *orphan)
 {
     if (!orphan->to_ask->len) {
         if (say(orphan, "the VM was given away and stands still; it waits for the host that took it"))
-            emit(orphan, "waits");
+            emit(orphan, EVENT_ORPHAN_WAITS, "waits");
         rest(orphan);
         return;
     }

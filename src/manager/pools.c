@@ -82,20 +82,15 @@ int pools_check_exists(struct manager *manager, const char *path, struct err *er
     return !*path || pool_tree_find(&manager->pools->tree, path) != POOL_ROOT ? 0 : not_found(path, err);
 }
 
-static void emit(struct manager *manager, const struct pool_spec *spec)
-{
-    g_autoptr(JsonObject) document = pool_spec_to_json(spec);
-    events_emit(manager->events, "pool", spec->path, document);
-}
-
 /* The tree as it would be is checked, then stored, and only then it is the tree. */
 static int adopt(struct manager *manager, struct pool_tree *next, const struct pool_spec *spec,
-                 struct err *err)
+                 const char *user, struct err *err)
 {
     struct pool_tree *tree = &manager->pools->tree;
     g_autoptr(JsonObject) object = pool_spec_to_json(spec);
     g_autofree char *text = model_print(object, false);
     uint64_t capacity[POOL_RESOURCES];
+    bool is_new = pool_tree_find(tree, spec->path) == POOL_ROOT;
     pools_capacity(manager, capacity);
     if (pool_tree_check(next, capacity, err) || db_pool_put(manager->db, spec->path, text, err)) {
         g_free(next->pools);
@@ -106,7 +101,8 @@ static int adopt(struct manager *manager, struct pool_tree *next, const struct p
     log_info("pool %s: memory %u to %u MiB, CPU %u to %u percent (0: no limit), shares %s", spec->path,
              spec->memory_reservation_mib, spec->memory_limit_mib, spec->cpu_reservation_percent,
              spec->cpu_limit_percent, spec->cpu_shares);
-    emit(manager, spec);
+    events_emit(manager->events, is_new ? EVENT_POOL_CREATED : EVENT_POOL_CHANGED,
+                &(struct event){.user = user, .name = spec->path, .document = object});
     return 0;
 }
 
@@ -117,7 +113,7 @@ static struct pool_tree copy_tree(const struct pool_tree *tree)
     return copy;
 }
 
-int pools_create(struct manager *manager, JsonObject *members, struct err *err)
+int pools_create(struct manager *manager, JsonObject *members, const char *user, struct err *err)
 {
     const struct pool_tree *tree = &manager->pools->tree;
     struct pool_spec spec;
@@ -137,10 +133,11 @@ int pools_create(struct manager *manager, JsonObject *members, struct err *err)
     }
     struct pool_tree next = copy_tree(tree);
     insert(&next, &spec);
-    return adopt(manager, &next, &spec, err);
+    return adopt(manager, &next, &spec, user, err);
 }
 
-int pools_change(struct manager *manager, const char *path, JsonObject *members, struct err *err)
+int pools_change(struct manager *manager, const char *path, JsonObject *members, const char *user,
+                 struct err *err)
 {
     const struct pool_tree *tree = &manager->pools->tree;
     int index = pool_tree_find(tree, path);
@@ -156,7 +153,7 @@ int pools_change(struct manager *manager, const char *path, JsonObject *members,
         return -1;
     struct pool_tree next = copy_tree(tree);
     next.pools[index].spec = spec;
-    return adopt(manager, &next, &spec, err);
+    return adopt(manager, &next, &spec, user, err);
 }
 
 /* ---- removal ---- */
@@ -182,7 +179,7 @@ static void find_migration(struct task *task, void *user)
         (void)g_strlcpy(usage->by, task->id, sizeof usage->by);
 }
 
-int pools_remove(struct manager *manager, const char *path, struct err *err)
+int pools_remove(struct manager *manager, const char *path, const char *user, struct err *err)
 {
     struct pool_tree *tree = &manager->pools->tree;
     int index = pool_tree_find(tree, path);
@@ -212,7 +209,8 @@ int pools_remove(struct manager *manager, const char *path, struct err *err)
     g_autoptr(JsonObject) document = json_object_new();
     json_object_set_string_member(document, "path", path);
     json_object_set_string_member(document, "state", "removed");
-    events_emit(manager->events, "pool", path, document);
+    events_emit(manager->events, EVENT_POOL_REMOVED,
+                &(struct event){.user = user, .name = path, .document = document});
     tree->n_pools--;
     memmove(&tree->pools[index], &tree->pools[index + 1],
             (tree->n_pools - (uint32_t)index) * sizeof *tree->pools);

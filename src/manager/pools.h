@@ -22,11 +22,12 @@ void pools_free(struct pools *pools);
 
 /* ---- the tree ---- */
 /* Members of a pool_spec; `path` must be among them for a new one and must not for a change. Stored when they
- * return 0. */
-int pools_create(struct manager *manager, JsonObject *members, struct err *err);
-int pools_change(struct manager *manager, const char *path, JsonObject *members, struct err *err);
+ * return 0. `user`: who wants it. */
+int pools_create(struct manager *manager, JsonObject *members, const char *user, struct err *err);
+int pools_change(struct manager *manager, const char *path, JsonObject *members, const char *user,
+                 struct err *err);
 /* REFUSED "pool-in-use" while a pool, a VM or a migration needs it. */
-int pools_remove(struct manager *manager, const char *path, struct err *err);
+int pools_remove(struct manager *manager, const char *path, const char *user, struct err *err);
 /* NOT_FOUND "pool-not-found"; "" is always there. */
 int pools_check_exists(struct manager *manager, const char *path, struct err *err);
 /* The pool with its sums; it must exist. Transfer full. */

@@ -31,6 +31,10 @@ void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
+/* As every answer about a VM has it, with the hosts that own it besides; transfer full. */
+JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm);
+/* routes_diagnoses.c */
+void route_diagnose(struct http_request *request, void *user);
 /* routes_pools.c */
 void route_pools_list(struct http_request *request, void *user);
 void route_pool_add(struct http_request *request, void *user);
@@ -52,6 +56,7 @@ void route_task_events(struct http_request *request, void *user);
 void route_openapi(struct http_request *request, void *user);
 /* routes_admin.c */
 void route_about(struct http_request *request, void *user);
+void route_event_types(struct http_request *request, void *user);
 void route_events(struct http_request *request, void *user);
 void route_tokens_list(struct http_request *request, void *user);
 void route_token_add(struct http_request *request, void *user);

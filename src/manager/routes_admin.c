@@ -5,10 +5,10 @@
 #include "manager/auth.h"
 #include "manager/ca.h"
 #include "manager/events.h"
+#include "manager/filters.h"
 #include "manager/routes.h"
 #include "model/protocol.h"
 
-#define EVENTS_LIMIT 1000
 /* Each call's token is compared with all of them. */
 #define TOKENS_MAX 256
 
@@ -27,24 +27,41 @@ void route_events(struct http_request *request, void *user)
 {
     struct manager *manager = user;
     struct err err = {0};
-    uint64_t since;
+    struct db_event_filter filter;
     JsonArray *events;
+    bool more;
     const char *accept = http_header(request, "Accept");
-    if (routes_query_number(request, "since", 0, &since, &err)) {
+    bool is_stream = !accept || !strstr(accept, "application/json");
+    if (filters_read_events(request, is_stream, &filter, &err)) {
         http_fail(request, &err);
         return;
     }
-    if (!accept || !strstr(accept, "application/json")) {
-        events_follow_all(manager->events, request, since);
+    if (is_stream) {
+        events_follow(manager->events, request, &filter);
         return;
     }
-    if (events_list(manager->events, since, EVENTS_LIMIT, &events, &err)) {
+    if (events_list(manager->events, &filter, &events, &more, &err)) {
         http_fail(request, &err);
         return;
     }
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "events", events);
+    json_object_set_boolean_member(object, "more", more);
     http_reply(request, 200, object);
+}
+
+void route_event_types(struct http_request *request, void *user)
+{
+    (void)user;
+    JsonObject *object = json_object_new();
+    json_object_set_array_member(object, "types", events_types_to_json());
+    http_reply(request, 200, object);
+}
+
+static void tell_token(struct manager *manager, enum event_type type, struct http_request *request,
+                       const char *name)
+{
+    events_emit(manager->events, type, &(struct event){.user = http_user(request), .name = name});
 }
 
 static void add_token(const struct db_token *token, void *user)
@@ -106,6 +123,7 @@ static int add(struct manager *manager, struct http_request *request, JsonObject
     if (routes_name(name, err) || check_room(manager, name, err) ||
         auth_token_new(manager->db, name, token, err))
         return -1;
+    tell_token(manager, EVENT_TOKEN_CREATED, request, name);
     *ret_object = json_object_new();
     json_object_set_string_member(*ret_object, "name", name);
     json_object_set_string_member(*ret_object, "token", token);
@@ -133,8 +151,10 @@ void route_token_remove(struct http_request *request, void *user)
         err_arg(&err, "token", "%s", name);
         err_fix(&err, "list them with 'godwit token ls'");
     }
-    if (err_is_set(&err))
+    if (err_is_set(&err)) {
         http_fail(request, &err);
-    else
-        http_reply(request, 200, NULL);
+        return;
+    }
+    tell_token(manager, EVENT_TOKEN_REMOVED, request, name);
+    http_reply(request, 200, NULL);
 }

@@ -53,7 +53,7 @@ static int adopt(const struct adoption *adoption, JsonObject *object, struct err
         (void)err_set(err, ERR_REFUSED, "name-differs", "it says that it is '%s'", facts.name);
         return err_arg(err, "name", "%s", facts.name);
     }
-    return inventory_adopt_host(probe, err);
+    return inventory_adopt_host(probe, http_user(adoption->request), err);
 }
 
 static void answered(JsonObject *object, const struct err *call_err, void *user)

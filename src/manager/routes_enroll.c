@@ -7,6 +7,7 @@
 #include "manager/ca.h"
 #include "manager/inventory.h"
 #include "manager/routes.h"
+#include "manager/vm_events.h"
 
 static JsonObject *certificate_json(struct manager *manager, const char *name, const char *certificate)
 {
@@ -128,6 +129,7 @@ void route_host_enroll(struct http_request *request, void *user)
         http_fail(request, &err);
         return;
     }
+    host_tell(host, EVENT_ENROLMENT_CREATED, http_user(request), NULL);
     JsonObject *object = json_object_new();
     json_object_set_object_member(object, "host", inventory_host_json(host));
     json_object_set_string_member(object, "token", token);

@@ -86,7 +86,8 @@ static int add_host(struct manager *manager, struct http_request *request, JsonO
     if (routes_body(request, members, &body, err) || routes_text(body, "name", NULL, &name, err) ||
         routes_address(body, &address, &port, err))
         return -1;
-    if (routes_host_name(name, err) || inventory_add_host(manager, name, address, port, err) ||
+    const struct host_entry entry = {name, address, port, http_user(request)};
+    if (routes_host_name(name, err) || inventory_add_host(manager, &entry, err) ||
         auth_enrolment_new(manager, name, token, err))
         return -1;
     *ret_object = json_object_new();
@@ -141,7 +142,7 @@ void route_host_remove(struct http_request *request, void *user)
         return;
     }
     tasks_host_removed(manager, host->name);
-    if (inventory_remove_host(manager, host, &err))
+    if (inventory_remove_host(host, http_user(request), &err))
         http_fail(request, &err);
     else
         http_reply(request, 200, NULL);
@@ -153,7 +154,7 @@ static void set_maintenance(struct http_request *request, struct manager *manage
     struct host *host;
     if (routes_no_members(request, &err) ||
         inventory_get_host(manager->inventory, http_param(request, "host"), &host, &err) ||
-        maintenance_set(host, in_maintenance, &err))
+        maintenance_set(host, in_maintenance, http_user(request), &err))
         http_fail(request, &err);
     else
         http_reply(request, 200, inventory_host_json(host));

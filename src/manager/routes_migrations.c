@@ -4,6 +4,7 @@
 #include "manager/check.h"
 #include "manager/checks.h"
 #include "manager/events.h"
+#include "manager/filters.h"
 #include "manager/forecasts.h"
 #include "manager/inventory.h"
 #include "manager/pools.h"
@@ -11,9 +12,6 @@
 #include "manager/settlements.h"
 #include "manager/task.h"
 #include "model/protocol.h"
-
-#define TASKS_LIMIT_DEFAULT 100
-#define TASKS_LIMIT_MAX 1000
 
 struct wish {
     struct vm_status vm;
@@ -76,6 +74,25 @@ static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret
     return check_wish(ret_wish, ret_wish->destination->name, err);
 }
 
+/* That a VM was not moved is part of its history; a request that names none is only answered. */
+static void tell_refusal(struct manager *manager, struct http_request *request, const struct wish *wish,
+                         const struct err *why)
+{
+    JsonObject *body;
+    struct err err = {0};
+    if (!wish->vm.spec.uuid[0] || http_body(request, &body, &err))
+        return;
+    const struct event event = {
+        .user = http_user(request),
+        .vm = wish->vm.spec.name,
+        .vm_uuid = wish->vm.spec.uuid,
+        .host = wish->vm.host,
+        .destination = model_text(body, "destination"),
+        .error = why,
+    };
+    events_emit(manager->events, EVENT_MIGRATION_REFUSED, &event);
+}
+
 static int create(struct manager *manager, struct http_request *request, char ret_id[MODEL_UUID_SIZE],
                   struct err *err)
 {
@@ -89,16 +106,20 @@ static int create(struct manager *manager, struct http_request *request, char re
         if (found)
             return found == 1 ? 0 : -1;
     }
-    if (read_wish(manager, body, &wish, err))
-        return -1;
-    struct task_request task = {
-        .vm = &wish.vm,
-        .destination = wish.destination->name,
-        .client_key = wish.client_key,
-        .user = http_user(request),
-        .options = wish.options,
-    };
-    return tasks_create(manager, &task, ret_id, err);
+    wish.vm.spec.uuid[0] = '\0';
+    if (!read_wish(manager, body, &wish, err)) {
+        struct task_request task = {
+            .vm = &wish.vm,
+            .destination = wish.destination->name,
+            .client_key = wish.client_key,
+            .user = http_user(request),
+            .options = wish.options,
+        };
+        if (!tasks_create(manager, &task, ret_id, err))
+            return 0;
+    }
+    tell_refusal(manager, request, &wish, err);
+    return -1;
 }
 
 static void answer_task(struct manager *manager, struct http_request *request, int status, const char *id)
@@ -217,19 +238,24 @@ void route_check(struct http_request *request, void *user)
 struct listing {
     struct manager *manager;
     JsonArray *tasks;
+    unsigned limit;
+    bool more;
     struct err err;
 };
 
 static void add_task(const struct db_task *row, void *user)
 {
     struct listing *listing = user;
+    listing->more = json_array_get_length(listing->tasks) == listing->limit;
+    if (listing->more)
+        return;
     const struct task *task = tasks_find(listing->manager, row->id);
     JsonObject *document = NULL;
     if (task)
         document = task_to_json(task);
     else
         (void)model_parse(row->document, -1, &document, &listing->err);
-    /* A thousand of them would be most of the answer. */
+    /* A thousand of them would be most of the answer; those that are over come without. */
     if (document) {
         json_object_remove_member(document, "timeline");
         json_array_add_object_element(listing->tasks, document);
@@ -239,21 +265,22 @@ static void add_task(const struct db_task *row, void *user)
 void route_tasks_list(struct http_request *request, void *user)
 {
     struct listing listing = {.manager = user};
-    uint64_t limit;
-    if (routes_query_number(request, "limit", TASKS_LIMIT_DEFAULT, &limit, &listing.err)) {
+    struct db_task_filter filter;
+    if (filters_read_tasks(request, &filter, &listing.err)) {
         http_fail(request, &listing.err);
         return;
     }
     g_autoptr(JsonArray) tasks = json_array_new();
     listing.tasks = tasks;
-    (void)db_task_list(listing.manager->db, (unsigned)MIN(limit, TASKS_LIMIT_MAX), add_task, &listing,
-                       &listing.err);
+    listing.limit = filter.limit++;
+    (void)db_task_list(listing.manager->db, &filter, add_task, &listing, &listing.err);
     if (err_is_set(&listing.err)) {
         http_fail(request, &listing.err);
         return;
     }
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "tasks", json_array_ref(tasks));
+    json_object_set_boolean_member(object, "more", listing.more);
     http_reply(request, 200, object);
 }
 
@@ -320,7 +347,7 @@ void route_task_cancel(struct http_request *request, void *user)
     struct cancel_wish *wish = g_new0(struct cancel_wish, 1);
     wish->manager = manager;
     wish->request = request;
-    task_cancel(task, cancel_answered, wish);
+    task_cancel(task, http_user(request), cancel_answered, wish);
 }
 
 void route_task_events(struct http_request *request, void *user)

@@ -20,7 +20,7 @@ void route_pool_add(struct http_request *request, void *user)
 {
     JsonObject *body;
     struct err err = {0};
-    if (http_body(request, &body, &err) || pools_create(user, body, &err))
+    if (http_body(request, &body, &err) || pools_create(user, body, http_user(request), &err))
         http_fail(request, &err);
     else
         reply(user, request, 201, json_object_get_string_member(body, "path"));
@@ -41,7 +41,7 @@ void route_pool_set(struct http_request *request, void *user)
     const char *path = http_param(request, "pool");
     JsonObject *body;
     struct err err = {0};
-    if (http_body(request, &body, &err) || pools_change(user, path, body, &err))
+    if (http_body(request, &body, &err) || pools_change(user, path, body, http_user(request), &err))
         http_fail(request, &err);
     else
         reply(user, request, 200, path);
@@ -50,7 +50,7 @@ void route_pool_set(struct http_request *request, void *user)
 void route_pool_remove(struct http_request *request, void *user)
 {
     struct err err = {0};
-    if (pools_remove(user, http_param(request, "pool"), &err))
+    if (pools_remove(user, http_param(request, "pool"), http_user(request), &err))
         http_fail(request, &err);
     else
         http_reply(request, 200, NULL);

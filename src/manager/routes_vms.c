@@ -5,11 +5,13 @@
 #include "manager/admit.h"
 #include "manager/agent_client.h"
 #include "manager/claims.h"
+#include "manager/forward.h"
 #include "manager/inventory.h"
 #include "manager/maintenance.h"
 #include "manager/pools.h"
 #include "manager/routes.h"
 #include "manager/settlements.h"
+#include "manager/vm_events.h"
 
 #define CALL_TIMEOUT_S 30
 #define START_TIMEOUT_S 120
@@ -17,7 +19,7 @@
 #define STOP_TIMEOUT_MAX_S 3600
 
 /* With the hosts that own it at the same time, which is never meant to be. */
-static JsonObject *vm_json(struct manager *manager, const struct vm_status *vm)
+JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm)
 {
     JsonObject *object = vm_status_to_json(vm);
     JsonArray *names = json_array_new();
@@ -34,7 +36,8 @@ void route_vms_list(struct http_request *request, void *user)
     g_autoptr(GArray) vms = inventory_vms(manager->inventory);
     JsonArray *list = json_array_new();
     for (guint i = 0; i < vms->len; i++)
-        json_array_add_object_element(list, vm_json(manager, &g_array_index(vms, struct vm_status, i)));
+        json_array_add_object_element(list,
+                                      routes_vm_json(manager, &g_array_index(vms, struct vm_status, i)));
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
     http_reply(request, 200, object);
@@ -48,75 +51,10 @@ void route_vm_show(struct http_request *request, void *user)
     if (inventory_get_vm(manager->inventory, http_param(request, "vm"), &vm, &err))
         http_fail(request, &err);
     else
-        http_reply(request, 200, vm_json(manager, &vm));
+        http_reply(request, 200, routes_vm_json(manager, &vm));
 }
 
-/* ---- calls that an agent answers ---- */
-
-struct forward {
-    struct manager *manager;
-    struct http_request *request;
-    char host[MODEL_NAME_MAX];
-    char uuid[MODEL_UUID_SIZE];
-    int status;     /* of a good answer */
-    struct err err; /* of a bad one, while the host is asked again */
-};
-
-static struct forward *forward_new(struct manager *manager, struct http_request *request, const char *host,
-                                   const char *uuid)
-{
-    struct forward *forward = g_new0(struct forward, 1);
-    forward->manager = manager;
-    forward->request = request;
-    forward->status = 200;
-    (void)g_strlcpy(forward->host, host, sizeof forward->host);
-    (void)g_strlcpy(forward->uuid, uuid, sizeof forward->uuid);
-    return forward;
-}
-
-/* The answer is a vm_status: cache it, so that the next request of the same client sees it. */
-static void status_answered(JsonObject *object, const struct err *call_err, void *user)
-{
-    g_autofree struct forward *forward = user;
-    struct host *host = inventory_find_host(forward->manager->inventory, forward->host);
-    struct err err = *call_err;
-    struct vm_status vm;
-    if (!err_is_set(&err) && !object) {
-        err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no status", forward->host);
-        (void)err_arg(&err, "host", "%s", forward->host);
-    }
-    if (err_is_set(&err) || vm_status_from_json(object, &vm, &err)) {
-        http_fail(forward->request, &err);
-        return;
-    }
-    if (host)
-        inventory_note_vm(host, &vm);
-    (void)g_strlcpy(vm.host, forward->host, sizeof vm.host);
-    http_reply(forward->request, forward->status, vm_json(forward->manager, &vm));
-}
-
-static void removed(JsonObject *object, const struct err *err, void *user)
-{
-    (void)object;
-    g_autofree struct forward *forward = user;
-    struct host *host = inventory_find_host(forward->manager->inventory, forward->host);
-    if (err_is_set(err)) {
-        http_fail(forward->request, err);
-        return;
-    }
-    if (host)
-        inventory_forget_vm(host, forward->uuid);
-    http_reply(forward->request, 200, NULL);
-}
-
-static void passed_on(JsonObject *object, const struct err *err, void *user)
-{
-    g_autofree struct forward *forward = user;
-    if (err_is_set(err))
-        http_fail(forward->request, err);
-    else
-        http_reply(forward->request, 200, object ? json_object_ref(object) : NULL);
-}
+/* ---- the VM of a request ---- */
 
 /* The VM of the path and its host. `for_change`: no migration may hold it. */
 static int find(struct manager *manager, struct http_request *request, bool for_change,
@@ -151,36 +89,11 @@ void route_vm_remove(struct http_request *request, void *user)
     if (find_owned(user, request, &vm, &host))
         return;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, removed,
+    agent_call_for_user(host, &(struct http_call){"DELETE", path, NULL, CALL_TIMEOUT_S}, forward_removed,
                         forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 /* ---- calls that take room in a pool, or change what is taken ---- */
-
-/* The inventory shows what came of it, or goes on counting the VM while its host does not answer. */
-static void looked_again(const struct err *err, void *user)
-{
-    struct forward *forward = user;
-    (void)err;
-    pools_release(forward->manager, forward->uuid);
-    http_fail(forward->request, &forward->err);
-    g_free(forward);
-}
-
-static void placed(JsonObject *object, const struct err *err, void *user)
-{
-    struct forward *forward = user;
-    struct manager *manager = forward->manager;
-    struct host *host = inventory_find_host(manager->inventory, forward->host);
-    if (err_is_set(err) && host && host->client) {
-        forward->err = *err;
-        inventory_refresh(host, looked_again, forward);
-        return;
-    }
-    g_autofree char *uuid = g_strdup(forward->uuid);
-    status_answered(object, err, forward);
-    pools_release(manager, uuid);
-}
 
 /* From now on the VM counts as one that is on, also for a manager that is started after us. */
 static void note_starting(struct host *host, const char *uuid)
@@ -210,11 +123,13 @@ void route_vm_start(struct http_request *request, void *user)
         http_fail(request, &err);
         return;
     }
+    struct forward *forward = forward_new(manager, request, host->name, vm.spec.uuid);
+    forward->failed = EVENT_VM_START_FAILED;
     note_starting(host, vm.spec.uuid);
     pools_tell(manager, host->name);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/start", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, placed,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"POST", path, NULL, START_TIMEOUT_S}, forward_placed,
+                        forward);
 }
 
 static int read_pool(struct http_request *request, const char **ret_pool, struct err *err)
@@ -251,8 +166,11 @@ void route_vm_pool(struct http_request *request, void *user)
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "pool", pool);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/pool", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, placed,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    struct forward *forward = forward_new(manager, request, host->name, vm.spec.uuid);
+    forward->done = EVENT_VM_POOL_CHANGED;
+    forward->detail = g_strdup(*pool ? pool : "/");
+    agent_call_for_user(host, &(struct http_call){"PUT", path, body, CALL_TIMEOUT_S}, forward_placed,
+                        forward);
 }
 
 static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_timeout_s, struct err *err)
@@ -295,8 +213,20 @@ void route_vm_stop(struct http_request *request, void *user)
     json_object_set_boolean_member(body, "force", force);
     json_object_set_int_member(body, "timeout_s", timeout_s);
     g_autofree char *path = g_strdup_printf("/v1/vms/%s/stop", vm.spec.uuid);
+    struct forward *forward = forward_new(user, request, host->name, vm.spec.uuid);
+    forward->failed = EVENT_VM_STOP_FAILED;
+    if (vm.state != VM_OFF)
+        vm_events_tell(host, EVENT_VM_STOPPING, &vm, force ? "switched off" : "shut down", NULL);
     agent_call_for_user(host, &(struct http_call){"POST", path, body, (unsigned)timeout_s + CALL_TIMEOUT_S},
-                        status_answered, forward_new(user, request, host->name, vm.spec.uuid));
+                        forward_status, forward);
+}
+
+static void passed_on(JsonObject *object, const struct err *err, void *request)
+{
+    if (err_is_set(err))
+        http_fail(request, err);
+    else
+        http_reply(request, 200, object ? json_object_ref(object) : NULL);
 }
 
 void route_vm_console(struct http_request *request, void *user)
@@ -313,8 +243,7 @@ void route_vm_console(struct http_request *request, void *user)
         return;
     g_autofree char *path =
         g_strdup_printf("/v1/vms/%s/console?offset=%llu", vm.spec.uuid, (unsigned long long)offset);
-    agent_call_for_user(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    agent_call_for_user(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on, request);
 }
 
 /* ---- creation and change ---- */
@@ -444,7 +373,7 @@ void route_vm_create(struct http_request *request, void *user)
         return;
     }
     if (is_made(manager, key, &made)) {
-        http_reply(request, 200, vm_json(manager, &made));
+        http_reply(request, 200, routes_vm_json(manager, &made));
         return;
     }
     if (read_create(manager, body, &spec, &host, &err)) {
@@ -457,7 +386,7 @@ void route_vm_create(struct http_request *request, void *user)
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);
     agent_call_for_user(host, &(struct http_call){"PUT", path, vm_spec_to_lean_json(&spec), CALL_TIMEOUT_S},
-                        status_answered, forward);
+                        forward_status, forward);
 }
 
 /* What the agent is asked for: the same members, and addresses for network ports that came without. */
@@ -487,6 +416,19 @@ static int read_change(struct manager *manager, struct http_request *request, co
     return 0;
 }
 
+/* A new name is an event of its own. */
+static void tell_change(struct forward *forward, const struct vm_spec *before, JsonObject *changes)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    g_autoptr(GList) members = json_object_get_members(changes);
+    for (GList *at = members; at; at = at->next)
+        if (strcmp(at->data, "name") != 0)
+            g_string_append_printf(names, "%s%s", names->len ? ", " : "", (const char *)at->data);
+    (void)g_strlcpy(forward->old_name, before->name, sizeof forward->old_name);
+    forward->done = names->len ? EVENT_VM_RECONFIGURED : EVENT_NONE;
+    forward->detail = g_strdup(names->str);
+}
+
 void route_vm_set(struct http_request *request, void *user)
 {
     struct vm_status vm;
@@ -505,6 +447,8 @@ void route_vm_set(struct http_request *request, void *user)
         return;
     }
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", vm.spec.uuid);
-    agent_call_for_user(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, placed,
-                        forward_new(user, request, host->name, vm.spec.uuid));
+    struct forward *forward = forward_new(user, request, host->name, vm.spec.uuid);
+    tell_change(forward, &vm.spec, changes);
+    agent_call_for_user(host, &(struct http_call){"PATCH", path, changes, CALL_TIMEOUT_S}, forward_placed,
+                        forward);
 }

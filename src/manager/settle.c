@@ -220,7 +220,13 @@ static void audit(const struct wish *wish, const struct settle_plan *plan)
     json_object_set_object_member(document, "before", json_object_ref(wish->before));
     json_object_set_string_member(document, "text", text);
     log_warn("%s settles: %s; before: %s", plan->user, text, before);
-    events_emit(wish->manager->events, "audit", plan->uuid, document);
+    events_emit(wish->manager->events, EVENT_OWNER_SETTLED,
+                &(struct event){.user = plan->user,
+                                .vm = plan->vm_name,
+                                .vm_uuid = plan->uuid,
+                                .host = plan->owner,
+                                .detail = text,
+                                .document = document});
 }
 
 struct answer {

@@ -141,6 +141,8 @@ static struct settlement *find(struct manager *manager, const char *uuid)
 
 static void emit(const struct settlement *settlement, const char *host, const char *action, const char *text)
 {
+    bool is_owner = !strcmp(host, settlement->plan.owner);
+    enum event_type type = is_owner ? EVENT_OWNER_TAKEN : EVENT_OWNER_GIVEN_UP;
     g_autoptr(JsonObject) document = json_object_new();
     json_object_set_string_member(document, "vm_uuid", settlement->plan.uuid);
     json_object_set_string_member(document, "vm", settlement->plan.vm_name);
@@ -149,7 +151,12 @@ static void emit(const struct settlement *settlement, const char *host, const ch
     json_object_set_string_member(document, "text", text);
     log_info("VM %s, settled in epoch %llu: host %s: %s", settlement->plan.uuid,
              (unsigned long long)settlement->plan.epoch, host, text);
-    events_emit(settlement->manager->events, "recovery", settlement->plan.uuid, document);
+    events_emit(settlement->manager->events, type,
+                &(struct event){.user = settlement->plan.user,
+                                .vm = settlement->plan.vm_name,
+                                .vm_uuid = settlement->plan.uuid,
+                                .host = host,
+                                .document = document});
 }
 
 static void finish(struct settlement *settlement, const struct err *err)

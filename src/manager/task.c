@@ -84,17 +84,31 @@ unsigned task_left_s(const struct task *task)
 
 int task_save(const struct task *task, struct err *err)
 {
+    bool is_final = task_is_final(task->state);
     g_autoptr(JsonObject) document = task_to_json(task);
-    g_autoptr(JsonObject) internals = task_internals_to_json(task);
+    g_autoptr(JsonNode) timeline = json_object_dup_member(document, TASK_TIMELINE);
+    /* Nobody goes on with what is over. */
+    g_autoptr(JsonObject) internals = is_final ? json_object_new() : task_internals_to_json(task);
+    json_object_remove_member(document, TASK_TIMELINE);
     g_autofree char *document_text = model_print(document, false);
+    g_autofree char *timeline_text = json_to_string(timeline, FALSE);
     g_autofree char *internals_text = model_print(internals, false);
     struct db_task row = {
         .id = task->id,
         .number = task->number,
         .client_key = task->client_key[0] ? task->client_key : NULL,
-        .final = task_is_final(task->state),
+        .final = is_final,
         .document = document_text,
+        .timeline = timeline_text,
         .internals = internals_text,
+        .state = task_state_name(task->state),
+        .vm = task->vm_name,
+        .vm_uuid = task->vm_uuid,
+        .source = task->source_host,
+        .destination = task->destination_host,
+        .user = task->user,
+        .created_ms = task->created_ms,
+        .ended_ms = task->ended_ms,
     };
     return db_task_put(task->manager->db, &row, err);
 }
@@ -104,15 +118,12 @@ struct showing {
     char task[MODEL_UUID_SIZE];
 };
 
-static void publish(struct task *task, bool is_stored)
+/* `is_told`: it is a new state or phase, and an event. */
+static void publish(struct task *task, bool is_told)
 {
     g_autoptr(JsonObject) document = task_to_json(task);
-    if (is_stored) {
-        /* Thousands of events are kept; the timeline is with the task. */
-        g_autoptr(JsonObject) event = task_to_json(task);
-        json_object_remove_member(event, "timeline");
-        events_emit(task->manager->events, "task", task->id, event);
-    }
+    if (is_told)
+        task_tell_state(task, document);
     events_publish_task(task->manager->events, task->id, document, task_is_final(task->state));
 }
 
@@ -249,8 +260,12 @@ void task_wait_since(struct task *task, int64_t since_ms, const char *format, ..
     task->waiting_since_ms = since_ms ? since_ms : clock_wall_ms();
     log_info("task %s waits for %s", task->id, task->waiting_for);
     /* On a network that comes and goes they would push everything else out. */
-    if (task->story.n_events < WAITS_NOTED)
+    if (task->story.n_events < WAITS_NOTED) {
+        bool is_copying = task->phase == PHASE_COPY || task->phase == PHASE_SWITCH_OVER;
         task_note(task, "waits", "for %s", task->waiting_for);
+        task_tell(task, is_copying ? EVENT_MIGRATION_STALLED : EVENT_MIGRATION_WAITS, NULL, "%s",
+                  task->waiting_for);
+    }
     publish(task, false);
     keep_showing(task);
 }
@@ -369,7 +384,7 @@ static void ask_source(struct task *task, const struct err *why, task_cancelled 
         source_asked(NULL, NULL, cancelling);
 }
 
-void task_cancel(struct task *task, task_cancelled done, void *user)
+void task_cancel(struct task *task, const char *who, task_cancelled done, void *user)
 {
     struct err err = {0};
     enum cancel_rule rule = table[task->phase].cancel;
@@ -389,9 +404,11 @@ void task_cancel(struct task *task, task_cancelled done, void *user)
     }
     struct err why = {0};
     err_set(&why, ERR_CANCELLED, "cancelled", "the migration of VM '%s' was cancelled", task->vm_name);
-    err_cause(&why, "the operator asked for it");
-    task_note(task, "cancel asked", "in phase %s", move_phase_name(task->phase));
+    err_cause(&why, "'%s' asked for it", who);
     (void)err_arg(&why, "vm", "%s", task->vm_name);
+    (void)err_arg(&why, "user", "%s", who);
+    task_note(task, "cancel asked", "in phase %s", move_phase_name(task->phase));
+    task_tell(task, EVENT_MIGRATION_CANCEL_REQUESTED, who, "%s", move_phase_name(task->phase));
     if (rule == CANCEL_ASKS) {
         ask_source(task, &why, done, user);
         return;

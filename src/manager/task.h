@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "http/http.h"
+#include "manager/event_types.h"
 #include "manager/inventory.h"
 #include "manager/manager.h"
 #include "model/finding.h"
@@ -144,10 +145,10 @@ void task_fail(struct task *task, const struct err *why, const char *side);
 void task_finish_failed(struct task *task);
 /* The ending found out that the destination runs the VM: goes on as a success. */
 void task_rescue(struct task *task);
-/* Cancel by the operator. `done` is called once: err is set if it is refused; the task may be gone by then.
- */
+/* Cancel by the operator `who`. `done` is called once: err is set if it is refused; the
+ * task may be gone by then. */
 typedef void (*task_cancelled)(const struct err *err, void *user);
-void task_cancel(struct task *task, task_cancelled done, void *user);
+void task_cancel(struct task *task, const char *who, task_cancelled done, void *user);
 /* Progress inside the phase, 0 .. 1, and a new document for those who follow. */
 void task_publish(struct task *task, double share);
 /* Names who is waited for and for what: "host 'h2' to start the shell". It stands until the state changes or
@@ -160,6 +161,16 @@ unsigned task_deadline_s(const struct task *task);
 unsigned task_left_s(const struct task *task);
 bool task_is_final(enum task_state state);
 const char *task_state_name(enum task_state state);
+
+/* ---- task_events.c ---- */
+/* The event of the state and phase it is in now; `document` is its own. */
+void task_tell_state(const struct task *task, JsonObject *document);
+/* Another event of its life, with what the text wants to know. `user` NULL: who asked for the migration. */
+void task_tell(const struct task *task, enum event_type type, const char *user, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* What the source saw, from that line of its timeline on, as far as it is an event. */
+void task_tell_seen(const struct task *task, uint32_t first_line);
 
 /* ---- task_json.c ---- */
 JsonObject *task_to_json(const struct task *task); /* the public document; transfer full */

@@ -259,7 +259,15 @@ struct reading {
 static void read_document(const struct db_task *row, void *user)
 {
     struct reading *reading = user;
-    (void)model_parse(row->document, -1, &reading->document, &reading->err);
+    g_autofree char *outer_text = g_strdup_printf("{\"" TASK_TIMELINE "\":%s}", row->timeline);
+    g_autoptr(JsonObject) outer = NULL;
+    if (model_parse(row->document, -1, &reading->document, &reading->err))
+        return;
+    if (model_parse(outer_text, -1, &outer, &reading->err))
+        json_object_unref(g_steal_pointer(&reading->document));
+    else
+        json_object_set_member(reading->document, TASK_TIMELINE,
+                               json_object_dup_member(outer, TASK_TIMELINE));
 }
 
 int tasks_document(struct manager *manager, const char *id, JsonObject **ret_document, struct err *err)
@@ -283,5 +291,6 @@ int tasks_document(struct manager *manager, const char *id, JsonObject **ret_doc
     }
     err_set(err, ERR_NOT_FOUND, "task-not-found", "there is no task '%s'", id);
     (void)err_arg(err, "task", "%s", id);
+    (void)err_cause(err, "there never was, or it ended so long ago that it is not kept any more");
     return err_fix(err, "list them with 'godwit task ls'");
 }

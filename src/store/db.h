@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "model/vm.h"
 
 struct db;
 
@@ -84,26 +85,52 @@ int db_pool_remove(struct db *db, const char *path, struct err *err);
 int db_pool_list(struct db *db, void (*row)(const char *path, const char *spec, void *user), void *user,
                  struct err *err);
 
+/* ---- how long history is kept ---- */
+struct db_retention {
+    uint64_t keep;     /* so many of the newest stay */
+    int64_t oldest_ms; /* and none from before that */
+    unsigned limit;    /* rows that one call may remove: it keeps everything else waiting */
+};
+
 /* ---- tasks ---- */
 struct db_task {
     const char *id;
     uint64_t number;        /* order of creation; given by db_task_next_number */
     const char *client_key; /* NULL if the client gave none */
     bool final;
-    const char *document;  /* the public JSON */
-    const char *internals; /* JSON that only the task's own code reads; holds no secret */
+    const char *document; /* the public JSON, without its timeline */
+    const char *timeline; /* JSON; not in lists (NULL) */
+    const char
+        *internals; /* JSON that only the task's own code reads; holds no secret; not in lists (NULL) */
+    /* By which it is found; not given back. */
+    const char *state, *vm, *vm_uuid, *source, *destination, *user;
+    int64_t created_ms, ended_ms; /* 0 while it is open */
 };
 int db_task_next_number(struct db *db, uint64_t *ret_number, struct err *err);
-/* Inserts or replaces. */
+/* Inserts, or replaces what changes in a task's life. */
 int db_task_put(struct db *db, const struct db_task *task, struct err *err);
 typedef void (*db_task_row)(const struct db_task *task, void *user);
 /* Found. */
 int db_task_get(struct db *db, const char *id, db_task_row row, void *user, struct err *err);
 int db_task_get_by_key(struct db *db, const char *client_key, db_task_row row, void *user, struct err *err);
-/* Newest first, at most `limit`. */
-int db_task_list(struct db *db, unsigned limit, db_task_row row, void *user, struct err *err);
+/* Texts: "" = any. Times of creation: 0 = any. */
+struct db_task_filter {
+    char before[MODEL_UUID_SIZE]; /* only those made before that task */
+    char vm[MODEL_NAME_MAX];      /* a UUID, else the name as it was then */
+    char host[MODEL_NAME_MAX];    /* source or destination */
+    char state[MODEL_NAME_MAX];
+    char user[MODEL_NAME_MAX];
+    int64_t since_ms, until_ms;
+    unsigned limit;
+};
+/* Newest first, without timeline and internals. */
+int db_task_list(struct db *db, const struct db_task_filter *filter, db_task_row row, void *user,
+                 struct err *err);
 /* Those not final, oldest first. */
 int db_task_list_open(struct db *db, db_task_row row, void *user, struct err *err);
+/* Removes final ones, oldest first; how many, or -1. Of the newest `keep` (open ones count) none goes for its
+ * number, and the age is from the end on. */
+int db_task_prune(struct db *db, const struct db_retention *retention, struct err *err);
 
 /* ---- tokens: hashes only ---- */
 struct db_token {
@@ -131,18 +158,42 @@ struct db_enrolment {
 int db_enrolment_use(struct db *db, const struct db_enrolment *enrolment, int64_t now_ms, struct err *err);
 
 /* ---- events ---- */
-#define DB_EVENTS_KEPT 10000
+/* All but the first six may be NULL, `text` and `document` may not. */
 struct db_event {
     uint64_t id; /* ignored by db_event_add */
     int64_t time_ms;
-    const char *kind;     /* "task", "vm", "host" */
-    const char *subject;  /* id, uuid or name */
-    const char *document; /* JSON */
+    const char *kind;
+    const char *subject; /* id, uuid or name */
+    const char *type;
+    unsigned severity; /* 0 info, 1 warning, 2 error */
+    const char *user;
+    const char *vm, *vm_uuid;
+    const char *host, *destination;
+    const char *task;
+    const char *text;
+    const char *error, *figures, *document; /* JSON */
 };
-/* Keeps the newest DB_EVENTS_KEPT. */
+typedef void (*db_event_row)(const struct db_event *event, void *user);
 int db_event_add(struct db *db, const struct db_event *event, uint64_t *ret_id, struct err *err);
-/* Oldest first, those with an id above `since`, at most `limit`. */
-int db_event_list(struct db *db, uint64_t since, unsigned limit,
-                  void (*row)(const struct db_event *event, void *user), void *user, struct err *err);
+/* Texts: "" = any; ids and times: 0 = any. */
+struct db_event_filter {
+    uint64_t after, before;    /* only ids between them */
+    char vm[MODEL_NAME_MAX];   /* a UUID, else the name as it was then */
+    char host[MODEL_NAME_MAX]; /* host or destination */
+    char task[MODEL_UUID_SIZE];
+    char type[MODEL_NAME_MAX];
+    char user[MODEL_NAME_MAX];
+    unsigned severity; /* or graver */
+    int64_t since_ms, until_ms;
+    unsigned limit;
+    bool is_newest; /* the last `limit` of those that match, not the first */
+};
+/* Oldest first, in either case. */
+int db_event_list(struct db *db, const struct db_event_filter *filter, db_event_row row, void *user,
+                  struct err *err);
+/* The same question about one event; ids are not looked at. */
+bool db_event_matches(const struct db_event_filter *filter, const struct db_event *event);
+/* Removes the oldest; how many, or -1. */
+int db_event_prune(struct db *db, const struct db_retention *retention, struct err *err);
 
 #endif

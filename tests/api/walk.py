@@ -86,6 +86,9 @@ def moves(caller):
     results = {host["host"]: host["result"] for host in checks["hosts"]}
     assert results["h2"] in ("passed", "warnings") and results["h3"] == "refused", results
     caller.call("forecast", body={**wish, "options": {"bandwidth_mb_s": 100}})
+    way = caller.call("diagnose", body={"from": "h1", "to": "h2"})
+    assert way["checks"] and way["there"]["pairs"], way
+    assert caller.call("diagnose", body={"from": "h1", "to": "h3"})["checks"]
     refused = caller.raw("POST", "/v1/forecasts", json.dumps({"vm": "web", "destination": "h3"}))
     assert refused.error["id"] == "host-disconnected" and refused.body["findings"], refused.body
     task = caller.call("migrate", body={**wish, "options": {"bandwidth_mb_s": 20, "priority": "high"}, "client_key": "walk"})
@@ -118,7 +121,9 @@ def tokens_and_events(caller, file):
     caller.call("addToken", body={"name": "walker"})
     caller.call("listTokens")
     caller.call("removeToken", {"name": "walker"})
+    types = {row["type"] for row in caller.call("listEventTypes")["types"]}
     stored = caller.call("followEvents", query={"since": 0})["events"]
+    assert {event["type"] for event in stored} <= types
     kinds = {event["kind"] for event in stored}
     assert kinds >= {"host", "vm", "task", "pool", "forecast", "audit", "recovery"}, kinds
     for count, _ in enumerate(caller.stream("followEvents", query={"since": 0}), 1):
@@ -144,6 +149,7 @@ def limits(caller):
             ("check", {}, {"vm": "web"}),
             ("check", {}, {"vm": "nobody", "options": {}}, ("options",)),
             ("forecast", {}, wish, (), ("options",)),
+            ("diagnose", {}, {"from": "nowhere", "to": "h1"}),
             ("addToken", {}, {"name": "x"}),
             ("enroll", {}, {"token": "x", "csr": "x"}),
             ("enrollAgain", {"host": "nowhere"}, {}),
@@ -155,10 +161,11 @@ def limits(caller):
     for operation in caller.document.operations.values():
         for parameter in operation.parameters:
             if parameter["in"] == "query":
-                for wrong in ("-1", "x"):
+                is_number = parameter["schema"].get("type") == "integer"
+                for wrong in ("-1", "x") if is_number else ("-1",):
                     values = {other["name"]: "web" for other in operation.parameters if other["in"] == "path"}
                     answer = caller.refuse(operation.name, 400, "query", values, query={parameter["name"]: wrong})
-                    assert answer.error["arguments"] == {"parameter": parameter["name"]}, answer.body
+                    assert answer.error["arguments"] == {"field": parameter["name"], "value": wrong}, answer.body
 
 
 def errors(caller):

@@ -32,7 +32,7 @@ godwit vm settle vm --owner h2 --confirm h2 --host-is-down h1
 [ "$(vm_host vm) $(vm_state vm)" = "h2 off" ] || fail "the VM is $(vm_state vm) on $(vm_host vm)"
 godwit vm start vm >/dev/null
 checker_is_whole vm
-grep -q "audit .*host h2 owns VM vm" <<<"$(godwit event ls)" || fail "no audit event"
+grep -q "VmOwnershipSettledEvent .*host h2 owns VM vm" <<<"$(godwit event ls)" || fail "no audit event"
 
 say "h1 is booted while the manager is away"
 cat /proc/sys/kernel/random/uuid >"$lab_dir/hosts/h1/state/boot_id"

@@ -20,6 +20,9 @@ stands() { [ "$(vm_state web)" = paused ]; }
 wait_until 90 "the guest to be stopped" stands
 says_why() { godwit vm show web --json | jq -e --arg disk "$disk" '.problem | contains($disk) and contains("No space left on device")' >/dev/null; }
 wait_until 10 "the reason" says_why
+# told TYPE WORDS: by an event too
+told() { godwit event ls --vm web --type "$1" | grep -q "$2"; }
+told VmPausedForIoErrorEvent "No space left on device" || fail "no event says why: $(godwit event ls --vm web)"
 answer=$(godwit vm migrate web --to h2 --json 2>/dev/null) && fail "it moved"
 say "$(jq -r '.error | .message + "; " + .cause + "; " + .fix' <<<"$answer")"
 jq -e '.error | .id == "vm-not-running" and (.cause | contains("No space left")) and (.fix | contains("godwit vm start web"))' <<<"$answer" >/dev/null || fail "$answer"
@@ -32,6 +35,7 @@ mount -o remount,size=100M "$small"
 godwit vm start web
 runs() { godwit vm show web --json | jq -e '.state == "running" and .problem == ""' >/dev/null; }
 wait_until 20 "the guest to go on" runs
+told VmResumedEvent "'web' runs again on host 'h1' by 'lab'" || fail "no event says that it goes on: $(godwit event ls --vm web)"
 wait_until 60 "the guest to be ready" console_has web "GUEST ready"
 goes_on() { [ "$(guest_says disk | jq .seq)" -gt "$1" ]; }
 observer_start

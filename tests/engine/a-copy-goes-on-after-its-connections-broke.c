@@ -238,6 +238,70 @@ static void but_not_at_any_word_of_the_destination(void **state)
         source_that_hears(&sayings[i]);
 }
 
+/* Each time it says what is placed of the first eight pages, and is gone; the last time nobody comes. */
+#define TIMES 4
+struct flapping {
+    const uint8_t *placed;
+    unsigned n;
+    uint64_t since_ns[TIMES];
+};
+
+static int comes_and_goes(const struct engine_outage *outage, int ret_channels[], struct tls *ret_tls[],
+                          void *user, struct err *err)
+{
+    struct rig_attempt *attempt = user;
+    struct flapping *flapping = attempt->user;
+    uint8_t payload[WIRE_RESUME_SIZE + 32] = {0};
+    int ends[2];
+    (void)ret_tls;
+    flapping->since_ns[flapping->n] = outage->since_ns;
+    if (flapping->n == TIMES - 1)
+        return err_set(err, ERR_CANCELLED, "cancelled", "enough");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    struct raw raw = {.fd = ends[1]};
+    wire_resume_encode(&(struct wire_resume){.n_pages = 256}, payload);
+    payload[WIRE_RESUME_SIZE] = flapping->placed[flapping->n++];
+    raw_send(&raw, WIRE_RESUME, payload, sizeof payload);
+    (void)close(ends[1]);
+    ret_channels[0] = ends[0];
+    return 0;
+}
+
+static void source_of(struct flapping *flapping)
+{
+    struct rig rig;
+    struct err err = {0};
+    struct engine_source *source;
+    rig_init(&rig, MIB);
+    rig_fill(&rig, ENGINE_PAGE_SIZE, 4 * ENGINE_PAGE_SIZE, 3);
+    struct rig_attempt attempt = {.n_channels = 1, .source_reconnect = comes_and_goes, .user = flapping};
+    rig_open(&attempt);
+    struct engine_source_config config = rig_source_config(&rig, &attempt);
+    assert_int_equal(engine_source_new(&config, &source, &err), 0);
+    (void)close(attempt.destination_channels[0]);
+    assert_int_equal(engine_source_copy(source, &err), -1);
+    assert_string_equal(err.id, "cancelled");
+    assert_int_equal(flapping->n, TIMES - 1);
+    engine_source_free(source);
+    rig_close(&attempt);
+    rig_clear(&rig);
+}
+
+/* Small packets pass and large ones are lost: then there are connections again and again. */
+static void connections_that_carry_nothing_end_no_outage(void **state)
+{
+    (void)state;
+    struct flapping nothing = {.placed = (const uint8_t[]){0, 0, 0}};
+    source_of(&nothing);
+    assert_true(nothing.since_ns[1] > nothing.since_ns[0]);
+    for (unsigned i = 2; i < TIMES; i++)
+        assert_int_equal(nothing.since_ns[i], nothing.since_ns[1]);
+    struct flapping little = {.placed = (const uint8_t[]){0x02, 0x06, 0x0e}};
+    source_of(&little);
+    for (unsigned i = 1; i < TIMES; i++)
+        assert_true(little.since_ns[i] > little.since_ns[i - 1]);
+}
+
 static void a_cancel_ends_the_wait_for_the_network(void **state)
 {
     (void)state;
@@ -278,6 +342,7 @@ int main(void)
         cmocka_unit_test(over_the_channels_that_are_left_until_the_round_ends),
         cmocka_unit_test(but_not_when_the_guest_is_stopped),
         cmocka_unit_test(but_not_at_any_word_of_the_destination),
+        cmocka_unit_test(connections_that_carry_nothing_end_no_outage),
         cmocka_unit_test(a_cancel_ends_the_wait_for_the_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,8 +60,8 @@ static void open_manager(struct manager *manager)
     manager->orphans = orphans_new(manager);
     must(settlements_open(manager, &err) == 0 && tasks_open(manager, &err) == 0);
     must(pools_open(manager, &err) == 0 && inventory_open(manager, &err) == 0);
-    must(inventory_add_host(manager, "h1", "198.18.1.1", 8443, &err) == 0);
-    must(inventory_add_host(manager, "h2", "198.18.1.2", 8443, &err) == 0);
+    must(inventory_add_host(manager, &(struct host_entry){"h1", "198.18.1.1", 8443, ""}, &err) == 0);
+    must(inventory_add_host(manager, &(struct host_entry){"h2", "198.18.1.2", 8443, ""}, &err) == 0);
     note_vm(manager, VM_UUID, "web", VM_RUNNING);
     while (g_main_context_iteration(NULL, FALSE))
         ; /* tasks are resumed, of which there are none */

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "harness.h"
 #include "store/statement.h"
 
@@ -61,12 +62,15 @@ static void store_events(struct harness *harness)
     struct db *db;
     struct err err = {0};
     assert_int_equal(db_open(path, &db, &err), 0);
+    /* That the harness made its token. */
+    assert_int_equal(statement_run(db, "DELETE FROM events", &err, ""), 0);
     assert_int_equal(
         statement_run(db,
                       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-                      " INSERT INTO events (id, time_ms, kind, subject, document)"
-                      " SELECT i, 0, 'vm', 'x', '{\"pad\":\"' || hex(zeroblob(512)) || '\"}' FROM n",
-                      &err, "i", (int64_t)STORED),
+                      " INSERT INTO events (id, time_ms, kind, subject, type, text, document)"
+                      " SELECT i, ?, 'vm', 'x', 'VmPoweredOnEvent', 'it runs', '{\"pad\":\"' || "
+                      "hex(zeroblob(512)) || '\"}' FROM n",
+                      &err, "ii", (int64_t)STORED, clock_wall_ms()),
         0);
     db_close(db);
 }

@@ -1,0 +1,13 @@
+# shellcheck shell=bash disable=SC2034
+# SPDX-License-Identifier: Apache-2.0
+# The destination has promised almost all of its memory to another VM.
+finds=('error|memory-short|destination check|destination')
+ends='memory-short|destination check|destination'
+words='[0-9]+ MiB short'
+inject() {
+    local free
+    free=$(godwit host show h2 --json | jq .facts.memory_free_mib)
+    godwit vm set other --memory $(((free - 100) / 2 * 2)) >/dev/null
+    godwit vm start other >/dev/null
+}
+heal() { other_back; }

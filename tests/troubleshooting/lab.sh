@@ -1,0 +1,122 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The lab that the rows share: three hosts, a VM on h1 that goes to h2, and what rows change there. Sourced by tests/troubleshooting/run.
+
+all_connected() { [ "$(godwit host ls --json | jq '[.hosts[]? | select(.state == "connected")] | length')" = 3 ]; }
+one_lab_up() {
+    firmware=/run/gwt-$$-firmware
+    on_exit "rm -rf $firmware"
+    mkdir "$firmware"
+    on_exit end_lab
+    begin_lab
+}
+begin_lab() {
+    cp /usr/share/seabios/bios-256k.bin "$firmware"
+    godwit lab up --name "$lab_name" --hosts 3 --qemu-data "h2=$firmware" >/dev/null
+    token=$(sed -n 's/^token=//p' "$lab_dir/cli.conf")
+    heard=0
+    # Hosts that do not answer are given up soon.
+    printf '\n[deadlines]\ndestination_check_s=5\nsource_check_s=8\ndestination_shell_s=8\ncopy_stalled_s=8\n' >>"$lab_dir/manager/manager.conf"
+    godwit lab service stop manager
+    agent_off h2
+    furnish
+    godwit lab service start h2
+    godwit lab service start manager
+    wait_until 60 "all hosts" all_connected
+    godwit pool create small --memory-limit 1000 >/dev/null
+    godwit pool create gone >/dev/null
+    disk=$(disk_image vm 8M)
+    cp --preserve=all "$disk" "$lab_dir/datastore/copy.qcow2"
+    cp "$checker" "$lab_dir/datastore/kernel"
+    chmod 644 "$lab_dir/datastore/kernel"
+    godwit vm create vm --host h1 --memory 128 --cpus 1 --cpu-reservation 50 --accel tcg --network vmnet --disk "$disk" --kernel "$lab_dir/datastore/kernel" \
+        --append "vcpus=1 mb=16 sweep_ms=500 rate=2 mode=page" --start >/dev/null
+    godwit vm create other --host h2 --memory 64 --cpus 2 --accel tcg --kernel "$checker" --append "vcpus=2 mb=4 rate=1 mode=page" >/dev/null
+    wait_until 60 "the guest to be filled and to report" checker_reports vm
+}
+# h2 has a clock that can be set, mounts of its own, and a small disk for its state: no row needs a restart of its agent for them.
+furnish() {
+    local state=$lab_dir/hosts/h2/state
+    echo 0 >"$lab_dir/clock-h2"
+    sed -i "s|^argv=|argv=unshare;--mount;--propagation;slave;env;LD_PRELOAD=$build/tests/tools/clock-jump.so;CLOCK_JUMP_FILE=$lab_dir/clock-h2;|" "$lab_dir/services/h2.service"
+    mkdir "$lab_dir/state-h2"
+    cp -a "$state/." "$lab_dir/state-h2"
+    mount -t tmpfs -o size=16M,mode=700 none "$state"
+    cp -a "$lab_dir/state-h2/." "$state"
+}
+agent_off() {
+    godwit lab service stop "$1"
+    wait_until 20 "the end of the agent of $1" has_no_agent "$1"
+}
+has_no_agent() { [ -z "$(pids_in "$1" godwit-agent)" ]; }
+end_lab() {
+    ! mountpoint -q "$lab_dir/hosts/h2/state" || umount -l "$lab_dir/hosts/h2/state"
+    lab_end
+}
+fresh_lab() {
+    end_lab
+    begin_lab
+}
+
+# What a move that failed must leave as it was.
+vm_now() { godwit vm show vm --json | jq -c '[.state, .host, .pid, .spec, .move, .conflict]'; }
+vm_epoch() { godwit vm show vm --json | jq .epoch; }
+goes_on_from() { [ "$(checker_field vm total)" -gt "$1" ]; }
+# And a row: links, addresses, routes, packet filters, processes and files. Ports of VMs have a new name in each life.
+left_now() {
+    local node pid
+    for node in h1 h2 h3 sw; do
+        echo "== $node"
+        # It knows no names for the namespaces at the other ends.
+        ip -n "$lab_name-$node" -o link 2>/dev/null | sed -e 's/^[0-9]*: //; s/ state .*//; s/@.*: /: /' -e '/^vm/s/.*/a port of a VM/' | sort
+        ip -n "$lab_name-$node" -br -4 address | awk '$3 != "" {print $1, $3, $4}'
+        ip -n "$lab_name-$node" route
+        ip netns exec "$lab_name-$node" nft list ruleset
+        [ "$node" != sw ] || continue
+        for pid in $(ip netns pids "$lab_name-$node"); do
+            cat "/proc/$pid/comm" 2>/dev/null || true # it may just have ended
+        done | grep -E '^(godwit|qemu)' | sort
+        cat "$lab_dir/hosts/$node/agent.conf"
+        find "$lab_dir/hosts/$node/state" -name '*.tmp*' -o -name '*lease*' -o -name filler
+    done
+    find "$lab_dir/datastore" -type f -printf '%f %m %s\n' | sort
+    godwit vm ls --json | jq -r '.vms[] | "\(.spec.name) \(.state) on \(.host)"'
+}
+
+# setting HOST SED-COMMAND…: a change of the agent's configuration, with a restart; settings_back takes it back
+setting() {
+    local host=$1 conf=$lab_dir/hosts/$1/agent.conf
+    shift
+    cp "$conf" "$lab_dir/agent.conf.before"
+    agent_restart "$host" sed -i "$@" "$conf"
+}
+settings_back() { [ ! -e "$lab_dir/agent.conf.before" ] || agent_restart "$1" mv "$lab_dir/agent.conf.before" "$lab_dir/hosts/$1/agent.conf"; }
+cont_stopped() {
+    local pid
+    for pid in "${paused[@]}" "${stopped[@]}"; do
+        kill -CONT "$pid" 2>/dev/null || true # it may have been ended
+    done
+    paused=() stopped=()
+}
+# stop_program NODE PROGRAM: it stands still until cont_stopped
+stop_program() {
+    local pid
+    for pid in $(pids_in "$1" "$2"); do
+        kill -STOP "$pid"
+        paused+=("$pid")
+    done
+    [ ${#paused[@]} -gt 0 ] || fail "no $2 on $1"
+}
+kill_program() {
+    local pids
+    mapfile -t pids < <(pids_in "$1" "$2")
+    [ ${#pids[@]} -gt 0 ] || fail "no $2 on $1"
+    kill -KILL "${pids[@]}"
+}
+# in_h2 COMMAND…: with the mounts of its agent
+in_h2() { nsenter --target "$(one_of h2 godwit-agent)" --mount "$@"; }
+# The VM that takes room on h2 is off, and small, between rows.
+other_back() {
+    godwit vm stop other --force >/dev/null
+    godwit vm set other --memory 64 --cpus 2 --cpu-reservation 0 >/dev/null
+}
