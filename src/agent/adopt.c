@@ -127,22 +127,28 @@ static bool has_ended(int pidfd)
 
 static int say_ended(const struct vm *vm, struct err *err)
 {
-    return err_set(err, ERR_NOT_FOUND, "qemu-ended", "QEMU %d of VM %s ended while no agent ran",
-                   vm->status.pid, vm->status.spec.name);
+    (void)err_set(err, ERR_NOT_FOUND, "qemu-ended", "QEMU %d of VM %s ended while no agent ran",
+                  vm->status.pid, vm->status.spec.name);
+    (void)err_arg(err, "pid", "%d", vm->status.pid);
+    return err_arg(err, "vm", "%s", vm->status.spec.name);
 }
 
 /* The process of process.json, if it still is that one; vm->pidfd is set. */
 static int find_process(struct vm *vm, struct err *err)
 {
     vm->pidfd = (int)syscall(SYS_pidfd_open, vm->status.pid, 0);
-    if (vm->pidfd < 0 && errno != ESRCH)
-        return err_sys(err, errno, "watch-failed", "cannot watch process %d", vm->status.pid);
+    if (vm->pidfd < 0 && errno != ESRCH) {
+        (void)err_sys(err, errno, "watch-failed", "cannot watch process %d", vm->status.pid);
+        return err_arg(err, "pid", "%d", vm->status.pid);
+    }
     /* Compared after the descriptor is held: from now on the number cannot change its meaning. A dead process
      * that nobody has collected yet still has its number and start time. */
     uint64_t start_time = vm->pidfd < 0 ? 0 : process_start_time(vm->status.pid);
     bool lives = !has_ended(vm->pidfd);
-    if (lives && !start_time)
-        return err_set(err, ERR_INTERNAL, "proc-unreadable", "cannot read /proc/%d/stat", vm->status.pid);
+    if (lives && !start_time) {
+        (void)err_set(err, ERR_INTERNAL, "proc-unreadable", "cannot read /proc/%d/stat", vm->status.pid);
+        return err_arg(err, "pid", "%d", vm->status.pid);
+    }
     if (!lives || start_time != vm->process->start_time)
         return say_ended(vm, err);
     return 0;
@@ -206,9 +212,12 @@ static int read_config(const struct agent *agent, const char *uuid, struct vm_sp
     g_autofree char *path = vm_config_path(agent, uuid);
     if (vm_config_read(path, ret_spec, err) < 0)
         return -1;
-    if (strcmp(ret_spec->uuid, uuid) != 0)
-        return err_set(err, ERR_CORRUPT, "config-damaged", "%s is the configuration of VM %s", path,
-                       ret_spec->uuid);
+    if (strcmp(ret_spec->uuid, uuid) != 0) {
+        (void)err_set(err, ERR_CORRUPT, "config-damaged", "%s is the configuration of VM %s", path,
+                      ret_spec->uuid);
+        (void)err_arg(err, "path", "%s", path);
+        return err_arg(err, "vm", "%s", ret_spec->uuid);
+    }
     return 0;
 }
 

@@ -15,8 +15,10 @@ static int read_id(const char *path, char ret_id[MODEL_UUID_SIZE], struct err *e
     if (fdio_read_file(path, BOOT_ID_BYTES_MAX, &text, err) < 0)
         return -1;
     (void)g_strstrip(text);
-    if (!model_uuid_is_valid(text))
-        return err_set(err, ERR_CORRUPT, "boot-id-invalid", "%s does not hold a UUID", path);
+    if (!model_uuid_is_valid(text)) {
+        (void)err_set(err, ERR_CORRUPT, "boot-id-invalid", "%s does not hold a UUID", path);
+        return err_arg(err, "path", "%s", path);
+    }
     g_strlcpy(ret_id, text, MODEL_UUID_SIZE);
     return 0;
 }

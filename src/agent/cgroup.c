@@ -40,6 +40,8 @@ static int write_value(const char *folder, const char *file, const char *value, 
     auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, value, strlen(value)) < 0) {
         (void)err_sys(err, errno, "cgroup-failed", "cannot write %s to %s", value, path);
+        (void)err_arg(err, "value", "%s", value);
+        (void)err_arg(err, "path", "%s", path);
         return err_fix(err, "see that no other program manages these groups, or do without them: cgroup= in "
                             "the agent's configuration");
     }
@@ -82,8 +84,10 @@ static int open_below(const struct cgroup *cgroup, const char *folder, struct er
 
 static int make_group(const struct cgroup *cgroup, const char *folder, bool has_groups, struct err *err)
 {
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return err_sys(err, errno, "cgroup-failed", "cannot make the control group %s", folder);
+    if (mkdir(folder, 0755) < 0 && errno != EEXIST) {
+        (void)err_sys(err, errno, "cgroup-failed", "cannot make the control group %s", folder);
+        return err_arg(err, "path", "%s", folder);
+    }
     return has_groups ? open_below(cgroup, folder, err) : 0;
 }
 

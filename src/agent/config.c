@@ -25,8 +25,12 @@ struct reader {
 
 static int bad(const struct reader *in, const char *group, const char *key, const char *what)
 {
-    return err_set(in->err, ERR_BAD_REQUEST, "bad-configuration", "%s: [%s] %s: %s", in->path, group, key,
-                   what);
+    (void)err_set(in->err, ERR_BAD_REQUEST, "bad-configuration", "%s: [%s] %s: %s", in->path, group, key,
+                  what);
+    (void)err_arg(in->err, "path", "%s", in->path);
+    (void)err_arg(in->err, "group", "%s", group);
+    (void)err_arg(in->err, "key", "%s", key);
+    return err_arg(in->err, "what", "%s", what);
 }
 
 /* Keys that nobody reads are typing errors. */
@@ -246,9 +250,12 @@ static int refuse_group(const struct reader *in, const char *group)
 {
     g_auto(GStrv) keys = g_key_file_get_keys(in->file, group, NULL, NULL);
     const char *key = keys && keys[0] ? keys[0] : "";
-    return err_set(in->err, ERR_BAD_REQUEST, "bad-configuration",
-                   "%s: [%s]%s%s: unknown group, [agent], [migration] and [network NAME] are known", in->path,
-                   group, key[0] ? " " : "", key);
+    (void)err_set(in->err, ERR_BAD_REQUEST, "bad-configuration",
+                  "%s: [%s]%s%s: unknown group, [agent], [migration] and [network NAME] are known", in->path,
+                  group, key[0] ? " " : "", key);
+    (void)err_arg(in->err, "path", "%s", in->path);
+    (void)err_arg(in->err, "group", "%s", group);
+    return err_arg(in->err, "key", "%s", key);
 }
 
 static int read_groups(const struct reader *in, struct agent_config *config)
@@ -276,6 +283,7 @@ int config_read(const char *path, struct agent_config *ret_config, struct err *e
     memset(ret_config, 0, sizeof *ret_config);
     if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &error)) {
         (void)err_set(err, ERR_BAD_REQUEST, "bad-configuration", "cannot read the configuration %s", path);
+        (void)err_arg(err, "path", "%s", path);
         return err_cause(err, "%s", error->message);
     }
     return read_groups(&in, ret_config);

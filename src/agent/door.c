@@ -51,9 +51,11 @@ static int listen_on(const char *text, uint16_t port, int *ret_fd, struct err *e
     struct sockaddr_storage address;
     socklen_t size = address_parse(text, port, &address);
     int on = 1;
-    if (!size)
-        return err_set(err, ERR_BAD_REQUEST, "migration-addresses",
-                       "migration address \"%s\" is not a numeric IPv4 or IPv6 address", text);
+    if (!size) {
+        (void)err_set(err, ERR_BAD_REQUEST, "migration-addresses",
+                      "migration address \"%s\" is not a numeric IPv4 or IPv6 address", text);
+        return err_arg(err, "address", "%s", text);
+    }
     auto_fd fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         (address.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
@@ -61,6 +63,8 @@ static int listen_on(const char *text, uint16_t port, int *ret_fd, struct err *e
         int errnum = errno;
         (void)err_sys(err, errnum, "migration-listen-failed", "cannot listen on migration address %s port %u",
                       text, port);
+        (void)err_arg(err, "address", "%s", text);
+        (void)err_arg(err, "port", "%u", port);
         if (errnum == EADDRNOTAVAIL)
             (void)err_fix(err, "give the host this address, or change addresses in [migration]");
         else if (errnum == EADDRINUSE)

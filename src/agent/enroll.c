@@ -47,12 +47,16 @@ int enroll(const struct agent_config *config, const char *manager_url, const cha
     http_client_free(client);
     if (result < 0)
         return err_prefix(err, "manager %s", manager_url);
-    if (!answer)
-        return err_set(err, ERR_INTERNAL, "empty-answer", "manager %s gave an empty answer", manager_url);
+    if (!answer) {
+        (void)err_set(err, ERR_INTERNAL, "empty-answer", "manager %s gave an empty answer", manager_url);
+        return err_arg(err, "address", "%s", manager_url);
+    }
     const char *name = model_text(answer, "name");
     if (strcmp(name, config->name) != 0) {
         (void)err_set(err, ERR_REFUSED, "name-differs",
                       "the token is for host '%s' and this host's name is '%s'", name, config->name);
+        (void)err_arg(err, "name", "%s", name);
+        (void)err_arg(err, "host", "%s", config->name);
         return err_fix(err, "set name=%s in the agent's configuration, or use this host's own token", name);
     }
     const struct identity_text text = {

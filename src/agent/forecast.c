@@ -175,7 +175,8 @@ static int check_new(struct agent *agent, const struct move_spec *spec, bool as_
         return -1;
     if (!g_hash_table_contains(table(agent), spec->id))
         return 0;
-    return err_set(err, ERR_BAD_REQUEST, "forecast-id", "there is a forecast %s already", spec->id);
+    (void)err_set(err, ERR_BAD_REQUEST, "forecast-id", "there is a forecast %s already", spec->id);
+    return err_arg(err, "task", "%s", spec->id);
 }
 
 static uint64_t memory_of(const struct vm_spec *vm)

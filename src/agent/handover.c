@@ -205,11 +205,15 @@ static void refuse(struct call *call)
     const char *event = handover_event_name(call->event);
     const char *step = journal_step_name(call->move->entry.step);
     const uint8_t *hash = hash_for(&call->move->entry, call->event);
-    if (call->has_secret && hash && !handover_fits(call->secret, hash))
+    if (call->has_secret && hash && !handover_fits(call->secret, hash)) {
         (void)err_set(&err, ERR_REFUSED, "secret-forged",
                       "%s came with a secret that is not the one agreed on", event);
-    else
+        (void)err_arg(&err, "event", "%s", event);
+    } else {
         (void)err_set(&err, ERR_REFUSED, "handover-out-of-order", "%s has no place after %s", event, step);
+        (void)err_arg(&err, "event", "%s", event);
+        (void)err_arg(&err, "step", "%s", step);
+    }
     err_place(&err, "switch-over", move_side(call->move));
     finish(call, NULL, &err);
 }
@@ -278,11 +282,13 @@ static void run_guest(struct call *call)
         return;
     }
     struct err err;
-    if (move->vm)
+    if (move->vm) {
         vm_died(move->vm, true, &err);
-    else
+    } else {
         (void)err_set(&err, ERR_PEER_LOST, "qemu-died", "there is no QEMU for the guest on host %s",
                       move->agent->config.name);
+        (void)err_arg(&err, "host", "%s", move->agent->config.name);
+    }
     destination_ran(NULL, move->is_recovered ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err, call);
 }
 

@@ -72,6 +72,7 @@ int identity_load(const struct agent_config *config, struct identity *ret_identi
         return 0;
     if (why.code == ERR_NOT_FOUND) {
         (void)err_set(&why, ERR_NOT_FOUND, "not-enrolled", "host %s is not enrolled", config->name);
+        (void)err_arg(&why, "host", "%s", config->name);
         (void)err_fix(&why, "godwit-agent enroll --manager https://ADDRESS:PORT --token TOKEN");
     } else {
         (void)err_prefix(&why, "%s", path);
@@ -99,8 +100,10 @@ int identity_store(const struct agent_config *config, const struct identity_text
         return err_prefix(err, "the manager's answer is unusable");
     g_autofree char *folder = tls_path(config, "");
     g_autofree char *path = tls_path(config, FILE_NAME);
-    if (g_mkdir_with_parents(folder, 0700) < 0)
-        return err_sys(err, errno, "folder-failed", "cannot make the folder %s", folder);
+    if (g_mkdir_with_parents(folder, 0700) < 0) {
+        (void)err_sys(err, errno, "folder-failed", "cannot make the folder %s", folder);
+        return err_arg(err, "path", "%s", folder);
+    }
     g_autoptr(JsonObject) object = json_object_new();
     json_object_set_string_member(object, "manager", text->manager_url);
     json_object_set_string_member(object, "certificate", text->certificate);
@@ -111,8 +114,10 @@ int identity_store(const struct agent_config *config, const struct identity_text
         return -1;
     for (size_t i = 0; i < G_N_ELEMENTS(old_files); i++) {
         g_autofree char *old = tls_path(config, old_files[i]);
-        if (unlink(old) < 0 && errno != ENOENT)
-            return err_sys(err, errno, "unlink-failed", "cannot remove the old %s", old);
+        if (unlink(old) < 0 && errno != ENOENT) {
+            (void)err_sys(err, errno, "unlink-failed", "cannot remove the old %s", old);
+            return err_arg(err, "path", "%s", old);
+        }
     }
     return 0;
 }

@@ -107,6 +107,7 @@ static void violation(struct job_control *job, const char *what)
 {
     struct err err;
     (void)err_set(&err, ERR_CORRUPT, "job-broke-rules", "the migration job broke the rules: %s", what);
+    (void)err_arg(&err, "what", "%s", what);
     (void)err_fix(&err, "retry; if it happens again, something hostile may be on the migration network");
     end(job, &err);
 }
@@ -298,6 +299,7 @@ static gboolean exit_is_overdue(gpointer user)
     (void)err_set(&err, ERR_INTERNAL, "job-died",
                   "the migration job on the %s, host '%s', closed its control socket and is slow to end",
                   side(job), job->host);
+    (void)err_arg(&err, "side", "%s", side(job));
     (void)err_fix(&err, "look into the agent's log on host '%s', then start the migration again", job->host);
     (void)err_arg(&err, "host", "%s", job->host);
     end(job, &err);
@@ -361,6 +363,7 @@ static void was_silent(const struct job_control *job, struct err *err)
     (void)err_set(err, ERR_TIMEOUT, "job-stopped",
                   "the migration job on the %s, host '%s', gave no sign of life for %u ms and was ended",
                   side(job), job->host, silent_ms);
+    (void)err_arg(err, "side", "%s", side(job));
     (void)err_cause(err,
                     "something stopped its process (a signal, a debugger, a frozen control group), or the "
                     "host was too busy to run it");
@@ -378,6 +381,7 @@ static void held_the_guest(const struct job_control *job, struct err *err)
         "the migration job on the %s, host '%s', kept the guest waiting for a page for %u ms and was "
         "ended; the guest runs on",
         side(job), job->host, held_ms);
+    (void)err_arg(err, "side", "%s", side(job));
     (void)err_cause(err,
                     "it did not release a write that it tracks: a defect, or something hostile is on the "
                     "migration network");
@@ -394,6 +398,9 @@ static void has_died(const struct job_control *job, pid_t pid, int status, struc
         (void)err_set(err, ERR_INTERNAL, "job-died",
                       "the migration job on the %s, host '%s', was ended by signal %d (%s)", side(job),
                       job->host, WTERMSIG(status), g_strsignal(WTERMSIG(status)));
+        (void)err_arg(err, "side", "%s", side(job));
+        (void)err_arg(err, "host", "%s", job->host);
+        (void)err_arg(err, "signal_name", "%s", g_strsignal(WTERMSIG(status)));
         (void)err_cause(err, "%s",
                         WTERMSIG(status) == SIGKILL ? "somebody killed it, or the host ran out of memory"
                                                     : "it crashed, or broke out of its sandbox");
@@ -439,6 +446,7 @@ static void unguarded(void *user)
     (void)err_set(&err, ERR_INTERNAL, "guard-died",
                   "the guard of the migration job on the %s, host '%s', ended before the job", side(job),
                   job->host);
+    (void)err_arg(&err, "side", "%s", side(job));
     (void)err_cause(
         &err, "somebody killed it, or the host ran out of memory; a job without a guard could block the "
               "guest, so it was ended");
@@ -587,6 +595,7 @@ static gboolean grace_is_over(gpointer user)
                   "the agent waited %u ms in vain for the migration job on the %s, host '%s', to end, and "
                   "killed it",
                   job->grace_ms, side(job), job->host);
+    (void)err_arg(&err, "side", "%s", side(job));
     (void)err_cause(&err, "it was told to cancel, and went on");
     (void)err_arg(&err, "host", "%s", job->host);
     (void)err_arg(&err, "waited_ms", "%u", job->grace_ms);

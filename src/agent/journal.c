@@ -196,6 +196,7 @@ static int load_slots(struct journal *journal, struct err *err)
         return 0;
     (void)err_set(err, ERR_CORRUPT, "journal-corrupt", "the ownership journal %s has no valid entry",
                   journal->path);
+    (void)err_arg(err, "path", "%s", journal->path);
     (void)err_cause(err, "it is not known whether this host owns the VM");
     return err_fix(err,
                    "leave the VM's QEMU processes as they are; 'godwit vm settle' with the VM's UUID shows "
@@ -205,8 +206,10 @@ static int load_slots(struct journal *journal, struct err *err)
 int journal_look(const char *path, struct journal_entry *ret_entry, struct err *err)
 {
     auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
+    if (fd < 0) {
+        (void)err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     struct journal journal = {.path = (char *)path, .fd = fd};
     if (load_slots(&journal, err) < 0)
         return -1;
@@ -278,8 +281,10 @@ int journal_open(const char *path, struct journal **ret_journal, struct err *err
         (void)g_hash_table_add(known_durable, g_strdup(path));
         fd = open(path, O_RDWR | O_CLOEXEC);
     }
-    if (fd < 0)
-        return err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
+    if (fd < 0) {
+        (void)err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     journal = g_new0(struct journal, 1);
     journal->path = g_strdup(path);
     journal->fd = steal_fd(&fd);
@@ -298,8 +303,10 @@ int journal_open(const char *path, struct journal **ret_journal, struct err *err
 int journal_replace(const char *path, struct journal **ret_journal, struct err *err)
 {
     g_autofree char *aside = g_strdup_printf("%s.damaged-%lld", path, (long long)clock_wall_ms());
-    if (rename(path, aside) < 0)
-        return err_sys(err, errno, "rename-failed", "cannot keep the damaged journal %s aside", path);
+    if (rename(path, aside) < 0) {
+        (void)err_sys(err, errno, "rename-failed", "cannot keep the damaged journal %s aside", path);
+        return err_arg(err, "path", "%s", path);
+    }
     log_warn("the damaged journal %s is kept as %s", path, aside);
     return journal_open(path, ret_journal, err);
 }
@@ -435,9 +442,11 @@ static bool is_only_probed(const struct journal *journal)
 int journal_write_sync(struct journal *journal, const struct journal_entry *entry, struct err *err)
 {
     struct write_job job;
-    if (journal->busy && !is_only_probed(journal))
-        return err_set(err, ERR_RETRY, "journal-busy", "the ownership journal %s is being written",
-                       journal->path);
+    if (journal->busy && !is_only_probed(journal)) {
+        (void)err_set(err, ERR_RETRY, "journal-busy", "the ownership journal %s is being written",
+                      journal->path);
+        return err_arg(err, "path", "%s", journal->path);
+    }
     prepare_write(journal, entry, &job);
     write_slot(&job);
     finish_write(&job, entry);

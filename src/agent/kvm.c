@@ -37,8 +37,10 @@ int kvm_try(const struct agent_user *qemu_user, gid_t *ret_group, struct err *er
     bool by_group = (device.st_mode & S_IRGRP) && (device.st_mode & S_IWGRP);
     *ret_group = by_group ? device.st_gid : 0;
     auto_fd theirs = open_as(qemu_user, *ret_group, "/dev/kvm", O_RDWR);
-    if (theirs < 0)
-        return err_sys(err, errno, "kvm-missing", "the QEMU user (uid %u) may not open /dev/kvm",
-                       qemu_user->uid);
+    if (theirs < 0) {
+        (void)err_sys(err, errno, "kvm-missing", "the QEMU user (uid %u) may not open /dev/kvm",
+                      qemu_user->uid);
+        return err_arg(err, "uid", "%u", qemu_user->uid);
+    }
     return 0;
 }

@@ -94,6 +94,7 @@ static void post_shutdown(struct http_request *request, void *user)
     if (timeout_s < 1 || timeout_s > LOCAL_SHUTDOWN_MAX_S) {
         (void)err_set(&err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s must be a whole number from 1 to %d",
                       LOCAL_SHUTDOWN_MAX_S);
+        (void)err_arg(&err, "max", "%d", LOCAL_SHUTDOWN_MAX_S);
         http_fail(request, &err);
         return;
     }

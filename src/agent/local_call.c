@@ -25,6 +25,7 @@ int local_call(const struct agent_config *config, const char *path, JsonObject *
         struct err lost = why;
         (void)err_set(&why, ERR_PEER_LOST, "agent-not-running", "the agent of host %s does not run here",
                       config->name);
+        (void)err_arg(&why, "host", "%s", config->name);
         (void)err_cause(&why, "%s", lost.cause);
         (void)err_fix(&why,
                       "start it: systemctl start godwit-agent; is this its configuration and are you root?");

@@ -167,7 +167,8 @@ static int make_folder(const char *folder, const char *name, struct err *err)
     g_autofree char *path = g_build_filename(folder, name, NULL);
     if (g_mkdir_with_parents(path, 0700) == 0)
         return 0;
-    return err_sys(err, errno, "folder-failed", "cannot make the folder %s", path);
+    (void)err_sys(err, errno, "folder-failed", "cannot make the folder %s", path);
+    return err_arg(err, "path", "%s", path);
 }
 
 /* Two agents on one state would both start the VMs. Held until the process ends. */
@@ -175,10 +176,14 @@ static int lock_state(const struct agent_config *config, int *ret_fd, struct err
 {
     g_autofree char *path = g_build_filename(config->state_dir, "agent.lock", NULL);
     auto_fd fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_sys(err, errno, "lock-failed", "cannot open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return err_set(err, ERR_REFUSED, "agent-runs-already", "another agent holds %s", path);
+    if (fd < 0) {
+        (void)err_sys(err, errno, "lock-failed", "cannot open %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        (void)err_set(err, ERR_REFUSED, "agent-runs-already", "another agent holds %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     *ret_fd = steal_fd(&fd);
     return 0;
 }

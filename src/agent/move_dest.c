@@ -59,9 +59,13 @@ static int check_journal(struct agent *agent, const struct move_spec *spec, stru
     journal_close(journal);
     if (may_run || entry.step == JOURNAL_GIVEN)
         return refuse_by_journal(agent, spec, &entry, err);
-    if (spec->epoch && spec->epoch <= entry.epoch)
-        return err_set(err, ERR_REFUSED, "epoch-too-old", "epoch %llu of VM %s is over; the last was %llu",
-                       (unsigned long long)spec->epoch, spec->vm.uuid, (unsigned long long)entry.epoch);
+    if (spec->epoch && spec->epoch <= entry.epoch) {
+        (void)err_set(err, ERR_REFUSED, "epoch-too-old", "epoch %llu of VM %s is over; the last was %llu",
+                      (unsigned long long)spec->epoch, spec->vm.uuid, (unsigned long long)entry.epoch);
+        (void)err_arg(err, "epoch", "%llu", (unsigned long long)spec->epoch);
+        (void)err_arg(err, "vm", "%s", spec->vm.uuid);
+        return err_arg(err, "last_epoch", "%llu", (unsigned long long)entry.epoch);
+    }
     return move_check_session(&entry, spec->id, err);
 }
 
@@ -69,8 +73,10 @@ static int check_name(const struct agent *agent, const struct move_spec *spec, s
 {
     if (!spec->destination[0] || !strcmp(spec->destination, agent->config.name))
         return 0;
-    return err_set(err, ERR_BAD_REQUEST, "wrong-host", "destination is \"%s\", but this host is \"%s\"",
-                   spec->destination, agent->config.name);
+    (void)err_set(err, ERR_BAD_REQUEST, "wrong-host", "destination is \"%s\", but this host is \"%s\"",
+                  spec->destination, agent->config.name);
+    (void)err_arg(err, "destination", "%s", spec->destination);
+    return err_arg(err, "host", "%s", agent->config.name);
 }
 
 static int check_enabled(const struct agent *agent, struct err *err)

@@ -257,6 +257,7 @@ void move_refuse_job(struct move *move, enum err_code code, const char *id, cons
 {
     struct err err;
     (void)err_set(&err, code, id, "%s", what);
+    (void)err_arg(&err, "what", "%s", what);
     move_job_failed(move, &err);
 }
 

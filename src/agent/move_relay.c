@@ -42,10 +42,14 @@ static int answer_from_journal(struct agent *agent, const char *id, const char *
     explicit_bzero(&entry, sizeof entry);
     if (is_known)
         return 0;
-    if (is_settling)
-        return err_set(err, ERR_RETRY, "session-settling", "session %s is being settled", id);
+    if (is_settling) {
+        (void)err_set(err, ERR_RETRY, "session-settling", "session %s is being settled", id);
+        return err_arg(err, "task", "%s", id);
+    }
     (void)err_set(err, ERR_IN_DOUBT, "session-unknown", "this host knows nothing of session %s of VM %s", id,
                   vm_uuid);
+    (void)err_arg(err, "task", "%s", id);
+    (void)err_arg(err, "vm", "%s", vm_uuid);
     return err_fix(err, "end neither host's QEMU; bring this agent back with the state folder it had, its "
                         "journal says who owns the VM");
 }
@@ -61,9 +65,12 @@ void moves_commit(struct agent *agent, const char *id, const char *vm_uuid,
     struct move *move = moves_find(agent, id);
     if (move && move->status.is_source) {
         (void)err_set(&err, ERR_BAD_REQUEST, "wrong-side", "this host is the source of move %s", id);
+        (void)err_arg(&err, "task", "%s", id);
         done(VERDICT_NONE, NULL, &err, user);
     } else if (move && strcmp(move->spec.vm.uuid, vm_uuid) != 0) {
         (void)err_set(&err, ERR_BAD_REQUEST, "wrong-vm", "move %s is not one of VM %s", id, vm_uuid);
+        (void)err_arg(&err, "task", "%s", id);
+        (void)err_arg(&err, "vm", "%s", vm_uuid);
         done(VERDICT_NONE, NULL, &err, user);
     } else if (move) {
         struct commit_call *call = g_new0(struct commit_call, 1);
@@ -105,12 +112,13 @@ void moves_verdict(struct agent *agent, const char *id, enum move_verdict verdic
                                                  [VERDICT_RETURNED] = HANDOVER_RETURNED};
     struct err err;
     struct move *move = moves_find(agent, id);
-    if (!move || !move->status.is_source)
+    if (!move || !move->status.is_source) {
         (void)err_set(&err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this source", id);
-    else if (verdict < VERDICT_RUNNING || verdict > VERDICT_RETURNED)
+        (void)err_arg(&err, "task", "%s", id);
+    } else if (verdict < VERDICT_RUNNING || verdict > VERDICT_RETURNED) {
         (void)err_set(&err, ERR_BAD_REQUEST, "verdict-invalid",
                       "verdict must be \"running\", \"aborted\" or \"returned\"");
-    else {
+    } else {
         struct verdict_call *call = g_new0(struct verdict_call, 1);
         call->done = done;
         call->user = user;

@@ -24,13 +24,17 @@ static void name(struct err *err, const struct agent *agent, const char *vm)
 static int check_here(const struct agent *agent, const struct move_spec *spec, const struct vm *vm,
                       struct err *err)
 {
-    if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0)
-        return err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
-                       spec->source, agent->config.name);
+    if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0) {
+        (void)err_set(err, ERR_BAD_REQUEST, "wrong-host", "source is \"%s\", but this host is \"%s\"",
+                      spec->source, agent->config.name);
+        (void)err_arg(err, "source", "%s", spec->source);
+        return err_arg(err, "host", "%s", agent->config.name);
+    }
     if (vm)
         return 0;
     (void)err_set(err, ERR_NOT_FOUND, "vm-not-found", "host %s has no VM %s", agent->config.name,
                   spec->vm.name);
+    (void)err_arg(err, "name", "%s", spec->vm.name);
     name(err, agent, spec->vm.name);
     return err_fix(err, "see with 'godwit vm ls' which host has it, and ask again");
 }
@@ -102,7 +106,8 @@ static gboolean lease_may_be_over(gpointer user)
                            : "host '%s' waited %u s in vain for the manager to start the copy of VM '%s'",
                   move->agent->config.name, move->agent->config.lease_s, move->vm->status.spec.name);
     name(&err, move->agent, move->vm->status.spec.name);
-    (void)err_arg(&err, "lease_s", "%u", move->agent->config.lease_s);
+    (void)err_arg(&err, "waited_s", "%u", move->agent->config.lease_s);
+    (void)err_arg(&err, "awaited", "%s", move->is_stopped ? "switch-over" : copied ? "copy" : "start");
     (void)err_fix(&err,
                   copied ? "look at the migration network and at the destination's host, and migrate again"
                          : "see that the manager runs and reaches both hosts, and start the migration again");
@@ -164,6 +169,7 @@ static int check_epoch(const struct move_spec *spec, const struct journal_entry 
         return 0;
     (void)err_set(err, ERR_REFUSED, "vm-has-moved", "VM %s has been moved since the task was made",
                   spec->vm.name);
+    (void)err_arg(err, "name", "%s", spec->vm.name);
     (void)err_cause(err, "its epoch is %llu, and was %llu", (unsigned long long)entry->epoch,
                     (unsigned long long)spec->epoch);
     return err_fix(err, "look where the VM is, and ask for the migration again");
@@ -256,21 +262,29 @@ static int start_job(struct move *move, struct err *err)
 
 static int check_start(const struct move *move, const struct move_spec *spec, struct err *err)
 {
-    if (!move || !move->status.is_source)
-        return err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this source", spec->id);
-    if (!move->is_prepared)
-        return err_set(err, ERR_REFUSED, "move-not-prepared", "move %s is not prepared", spec->id);
+    if (!move || !move->status.is_source) {
+        (void)err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this source", spec->id);
+        return err_arg(err, "task", "%s", spec->id);
+    }
+    if (!move->is_prepared) {
+        (void)err_set(err, ERR_REFUSED, "move-not-prepared", "move %s is not prepared", spec->id);
+        return err_arg(err, "task", "%s", spec->id);
+    }
     if (move->is_settled || move->entry.step != JOURNAL_SENDING || !move->vm || move->vm->pidfd < 0) {
         if (err_is_set(&move->status.error)) {
             *err = move->status.error;
             return -1;
         }
-        return err_set(err, ERR_REFUSED, "move-is-over", "move %s is already over", spec->id);
+        (void)err_set(err, ERR_REFUSED, "move-is-over", "move %s is already over", spec->id);
+        return err_arg(err, "task", "%s", spec->id);
     }
-    if (strcmp(spec->vm.uuid, move->spec.vm.uuid) != 0 || spec->epoch != move->spec.epoch)
-        return err_set(err, ERR_BAD_REQUEST, "move-spec-differs",
-                       "vm and epoch must be those that were prepared: VM %s, epoch %llu", move->spec.vm.uuid,
-                       (unsigned long long)move->spec.epoch);
+    if (strcmp(spec->vm.uuid, move->spec.vm.uuid) != 0 || spec->epoch != move->spec.epoch) {
+        (void)err_set(err, ERR_BAD_REQUEST, "move-spec-differs",
+                      "vm and epoch must be those that were prepared: VM %s, epoch %llu", move->spec.vm.uuid,
+                      (unsigned long long)move->spec.epoch);
+        (void)err_arg(err, "vm", "%s", move->spec.vm.uuid);
+        return err_arg(err, "epoch", "%llu", (unsigned long long)move->spec.epoch);
+    }
     if (!spec->n_addresses || !spec->port)
         return err_set(err, ERR_BAD_REQUEST, "migration-addresses",
                        "addresses and port of the destination's migration network are missing");
@@ -311,6 +325,8 @@ static gboolean limit_is_over(gpointer user)
                   "host '%s' waited in vain for host '%s' to take VM '%s' over within %u s",
                   move->agent->config.name, move->spec.destination, move->spec.vm.name,
                   move->spec.options.switchover_limit_s);
+    (void)err_arg(&err, "host", "%s", move->agent->config.name);
+    (void)err_arg(&err, "destination", "%s", move->spec.destination);
     (void)err_fix(&err, "look at the migration network, or raise the switch-over limit");
     (void)err_arg(&err, "vm", "%s", move->spec.vm.name);
     (void)err_arg(&err, "limit_s", "%u", move->spec.options.switchover_limit_s);

@@ -94,8 +94,10 @@ int move_open_journal(struct agent *agent, const char *uuid, bool create, struct
                       struct err *err)
 {
     g_autofree char *path = g_strdup_printf("%s/vms/%s.journal", agent->config.state_dir, uuid);
-    if (!create && access(path, F_OK) < 0)
-        return err_set(err, ERR_NOT_FOUND, "journal-not-found", "this host has never had VM %s", uuid);
+    if (!create && access(path, F_OK) < 0) {
+        (void)err_set(err, ERR_NOT_FOUND, "journal-not-found", "this host has never had VM %s", uuid);
+        return err_arg(err, "vm", "%s", uuid);
+    }
     return journal_open(path, ret_journal, err);
 }
 
@@ -103,7 +105,8 @@ int move_check_session(const struct journal_entry *entry, const char *session, s
 {
     if (strcmp(entry->session, session) != 0 && strcmp(entry->past.session, session) != 0)
         return 0;
-    return err_set(err, ERR_REFUSED, "session-over", "move %s was tried before, and is over", session);
+    (void)err_set(err, ERR_REFUSED, "session-over", "move %s was tried before, and is over", session);
+    return err_arg(err, "task", "%s", session);
 }
 
 static void qemu_ended(struct vm *vm, void *user)
@@ -322,11 +325,14 @@ void move_prepared(struct move *move, const struct err *err)
 void move_prepare_again(struct move *move, bool is_source, move_done done, void *user)
 {
     struct err err = {0};
-    if (move->status.is_source != is_source)
+    if (move->status.is_source != is_source) {
         (void)err_set(&err, ERR_BAD_REQUEST, "wrong-side", "this host is the %s of move %s", move_side(move),
                       move->status.id);
-    else if (err_is_set(&move->status.error))
+        (void)err_arg(&err, "side", "%s", move_side(move));
+        (void)err_arg(&err, "task", "%s", move->status.id);
+    } else if (err_is_set(&move->status.error)) {
         err = move->status.error;
+    }
     if (err_is_set(&err)) {
         done(move->agent, NULL, &err, user);
         return;
@@ -424,8 +430,10 @@ void move_settle(struct move *move, enum move_state outcome)
 int moves_cancel(struct agent *agent, const char *id, const struct err *why, struct err *err)
 {
     struct move *move = moves_find(agent, id);
-    if (!move)
-        return err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this host", id);
+    if (!move) {
+        (void)err_set(err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this host", id);
+        return err_arg(err, "task", "%s", id);
+    }
     if (handover_is_too_late(move)) {
         (void)err_set(err, ERR_REFUSED, "too-late-to-cancel", "the VM is already handed over");
         return err_fix(err, "wait until the migration is over, and migrate the VM back");
@@ -442,8 +450,10 @@ int moves_forget(struct agent *agent, const char *id, struct err *err)
     struct move *move = moves_find(agent, id);
     if (!move)
         return 0;
-    if (move->status.state < MOVE_DONE)
-        return err_set(err, ERR_REFUSED, "move-is-running", "move %s is not over yet", id);
+    if (move->status.state < MOVE_DONE) {
+        (void)err_set(err, ERR_REFUSED, "move-is-running", "move %s is not over yet", id);
+        return err_arg(err, "task", "%s", id);
+    }
     (void)g_hash_table_remove(agent->moves, id);
     move_changed(move); /* nobody waits for a version that will not come */
     move_unref(move);

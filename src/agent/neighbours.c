@@ -61,11 +61,15 @@ static int look_at_interface(struct neighbours *neighbours, const char *interfac
     (void)snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
     neighbours->interface = (int)if_nametoindex(interface);
     auto_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (sock < 0 || ioctl(sock, SIOCGIFHWADDR, &request) < 0)
-        return err_sys(err, errno, "neighbours-failed", "cannot ask on the network of %s", interface);
-    if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-        return err_set(err, ERR_REFUSED, "neighbours-failed",
-                       "%s is no Ethernet: nobody has a MAC address there", interface);
+    if (sock < 0 || ioctl(sock, SIOCGIFHWADDR, &request) < 0) {
+        (void)err_sys(err, errno, "neighbours-failed", "cannot ask on the network of %s", interface);
+        return err_arg(err, "interface", "%s", interface);
+    }
+    if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
+        (void)err_set(err, ERR_REFUSED, "neighbours-failed",
+                      "%s is no Ethernet: nobody has a MAC address there", interface);
+        return err_arg(err, "interface", "%s", interface);
+    }
     memcpy(neighbours->own_mac, request.ifr_hwaddr.sa_data, ETH_ALEN);
     return 0;
 }

@@ -37,11 +37,15 @@ int neighbours_open_arp(struct neighbours *neighbours, const char *address, cons
     memset(everybody.sll_addr, 0xff, ETH_ALEN);
     memcpy(question.arp_sha, neighbours->own_mac, ETH_ALEN);
     if (inet_pton(AF_INET, address, question.arp_tpa) != 1 ||
-        (from && inet_pton(AF_INET, from, question.arp_spa) != 1))
-        return err_set(err, ERR_BAD_REQUEST, "neighbours-failed", "%s is no IPv4 address", address);
+        (from && inet_pton(AF_INET, from, question.arp_spa) != 1)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "neighbours-failed", "%s is no IPv4 address", address);
+        return err_arg(err, "address", "%s", address);
+    }
     neighbours->fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETHERTYPE_ARP));
-    if (neighbours->fd < 0 || bind(neighbours->fd, (struct sockaddr *)&everybody, sizeof everybody) < 0)
-        return err_sys(err, errno, "neighbours-failed", "cannot ask who has %s", address);
+    if (neighbours->fd < 0 || bind(neighbours->fd, (struct sockaddr *)&everybody, sizeof everybody) < 0) {
+        (void)err_sys(err, errno, "neighbours-failed", "cannot ask who has %s", address);
+        return err_arg(err, "address", "%s", address);
+    }
     memcpy(neighbours->address, question.arp_tpa, sizeof question.arp_tpa);
     memcpy(&neighbours->everybody, &everybody, sizeof everybody);
     neighbours->everybody_size = sizeof everybody;

@@ -57,11 +57,15 @@ int neighbours_open_ndp(struct neighbours *neighbours, const char *address, cons
                                      .sin6_scope_id = (uint32_t)neighbours->interface};
     struct nd_neighbor_solicit question = {.nd_ns_type = ND_NEIGHBOR_SOLICIT};
     const uint8_t option[2] = {ND_OPT_SOURCE_LINKADDR, 1};
-    if (inet_pton(AF_INET6, address, &question.nd_ns_target) != 1)
-        return err_set(err, ERR_BAD_REQUEST, "neighbours-failed", "%s is no IPv6 address", address);
+    if (inet_pton(AF_INET6, address, &question.nd_ns_target) != 1) {
+        (void)err_set(err, ERR_BAD_REQUEST, "neighbours-failed", "%s is no IPv6 address", address);
+        return err_arg(err, "address", "%s", address);
+    }
     neighbours->fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6);
-    if (neighbours->fd < 0 || prepare_socket(neighbours->fd, neighbours, from) < 0)
-        return err_sys(err, errno, "neighbours-failed", "cannot ask who has %s", address);
+    if (neighbours->fd < 0 || prepare_socket(neighbours->fd, neighbours, from) < 0) {
+        (void)err_sys(err, errno, "neighbours-failed", "cannot ask who has %s", address);
+        return err_arg(err, "address", "%s", address);
+    }
     /* The group of all addresses that end like this one. */
     (void)inet_pton(AF_INET6, "ff02::1:ff00:0", &everybody.sin6_addr);
     memcpy(&everybody.sin6_addr.s6_addr[13], &question.nd_ns_target.s6_addr[13], 3);

@@ -55,6 +55,7 @@ static struct rtnl_link *get_link(struct nl_sock *sock, const char *name, const 
     if (result == 0)
         return link;
     (void)err_set(err, ERR_NOT_FOUND, id, "there is no network interface %s on this host", name);
+    (void)err_arg(err, "name", "%s", name);
     (void)err_cause(err, "%s", nl_geterror(result));
     return NULL;
 }
@@ -162,6 +163,8 @@ static int attach(const char *bridge, const char *name, struct err *err)
     int result = rtnl_link_change(sock, tap, change, 0);
     if (result < 0) {
         (void)err_set(err, ERR_INTERNAL, "bridge-port-failed", "cannot make %s a port of %s", name, bridge);
+        (void)err_arg(err, "name", "%s", name);
+        (void)err_arg(err, "bridge", "%s", bridge);
         return err_cause(err, "%s", nl_geterror(result));
     }
     return 0;
@@ -181,12 +184,16 @@ int network_tap_new(const char *bridge, const char *vm_uuid, char name[16], int 
         request.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
         (void)snprintf(request.ifr_name, sizeof request.ifr_name, "vm%.8s-%u", vm_uuid, i);
         result = ioctl(fd, TUNSETIFF, &request);
-        if (result < 0 && errno != EBUSY)
-            return err_sys(err, errno, "tap-failed", "cannot make the tap %s", request.ifr_name);
+        if (result < 0 && errno != EBUSY) {
+            (void)err_sys(err, errno, "tap-failed", "cannot make the tap %s", request.ifr_name);
+            return err_arg(err, "device", "%s", request.ifr_name);
+        }
         (void)snprintf(name, sizeof request.ifr_name, "%s", request.ifr_name);
     }
-    if (result < 0)
-        return err_set(err, ERR_INTERNAL, "tap-failed", "no free name for a tap of VM %s", vm_uuid);
+    if (result < 0) {
+        (void)err_set(err, ERR_INTERNAL, "tap-failed", "no free name for a tap of VM %s", vm_uuid);
+        return err_arg(err, "vm", "%s", vm_uuid);
+    }
     if (attach(bridge, name, err) < 0)
         return -1;
     *ret_fd = steal_fd(&fd);
@@ -211,6 +218,8 @@ int network_tap_set_up(const char *name, bool up, struct err *err)
     int result = rtnl_link_change(sock, tap, change, 0);
     if (result < 0) {
         (void)err_set(err, ERR_INTERNAL, "tap-failed", "cannot bring %s %s", name, up ? "up" : "down");
+        (void)err_arg(err, "name", "%s", name);
+        (void)err_arg(err, "what", "%s", up ? "up" : "down");
         return err_cause(err, "%s", nl_geterror(result));
     }
     return 0;

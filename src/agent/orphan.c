@@ -67,9 +67,12 @@ static int end_process(const struct vm *vm, int pid, struct err *err)
     if (pidfd < 0 || !is_orphan(vm, pid))
         return 0;
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};
-    if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 || poll(&ended, 1, GONE_MS) != 1)
-        return err_sys(err, errno, "qemu-not-ended", "process %d of VM %s does not end", pid,
-                       vm->status.spec.name);
+    if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 || poll(&ended, 1, GONE_MS) != 1) {
+        (void)err_sys(err, errno, "qemu-not-ended", "process %d of VM %s does not end", pid,
+                      vm->status.spec.name);
+        (void)err_arg(err, "pid", "%d", pid);
+        return err_arg(err, "vm", "%s", vm->status.spec.name);
+    }
     log_info("VM %s: process %d, whose start was interrupted, was ended", vm->status.spec.name, pid);
     return 0;
 }

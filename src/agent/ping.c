@@ -124,8 +124,10 @@ struct ping *ping_begin(const struct sockaddr_storage *from, const struct sockad
     ping->done = done;
     ping->user = user;
     bool is_open = icmp_open(from, to, &ping->icmp, err) == 0;
-    if (is_open && ping->result.mtu < ping->icmp.smallest)
+    if (is_open && ping->result.mtu < ping->icmp.smallest) {
         (void)err_set(err, ERR_REFUSED, "ping-failed", "an MTU of %u is less than every path must pass", mtu);
+        (void)err_arg(err, "mtu", "%u", mtu);
+    }
     if (!is_open || ping->result.mtu < ping->icmp.smallest) {
         ping_free(ping);
         return NULL;

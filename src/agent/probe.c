@@ -139,9 +139,11 @@ static void on_qemu_exit(pid_t pid, int status, void *user)
             return;
     } else {
         g_autofree char *output = read_output(probe);
-        if (!err_is_set(&err))
+        if (!err_is_set(&err)) {
             (void)err_set(&err, ERR_INTERNAL, "qemu-unusable", "%s cannot be used",
                           probe->agent->config.qemu_path);
+            (void)err_arg(&err, "path", "%s", probe->agent->config.qemu_path);
+        }
         if (output[0])
             (void)err_cause(&err, "%s", output);
     }
@@ -186,8 +188,10 @@ static int listen_for_qemu(const struct probe *probe, int *ret_fd, struct err *e
     g_strlcpy(address.sun_path, probe->socket, sizeof address.sun_path);
     auto_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || (unlink(probe->socket) < 0 && errno != ENOENT) ||
-        bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0)
-        return err_sys(err, errno, "socket-failed", "cannot make the socket %s", probe->socket);
+        bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0) {
+        (void)err_sys(err, errno, "socket-failed", "cannot make the socket %s", probe->socket);
+        return err_arg(err, "path", "%s", probe->socket);
+    }
     *ret_fd = steal_fd(&fd);
     return 0;
 }
@@ -211,8 +215,10 @@ static int start_qemu(struct probe *probe, struct err *err)
                                 NULL};
     auto_fd fd = -1;
     pid_t pid;
-    if (access(probe->agent->config.qemu_path, X_OK) < 0)
-        return err_sys(err, errno, "qemu-missing", "%s cannot be run", probe->agent->config.qemu_path);
+    if (access(probe->agent->config.qemu_path, X_OK) < 0) {
+        (void)err_sys(err, errno, "qemu-missing", "%s cannot be run", probe->agent->config.qemu_path);
+        return err_arg(err, "path", "%s", probe->agent->config.qemu_path);
+    }
     if (listen_for_qemu(probe, &fd, err) < 0)
         return -1;
     const struct spawn_request request = {.program = probe->agent->config.qemu_path,
@@ -296,10 +302,12 @@ void probe_dirty_source(struct agent *agent, void (*done)(const char *source, co
     struct err err = {0};
     pid_t pid;
     probe->job_done = done;
-    if (access(program, X_OK) < 0)
+    if (access(program, X_OK) < 0) {
         (void)err_sys(&err, errno, "job-missing", "%s cannot be run", program);
-    else if (spawn(&request, &pid, &probe->pidfd, on_job_exit, probe, &err) == 0)
+        (void)err_arg(&err, "path", "%s", program);
+    } else if (spawn(&request, &pid, &probe->pidfd, on_job_exit, probe, &err) == 0) {
         probe->timer = g_timeout_add(JOB_MS, on_too_late, probe);
+    }
     if (err_is_set(&err))
         job_answer(probe, "none", err.message);
 }

@@ -58,6 +58,10 @@ static void say_unreachable(const struct pair *pair, struct err *err)
     (void)err_set(err, ERR_REFUSED, "migration-port-unreachable",
                   "host '%s' (%s) does not reach the migration port of host '%s' (%s port %u)", wish->host,
                   pair->from, wish->peer, pair->to, wish->port);
+    (void)err_arg(err, "host", "%s", wish->host);
+    (void)err_arg(err, "from", "%s", pair->from);
+    (void)err_arg(err, "peer", "%s", wish->peer);
+    (void)err_arg(err, "to", "%s", pair->to);
     if (pair->connect_errno == ETIMEDOUT && pair->path.answers)
         (void)err_cause(err, "it answers a ping, but no connection: something on the way drops them");
     else if (pair->connect_errno == ETIMEDOUT)
@@ -92,6 +96,10 @@ static void say_cut_down(const struct pair *pair, struct err *err)
         "packets of %u bytes do not pass from host '%s' (%s) to host '%s' (%s) and back: the largest that do "
         "have %u",
         path->mtu, wish->host, pair->from, wish->peer, pair->to, path->path_mtu);
+    (void)err_arg(err, "host", "%s", wish->host);
+    (void)err_arg(err, "from", "%s", pair->from);
+    (void)err_arg(err, "peer", "%s", wish->peer);
+    (void)err_arg(err, "to", "%s", pair->to);
     (void)err_cause(err, "the interfaces of both have an MTU of %u or more, and something on the way %s",
                     path->mtu,
                     path->is_told ? "passes less and says so: each connection begins too large, and is slow"
@@ -111,6 +119,9 @@ static void say_duplicate(const struct pair *pair, struct err *err)
     (void)err_set(err, ERR_REFUSED, "address-duplicate",
                   "%u machines say that they have the migration address %s of host '%s': %s and %s",
                   owners->n_macs, pair->to, wish->peer, owners->macs[0], owners->macs[1]);
+    (void)err_arg(err, "n_macs", "%u", owners->n_macs);
+    (void)err_arg(err, "to", "%s", pair->to);
+    (void)err_arg(err, "peer", "%s", wish->peer);
     (void)err_cause(err, "packets to it reach now the one and now the other");
     (void)err_fix(err,
                   "on '%s', 'ip link' shows which MAC address is its own; take the address from the machine "

@@ -101,6 +101,7 @@ static int ask(struct renewal *renewal, struct err *err)
         (void)err_set(err, ERR_REFUSED, "manager-unknown",
                       "host %s does not know its manager's address: an earlier version enrolled it",
                       renewal->agent->config.name);
+        (void)err_arg(err, "host", "%s", renewal->agent->config.name);
         return err_fix(err, "enrol it again: 'godwit host enroll %s' at the manager prints how",
                        renewal->agent->config.name);
     }

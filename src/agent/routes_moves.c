@@ -33,8 +33,10 @@ static int body_spec(struct http_request *request, struct move_spec *ret_spec, s
 static int member_object(JsonObject *body, const char *name, JsonObject **ret_object, struct err *err)
 {
     JsonNode *node = json_object_get_member(body, name);
-    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
-        return err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: an object is needed", name);
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: an object is needed", name);
+        return err_arg(err, "name", "%s", name);
+    }
     *ret_object = json_node_get_object(node);
     return 0;
 }
@@ -43,8 +45,10 @@ static int member_text(JsonObject *body, const char *name, const char **ret_text
 {
     JsonNode *node = json_object_get_member(body, name);
     *ret_text = node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
-    if (!*ret_text)
-        return err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: a text is needed", name);
+    if (!*ret_text) {
+        (void)err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: a text is needed", name);
+        return err_arg(err, "name", "%s", name);
+    }
     return 0;
 }
 
@@ -54,8 +58,10 @@ static int member_secret(JsonObject *body, const char *name, uint8_t ret_secret[
     const char *text;
     if (member_text(body, name, &text, err) < 0)
         return -1;
-    if (model_unhex(text, ret_secret, MOVE_SECRET_SIZE) < 0)
-        return err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: 64 hexadecimal digits are needed", name);
+    if (model_unhex(text, ret_secret, MOVE_SECRET_SIZE) < 0) {
+        (void)err_set(err, ERR_BAD_REQUEST, "bad-field", "%s: 64 hexadecimal digits are needed", name);
+        return err_arg(err, "name", "%s", name);
+    }
     return 0;
 }
 
@@ -204,6 +210,8 @@ static struct move *find_move(struct http_request *request, struct agent *agent)
         return move;
     struct err err;
     (void)err_set(&err, ERR_NOT_FOUND, "move-not-found", "host %s knows no move %s", agent->config.name, id);
+    (void)err_arg(&err, "host", "%s", agent->config.name);
+    (void)err_arg(&err, "task", "%s", id);
     http_fail(request, &err);
     return NULL;
 }
@@ -231,8 +239,10 @@ static int query_number(struct http_request *request, const char *name, uint64_t
     *ret_value = 0;
     if (!text || g_ascii_string_to_unsigned(text, 10, 0, max, ret_value, NULL))
         return 0;
-    return err_set(err, ERR_BAD_REQUEST, "bad-query", "%s: must be a whole number from 0 to %llu", name,
-                   (unsigned long long)max);
+    (void)err_set(err, ERR_BAD_REQUEST, "bad-query", "%s: must be a whole number from 0 to %llu", name,
+                  (unsigned long long)max);
+    (void)err_arg(err, "name", "%s", name);
+    return err_arg(err, "max", "%llu", (unsigned long long)max);
 }
 
 void route_move_get(struct http_request *request, void *user)

@@ -21,8 +21,10 @@ static int read_wish(struct http_request *request, const struct agent *agent, st
         return -1;
     if (!strcmp(ret_wish->host, agent->config.name))
         return 0;
-    return err_set(err, ERR_BAD_REQUEST, "wrong-host", "host is \"%s\", but this host is \"%s\"",
-                   ret_wish->host, agent->config.name);
+    (void)err_set(err, ERR_BAD_REQUEST, "wrong-host", "host is \"%s\", but this host is \"%s\"",
+                  ret_wish->host, agent->config.name);
+    (void)err_arg(err, "host", "%s", ret_wish->host);
+    return err_arg(err, "this_host", "%s", agent->config.name);
 }
 
 void route_reach(struct http_request *request, void *user)

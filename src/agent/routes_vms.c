@@ -67,6 +67,8 @@ static struct vm *find_vm(struct http_request *request, struct agent *agent)
         return vm;
     struct err err;
     (void)err_set(&err, ERR_NOT_FOUND, "vm-not-found", "host %s has no VM %s", agent->config.name, uuid);
+    (void)err_arg(&err, "host", "%s", agent->config.name);
+    (void)err_arg(&err, "vm", "%s", uuid);
     http_fail(request, &err);
     return NULL;
 }
@@ -94,9 +96,10 @@ static int read_except(struct http_request *request, char ***ret_uuids, struct e
     for (guint i = 0; list && i < json_array_get_length(list); i++) {
         JsonNode *element = json_array_get_element(list, i);
         bool is_text = json_node_get_value_type(element) == G_TYPE_STRING;
-        if (!is_text || !model_uuid_is_valid(json_node_get_string(element)))
-            return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "except[%u]: a lower-case UUID is needed",
-                           i);
+        if (!is_text || !model_uuid_is_valid(json_node_get_string(element))) {
+            (void)err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "except[%u]: a lower-case UUID is needed", i);
+            return err_arg(err, "index", "%u", i);
+        }
         g_strv_builder_add(builder, json_node_get_string(element));
     }
     *ret_uuids = g_strv_builder_end(builder);
@@ -222,19 +225,23 @@ static int read_stop(struct http_request *request, bool *ret_force, unsigned *re
     json_object_iter_init(&iter, body);
     while (json_object_iter_next(&iter, &name, &node)) {
         GType type = json_node_get_value_type(node);
-        if (!strcmp(name, "force") && type == G_TYPE_BOOLEAN)
+        if (!strcmp(name, "force") && type == G_TYPE_BOOLEAN) {
             *ret_force = json_node_get_boolean(node);
-        else if (!strcmp(name, "force"))
+        } else if (!strcmp(name, "force")) {
             return err_set(err, ERR_BAD_REQUEST, "member-type", "force: must be true or false");
-        else if (!strcmp(name, "timeout_s"))
+        } else if (!strcmp(name, "timeout_s")) {
             timeout_s = type == G_TYPE_INT64 ? json_node_get_int(node) : 0;
-        else
-            return err_set(err, ERR_BAD_REQUEST, "unknown-member", "%s: members are force and timeout_s",
-                           name);
+        } else {
+            (void)err_set(err, ERR_BAD_REQUEST, "unknown-member", "%s: members are force and timeout_s",
+                          name);
+            return err_arg(err, "member", "%s", name);
+        }
     }
-    if (timeout_s < 1 || timeout_s > STOP_MAX_S)
-        return err_set(err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s: must be a whole number from 1 to %d",
-                       STOP_MAX_S);
+    if (timeout_s < 1 || timeout_s > STOP_MAX_S) {
+        (void)err_set(err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s: must be a whole number from 1 to %d",
+                      STOP_MAX_S);
+        return err_arg(err, "max", "%d", STOP_MAX_S);
+    }
     *ret_timeout_s = (unsigned)timeout_s;
     return 0;
 }
@@ -285,11 +292,15 @@ static int read_console(struct vm *vm, uint64_t offset, JsonObject **ret_object,
     g_autofree char *path = vm_path(vm, "console.log");
     g_autofree char *buffer = g_malloc(CONSOLE_BYTES_MAX);
     auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT)
-        return err_sys(err, errno, "console-failed", "cannot open %s", path);
+    if (fd < 0 && errno != ENOENT) {
+        (void)err_sys(err, errno, "console-failed", "cannot open %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     ssize_t got = fd < 0 ? 0 : pread(fd, buffer, CONSOLE_BYTES_MAX, (off_t)offset);
-    if (got < 0)
-        return err_sys(err, errno, "console-failed", "cannot read %s", path);
+    if (got < 0) {
+        (void)err_sys(err, errno, "console-failed", "cannot read %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     size_t length = whole_characters(buffer, (size_t)got);
     /* A NUL would end the C string that becomes the JSON text. */
     for (size_t i = 0; i < length; i++)

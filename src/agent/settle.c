@@ -107,6 +107,9 @@ static int check_epoch(const struct settling *settling, uint64_t known, struct e
     (void)err_set(err, ERR_REFUSED, "epoch-too-old", "host %s knows epoch %llu of VM %s, the order is %llu",
                   settling->agent->config.name, (unsigned long long)known, settling->uuid,
                   (unsigned long long)settling->order.epoch);
+    (void)err_arg(err, "host", "%s", settling->agent->config.name);
+    (void)err_arg(err, "vm", "%s", settling->uuid);
+    (void)err_arg(err, "order_epoch", "%llu", (unsigned long long)settling->order.epoch);
     (void)err_arg(err, "epoch", "%llu", (unsigned long long)known);
     return err_fix(err, "look at 'godwit vm settle' again and repeat it: it takes a higher epoch");
 }
@@ -118,6 +121,8 @@ static int check_config(const struct settling *settling, struct err *err)
         return 0;
     (void)err_set(err, ERR_REFUSED, "vm-config-missing", "host %s has no config file of VM %s",
                   settling->agent->config.name, settling->uuid);
+    (void)err_arg(err, "host", "%s", settling->agent->config.name);
+    (void)err_arg(err, "vm", "%s", settling->uuid);
     return err_fix(err, "choose a host that has it, or bring one back that has");
 }
 
@@ -246,6 +251,7 @@ static void obey(struct settling *settling)
     struct vm *vm = vm_find(settling->agent, settling->uuid);
     if (vm && (vm->n_conts || vm->status.state == VM_STARTING)) {
         (void)err_set(&err, ERR_RETRY, "vm-busy", "VM %s is being started", vm->status.spec.name);
+        (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
         (void)err_fix(&err, "repeat the command");
         answer(settling, &err);
     } else if (!settling->order.is_owner) {

@@ -20,6 +20,7 @@ static bool look(const char *path, struct statvfs *ret_facts)
     if (statvfs(path, ret_facts) == 0)
         return true;
     (void)err_sys(&err, errno, "space-unknown", "the room in %s is not known", path);
+    (void)err_arg(&err, "path", "%s", path);
     log_error(&err, "checks of a migration leave that out");
     return false;
 }

@@ -52,8 +52,10 @@ int spawn_watch(pid_t pid, int pidfd, void (*exited)(pid_t pid, int status, void
                 struct err *err)
 {
     int own = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
-    if (own < 0)
-        return err_sys(err, errno, "watch-failed", "cannot watch process %d", (int)pid);
+    if (own < 0) {
+        (void)err_sys(err, errno, "watch-failed", "cannot watch process %d", (int)pid);
+        return err_arg(err, "pid", "%d", (int)pid);
+    }
     struct watch *watch = g_new(struct watch, 1);
     *watch = (struct watch){.pid = pid, .exited = exited, .user = user};
     (void)g_unix_fd_add(own, G_IO_IN, on_exit_of_process, watch);
@@ -139,14 +141,19 @@ int spawn(const struct spawn_request *request, pid_t *ret_pid, int *ret_pidfd,
     int high_fds[SPAWN_FDS_MAX];
     unsigned n_high = 0;
     int errnum = 0;
-    if (request->n_fds > SPAWN_FDS_MAX)
-        return err_set(err, ERR_INTERNAL, "too-many-descriptors", "%s would get %u descriptors",
-                       request->program, request->n_fds);
+    if (request->n_fds > SPAWN_FDS_MAX) {
+        (void)err_set(err, ERR_INTERNAL, "too-many-descriptors", "%s would get %u descriptors",
+                      request->program, request->n_fds);
+        (void)err_arg(err, "path", "%s", request->program);
+        return err_arg(err, "n_fds", "%u", request->n_fds);
+    }
     auto_fd log_fd = -1;
     if (request->log_path) {
         log_fd = open(request->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (log_fd < 0)
-            return err_sys(err, errno, "log-open-failed", "cannot open %s", request->log_path);
+        if (log_fd < 0) {
+            (void)err_sys(err, errno, "log-open-failed", "cannot open %s", request->log_path);
+            return err_arg(err, "path", "%s", request->log_path);
+        }
     }
     /* Above all child numbers, so that no dup2 in the child overwrites one that is still needed. */
     for (; n_high < request->n_fds; n_high++) {
@@ -165,8 +172,10 @@ int spawn(const struct spawn_request *request, pid_t *ret_pid, int *ret_pidfd,
         (void)close(high_fds[i]);
     if (high_log >= 0)
         (void)close(high_log);
-    if (errnum)
-        return err_sys(err, errnum, "spawn-failed", "cannot start %s", request->program);
+    if (errnum) {
+        (void)err_sys(err, errnum, "spawn-failed", "cannot start %s", request->program);
+        return err_arg(err, "path", "%s", request->program);
+    }
     /* The child cannot have been reaped yet, so the number is still its own. */
     *ret_pidfd = (int)syscall(SYS_pidfd_open, *ret_pid, 0);
     if (*ret_pidfd < 0 || spawn_watch(*ret_pid, *ret_pidfd, exited, user, NULL) < 0) {
@@ -176,7 +185,8 @@ int spawn(const struct spawn_request *request, pid_t *ret_pid, int *ret_pidfd,
         if (*ret_pidfd >= 0)
             (void)close(*ret_pidfd);
         *ret_pidfd = -1;
-        return err_sys(err, errnum, "spawn-failed", "cannot watch %s", request->program);
+        (void)err_sys(err, errnum, "spawn-failed", "cannot watch %s", request->program);
+        return err_arg(err, "path", "%s", request->program);
     }
     return 0;
 }

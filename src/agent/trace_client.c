@@ -20,6 +20,7 @@ static int refuse(const struct vm *vm, const char *why, struct err *err)
 {
     (void)err_set(err, ERR_REFUSED, "vm-not-traceable", "the memory writes of VM %s cannot be tracked",
                   vm->status.spec.name);
+    (void)err_arg(err, "vm", "%s", vm->status.spec.name);
     return err_cause(err, "%s", why);
 }
 
@@ -144,8 +145,10 @@ static int open_to_read(int memory)
 
 int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err)
 {
-    if (!vm->process)
-        return err_set(err, ERR_REFUSED, "vm-is-off", "VM %s is off", vm->status.spec.name);
+    if (!vm->process) {
+        (void)err_set(err, ERR_REFUSED, "vm-is-off", "VM %s is off", vm->status.spec.name);
+        return err_arg(err, "vm", "%s", vm->status.spec.name);
+    }
     struct vm_trace trace = {.ram_fd = -1, .uffd_async = -1, .uffd_sync = -1, .pagemap_fd = -1, .pidfd = -1};
     char path[64];
     if (ram_find(vm, &trace.ram_address, err) < 0 ||
@@ -162,6 +165,7 @@ int vm_open_trace(struct vm *vm, struct vm_trace *ret_trace, struct err *err)
     }
     (void)err_sys(err, errno, "trace-failed", "cannot open what tracks the memory writes of VM %s",
                   vm->status.spec.name);
+    (void)err_arg(err, "vm", "%s", vm->status.spec.name);
     const int fds[] = {trace.ram_fd, trace.uffd_async, trace.uffd_sync, trace.pagemap_fd, trace.pidfd};
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++)
         if (fds[i] >= 0)

@@ -68,6 +68,7 @@ void vm_set_problem(struct vm *vm, const char *what, const struct err *why)
     const char *name = vm->status.spec.name;
     (void)err_set(&vm->problem, ERR_CORRUPT, "vm-damaged", "VM %s cannot be used on host %s: %s", name,
                   vm->agent->config.name, what);
+    (void)err_arg(&vm->problem, "what", "%s", what);
     (void)err_cause(&vm->problem, "%.180s%s%.100s", why->message, why->cause[0] ? ": " : "", why->cause);
     (void)err_fix(&vm->problem, "%s", why->fix);
     (void)err_arg(&vm->problem, "vm", "%s", name);
@@ -123,6 +124,7 @@ void vm_died(const struct vm *vm, bool as_incoming, struct err *err)
     g_autofree char *tail = vm->process ? vm_log_tail(vm) : g_strdup("");
     (void)err_set(err, ERR_PEER_LOST, "qemu-died", "QEMU of VM %s on host %s ended during the move%s%s", name,
                   host, vm->how_ended[0] ? ": " : "", vm->how_ended);
+    (void)err_arg(err, "how_ended", "%s", vm->how_ended);
     (void)err_arg(err, "vm", "%s", name);
     (void)err_arg(err, "host", "%s", host);
     if (tail[0])
@@ -199,6 +201,8 @@ static int own(struct vm *vm, struct err *err)
         (void)err_set(err, ERR_REFUSED, "vm-owned-elsewhere",
                       "VM %s left this host or never was here (journal: %s); it cannot be created again",
                       vm->status.spec.uuid, journal_step_name(entry.step));
+        (void)err_arg(err, "vm", "%s", vm->status.spec.uuid);
+        (void)err_arg(err, "step", "%s", journal_step_name(entry.step));
         return err_fix(err, "see with 'godwit vm settle %s' which host owns it", vm->status.spec.uuid);
     }
     struct journal_entry owned = {.step = JOURNAL_OWNED, .epoch = entry.epoch + 1};
@@ -230,6 +234,7 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
             return -1;
         (void)err_set(err, ERR_REFUSED, "vm-exists", "VM %s exists here with another specification",
                       spec->uuid);
+        (void)err_arg(err, "vm", "%s", spec->uuid);
         return err_fix(err, "change it with 'godwit vm set %s', or remove it first", vm->status.spec.name);
     }
     if (!model_uuid_is_valid(spec->uuid))
@@ -260,6 +265,7 @@ static int refuse_unless_off(const struct vm *vm, const char *member, struct err
         return 0;
     (void)err_set(err, ERR_REFUSED, "vm-not-off", "%s of VM %s cannot be changed while it is %s", member,
                   name, vm_state_name(vm->status.state));
+    (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
     (void)err_arg(err, "vm", "%s", name);
     (void)err_arg(err, "member", "%s", member);
     return err_fix(err,
@@ -358,6 +364,7 @@ int vm_remove(struct vm *vm, struct err *err)
     if (vm->status.state != VM_OFF || vm->process || vm->n_conts) {
         (void)err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s and cannot be removed",
                       vm->status.spec.name, vm_state_name(vm->status.state));
+        (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
         (void)err_arg(err, "vm", "%s", vm->status.spec.name);
         return err_fix(err, "stop it first: godwit vm stop %s", vm->status.spec.name);
     }

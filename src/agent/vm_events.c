@@ -206,6 +206,7 @@ static void on_closed(void *user)
     struct err err;
     (void)err_set(&err, ERR_PEER_LOST, "qmp-lost", "QEMU of VM %s closed its control connection",
                   vm->status.spec.name);
+    (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
     vm_explain_loss(vm, &err);
     vm_wait_end(&vm->process->moves, vm, &err);
     vm_reconnect(vm);

@@ -69,8 +69,10 @@ int vm_config_read(const char *path, struct vm_spec *ret_spec, struct err *err)
 int vm_run_folder(const struct vm *vm, struct err *err)
 {
     g_autofree char *path = vm_path(vm, "");
-    if (g_mkdir_with_parents(path, 0700) < 0)
-        return err_sys(err, errno, "folder-failed", "cannot make the folder %s", path);
+    if (g_mkdir_with_parents(path, 0700) < 0) {
+        (void)err_sys(err, errno, "folder-failed", "cannot make the folder %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     return 0;
 }
 
@@ -78,12 +80,16 @@ int vm_listen(const struct vm *vm, const char *file, int type, int *ret_fd, stru
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_autofree char *path = vm_path(vm, file);
-    if (g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
-        return err_set(err, ERR_BAD_REQUEST, "path-too-long", "the socket path %s is too long", path);
+    if (g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
+        (void)err_set(err, ERR_BAD_REQUEST, "path-too-long", "the socket path %s is too long", path);
+        return err_arg(err, "path", "%s", path);
+    }
     auto_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0 || (unlink(path) < 0 && errno != ENOENT) ||
-        bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0)
-        return err_sys(err, errno, "socket-failed", "cannot make the socket %s", path);
+        bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0) {
+        (void)err_sys(err, errno, "socket-failed", "cannot make the socket %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     *ret_fd = steal_fd(&fd);
     return 0;
 }
@@ -142,14 +148,18 @@ int vm_process_read_spec(const struct agent *agent, const char *uuid, struct vm_
     if (read_record(agent, uuid, &object, err) < 0)
         return -1;
     JsonNode *spec = json_object_get_member(object, "spec");
-    if (!spec || !JSON_NODE_HOLDS_OBJECT(spec))
-        return err_set(err, ERR_CORRUPT, "process-record-damaged", "the record of VM %s has no specification",
-                       uuid);
+    if (!spec || !JSON_NODE_HOLDS_OBJECT(spec)) {
+        (void)err_set(err, ERR_CORRUPT, "process-record-damaged", "the record of VM %s has no specification",
+                      uuid);
+        return err_arg(err, "vm", "%s", uuid);
+    }
     if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err) < 0)
         return err_prefix(err, "the record of VM %s", uuid);
-    return strcmp(ret_spec->uuid, uuid) ? err_set(err, ERR_CORRUPT, "process-record-damaged",
-                                                  "the record of VM %s is that of another VM", uuid)
-                                        : 0;
+    if (!strcmp(ret_spec->uuid, uuid))
+        return 0;
+    (void)err_set(err, ERR_CORRUPT, "process-record-damaged", "the record of VM %s is that of another VM",
+                  uuid);
+    return err_arg(err, "vm", "%s", uuid);
 }
 
 /* A record that names no process, nor the memory by which one could be found, is no proof that none runs. */
@@ -160,8 +170,9 @@ static int check_record(const struct vm *vm, gint64 pid, uint64_t start_time, ui
         return 0;
     if (pid == 0 && ram_inode)
         return 0;
-    return err_set(err, ERR_CORRUPT, "process-record-damaged",
-                   "the record of VM %s does not say which process its QEMU is", vm->status.spec.name);
+    (void)err_set(err, ERR_CORRUPT, "process-record-damaged",
+                  "the record of VM %s does not say which process its QEMU is", vm->status.spec.name);
+    return err_arg(err, "vm", "%s", vm->status.spec.name);
 }
 
 int vm_process_read(struct vm *vm, struct err *err)

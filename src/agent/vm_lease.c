@@ -48,8 +48,10 @@ static int lease_write(struct vm *vm, struct err *err)
 static int set_config_mode(const struct vm *vm, mode_t mode, struct err *err)
 {
     g_autofree char *path = vm_config_path(vm->agent, vm->status.spec.uuid);
-    if (chmod(path, mode) < 0 && errno != ENOENT)
-        return err_sys(err, errno, "lease-failed", "cannot change the mode of %s", path);
+    if (chmod(path, mode) < 0 && errno != ENOENT) {
+        (void)err_sys(err, errno, "lease-failed", "cannot change the mode of %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     return 0;
 }
 

@@ -143,6 +143,7 @@ static void start_stream(struct vm *vm, const char *command, vm_done done, void 
     if (!vm->process || vm->process->moves.done) {
         (void)err_set(&err, ERR_REFUSED, "vm-busy",
                       "VM %s has no QEMU, or its device state is on the way already", vm->status.spec.name);
+        (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
         done(vm, &err, user);
         return;
     }
@@ -215,6 +216,7 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
         /* It was through when it was to be cancelled: postmigrate will not come any more. */
         (void)err_set(&told, ERR_REFUSED, "device-state-failed",
                       "VM %s went on when its device state was saved", vm->status.spec.name);
+        (void)err_arg(&told, "vm", "%s", vm->status.spec.name);
         stream_end(vm, &told);
     } else if (clock_now_ns() > vm->process->settle_deadline_ns) {
         (void)err_set(
@@ -247,6 +249,8 @@ static void on_migrate(JsonNode *result, const struct err *err, void *user)
         return;
     (void)err_set(&told, ERR_REFUSED, "device-state-failed", "QEMU could not %s the device state of VM %s",
                   vm->incoming ? "load" : "save", vm->status.spec.name);
+    (void)err_arg(&told, "what", "%s", vm->incoming ? "load" : "save");
+    (void)err_arg(&told, "vm", "%s", vm->status.spec.name);
     const char *why = vm_result_text(result, "error-desc");
     (void)err_cause(&told, "%s", why[0] ? why : vm_result_text(result, "status"));
     stream_end(vm, &told);

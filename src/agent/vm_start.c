@@ -72,8 +72,10 @@ static int give_file(struct inheritance *given, const char *path, int *ret_numbe
     if (!path[0])
         return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, errno, "boot-file-missing", "cannot open %s", path);
+    if (fd < 0) {
+        (void)err_sys(err, errno, "boot-file-missing", "cannot open %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     *ret_number = give(given, fd, true);
     return 0;
 }
@@ -83,11 +85,15 @@ static int give_console(struct vm *vm, struct inheritance *given, struct err *er
     const struct agent_user *user = &vm->agent->config.qemu_user;
     g_autofree char *path = vm_path(vm, "console.log");
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_sys(err, errno, "console-failed", "cannot open %s", path);
+    if (fd < 0) {
+        (void)err_sys(err, errno, "console-failed", "cannot open %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     given->cmdline.console_fd = give(given, fd, true);
-    if (fchown(fd, user->uid, user->gid) < 0)
-        return err_sys(err, errno, "console-failed", "cannot give %s to the QEMU user", path);
+    if (fchown(fd, user->uid, user->gid) < 0) {
+        (void)err_sys(err, errno, "console-failed", "cannot give %s to the QEMU user", path);
+        return err_arg(err, "path", "%s", path);
+    }
     return 0;
 }
 
@@ -97,9 +103,11 @@ static int give_taps(struct vm *vm, struct inheritance *given, struct err *err)
     for (uint32_t i = 0; i < spec->n_nics; i++) {
         const struct host_network *network = network_find(&vm->agent->config, spec->nics[i].network);
         int fd;
-        if (!network)
-            return err_set(err, ERR_REFUSED, "network-missing", "this host has no network %s",
-                           spec->nics[i].network);
+        if (!network) {
+            (void)err_set(err, ERR_REFUSED, "network-missing", "this host has no network %s",
+                          spec->nics[i].network);
+            return err_arg(err, "network", "%s", spec->nics[i].network);
+        }
         if (network_tap_new(network->bridge, spec->uuid, vm->process->taps[i], &fd, err) < 0)
             return -1;
         vm->process->n_taps = i + 1;
@@ -114,6 +122,7 @@ static int give_trace(struct vm *vm, struct inheritance *given, char *preload, s
     (void)snprintf(preload, size, "%s/godwit-trace.so", vm->agent->config.libexec_dir);
     if (access(preload, R_OK) < 0) {
         (void)err_sys(err, errno, "trace-missing", "cannot read %s", preload);
+        (void)err_arg(err, "path", "%s", preload);
         return err_fix(err, "install the package again, or correct 'libexec' in the agent's configuration");
     }
     int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
@@ -287,6 +296,7 @@ static int may_start(struct vm *vm, struct err *err)
     if (vm->process || vm->n_conts) {
         (void)err_set(err, ERR_REFUSED, "vm-busy", "VM %s is %s", vm->status.spec.name,
                       vm_state_name(vm->status.state));
+        (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
         (void)err_arg(err, "vm", "%s", vm->status.spec.name);
         return err_fix(err, "wait until 'godwit vm ls' shows it as off or running");
     }

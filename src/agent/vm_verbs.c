@@ -150,6 +150,7 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
         if (!err_is_set(&cont->last)) {
             (void)err_set(&cont->last, ERR_REFUSED, "vm-not-running", "VM %s was continued and does not run",
                           cont->vm->status.spec.name);
+            (void)err_arg(&cont->last, "vm", "%s", cont->vm->status.spec.name);
             (void)err_cause(&cont->last, "QEMU is in state %s", vm_result_text(result, "status"));
         }
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &cont->last);

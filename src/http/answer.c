@@ -36,15 +36,20 @@ int answer_read(const struct http_client *client, unsigned status, GBytes *body,
     if (size && model_parse(text, (gssize)size, &object, &malformed) && SOUP_STATUS_IS_SUCCESSFUL(status)) {
         (void)err_set(err, ERR_CORRUPT, "answer-malformed", "%s sent an answer that is not ours",
                       client->peer);
+        (void)err_arg(err, "peer", "%s", client->peer);
         return err_cause(err, "%s", malformed.message);
     }
     if (SOUP_STATUS_IS_SUCCESSFUL(status)) {
         *ret_object = g_steal_pointer(&object);
         return 0;
     }
-    if (!error_of(object))
-        return err_set(err, code_of(status), "http-status", "%s answered with HTTP status %u (%s)",
-                       client->peer, status, soup_status_get_phrase(status));
+    if (!error_of(object)) {
+        (void)err_set(err, code_of(status), "http-status", "%s answered with HTTP status %u (%s)",
+                      client->peer, status, soup_status_get_phrase(status));
+        (void)err_arg(err, "peer", "%s", client->peer);
+        (void)err_arg(err, "status", "%u", status);
+        return err_arg(err, "status_text", "%s", soup_status_get_phrase(status));
+    }
     struct err sent;
     model_error_from_json(error_of(object), &sent);
     if (err)
@@ -56,6 +61,8 @@ int answer_read(const struct http_client *client, unsigned status, GBytes *body,
 
 int answer_too_large(const struct http_client *client, struct err *err)
 {
-    return err_set(err, ERR_CORRUPT, "answer-too-large", "%s sent an answer of more than %d bytes",
-                   client->peer, CLIENT_ANSWER_MAX);
+    (void)err_set(err, ERR_CORRUPT, "answer-too-large", "%s sent an answer of more than %d bytes",
+                  client->peer, CLIENT_ANSWER_MAX);
+    (void)err_arg(err, "peer", "%s", client->peer);
+    return err_arg(err, "max", "%d", CLIENT_ANSWER_MAX);
 }

@@ -21,6 +21,7 @@ G_DEFINE_AUTO_CLEANUP_FREE_FUNC(gnutls_x509_privkey_t, gnutls_x509_privkey_deini
 static int tls_failed(struct err *err, const char *what, int code)
 {
     (void)err_set(err, ERR_INTERNAL, "certificate-failed", "cannot %s", what);
+    (void)err_arg(err, "what", "%s", what);
     return err_cause(err, "%s", gnutls_strerror(code));
 }
 
@@ -94,8 +95,9 @@ static int check_common_name(const char *common_name, struct err *err)
 {
     if (*common_name && strlen(common_name) < CERT_NAME_MAX)
         return 0;
-    return err_set(err, ERR_BAD_REQUEST, "common-name-invalid",
-                   "the common name of a certificate must be 1 to %d bytes long", CERT_NAME_MAX - 1);
+    (void)err_set(err, ERR_BAD_REQUEST, "common-name-invalid",
+                  "the common name of a certificate must be 1 to %d bytes long", CERT_NAME_MAX - 1);
+    return err_arg(err, "max", "%d", CERT_NAME_MAX - 1);
 }
 
 int http_ca_new(const char *name, char **ret_cert_pem, char **ret_key_pem, struct err *err)

@@ -74,18 +74,19 @@ static void on_outer_cancelled(GCancellable *outer, GCancellable *inner)
 static void set_cancelled(struct err *err, const char *peer)
 {
     (void)err_set(err, ERR_CANCELLED, "cancelled", "the request to %s was cancelled", peer);
+    (void)err_arg(err, "peer", "%s", peer);
 }
 
 /* What was heard until the patience ended. */
 static void say_silence(const struct call *call, struct err *err)
 {
     const char *peer = call->client->peer;
-    const char *path = g_uri_get_path(soup_message_get_uri(call->msg));
-    const char *method = soup_message_get_method(call->msg);
-    (void)err_set(err, ERR_TIMEOUT, "no-answer", "%s did not answer '%s %s' within %u s", peer, method, path,
+    g_autofree char *request = g_strdup_printf("%s %s", soup_message_get_method(call->msg),
+                                               g_uri_get_path(soup_message_get_uri(call->msg)));
+    (void)err_set(err, ERR_TIMEOUT, "no-answer", "%s did not answer '%s' within %u s", peer, request,
                   call->timeout_s);
     (void)err_arg(err, "peer", "%s", peer);
-    (void)err_arg(err, "request", "%s %s", method, path);
+    (void)err_arg(err, "request", "%s", request);
     (void)err_arg(err, "waited_s", "%u", call->timeout_s);
     if (call->input)
         (void)err_cause(err, "%u bytes of its answer came, and not the rest", call->received->len);

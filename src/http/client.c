@@ -16,12 +16,16 @@ static int check_base(const struct http_client_config *config, struct err *err)
 {
     g_autoptr(GUri) uri = g_uri_parse(config->base, G_URI_FLAGS_NONE, NULL);
     if (!uri || strcmp(g_uri_get_scheme(uri), "https") || !g_uri_get_host(uri) || !*g_uri_get_host(uri) ||
-        strcmp(g_uri_get_path(uri), "") || g_uri_get_query(uri) || g_uri_get_userinfo(uri))
-        return err_set(err, ERR_BAD_REQUEST, "address-invalid",
-                       "\"%s\" must be https://HOST:PORT or unix:/PATH", config->base);
-    if (!config->ca && !config->ca_fingerprint)
-        return err_set(err, ERR_INTERNAL, "no-trust",
-                       "%s needs a certificate authority or its fingerprint to be trusted", config->base);
+        strcmp(g_uri_get_path(uri), "") || g_uri_get_query(uri) || g_uri_get_userinfo(uri)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "address-invalid",
+                      "\"%s\" must be https://HOST:PORT or unix:/PATH", config->base);
+        return err_arg(err, "address", "%s", config->base);
+    }
+    if (!config->ca && !config->ca_fingerprint) {
+        (void)err_set(err, ERR_INTERNAL, "no-trust",
+                      "%s needs a certificate authority or its fingerprint to be trusted", config->base);
+        return err_arg(err, "address", "%s", config->base);
+    }
     return 0;
 }
 
@@ -143,6 +147,7 @@ int client_failed(const struct http_client *client, const GError *error, const s
 
 int client_path_invalid(const struct http_client *client, struct err *err)
 {
-    return err_set(err, ERR_BAD_REQUEST, "path-invalid", "the path of a request to %s is not usable",
-                   client->peer);
+    (void)err_set(err, ERR_BAD_REQUEST, "path-invalid", "the path of a request to %s is not usable",
+                  client->peer);
+    return err_arg(err, "peer", "%s", client->peer);
 }

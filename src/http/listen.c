@@ -20,6 +20,7 @@ void unix_socket_clear(struct unix_socket *unix_socket)
 static int listen_failed(struct err *err, const char *where, const GError *error)
 {
     (void)err_set(err, ERR_INTERNAL, "listen-failed", "cannot listen on %s", where);
+    (void)err_arg(err, "path", "%s", where);
     (void)err_cause(err, "%s", error->message);
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
         return err_fix(err, "stop the program that uses it, or choose another");
@@ -112,13 +113,17 @@ int http_server_listen(struct http_server *server, const char *address, uint16_t
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *where = g_strdup_printf("%s port %u", address, port);
-    if (!server->config.certificate)
-        return err_set(err, ERR_INTERNAL, "listen-without-certificate",
-                       "cannot listen on %s: the server has no certificate", where);
+    if (!server->config.certificate) {
+        (void)err_set(err, ERR_INTERNAL, "listen-without-certificate",
+                      "cannot listen on %s: the server has no certificate", where);
+        return err_arg(err, "path", "%s", where);
+    }
     g_autoptr(GSocketAddress) wanted = g_inet_socket_address_new_from_string(address, port);
-    if (!wanted)
-        return err_set(err, ERR_BAD_REQUEST, "address-invalid",
-                       "\"%s\" must be a numeric IPv4 or IPv6 address", address);
+    if (!wanted) {
+        (void)err_set(err, ERR_BAD_REQUEST, "address-invalid",
+                      "\"%s\" must be a numeric IPv4 or IPv6 address", address);
+        return err_arg(err, "address", "%s", address);
+    }
     g_autoptr(GSocket) socket = socket_listen(wanted, 0, &error);
     g_autoptr(GSocketAddress) bound = socket ? g_socket_get_local_address(socket, &error) : NULL;
     if (!bound)
@@ -133,19 +138,28 @@ int http_server_listen(struct http_server *server, const char *address, uint16_t
 static int remove_stale(const char *path, GSocketAddress *address, struct err *err)
 {
     struct stat found;
-    if (lstat(path, &found))
-        return errno == ENOENT ? 0 : err_sys(err, errno, "listen-failed", "cannot listen on %s", path);
-    if (!S_ISSOCK(found.st_mode))
-        return err_set(err, ERR_BAD_REQUEST, "listen-failed", "%s exists and is not a socket", path);
+    if (lstat(path, &found)) {
+        if (errno == ENOENT)
+            return 0;
+        (void)err_sys(err, errno, "listen-failed", "cannot listen on %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
+    if (!S_ISSOCK(found.st_mode)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "listen-failed", "%s exists and is not a socket", path);
+        return err_arg(err, "path", "%s", path);
+    }
     g_autoptr(GSocketClient) client = g_socket_client_new();
     g_autoptr(GSocketConnection) connection =
         g_socket_client_connect(client, G_SOCKET_CONNECTABLE(address), NULL, NULL);
     if (connection) {
         (void)err_set(err, ERR_REFUSED, "listen-failed", "another program listens on %s", path);
+        (void)err_arg(err, "path", "%s", path);
         return err_fix(err, "stop it, or choose another path");
     }
-    if (unlink(path))
-        return err_sys(err, errno, "listen-failed", "cannot remove the old socket %s", path);
+    if (unlink(path)) {
+        (void)err_sys(err, errno, "listen-failed", "cannot remove the old socket %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     return 0;
 }
 
@@ -153,10 +167,13 @@ int http_server_listen_unix(struct http_server *server, const char *path, struct
 {
     g_autoptr(GError) error = NULL;
     struct sockaddr_un limit;
-    if (strlen(path) >= sizeof limit.sun_path)
-        return err_set(err, ERR_BAD_REQUEST, "listen-failed",
-                       "the socket's path must be at most %zu bytes long: %s", sizeof limit.sun_path - 1,
-                       path);
+    if (strlen(path) >= sizeof limit.sun_path) {
+        (void)err_set(err, ERR_BAD_REQUEST, "listen-failed",
+                      "the socket's path must be at most %zu bytes long: %s", sizeof limit.sun_path - 1,
+                      path);
+        (void)err_arg(err, "max", "%zu", sizeof limit.sun_path - 1);
+        return err_arg(err, "path", "%s", path);
+    }
     g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
     if (remove_stale(path, address, err))
         return -1;
@@ -164,8 +181,10 @@ int http_server_listen_unix(struct http_server *server, const char *path, struct
     if (!socket)
         return listen_failed(err, path, error);
     struct stat made;
-    if (lstat(path, &made))
-        return err_sys(err, errno, "listen-failed", "cannot listen on %s", path);
+    if (lstat(path, &made)) {
+        (void)err_sys(err, errno, "listen-failed", "cannot listen on %s", path);
+        return err_arg(err, "path", "%s", path);
+    }
     struct unix_socket entry = {g_strdup(path), made.st_dev, made.st_ino};
     g_array_append_val(server->unix_sockets, entry);
     server_accept_from(server, socket, false);

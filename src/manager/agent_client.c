@@ -56,6 +56,7 @@ static int check_call(const struct host *host, const struct http_call *call, str
 {
     if (!host->client) {
         (void)err_set(err, ERR_PEER_LOST, "host-not-enrolled", "host '%s' has not enrolled yet", host->name);
+        (void)err_arg(err, "host", "%s", host->name);
         return err_fix(err, "run 'godwit-agent enroll' on it with the token that 'godwit host add' printed");
     }
     /* Asking for the facts is how an upgrade is noticed. */

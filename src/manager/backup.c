@@ -67,6 +67,7 @@ static int fill(const char *folder, const char *file, struct err *err)
         g_autofree char *path = g_build_filename(folder, kept_files[i], NULL);
         if (access(path, R_OK)) {
             (void)err_set(err, ERR_CORRUPT, "backup-invalid", "%s is not a whole backup of a manager", file);
+            (void)err_arg(err, "path", "%s", file);
             return err_cause(err, "it lacks %s", kept_files[i]);
         }
     }
@@ -77,15 +78,23 @@ static int fill(const char *folder, const char *file, struct err *err)
 static int give_to_owner(const char *folder, const char *state_dir, struct err *err)
 {
     struct stat its;
-    if (stat(state_dir, &its))
-        return errno == ENOENT ? 0 : err_sys(err, errno, "state-folder", "cannot look at %s", state_dir);
+    if (stat(state_dir, &its)) {
+        if (errno == ENOENT)
+            return 0;
+        (void)err_sys(err, errno, "state-folder", "cannot look at %s", state_dir);
+        return err_arg(err, "path", "%s", state_dir);
+    }
     for (size_t i = 0; i < G_N_ELEMENTS(made_files); i++) {
         g_autofree char *path = g_build_filename(folder, made_files[i], NULL);
-        if (chown(path, its.st_uid, its.st_gid) && errno != ENOENT)
-            return err_sys(err, errno, "state-folder", "cannot give %s to its user", path);
+        if (chown(path, its.st_uid, its.st_gid) && errno != ENOENT) {
+            (void)err_sys(err, errno, "state-folder", "cannot give %s to its user", path);
+            return err_arg(err, "path", "%s", path);
+        }
     }
-    if (chown(folder, its.st_uid, its.st_gid))
-        return err_sys(err, errno, "state-folder", "cannot give %s to its user", folder);
+    if (chown(folder, its.st_uid, its.st_gid)) {
+        (void)err_sys(err, errno, "state-folder", "cannot give %s to its user", folder);
+        return err_arg(err, "path", "%s", folder);
+    }
     return 0;
 }
 
@@ -94,17 +103,21 @@ int manager_restore(const struct manager_config *config, const char *file, struc
     const char *state_dir = config->state_dir;
     g_autofree char *folder = g_strconcat(state_dir, ".restoring", NULL);
     remove_folder(folder); /* of an attempt that was interrupted */
-    if (g_mkdir_with_parents(folder, 0700))
-        return err_sys(err, errno, "state-folder", "cannot make the folder %s", folder);
+    if (g_mkdir_with_parents(folder, 0700)) {
+        (void)err_sys(err, errno, "state-folder", "cannot make the folder %s", folder);
+        return err_arg(err, "path", "%s", folder);
+    }
     int result = fill(folder, file, err);
     if (!result)
         result = give_to_owner(folder, state_dir, err);
     /* Takes the place of nothing or of an empty folder. */
     if (!result && rename(folder, state_dir)) {
         int errnum = errno;
-        result = err_sys(err, errnum, "state-folder", "cannot make the state folder %s", state_dir);
+        (void)err_sys(err, errnum, "state-folder", "cannot make the state folder %s", state_dir);
+        result = err_arg(err, "path", "%s", state_dir);
         if (errnum == ENOTEMPTY || errnum == EEXIST) {
             (void)err_set(err, ERR_REFUSED, "state-not-empty", "the state folder %s is not empty", state_dir);
+            (void)err_arg(err, "path", "%s", state_dir);
             (void)err_fix(err,
                           "stop the manager and move that folder away; what it holds may still be needed");
         }

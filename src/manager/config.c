@@ -44,6 +44,7 @@ static const char *const deadline_keys[MOVE_PHASES] = {
 static int refuse_in(const char *path, const char *group, const char *key, const char *must, struct err *err)
 {
     err_set(err, ERR_BAD_REQUEST, "bad-configuration", "%s: [%s] %s %s", path, group, key, must);
+    (void)err_arg(err, "what", "%s", must);
     (void)err_arg(err, "file", "%s", path);
     (void)err_arg(err, "group", "%s", group);
     (void)err_arg(err, "key", "%s", key);
@@ -186,6 +187,8 @@ static int check_keys(GKeyFile *file, const char *path, struct err *err)
         err_set(err, ERR_BAD_REQUEST, "bad-configuration",
                 "%s: [%s]%s%s: unknown group, only [" GROUP "] and [" DEADLINES "] are known", path, *group,
                 stray && *stray ? " " : "", stray && *stray ? *stray : "");
+        (void)err_arg(err, "path", "%s", path);
+        (void)err_arg(err, "group", "%s", *group);
         return err_fix(err, "correct the file and start the manager again");
     }
     g_auto(GStrv) keys = g_key_file_get_keys(file, GROUP, NULL, NULL);
@@ -206,6 +209,7 @@ int manager_config_read(const char *path, struct manager_config *ret_config, str
     g_autoptr(GError) error = NULL;
     if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &error)) {
         err_set(err, ERR_BAD_REQUEST, "bad-configuration", "cannot read the configuration %s", path);
+        (void)err_arg(err, "path", "%s", path);
         err_cause(err, "%s", error->message);
         return err_fix(err, "name the file with --config FILE");
     }

@@ -107,9 +107,11 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
     struct run *run = user;
     struct err err = *call_err;
     JsonNode *node = object ? json_object_get_member(object, "forecast") : NULL;
-    if (!err_is_set(&err) && (!node || !JSON_NODE_HOLDS_OBJECT(node)))
+    if (!err_is_set(&err) && (!node || !JSON_NODE_HOLDS_OBJECT(node))) {
         (void)err_set(&err, ERR_CORRUPT, "agent-answer", "host '%s' answered without a forecast",
                       run->plan.source_host);
+        (void)err_arg(&err, "host", "%s", run->plan.source_host);
+    }
     if (err_is_set(&err)) {
         fail(run, &err, PHASE_COPY, "source");
         return;
@@ -128,9 +130,11 @@ static void destination_waits(JsonObject *object, const struct err *call_err, vo
     struct err err = *call_err;
     struct move_spec answer;
     JsonNode *node = object ? json_object_get_member(object, "spec") : NULL;
-    if (!err_is_set(&err) && (!node || !JSON_NODE_HOLDS_OBJECT(node)))
+    if (!err_is_set(&err) && (!node || !JSON_NODE_HOLDS_OBJECT(node))) {
         (void)err_set(&err, ERR_CORRUPT, "agent-answer", "host '%s' answered without a specification",
                       run->plan.destination_host);
+        (void)err_arg(&err, "host", "%s", run->plan.destination_host);
+    }
     if (err_is_set(&err) || move_spec_from_json(json_node_get_object(node), &answer, &err)) {
         fail(run, &err, PHASE_COPY, "destination");
         return;

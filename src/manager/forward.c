@@ -59,8 +59,10 @@ void forward_status(JsonObject *object, const struct err *call_err, void *user)
     struct host *host = host_of(forward);
     struct err err = *call_err;
     struct vm_status vm;
-    if (!err_is_set(&err) && !object)
+    if (!err_is_set(&err) && !object) {
         err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no status", forward->host);
+        (void)err_arg(&err, "host", "%s", forward->host);
+    }
     if (err_is_set(&err) || vm_status_from_json(object, &vm, &err)) {
         fail(forward, &err);
         return;

@@ -41,10 +41,12 @@ static void answered(JsonObject *object, const struct err *err, void *user)
                 "the agent on host '%s' is of a version that does not know this question", row->host);
         (void)err_arg(&row->err, "host", "%s", row->host);
         err_fix(&row->err, "upgrade the agent on host '%s'; its VMs run on meanwhile", row->host);
-    } else if (!err_is_set(err) && !object)
+    } else if (!err_is_set(err) && !object) {
         err_set(&row->err, ERR_CORRUPT, "agent-answer", "host %s sent no answer", row->host);
-    else if (!err_is_set(err))
+        (void)err_arg(&row->err, "host", "%s", row->host);
+    } else if (!err_is_set(err)) {
         (void)ownership_from_json(object, &row->ownership, &row->err);
+    }
     one_less(question->inquiry);
 }
 

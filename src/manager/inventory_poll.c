@@ -119,8 +119,10 @@ static void take_moves(struct host *host, JsonObject *object)
 static int take_vms(struct host *host, JsonObject *object, uint64_t asked_ns, struct err *err)
 {
     JsonNode *node = object ? json_object_get_member(object, "vms") : NULL;
-    if (!node || !JSON_NODE_HOLDS_ARRAY(node))
-        return err_set(err, ERR_CORRUPT, "agent-answer", "host %s sent no list of VMs", host->name);
+    if (!node || !JSON_NODE_HOLDS_ARRAY(node)) {
+        (void)err_set(err, ERR_CORRUPT, "agent-answer", "host %s sent no list of VMs", host->name);
+        return err_arg(err, "host", "%s", host->name);
+    }
     JsonArray *list = json_node_get_array(node);
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < json_array_get_length(list); i++) {
@@ -175,8 +177,10 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
     struct question *question = user;
     struct host *host = inventory_find_host(question->manager->inventory, question->host);
     struct err err = *call_err;
-    if (!err_is_set(&err) && !object)
+    if (!err_is_set(&err) && !object) {
         (void)err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no facts", question->host);
+        (void)err_arg(&err, "host", "%s", question->host);
+    }
     struct host_facts facts;
     if (err_is_set(&err) || !host || host_facts_from_json(object, &facts, &err)) {
         finish(question, host, &err);

@@ -77,9 +77,11 @@ static gboolean renew(void *user)
 
 static int open_store(struct manager *manager, struct err *err)
 {
-    if (g_mkdir_with_parents(manager->config.state_dir, 0700))
-        return err_sys(err, errno, "state-folder", "cannot make the state folder %s",
-                       manager->config.state_dir);
+    if (g_mkdir_with_parents(manager->config.state_dir, 0700)) {
+        (void)err_sys(err, errno, "state-folder", "cannot make the state folder %s",
+                      manager->config.state_dir);
+        return err_arg(err, "path", "%s", manager->config.state_dir);
+    }
     g_autofree char *path = g_build_filename(manager->config.state_dir, "manager.db", NULL);
     if (db_open(path, &manager->db, err))
         return -1;
@@ -98,8 +100,10 @@ static int listen_all(struct manager *manager, struct err *err)
     if (!config->socket_path[0])
         return 0;
     g_autofree char *folder = g_path_get_dirname(config->socket_path);
-    if (g_mkdir_with_parents(folder, 0755))
-        return err_sys(err, errno, "socket", "cannot make the folder %s", folder);
+    if (g_mkdir_with_parents(folder, 0755)) {
+        (void)err_sys(err, errno, "socket", "cannot make the folder %s", folder);
+        return err_arg(err, "path", "%s", folder);
+    }
     return http_server_listen_unix(manager->server, config->socket_path, err);
 }
 
@@ -187,8 +191,10 @@ static int print_token(struct manager *manager, const struct arguments *argument
 {
     const char *name = arguments->name;
     char token[AUTH_TOKEN_SIZE];
-    if (!model_name_is_valid(name))
-        return err_set(err, ERR_BAD_REQUEST, "name", "'%s' is not a name for a token", name);
+    if (!model_name_is_valid(name)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "name", "'%s' is not a name for a token", name);
+        return err_arg(err, "name", "%s", name);
+    }
     if (open_store(manager, err) || auth_token_new(manager->db, name, token, err))
         return -1;
     /* A manager that runs beside us sees it when it is asked. */

@@ -132,8 +132,10 @@ static void confirmed(struct task *task, JsonObject *object, const struct err *c
     struct host *destination = inventory_find_host(inventory, task->destination_host);
     struct err err = *call_err;
     struct vm_status vm = {0};
-    if (!err_is_set(&err) && !object)
+    if (!err_is_set(&err) && !object) {
         err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no VM", task->destination_host);
+        (void)err_arg(&err, "host", "%s", task->destination_host);
+    }
     bool is_listed = !err_is_set(&err) && !vm_status_from_json(object, &vm, &err);
     if ((!is_listed || vm.state == VM_INCOMING) && may_repeat(task)) {
         task_after(task, RETRY_MS, confirm);

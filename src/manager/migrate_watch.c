@@ -17,9 +17,11 @@ bool migrate_note_status(struct task *task, struct task_side *side, JsonObject *
     struct err err = *call_err;
     struct move_status status;
     side->is_missing = err.code == ERR_NOT_FOUND;
-    if (!err_is_set(&err) && !object)
+    if (!err_is_set(&err) && !object) {
         (void)err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no status",
                       task_side_host(task, side));
+        (void)err_arg(&err, "host", "%s", task_side_host(task, side));
+    }
     if (!err_is_set(&err) && !move_status_from_json(object, &status, &err)) {
         side->status = status;
         side->is_known = true;

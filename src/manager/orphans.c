@@ -108,6 +108,7 @@ static void call(struct orphan *orphan, const char *host_name, const struct http
     if (what->body)
         json_object_unref(what->body);
     (void)err_set(&gone, ERR_NOT_FOUND, "host-not-found", "host '%s' was removed", host_name);
+    (void)err_arg(&gone, "host", "%s", host_name);
     done(NULL, &gone, orphan);
 }
 
@@ -254,8 +255,10 @@ static void looked(JsonObject *object, const struct err *call_err, void *user)
     struct orphan *orphan = user;
     struct move_status status;
     struct err err = *call_err;
-    if (!err_is_set(&err) && !object)
+    if (!err_is_set(&err) && !object) {
         err_set(&err, ERR_CORRUPT, "agent-answer", "host %s sent no status", orphan->host);
+        (void)err_arg(&err, "host", "%s", orphan->host);
+    }
     if (err_is_set(&err) || move_status_from_json(object, &status, &err)) {
         if (err.code != ERR_NOT_FOUND)
             (void)say(orphan, "its host does not say how it stands: %s", err.message);

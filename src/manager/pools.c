@@ -128,6 +128,7 @@ int pools_create(struct manager *manager, JsonObject *members, const char *user,
     if (tree->n_pools == POOLS_MAX) {
         err_set(err, ERR_REFUSED, "too-many-pools", "there are %d pools already, and no more are possible",
                 POOLS_MAX);
+        (void)err_arg(err, "max", "%d", POOLS_MAX);
         return err_fix(err, "remove one that is not needed: godwit pool rm POOL");
     }
     struct pool_tree next = copy_tree(tree);
@@ -160,6 +161,7 @@ int pools_change(struct manager *manager, const char *path, JsonObject *members,
 static int in_use(const char *path, const char *what, const char *name, struct err *err)
 {
     err_set(err, ERR_REFUSED, "pool-in-use", "pool '%s' holds %s '%s'", path, what, name);
+    (void)err_arg(err, "what", "%s", what);
     err_arg(err, "pool", "%s", path);
     err_arg(err, "holds", "%s", name);
     return err_fix(err, "remove the pools below it, and put its VMs elsewhere: godwit pool assign POOL VM");

@@ -49,8 +49,10 @@ static int adopt(const struct adoption *adoption, JsonObject *object, struct err
         return err_set(err, ERR_CORRUPT, "agent-answer", "it sent no facts");
     if (host_facts_from_json(object, &facts, err))
         return -1;
-    if (strcmp(facts.name, probe->name) != 0)
-        return err_set(err, ERR_REFUSED, "name-differs", "it says that it is '%s'", facts.name);
+    if (strcmp(facts.name, probe->name) != 0) {
+        (void)err_set(err, ERR_REFUSED, "name-differs", "it says that it is '%s'", facts.name);
+        return err_arg(err, "name", "%s", facts.name);
+    }
     return inventory_adopt_host(probe, http_user(adoption->request), err);
 }
 

@@ -19,6 +19,7 @@ void route_diagnose(struct http_request *request, void *user)
         http_fail(request, &err);
     } else if (from == to) {
         (void)err_set(&err, ERR_BAD_REQUEST, "same-host", "from and to are the same host '%s'", from->name);
+        (void)err_arg(&err, "name", "%s", from->name);
         (void)err_fix(&err, "name two hosts; of one alone says all 'godwit doctor' on it");
         http_fail(request, &err);
     } else {

@@ -363,6 +363,7 @@ int settlements_add(struct manager *manager, struct settle_plan *plan, settlemen
     struct err replaced = {0};
     err_set(&replaced, ERR_CANCELLED, "settled-again", "VM '%s' was settled once more meanwhile",
             plan->vm_name);
+    (void)err_arg(&replaced, "vm", "%s", plan->vm_name);
     if (earlier)
         finish(earlier, &replaced);
     settlement->done = done;

@@ -253,8 +253,10 @@ JsonObject *task_internals_to_json(const struct task *task)
 static int take_text(JsonObject *object, const char *name, char *ret_text, size_t size, struct err *err)
 {
     const char *text = json_object_get_string_member_with_default(object, name, NULL);
-    if (!text || strlen(text) >= size)
-        return err_set(err, ERR_CORRUPT, "task-document", "the member '%s' is missing or too long", name);
+    if (!text || strlen(text) >= size) {
+        (void)err_set(err, ERR_CORRUPT, "task-document", "the member '%s' is missing or too long", name);
+        return err_arg(err, "name", "%s", name);
+    }
     memcpy(ret_text, text, strlen(text) + 1);
     return 0;
 }
@@ -272,8 +274,10 @@ static int take_names(JsonObject *document, struct task *task, struct err *err)
         take_text(document, "phase", phase, sizeof phase, err) ||
         take_text(document, "state", state, sizeof state, err))
         return -1;
-    if (move_phase_from_name(phase, &task->phase))
-        return err_set(err, ERR_CORRUPT, "task-document", "unknown phase '%s'", phase);
+    if (move_phase_from_name(phase, &task->phase)) {
+        (void)err_set(err, ERR_CORRUPT, "task-document", "unknown phase '%s'", phase);
+        return err_arg(err, "phase", "%s", phase);
+    }
     task->state = strcmp(state, task_state_name(TASK_QUEUED)) ? TASK_RUNNING : TASK_QUEUED;
     return 0;
 }

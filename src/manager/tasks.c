@@ -171,6 +171,7 @@ static void end_restored(struct task *task, void *user)
     err_set(&task->error, began ? ERR_IN_DOUBT : ERR_RETRY, "manager-restored",
             "the manager was restored from a backup while VM '%s' %s", task->vm_name,
             began ? "migrated" : "waited for its migration");
+    (void)err_arg(&task->error, "what", "%s", began ? "migrated" : "waited for its migration");
     (void)err_arg(&task->error, "vm", "%s", task->vm_name);
     if (began)
         err_cause(&task->error, "what became of the migration since the backup is not known");

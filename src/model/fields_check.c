@@ -44,6 +44,7 @@ int fields_refuse_hex(const char *where, const struct field *field, struct err *
 int fields_refuse_length(const char *where, size_t max, const char *unit, struct err *err)
 {
     (void)err_set(err, ERR_BAD_REQUEST, "field-too-long", "%s must be at most %zu %s long", where, max, unit);
+    (void)err_arg(err, "unit", "%s", unit);
     (void)err_arg(err, "field", "%s", where);
     return err_arg(err, "max", "%zu", max);
 }

@@ -90,18 +90,25 @@ int model_parse(const char *text, gssize length, JsonObject **ret_object, struct
 {
     size_t size = length < 0 ? strlen(text) : (size_t)length;
     const char *why = unfit(text, size);
-    if (why)
-        return err_set(err, ERR_BAD_REQUEST, "json-malformed", "%s: send one object as the API describes it",
-                       why);
+    if (why) {
+        (void)err_set(err, ERR_BAD_REQUEST, "json-malformed", "%s: send one object as the API describes it",
+                      why);
+        return err_arg(err, "what", "%s", why);
+    }
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) error = NULL;
     struct fault fault = {0};
     (void)g_signal_connect(parser, "error", G_CALLBACK(note_fault), &fault);
     if (!json_parser_load_from_data(parser, text, (gssize)size, &error)) {
-        if (!fault.line)
-            return err_set(err, ERR_BAD_REQUEST, "json-malformed", "malformed JSON: %s", parser_text(error));
-        return err_set(err, ERR_BAD_REQUEST, "json-malformed", "malformed JSON near line %u, position %u: %s",
-                       fault.line, fault.position, parser_text(error));
+        if (!fault.line) {
+            (void)err_set(err, ERR_BAD_REQUEST, "json-malformed", "malformed JSON: %s", parser_text(error));
+            return err_arg(err, "reason", "%s", parser_text(error));
+        }
+        (void)err_set(err, ERR_BAD_REQUEST, "json-malformed", "malformed JSON near line %u, position %u: %s",
+                      fault.line, fault.position, parser_text(error));
+        (void)err_arg(err, "line", "%u", fault.line);
+        (void)err_arg(err, "position", "%u", fault.position);
+        return err_arg(err, "reason", "%s", parser_text(error));
     }
     JsonNode *root = json_parser_get_root(parser);
     if (!root || !JSON_NODE_HOLDS_OBJECT(root))

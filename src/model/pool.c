@@ -75,6 +75,10 @@ int pool_spec_update(struct pool_spec *spec, JsonObject *object, struct err *err
             err_set(err, ERR_BAD_REQUEST, "pool-reservation-over-limit",
                     "%s (%" PRIu64 ") must not be more than %s (%" PRIu64 ")", words[r].reservation,
                     pool_reservation(spec, r), words[r].limit, pool_limit(spec, r));
+            (void)err_arg(err, "reservation", "%s", words[r].reservation);
+            (void)err_arg(err, "reserved", "%" PRIu64, pool_reservation(spec, r));
+            (void)err_arg(err, "limit", "%s", words[r].limit);
+            (void)err_arg(err, "limited_to", "%" PRIu64, pool_limit(spec, r));
             err_arg(err, "pool", "%s", spec->path);
             return err_fix(err, "reserve less, or raise the limit (0: none)");
         }
@@ -104,15 +108,19 @@ int pool_list_from_json(JsonObject *object, struct pool_spec **ret_pools, uint32
         return err_set(err, ERR_BAD_REQUEST, "member-missing", "pools must be an array");
     JsonArray *list = json_node_get_array(node);
     uint32_t n = json_array_get_length(list);
-    if (n > POOLS_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "field-too-long", "pools must have at most %d elements",
-                       POOLS_MAX);
+    if (n > POOLS_MAX) {
+        (void)err_set(err, ERR_BAD_REQUEST, "field-too-long", "pools must have at most %d elements",
+                      POOLS_MAX);
+        return err_arg(err, "max", "%d", POOLS_MAX);
+    }
     g_autofree struct pool_spec *pools = g_new0(struct pool_spec, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         JsonNode *element = json_array_get_element(list, i);
         pool_spec_init(&pools[i]);
-        if (!JSON_NODE_HOLDS_OBJECT(element))
-            return err_set(err, ERR_BAD_REQUEST, "field-wrong-type", "pools[%u] must be an object", i);
+        if (!JSON_NODE_HOLDS_OBJECT(element)) {
+            (void)err_set(err, ERR_BAD_REQUEST, "field-wrong-type", "pools[%u] must be an object", i);
+            return err_arg(err, "index", "%u", i);
+        }
         if (pool_spec_update(&pools[i], json_node_get_object(element), err))
             return err_prefix(err, "pools[%u]", i);
     }
@@ -234,6 +242,9 @@ static int refuse_reservations(enum pool_resource r, const struct pool_spec *poo
     err_set(err, ERR_REFUSED, "pool-reservations-exceed",
             "the pools below '%s' would reserve %" PRIu64 " %s of %s, %s %" PRIu64 ": %" PRIu64 " too much",
             path, wanted, words[r].unit, words[r].name, what, bound, wanted - bound);
+    (void)err_arg(err, "unit", "%s", words[r].unit);
+    (void)err_arg(err, "name", "%s", words[r].name);
+    (void)err_arg(err, "what", "%s", what);
     err_arg(err, "pool", "%s", path);
     err_arg(err, "resource", "%s", r == POOL_MEMORY ? "memory" : "cpu");
     err_arg(err, "excess", "%" PRIu64, wanted - bound);
@@ -269,6 +280,7 @@ int pool_tree_check(const struct pool_tree *tree, const uint64_t capacity[POOL_R
         if (*parent && pool_tree_find(tree, parent) == POOL_ROOT) {
             err_set(err, ERR_NOT_FOUND, "pool-not-found", "there is no pool '%s' to hold '%s'", parent,
                     tree->pools[i].spec.path);
+            (void)err_arg(err, "child", "%s", tree->pools[i].spec.path);
             err_arg(err, "pool", "%s", parent);
             return err_fix(err, "create it first: godwit pool create %s", parent);
         }

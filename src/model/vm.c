@@ -79,10 +79,12 @@ void vm_spec_normalize(struct vm_spec *spec)
 static int refuse_twice(const char *id, const char *list, const uint32_t at[2], const char *member,
                         struct err *err)
 {
-    (void)err_set(err, ERR_BAD_REQUEST, id, "%s[%u].%s must differ from %s[%u].%s", list, at[0], member, list,
-                  at[1], member);
-    (void)err_arg(err, "field", "%s[%u].%s", list, at[0], member);
-    return err_arg(err, "other", "%s[%u].%s", list, at[1], member);
+    char field[FIELD_WHERE_MAX], other[FIELD_WHERE_MAX];
+    (void)g_snprintf(field, sizeof field, "%s[%u].%s", list, at[0], member);
+    (void)g_snprintf(other, sizeof other, "%s[%u].%s", list, at[1], member);
+    (void)err_set(err, ERR_BAD_REQUEST, id, "%s must differ from %s", field, other);
+    (void)err_arg(err, "field", "%s", field);
+    return err_arg(err, "other", "%s", other);
 }
 
 static int check_duplicates(const struct vm_spec *spec, struct err *err)

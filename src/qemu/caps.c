@@ -63,6 +63,9 @@ int caps_check_version(const struct qemu_caps *caps, struct err *err)
         return 0;
     (void)err_set(err, ERR_REFUSED, "qemu-too-old", "QEMU %s is too old, %d.%d or later is needed",
                   caps->version, CAPS_MAJOR_MIN, CAPS_MINOR_MIN);
+    (void)err_arg(err, "version", "%s", caps->version);
+    (void)err_arg(err, "major_min", "%d", CAPS_MAJOR_MIN);
+    (void)err_arg(err, "minor_min", "%d", CAPS_MINOR_MIN);
     return err_fix(err, "install QEMU %d.%d or later", CAPS_MAJOR_MIN, CAPS_MINOR_MIN);
 }
 

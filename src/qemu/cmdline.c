@@ -150,9 +150,11 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
 int cmdline_build(const struct cmdline_config *config, char ***ret_argv, struct err *err)
 {
     const struct vm_spec *spec = config->spec;
-    if (!spec->machine[0] || !spec->cpu_model[0])
-        return err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
-                       "machine and cpu_model of VM %s are not set", spec->name);
+    if (!spec->machine[0] || !spec->cpu_model[0]) {
+        (void)err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
+                      "machine and cpu_model of VM %s are not set", spec->name);
+        return err_arg(err, "vm", "%s", spec->name);
+    }
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     add(argv, "qemu-system-x86_64", NULL);
     add_machine(argv, config);

@@ -293,6 +293,7 @@ static void take_answer(struct qmp *qmp, JsonObject *object)
         JsonNode *node = json_object_get_member(object, "error");
         const char *text = JSON_NODE_HOLDS_OBJECT(node) ? model_text(json_node_get_object(node), "desc") : "";
         (void)err_set(&err, ERR_REFUSED, "qemu-refused", "QEMU refused '%s'", call->command);
+        (void)err_arg(&err, "command", "%s", call->command);
         (void)err_cause(&err, "%s", text[0] ? text : "no description");
         call_end(qmp, call, NULL, &err);
         return;

@@ -10,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MAX_FILE_LINES = 800
 MAX_FUNCTION_LINES = 80
 MAX_PARAMETERS = 5
+ERR_ARGS_MAX = 6  # src/base/err.h
 
 # Folder -> folders whose headers it may include (its own always). ARCHITECTURE.md holds the same table with the reasons.
 LAW = {
@@ -122,6 +123,50 @@ def check_names(path, text):
             problem(path, text[: match.start()].count("\n") + 1, f"{match.group(1)} has too many parameters")
 
 
+def call_at(text, start):
+    """The arguments of the call whose name ends before `start`, split at their commas, and where it ends."""
+    depth, quoted, parts, at = 0, False, [""], start
+    while True:
+        letter = text[at]
+        if quoted:
+            if letter == "\\":
+                parts[-1] += letter
+                at += 1
+                letter = text[at]
+            elif letter == '"':
+                quoted = False
+        elif letter == '"':
+            quoted = True
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+            if not depth:
+                return [part.strip() for part in parts], at
+        if letter == "," and depth == 1 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += text[at]
+        at += 1
+
+
+def check_arguments(path, text):
+    """What the message of an error speaks of is in its arguments: a translation has no more than these and the id."""
+    if not re.match(r"src/(manager|agent|model|http|qemu)/.*\.c$", path):
+        return
+    sites = [match.end() for match in re.finditer(r"\berr_(?:set|sys)(?=\()", text)]
+    for number, start in enumerate(sites):
+        parts, end = call_at(text, start)
+        # A plural's letter, or a colon before what may be empty, is none.
+        n_values = len([value for value in parts[4:] if not re.search(r'\? ""|: ""', value)])
+        until = min([sites[number + 1] if number + 1 < len(sites) else len(text), text.find("\n}\n", end)])
+        rest = text[end:until]
+        # move_source.c's name() gives VM and host.
+        n_given = len(re.findall(r"\berr_arg\(", rest)) + 2 * len(re.findall(r"(?<!_)\bname\(", rest))
+        if n_given < min(n_values, ERR_ARGS_MAX):
+            problem(path, text[:start].count("\n") + 1, f"the error {parts[2]} has {n_values} values and {n_given} arguments")
+
+
 def check_format(paths):
     result = subprocess.run(["clang-format-14", "--dry-run", "--Werror", *paths], cwd=ROOT, capture_output=True, text=True)
     for line in result.stderr.split("\n"):
@@ -145,6 +190,7 @@ def main():
             check_law(path, lines)
             check_sizes(path, lines)
             check_names(path, text)
+            check_arguments(path, text)
     if sources:
         check_format(sources)
     for text in problems:
