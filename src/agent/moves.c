@@ -11,6 +11,7 @@
 #include "agent/move.h"
 #include "agent/precedence.h"
 #include "agent/premap.h"
+#include "agent/space.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/task_log.h"
@@ -327,6 +328,7 @@ void moves_find_problems(struct agent *agent, const struct move_spec *spec, bool
 {
     struct err err = {0};
     findings_note(findings, vms_check_up(agent, &err), &err);
+    space_find_problems(agent, findings);
     if (as_source)
         source_find_problems(agent, spec, findings);
     else

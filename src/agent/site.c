@@ -22,6 +22,7 @@
 #include "qemu/cpu_features.h"
 
 #define SERIAL_BYTES_MAX 4096
+#define CPUINFO_BYTES_MAX (4u << 20)
 
 /* ---- CPU ---- */
 
@@ -46,8 +47,10 @@ static void on_features(const struct err *err, void *user)
     if (err_is_set(err) || !vm->process)
         return;
     const char *offered = offered_by(vm->agent, vm->status.accel);
+    char named[CPU_FEATURES_MAX];
+    cpu_features_missing(question->features, vm->status.spec.cpu_without, named);
     if (offered[0]) /* QEMU leaves out what the machine lacks */
-        cpu_features_common(question->features, offered, vm->process->cpu_features);
+        cpu_features_common(named, offered, vm->process->cpu_features);
 }
 
 void site_learn_cpu(struct vm *vm)
@@ -55,6 +58,20 @@ void site_learn_cpu(struct vm *vm)
     struct question *question = g_new0(struct question, 1);
     question->vm = vm;
     cpu_features_query(vm->qmp, vm->status.spec.cpu_model, question->features, on_features, question);
+}
+
+static void read_vendor(char ret_vendor[SITE_VENDOR_MAX])
+{
+    static const char label[] = "\nvendor_id";
+    auto_mem char *text = NULL;
+    if (fdio_read_file("/proc/cpuinfo", CPUINFO_BYTES_MAX, &text, NULL) < 0)
+        return;
+    const char *line = strstr(text, label);
+    const char *colon = line ? strchr(line + 1, ':') : NULL;
+    if (!colon)
+        return;
+    g_autofree char *vendor = g_strndup(colon + 1, strcspn(colon + 1, "\n"));
+    g_strlcpy(ret_vendor, g_strstrip(vendor), SITE_VENDOR_MAX);
 }
 
 /* ---- disks ---- */
@@ -112,6 +129,8 @@ void site_describe(struct agent *agent, const struct move_spec *spec, bool as_so
         g_strlcpy(ret_site->cpu_features, offered_by(agent, accel), sizeof ret_site->cpu_features);
     else if (vm && vm->process)
         g_strlcpy(ret_site->cpu_features, vm->process->cpu_features, sizeof ret_site->cpu_features);
+    if (!strcmp(accel, "kvm"))
+        read_vendor(ret_site->cpu_vendor);
     ret_site->n_disks = spec->vm.n_disks;
     for (uint32_t i = 0; i < spec->vm.n_disks; i++)
         describe_disk(agent, spec->vm.disks[i].path, &ret_site->disks[i]);

@@ -206,6 +206,7 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
             g_strlcpy(same.machine, vm->status.spec.machine, sizeof same.machine);
         if (!same.cpu_model[0])
             g_strlcpy(same.cpu_model, vm->status.spec.cpu_model, sizeof same.cpu_model);
+        g_strlcpy(same.cpu_without, vm->status.spec.cpu_without, sizeof same.cpu_without);
         g_autoptr(JsonObject) wanted = vm_spec_to_json(&same);
         g_autoptr(JsonObject) present = vm_spec_to_json(&vm->status.spec);
         g_autofree char *wanted_text = model_print(wanted, false);

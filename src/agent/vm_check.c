@@ -86,7 +86,7 @@ static int check_machine(struct agent *agent, const struct vm_spec *spec, struct
 {
     if (!agent->qemu || !spec->machine[0] || caps_has_machine(agent->qemu, spec->machine))
         return 0;
-    return check_say(err, CHECK_MACHINE_UNKNOWN,
+    return check_say(err, CHECK_MACHINE_MISSING,
                      CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"machine", spec->machine},
                                 {"qemu_version", agent->qemu->version},
                                 {"newest_machine", agent->qemu->machine},

@@ -32,7 +32,7 @@ enum err_code {
 
 #define ERR_ID_MAX 48
 #define ERR_TEXT_MAX 320
-#define ERR_ARGS_MAX 6
+#define ERR_ARGS_MAX 8
 
 /* One thing that the message speaks of, by itself: for programs and translations. */
 struct err_arg {

@@ -86,6 +86,7 @@ int cmd_host_show(struct cli *cli, int argc, char **argv);
 int cmd_host_add(struct cli *cli, int argc, char **argv);
 int cmd_host_enroll(struct cli *cli, int argc, char **argv);
 int cmd_host_adopt(struct cli *cli, int argc, char **argv);
+int cmd_host_maintenance(struct cli *cli, int argc, char **argv);
 int cmd_host_rm(struct cli *cli, int argc, char **argv);
 int cmd_vm_ls(struct cli *cli, int argc, char **argv);
 int cmd_vm_show(struct cli *cli, int argc, char **argv);

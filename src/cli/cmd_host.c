@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 
@@ -10,9 +11,11 @@ static void add_host_row(struct table *table, JsonObject *host)
         g_strdup_printf("%s:%d", cli_string(host, "address"), (int)cli_number(host, "port"));
     g_autofree char *free_mib = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(facts, "memory_free_mib"));
     g_autofree char *vms = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(facts, "n_vms"));
-    table_row(table, cli_string(host, "name"), cli_string(host, "state"), address, facts ? free_mib : "",
-              facts ? vms : "", cli_string(facts, "accel"), cli_string(facts, "dirty_source"),
-              cli_string(facts, "qemu_version"), NULL);
+    const char *maintenance = cli_string(host, "maintenance");
+    bool takes_vms = !*maintenance || !strcmp(maintenance, "no");
+    table_row(table, cli_string(host, "name"), takes_vms ? cli_string(host, "state") : "maintenance", address,
+              facts ? free_mib : "", facts ? vms : "", cli_string(facts, "accel"),
+              cli_string(facts, "dirty_source"), cli_string(facts, "qemu_version"), NULL);
 }
 
 int cmd_host_ls(struct cli *cli, int argc, char **argv)
@@ -141,6 +144,31 @@ int cmd_host_enroll(struct cli *cli, int argc, char **argv)
         printf("On host %s, run:\n  godwit-agent enroll --manager https://MANAGER:8400 --token %s\n"
                "Its present certificate ends with that.\n",
                argv[1], cli_string(answer, "token"));
+    return CLI_DONE;
+}
+
+int cmd_host_maintenance(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(cli_current(), NULL, 2, &argc, &argv) < 0)
+        return CLI_USAGE;
+    bool enters = !strcmp(argv[1], "enter");
+    if (!enters && strcmp(argv[1], "exit") != 0)
+        return cli_usage_error("say 'maintenance enter H' or 'maintenance exit H', not '%s'", argv[1]);
+    g_autofree char *path = cli_path("/v1/hosts/", argv[2], "/maintenance");
+    g_autoptr(JsonObject) host = NULL;
+    int result = cli_call(cli, enters ? "POST" : "DELETE", path, NULL, &host);
+    if (result)
+        return result;
+    if (cli->json)
+        cli_print_json(host);
+    else if (!enters)
+        printf("Host %s takes VMs again.\n", argv[2]);
+    else if (!strcmp(cli_string(host, "maintenance"), "yes"))
+        printf("Host %s is in maintenance mode.\n", argv[2]);
+    else
+        printf("Host %s takes no more VMs. It is in maintenance mode once those on it are moved away or off "
+               "(godwit vm ls).\n",
+               argv[2]);
     return CLI_DONE;
 }
 

@@ -44,10 +44,12 @@ struct spec_options {
     char *machine;
     char *cpu_model;
     char *autostart;
+    char *pinned;
+    char *held_by;
 };
 
 #define NOT_GIVEN G_MININT
-#define SPEC_ROWS 12
+#define SPEC_ROWS 14
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -70,6 +72,10 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options->cpu_model, "QEMU's name of a CPU model", "M"},
         {"autostart", 0, 0, G_OPTION_ARG_STRING, &options->autostart,
          "start it after a boot of its host: yes or no (no)", "yes|no"},
+        {"pinned", 0, 0, G_OPTION_ARG_STRING, &options->pinned, "it is not migrated: yes or no (no)",
+         "yes|no"},
+        {"held-by", 0, 0, G_OPTION_ARG_STRING, &options->held_by,
+         "who needs it to stay where it is, as a backup does; '' for nobody", "WHO"},
     };
     memcpy(rows, all, sizeof all);
 }
@@ -87,6 +93,8 @@ static void spec_options_clear(struct spec_options *options)
     g_free(options->machine);
     g_free(options->cpu_model);
     g_free(options->autostart);
+    g_free(options->pinned);
+    g_free(options->held_by);
 }
 
 static void set_text(JsonObject *spec, const char *member, const char *text)
@@ -129,14 +137,27 @@ static JsonArray *nics_of(char **networks)
     return nics;
 }
 
-/* -1: said why. */
-static int check_autostart(const struct spec_options *options)
+static bool is_switch(const char *value)
 {
-    const char *value = options->autostart;
-    if (!value || !strcmp(value, "yes") || !strcmp(value, "no"))
+    return !value || !strcmp(value, "yes") || !strcmp(value, "no");
+}
+
+/* -1: said why. */
+static int check_switches(const struct spec_options *options)
+{
+    if (!is_switch(options->autostart))
+        (void)cli_usage_error("--autostart must be yes or no, not '%s'", options->autostart);
+    else if (!is_switch(options->pinned))
+        (void)cli_usage_error("--pinned must be yes or no, not '%s'", options->pinned);
+    else
         return 0;
-    (void)cli_usage_error("--autostart must be yes or no, not '%s'", value);
     return -1;
+}
+
+static void set_switch(JsonObject *spec, const char *member, const char *value)
+{
+    if (value)
+        json_object_set_boolean_member(spec, member, !strcmp(value, "yes"));
 }
 
 /* Only what was given. */
@@ -161,8 +182,9 @@ static JsonObject *spec_of(const struct spec_options *options)
         json_object_set_array_member(spec, "disks", disks_of(options->disks));
     if (options->networks)
         json_object_set_array_member(spec, "nics", nics_of(options->networks));
-    if (options->autostart)
-        json_object_set_boolean_member(spec, "autostart", !strcmp(options->autostart, "yes"));
+    set_switch(spec, "autostart", options->autostart);
+    set_switch(spec, "pinned", options->pinned);
+    set_text(spec, "held_by", options->held_by);
     return spec;
 }
 
@@ -181,7 +203,7 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
         {"start", 0, 0, G_OPTION_ARG_NONE, &start, "power on at once", NULL},
     };
     fill_spec_rows(entries + 4, &options);
-    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_autostart(&options) < 0)
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_switches(&options) < 0)
         return CLI_USAGE;
     if (options.memory == NOT_GIVEN)
         return cli_usage_error("--memory is needed, in MiB");
@@ -210,7 +232,7 @@ int cmd_vm_set(struct cli *cli, int argc, char **argv)
         {"name", 0, 0, G_OPTION_ARG_STRING, &options.name, "a new name", "N"},
     };
     fill_spec_rows(entries + 1, &options);
-    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_autostart(&options) < 0)
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_switches(&options) < 0)
         return CLI_USAGE;
     g_autoptr(JsonObject) changes = spec_of(&options);
     if (!json_object_get_size(changes))

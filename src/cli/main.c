@@ -17,6 +17,8 @@ static const struct cli_command commands[] = {
     {"host", "enroll", "H", "a new certificate for a known host: a one-time token", cmd_host_enroll},
     {"host", "adopt", "H --address A [--port 8443]",
      "take back a host that was enrolled before the manager's database was lost", cmd_host_adopt},
+    {"host", "maintenance", "enter|exit H",
+     "a host that takes no VM: in maintenance once all VMs on it were moved away", cmd_host_maintenance},
     {"host", "rm", "H", "forget a host that runs no VM of ours", cmd_host_rm},
     {"vm", "ls", "", "virtual machines", cmd_vm_ls},
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
@@ -24,14 +26,16 @@ static const struct cli_command commands[] = {
      "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
      "--append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--machine M] [--cpu-model M] [--autostart yes|no] [--client-key KEY] [--start]",
+     "[--machine M] [--cpu-model M] [--autostart yes|no] [--pinned yes|no] [--held-by WHO] [--client-key "
+     "KEY] "
+     "[--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "set",
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no]",
-     "change a VM that is off; name and autostart at any time", cmd_vm_set},
+     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
+     "change a VM that is off; name, autostart and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
     {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},

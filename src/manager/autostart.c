@@ -67,7 +67,7 @@ static bool is_disputed(const struct host *host, const struct vm_status *vm)
     return false;
 }
 
-static JsonArray *disputed(const struct host *host)
+static JsonArray *withheld(const struct host *host)
 {
     JsonArray *uuids = json_array_new();
     GHashTableIter iter;
@@ -76,7 +76,8 @@ static JsonArray *disputed(const struct host *host)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct vm_status *vm = value;
         /* One that it does not own it does not start; one that it gave away only with the taker's word. */
-        if (vm->spec.autostart && ownership_claims(vm->journal) && is_disputed(host, vm))
+        bool may_start = !host->in_maintenance && (!ownership_claims(vm->journal) || !is_disputed(host, vm));
+        if (vm->spec.autostart && !may_start)
             json_array_add_string_element(uuids, vm->spec.uuid);
     }
     return uuids;
@@ -118,7 +119,7 @@ void autostart_work(struct host *host)
     JsonObject *body = json_object_new();
     word->manager = host->manager;
     (void)g_strlcpy(word->host, host->name, sizeof word->host);
-    json_object_set_array_member(body, "except", disputed(host));
+    json_object_set_array_member(body, "except", withheld(host));
     host->is_releasing = true;
     agent_call(host, &(struct http_call){"POST", "/v1/autostart", body, CALL_TIMEOUT_S, NULL}, answered,
                word);

@@ -14,6 +14,8 @@
 /* NTP holds clocks within milliseconds; people compare seconds. */
 #define CLOCK_DIFFERENCE_MS 1000
 #define SECONDS_SIZE 24
+/* What vSphere asks of a vMotion link, too. */
+#define LINK_MBIT_WANTED 1000
 
 int check_request(const struct check_input *input, struct err *err)
 {
@@ -123,7 +125,9 @@ static void machine(const struct check_input *input, struct findings *findings)
     findings_say(findings, CHECK_MACHINE_UNKNOWN,
                  CHECK_ARGS({"vm", spec->name}, {"host", host}, {"machine", spec->machine},
                             {"qemu_version", facts->qemu_version}, {"newest_machine", facts->machines[0]},
-                            {"needed_version", check_machine_version(spec->machine)}));
+                            {"needed_version", check_machine_version(spec->machine)},
+                            {"source", input->source.name},
+                            {"source_qemu_version", input->vm->qemu_version}));
 }
 
 static const struct host_network *find_network(const struct host_facts *facts, const char *name)
@@ -159,20 +163,72 @@ static void dirty_source(const struct check_input *input, struct findings *findi
                             {"detail", facts->dirty_detail}));
 }
 
+static void protection(const struct check_input *input, struct findings *findings)
+{
+    const struct vm_spec *spec = &input->vm->spec;
+    if (spec->pinned)
+        findings_say(findings, CHECK_VM_PINNED, CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}));
+    if (spec->held_by[0])
+        findings_say(findings, CHECK_VM_HELD,
+                     CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}, {"holder", spec->held_by}));
+}
+
+static void maintenance(const struct check_input *input, struct findings *findings)
+{
+    if (input->destination.is_in_maintenance)
+        findings_say(findings, CHECK_HOST_IN_MAINTENANCE,
+                     CHECK_ARGS({"host", input->destination.name}, {"vm", input->vm->spec.name}));
+}
+
+static void link_speed(const struct check_host *host, const char *side, struct findings *findings)
+{
+    if (!host->is_connected || !host->facts || !host->facts->migration_mbit ||
+        host->facts->migration_mbit >= LINK_MBIT_WANTED)
+        return;
+    struct err *err =
+        findings_say(findings, CHECK_MIGRATION_LINK_SLOW,
+                     CHECK_ARGS({"host", host->name}, {"mbit", .number = host->facts->migration_mbit}));
+    err_place(err, "", side);
+}
+
+static void network_mtu(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *source = input->source.facts;
+    const struct host_facts *destination = input->destination.facts;
+    for (uint32_t n = 0; source && destination && n < input->vm->spec.n_nics; n++) {
+        const char *name = input->vm->spec.nics[n].network;
+        const struct host_network *here = find_network(source, name);
+        const struct host_network *there = find_network(destination, name);
+        if (!here || !there || !here->mtu || !there->mtu || here->mtu == there->mtu)
+            continue;
+        findings_say(findings, CHECK_NETWORK_MTU_DIFFERS,
+                     CHECK_ARGS({"vm", input->vm->spec.name}, {"network", name},
+                                {"source", input->source.name}, {"destination", input->destination.name},
+                                {"source_mtu", .number = here->mtu},
+                                {"destination_mtu", .number = there->mtu}));
+    }
+}
+
 void check_hosts(const struct check_input *input, struct findings *findings)
 {
+    protection(input, findings);
+    maintenance(input, findings);
     one_side(input, &input->destination, "destination", findings);
     if (input->destination.is_connected) { /* else what is known of it may be long over */
         memory(input, findings);
         machine(input, findings);
         network(input, findings);
         clock_differs(&input->destination, "destination", findings);
+        link_speed(&input->destination, "destination", findings);
     }
     one_side(input, &input->source, "source", findings);
     dirty_source(input, findings);
     clock_differs(&input->source, "source", findings);
-    if (input->destination.is_connected && input->source.is_connected)
+    link_speed(&input->source, "source", findings);
+    if (input->destination.is_connected && input->source.is_connected) {
         link_mtu(input, findings);
+        network_mtu(input, findings);
+    }
     findings_place(findings, "", "");
 }
 

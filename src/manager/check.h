@@ -13,6 +13,7 @@
 struct check_host {
     const char *name;
     bool is_connected;
+    bool is_in_maintenance;
     const struct host_facts *facts; /* NULL if it never answered */
     const char *problem;            /* why it does not answer; "" or NULL: not known */
     int64_t clock_ahead_ms;         /* of the manager's; 0 also if that is not known */
@@ -41,9 +42,15 @@ int check_encryption(const struct host_facts *source, const struct host_facts *d
                      bool *ret_encrypt, struct err *err);
 
 /* check_site.c. Phase "source check": what the VM has at the source and would not find at the destination:
- * another file in a disk's place ("disk-differs"), features of its CPU ("cpu-features-missing"). What one
- * side does not say is not compared. */
+ * another file in a disk's place ("disk-differs"), features of its CPU ("cpu-features-missing"), its maker;
+ * and what its configuration gets so that the CPU stays as it is. What one side does not say is not compared.
+ */
 void check_sites(const struct check_input *input, const struct move_site *source,
                  const struct move_site *destination, struct findings *findings);
+
+/* Takes away from the CPU of the VM at the destination what it had not at the source, where its model would
+ * bring that along ("cpu-config-modified"). */
+void check_keep_cpu(struct vm_spec *spec, const struct move_site *source,
+                    const struct move_site *destination);
 
 #endif

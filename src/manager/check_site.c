@@ -66,26 +66,75 @@ static void disks(const struct check_input *input, const struct move_site *sourc
     }
 }
 
-static void cpu(const struct check_input *input, const struct move_site *source,
-                const struct move_site *destination, struct findings *findings)
+/* True: the guest would miss some. */
+static bool cpu_is_less(const struct check_input *input, const struct move_site *source,
+                        const struct move_site *destination, struct findings *findings)
 {
     const struct vm_spec *spec = &input->vm->spec;
     char missing[CPU_FEATURES_MAX];
     if (!source->cpu_features[0] || !destination->cpu_features[0])
-        return;
+        return false;
     cpu_features_missing(source->cpu_features, destination->cpu_features, missing);
     if (!missing[0])
-        return;
+        return false;
     findings_say(findings, CHECK_CPU_FEATURES_MISSING,
                  CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
                             {"source", input->source.name}, {"cpu_model", spec->cpu_model},
                             {"accel", input->vm->accel}, {"missing", missing}));
+    return true;
+}
+
+/* What the destination has besides, and a model that takes all there is would show to the guest. */
+static void cpu_besides(const struct vm_spec *spec, const struct move_site *source,
+                        const struct move_site *destination, char ret_added[CPU_FEATURES_MAX])
+{
+    char besides[CPU_FEATURES_MAX];
+    ret_added[0] = '\0';
+    if (!cpu_model_is_open(spec->cpu_model) || !source->cpu_features[0])
+        return;
+    cpu_features_missing(destination->cpu_features, source->cpu_features, besides);
+    cpu_features_missing(besides, spec->cpu_without, ret_added);
+}
+
+void check_keep_cpu(struct vm_spec *spec, const struct move_site *source, const struct move_site *destination)
+{
+    char added[CPU_FEATURES_MAX];
+    cpu_besides(spec, source, destination, added);
+    if (added[0])
+        cpu_features_add(spec->cpu_without, added);
+}
+
+static void cpu_is_of_another(const struct check_input *input, const struct move_site *source,
+                              const struct move_site *destination, struct findings *findings)
+{
+    if (!source->cpu_vendor[0] || !destination->cpu_vendor[0] ||
+        !strcmp(source->cpu_vendor, destination->cpu_vendor))
+        return;
+    findings_say(findings, CHECK_CPU_VENDOR_DIFFERS,
+                 CHECK_ARGS({"vm", input->vm->spec.name}, {"host", input->destination.name},
+                            {"source", input->source.name}, {"vendor", destination->cpu_vendor},
+                            {"source_vendor", source->cpu_vendor}));
+}
+
+static void cpu_is_more(const struct check_input *input, const struct move_site *source,
+                        const struct move_site *destination, struct findings *findings)
+{
+    const struct vm_spec *spec = &input->vm->spec;
+    char added[CPU_FEATURES_MAX];
+    cpu_besides(spec, source, destination, added);
+    if (added[0])
+        findings_say(findings, CHECK_CPU_CONFIG_MODIFIED,
+                     CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
+                                {"source", input->source.name}, {"cpu_model", spec->cpu_model},
+                                {"added", added}));
 }
 
 void check_sites(const struct check_input *input, const struct move_site *source,
                  const struct move_site *destination, struct findings *findings)
 {
     disks(input, source, destination, findings);
-    cpu(input, source, destination, findings);
+    cpu_is_of_another(input, source, destination, findings);
+    if (!cpu_is_less(input, source, destination, findings))
+        cpu_is_more(input, source, destination, findings);
     findings_place(findings, "", "");
 }

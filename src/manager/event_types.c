@@ -95,6 +95,13 @@ static const struct event_type_row rows[EVENT_TYPES] = {
     [EVENT_HOST_UPGRADED] = {"HostUpgradedEvent", "host", EVENT_INFO, "host '{host}': {detail}"},
     [EVENT_HOST_CERTIFICATE] = {"HostCertificateRenewedEvent", "host", EVENT_INFO,
                                 "host '{host}' has a new certificate"},
+    [EVENT_MAINTENANCE_ENTERING] = {"EnteringMaintenanceModeEvent", "host", EVENT_INFO,
+                                    "host '{host}' was put into maintenance mode" BY
+                                    ", and VMs still run there"},
+    [EVENT_MAINTENANCE_ENTERED] = {"EnteredMaintenanceModeEvent", "host", EVENT_INFO,
+                                   "host '{host}' is in maintenance mode, and no VM runs there" BY},
+    [EVENT_MAINTENANCE_LEFT] = {"ExitMaintenanceModeEvent", "host", EVENT_INFO,
+                                "host '{host}' was taken out of maintenance mode" BY},
     [EVENT_HOST_REMOVED] = {"HostRemovedEvent", "host", EVENT_INFO, "host '{host}' was removed" BY},
 
     [EVENT_POOL_CREATED] = {"ResourcePoolCreatedEvent", "pool", EVENT_INFO, "pool '{name}' was created" BY},

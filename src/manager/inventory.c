@@ -8,6 +8,7 @@
 #include "manager/agent_client.h"
 #include "manager/ca.h"
 #include "manager/inventory_private.h"
+#include "manager/maintenance.h"
 #include "manager/vm_events.h"
 #include "model/move.h"
 
@@ -60,6 +61,7 @@ static void load_host(const struct db_host *row, void *user)
     struct loading *loading = user;
     struct host *host = host_new(loading->manager, row->name, row->address, row->port);
     host->last_seen_ms = row->last_seen_ms;
+    host->in_maintenance = row->in_maintenance;
     (void)g_strlcpy(host->certificate, row->certificate ? row->certificate : "", sizeof host->certificate);
     (void)g_strlcpy(host->previous_certificate, row->previous_certificate ? row->previous_certificate : "",
                     sizeof host->previous_certificate);
@@ -290,6 +292,7 @@ JsonObject *inventory_host_json(const struct host *host)
     json_object_set_string_member(object, "address", host->address);
     json_object_set_int_member(object, "port", host->port);
     json_object_set_string_member(object, "state", state_names[host->state]);
+    json_object_set_string_member(object, "maintenance", maintenance_name(host));
     if (host->state == HOST_DISCONNECTED && host->problem[0])
         json_object_set_string_member(object, "problem", host->problem);
     if (host->has_facts)

@@ -31,6 +31,7 @@ static void fill_check(const struct host *host, const char *name, struct check_h
     ret->is_connected = host && host->state == HOST_CONNECTED;
     ret->facts = host && host->has_facts ? &host->facts : NULL;
     ret->problem = host ? host->problem : "";
+    ret->is_in_maintenance = host && host->in_maintenance;
     ret->clock_ahead_ms = host ? clock_offset_ms(&host->clock) : 0;
 }
 
@@ -102,8 +103,11 @@ static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *
     if (migrate_check_vm(task, ret_vm, err))
         return -1;
     migrate_check_hosts(task, ret_vm, findings);
-    if (findings_first(findings, err))
+    task_keep_warnings(task, findings);
+    if (findings_first(findings, err)) {
+        err->phase[0] = '\0'; /* the task says in which of its phases that was */
         return -1;
+    }
     return pools_admit(task, &ret_vm->spec, err);
 }
 
@@ -305,13 +309,15 @@ static int take_answer(JsonObject *object, const char *host, struct move_spec *r
     return 0;
 }
 
-static int compare_sites(const struct task *task, JsonObject *object, struct err *err)
+static int compare_sites(struct task *task, JsonObject *object, struct err *err)
 {
     g_autofree struct move_site *source = g_new(struct move_site, 1);
     g_autofree struct findings *findings = g_new0(struct findings, 1);
     if (migrate_take_site(object, task->source_host, source, err))
         return -1;
     migrate_check_sites(task, source, findings);
+    task_keep_warnings(task, findings);
+    check_keep_cpu(&task->spec.vm, source, &task->destination_site);
     return findings_first(findings, err);
 }
 

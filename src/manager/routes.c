@@ -14,6 +14,8 @@ const struct http_route routes_table[] = {
     {"GET", "/v1/hosts/{host}", HTTP_TOKEN, route_host_show},
     {"POST", "/v1/hosts/{host}/enroll", HTTP_TOKEN, route_host_enroll},
     {"POST", "/v1/hosts/{host}/adopt", HTTP_TOKEN, route_host_adopt},
+    {"POST", "/v1/hosts/{host}/maintenance", HTTP_TOKEN, route_maintenance_enter},
+    {"DELETE", "/v1/hosts/{host}/maintenance", HTTP_TOKEN, route_maintenance_exit},
     {"DELETE", "/v1/hosts/{host}", HTTP_TOKEN, route_host_remove},
     {"GET", "/v1/vms", HTTP_TOKEN, route_vms_list},
     {"POST", "/v1/vms", HTTP_TOKEN, route_vm_create},

@@ -19,6 +19,8 @@ void route_host_add(struct http_request *request, void *user);
 void route_host_adopt(struct http_request *request, void *user);
 void route_host_show(struct http_request *request, void *user);
 void route_host_remove(struct http_request *request, void *user);
+void route_maintenance_enter(struct http_request *request, void *user);
+void route_maintenance_exit(struct http_request *request, void *user);
 /* routes_vms.c */
 void route_vms_list(struct http_request *request, void *user);
 void route_vm_create(struct http_request *request, void *user);

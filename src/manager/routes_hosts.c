@@ -3,6 +3,7 @@
 
 #include "manager/auth.h"
 #include "manager/inventory.h"
+#include "manager/maintenance.h"
 #include "manager/routes.h"
 #include "manager/task.h"
 
@@ -139,4 +140,26 @@ void route_host_remove(struct http_request *request, void *user)
         http_fail(request, &err);
     else
         http_reply(request, 200, NULL);
+}
+
+static void set_maintenance(struct http_request *request, struct manager *manager, bool in_maintenance)
+{
+    struct err err = {0};
+    struct host *host;
+    if (routes_no_members(request, &err) ||
+        inventory_get_host(manager->inventory, http_param(request, "host"), &host, &err) ||
+        maintenance_set(host, in_maintenance, http_user(request), &err))
+        http_fail(request, &err);
+    else
+        http_reply(request, 200, inventory_host_json(host));
+}
+
+void route_maintenance_enter(struct http_request *request, void *user)
+{
+    set_maintenance(request, user, true);
+}
+
+void route_maintenance_exit(struct http_request *request, void *user)
+{
+    set_maintenance(request, user, false);
 }

@@ -7,6 +7,7 @@
 #include "manager/claims.h"
 #include "manager/forward.h"
 #include "manager/inventory.h"
+#include "manager/maintenance.h"
 #include "manager/pools.h"
 #include "manager/routes.h"
 #include "manager/settlements.h"
@@ -116,7 +117,8 @@ void route_vm_start(struct http_request *request, void *user)
     }
     if (find_owned(user, request, &vm, &host))
         return;
-    if (pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
+    if ((vm.state == VM_OFF && maintenance_check(host, vm.spec.name, &err)) ||
+        pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
         http_fail(request, &err);
         return;
     }
@@ -339,11 +341,15 @@ static int read_create(struct manager *manager, JsonObject *body, struct vm_spec
     if (ret_spec->uuid[0])
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid",
                        "spec: the uuid is made by the manager: leave it out");
+    if (ret_spec->cpu_without[0])
+        return vm_refuse_cpu_without(err);
     if (check_name(manager->inventory, ret_spec->name, err) ||
         check_macs(manager->inventory, ret_spec, NULL, err) ||
         pools_check_exists(manager, ret_spec->pool, err))
         return -1;
-    return inventory_get_host(manager->inventory, host, ret_host, err);
+    if (inventory_get_host(manager->inventory, host, ret_host, err))
+        return -1;
+    return maintenance_check(*ret_host, ret_spec->name, err);
 }
 
 void route_vm_create(struct http_request *request, void *user)

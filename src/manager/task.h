@@ -15,6 +15,7 @@
 #include "manager/event_types.h"
 #include "manager/inventory.h"
 #include "manager/manager.h"
+#include "model/finding.h"
 #include "model/move.h"
 #include "model/site.h"
 
@@ -79,6 +80,7 @@ struct task {
     char waiting_for[400];
     int64_t waiting_since_ms;  /* wall clock; 0 = it waits for nothing */
     JsonObject *specification; /* owned; what the hosts were told, for the document; NULL: not made yet */
+    JsonArray *warnings;       /* owned; of the checks, for the document; NULL: none */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
     bool has_place;  /* admitted to its pool; from the specification on it always is */
@@ -131,6 +133,10 @@ int tasks_document(struct manager *manager, const char *id, JsonObject **ret_doc
 /* ---- one task ---- */
 /* task_spec.c: what task->spec says now, for the document. */
 void task_keep_specification(struct task *task);
+/* Those of the findings that forbid nothing are in the task's document from now on. */
+void task_keep_warnings(struct task *task, const struct findings *findings);
+/* These, and what the status says of the guest's cost. Transfer full. */
+JsonArray *task_warnings_to_json(const struct task *task, const struct move_status *status);
 /* The only writer of state and phase: saves, publishes, enters. */
 void task_set_state(struct task *task, enum task_state state, enum move_phase phase);
 /* Begins the ending because of `why` (copied); places phase and side where they are empty. */

@@ -6,9 +6,6 @@
 #include "base/clock.h"
 #include "manager/task.h"
 
-/* More of its time than this, and the task says so. */
-#define STUN_WARNING_PERCENT 10
-
 static void set_time(JsonObject *object, const char *name, int64_t wall_ms)
 {
     char text[CLOCK_TEXT_SIZE];
@@ -79,34 +76,6 @@ static void add_stuns(JsonObject *object, const struct move_status *status)
     json_object_set_array_member(object, "stun_per_vcpu", vcpus);
 }
 
-/* What the move has cost the guest, if that is more than anybody would expect. */
-static void warn_of_stuns(JsonArray *warnings, const struct move_status *status)
-{
-    double percent = status->copy_ns && status->n_vcpus
-                         ? 100.0 * (double)status->stun_ns / (double)status->copy_ns / status->n_vcpus
-                         : 0;
-    if (percent <= STUN_WARNING_PERCENT)
-        return;
-    g_autofree char *message =
-        g_strdup_printf("the guest was held up for %.0f %% of the time of the copy, because it wrote memory "
-                        "faster than it could be sent",
-                        MIN(percent, 100));
-    JsonObject *warning = json_object_new();
-    json_object_set_string_member(warning, "id", "guest-stunned");
-    json_object_set_string_member(warning, "message", message);
-    json_object_set_string_member(warning, "fix",
-                                  "give the migration network more bandwidth, allow a longer downtime, move "
-                                  "the VM when it is less busy, or set a stun limit");
-    json_array_add_object_element(warnings, warning);
-}
-
-static JsonArray *warnings_json(const struct move_status *status)
-{
-    JsonArray *warnings = json_array_new();
-    warn_of_stuns(warnings, status);
-    return warnings;
-}
-
 static JsonArray *phases_json(const struct task *task)
 {
     JsonArray *list = json_array_new();
@@ -170,7 +139,7 @@ static void add_measurements(JsonObject *object, const struct task *task)
     set_count(object, "stun_us", status->stun_ns / 1000);
     add_stuns(object, status);
     set_count(object, "throttle_bytes_s", status->throttle_bytes_s);
-    json_object_set_array_member(object, "warnings", warnings_json(status));
+    json_object_set_array_member(object, "warnings", task_warnings_to_json(task, status));
     json_object_set_array_member(object, "rounds", rounds_json(status));
     json_object_set_array_member(object, "switch_over", task_switch_over_to_json(task));
     set_count(object, "bytes_on_wire", status->bytes_on_wire);
@@ -264,6 +233,8 @@ JsonObject *task_internals_to_json(const struct task *task)
         json_array_add_int_element(phases, task->phases[i].end_ms);
     }
     json_object_set_array_member(object, "phases", phases);
+    if (task->warnings)
+        json_object_set_array_member(object, "warnings", json_array_ref(task->warnings));
     json_object_set_object_member(object, "story", move_timeline_to_json(&task->story));
     json_object_set_object_member(object, "source_timeline", move_timeline_to_json(&task->source.timeline));
     json_object_set_object_member(object, "destination_timeline",
@@ -349,6 +320,9 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
     ret_task->ram_bytes = (uint64_t)json_object_get_int_member_with_default(internals, "ram_bytes", 0);
     ret_task->vm_epoch = (uint64_t)json_object_get_int_member_with_default(internals, "vm_epoch", 0);
     take_phases(internals, ret_task);
+    JsonNode *warnings = json_object_get_member(internals, "warnings");
+    if (warnings && JSON_NODE_HOLDS_ARRAY(warnings))
+        ret_task->warnings = json_node_dup_array(warnings);
     if (take_timeline(internals, "story", &ret_task->story, err) ||
         take_timeline(internals, "source_timeline", &ret_task->source.timeline, err) ||
         take_timeline(internals, "destination_timeline", &ret_task->destination.timeline, err))

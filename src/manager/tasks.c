@@ -65,6 +65,7 @@ static void task_free(void *data)
     struct task *task = data;
     explicit_bzero(task->spec.key, sizeof task->spec.key);
     g_clear_pointer(&task->specification, json_object_unref);
+    g_clear_pointer(&task->warnings, json_array_unref);
     g_free(task);
 }
 

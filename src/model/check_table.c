@@ -35,6 +35,14 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_FORECAST_RUNNING] = {"forecast-running", ERROR, PHASE_SOURCE_CHECK, SOURCE,
                                 "a forecast of a migration samples VM '{vm}' on host '{host}'", NULL,
                                 "ask again in a few seconds"},
+    [CHECK_VM_PINNED] = {"vm-pinned", ERROR, PHASE_SPECIFICATION, MANAGER,
+                         "VM '{vm}' is pinned to host '{host}'",
+                         "its protection settings say that it stays where it is",
+                         "let it move: godwit vm set {vm} --pinned no"},
+    [CHECK_VM_HELD] =
+        {"vm-held", ERROR, PHASE_SPECIFICATION, MANAGER, "VM '{vm}' is held on host '{host}' by {holder}",
+         "somebody outside of Godwit works with it, as a backup does, and needs it to stay",
+         "wait until {holder} has let it go; if that will not come: godwit vm set {vm} --held-by ''"},
 
     [CHECK_HOST_DISCONNECTED] =
         {"host-disconnected", ERR_PEER_LOST, FINDING_ERROR, PHASE_DESTINATION_CHECK, NULL,
@@ -72,7 +80,27 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                                "the agent on host '{host}' speaks version {agent_protocol} of the protocol, "
                                "the manager version {manager_protocol}",
                                "only versions next to each other work together", "upgrade the manager"},
+    [CHECK_STATE_READ_ONLY] = {"state-read-only", ERROR, PHASE_DESTINATION_CHECK, NULL,
+                               "the folder {path} of the agent on host '{host}' cannot be written",
+                               "{reason}",
+                               "the journals that say who owns a VM are there: mount it for writing again "
+                               "(dmesg on '{host}' says why a file system went read-only)"},
+    [CHECK_STATE_SPACE_SHORT] =
+        {"state-space-short", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "the folder {path} of the agent on host '{host}' has {free_mib} MiB free, {needed_mib} are needed",
+         "configurations and journals of VMs are there, and must be written in a migration",
+         "make room there: df {path}"},
+    [CHECK_LOG_SPACE_SHORT] =
+        {"log-space-short", WARNING, PHASE_DESTINATION_CHECK, NULL,
+         "the folder {path} for the logs of host '{host}' has {free_mib} MiB free, {needed_mib} are wanted",
+         "the log of this migration may end early",
+         "make room there, or keep fewer logs (log_keep_files and log_keep_days in the agent's "
+         "configuration)"},
 
+    [CHECK_HOST_IN_MAINTENANCE] =
+        {"host-in-maintenance", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "host '{host}' is in maintenance mode: VM '{vm}' can neither come to it nor start there", NULL,
+         "choose another host, or end it: godwit host maintenance exit {host}"},
     [CHECK_MEMORY_SHORT] =
         {"memory-short", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "host '{host}' is {short_mib} MiB short of memory for VM '{vm}'",
@@ -87,13 +115,19 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                          "promised to VMs",
                          "stop or move another VM away from '{host}', or give this one a smaller CPU "
                          "reservation"},
-    [CHECK_MACHINE_UNKNOWN] = {"machine-unknown", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
-                               "QEMU {qemu_version} on host '{host}' has no machine type {machine}, with "
-                               "which VM '{vm}' runs",
-                               "the newest machine type on '{host}' is {newest_machine}, and a VM keeps the "
-                               "one of its first start",
-                               "install QEMU {needed_version} or later on '{host}', or choose another host; "
-                               "a VM that shall run on both is created with --machine {newest_machine}"},
+    [CHECK_MACHINE_UNKNOWN] =
+        {"machine-unknown", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "QEMU {qemu_version} on host '{host}' has no machine type {machine}, which VM '{vm}' has",
+         "the newest machine type on '{host}' is {newest_machine}; a VM keeps the one of its first start, "
+         "under QEMU {source_qemu_version} on host '{source}'",
+         "install QEMU {needed_version} or later on '{host}', or choose another host; a VM that shall run on "
+         "both is created with --machine {newest_machine}"},
+    [CHECK_MACHINE_MISSING] =
+        {"machine-unknown", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "QEMU {qemu_version} on host '{host}' has no machine type {machine}, which VM '{vm}' has",
+         "the newest machine type on '{host}' is {newest_machine}; a VM keeps the one of its first start",
+         "install QEMU {needed_version} or later on '{host}', or choose another host; a VM that shall run on "
+         "both is created with --machine {newest_machine}"},
     [CHECK_KVM_MISSING] = {"kvm-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
                            "VM '{vm}' needs KVM and host '{host}' does not offer it", "{reason}",
                            "enable virtualization in the firmware of '{host}' and let the QEMU user open "
@@ -176,6 +210,16 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                                      "if the network between them does not pass the larger one, a connection "
                                      "stands and large packets are lost",
                                      "give the interfaces of both, and all switches between, the same MTU"},
+    [CHECK_MIGRATION_LINK_SLOW] =
+        {"migration-link-slow", WARNING, PHASE_DESTINATION_CHECK, NULL,
+         "the migration link of host '{host}' has {mbit} Mbit/s",
+         "less than 1000 makes a migration long, and a guest that writes much is held up",
+         "give migrations a faster link, and look whether it came up at the speed it can (ethtool)"},
+    [CHECK_NETWORK_MTU_DIFFERS] = {"network-mtu-differs", WARNING, PHASE_DESTINATION_CHECK, DESTINATION,
+                                   "network '{network}' of VM '{vm}' has an MTU of {source_mtu} on host "
+                                   "'{source}' and of {destination_mtu} on host '{destination}'",
+                                   "large packets of the guest that pass here may be lost there",
+                                   "give bridge and uplink of that network the same MTU on both hosts"},
     [CHECK_DISK_DIFFERS] =
         {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
@@ -191,6 +235,19 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "choose a host whose CPU and QEMU are the same or newer, or stop the VM "
          "and start it with a CPU model that all hosts have (godwit vm set {vm} "
          "--cpu-model qemu64)"},
+    [CHECK_CPU_VENDOR_DIFFERS] =
+        {"cpu-vendor-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
+         "the CPU of host '{host}' is made by {vendor}, that of host '{source}' by {source_vendor}",
+         "a running guest of KVM sees the maker of its CPU, and has chosen its instructions by it",
+         "choose a host with a CPU of the same maker, or stop VM '{vm}' and start it there"},
+    [CHECK_CPU_CONFIG_MODIFIED] =
+        {"cpu-config-modified", WARNING, PHASE_SOURCE_CHECK, DESTINATION,
+         "the migration changes the configuration of VM '{vm}', to keep its CPU as the guest was started "
+         "with it: without {added}",
+         "its CPU model {cpu_model} is all that a host can do, and host '{host}' can do more than host "
+         "'{source}'",
+         "nothing need be done: the VM gets all that its host can do with its next start; with a named CPU "
+         "model (godwit vm set {vm} --cpu-model) it is the same everywhere"},
 };
 
 const struct check_kind *check_kind(enum check check)

@@ -36,6 +36,11 @@ static bool is_qemu_word(const char *text)
     return text[strspn(text, DIGITS LETTERS "-_.")] == '\0' && text[0] != '-' && text[0] != '.';
 }
 
+static bool is_qemu_words(const char *text)
+{
+    return text[strspn(text, DIGITS LETTERS "-_. ")] == '\0';
+}
+
 static bool is_disk_format(const char *text)
 {
     return !strcmp(text, "qcow2") || !strcmp(text, "raw");
@@ -108,6 +113,9 @@ const struct text_rule rule_path_or_empty = {is_path, PATH_TEXT ", or empty", tr
 const struct text_rule rule_line = {is_one_line, "one line of text without control characters", true};
 const struct text_rule rule_qemu_word = {
     is_qemu_word, "a name QEMU knows, of letters, digits, '-', '_' and '.', or empty", true};
+const struct text_rule rule_qemu_words = {
+    is_qemu_words,
+    "names QEMU knows, of letters, digits, '-', '_' and '.', with spaces between them, or empty", true};
 const struct text_rule rule_disk_format = {is_disk_format, "\"qcow2\" or \"raw\"", false};
 const struct text_rule rule_mac_or_empty = {
     is_mac, "a unicast MAC address like 52:54:00:12:34:56, or empty to get one", true};

@@ -18,6 +18,7 @@ static const struct field disk_fields[] = {
 static const struct field site_fields[] = {
     LIST(struct move_site, disks, disk_fields),
     TEXT(struct move_site, cpu_features, NULL),
+    TEXT(struct move_site, cpu_vendor, NULL),
     FIELDS_END,
 };
 

@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "model/vm.h"
 
-#define CPU_FEATURES_MAX 4096
 #define SITE_SERIAL_MAX 128
+#define SITE_VENDOR_MAX 32
 
 /* Two hosts that see the same storage see the same of all that is set on both sides. */
 struct site_disk {
@@ -29,6 +29,7 @@ struct move_site {
     /* QEMU's names, sorted, one space between two. Source: what the guest sees; destination: what a guest can
      * have there. "": not known. */
     char cpu_features[CPU_FEATURES_MAX];
+    char cpu_vendor[SITE_VENDOR_MAX]; /* who made the CPU that a guest of KVM sees; "": none does */
 };
 
 JsonObject *move_site_to_json(const struct move_site *site); /* transfer full */

@@ -44,6 +44,9 @@ const struct field vm_fields[] = {
     LIST(struct vm_spec, disks, disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
     BOOL(struct vm_spec, autostart),
+    BOOL(struct vm_spec, pinned, NEWER),
+    TEXT(struct vm_spec, held_by, &rule_line, NEWER),
+    TEXT(struct vm_spec, cpu_without, &rule_qemu_words, NEWER),
     FIELDS_END,
 };
 
@@ -144,6 +147,8 @@ int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
         return -1;
     if (strcmp(changed.uuid, spec->uuid) != 0)
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid cannot be changed: leave it out");
+    if (strcmp(changed.cpu_without, spec->cpu_without) != 0)
+        return vm_refuse_cpu_without(err);
     clear_list_tails(&changed);
     vm_spec_normalize(&changed);
     if (vm_spec_check(&changed, err))
@@ -152,14 +157,26 @@ int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
     return 0;
 }
 
+int vm_refuse_cpu_without(struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "cpu-without", "cpu_without is made by Godwit: leave it out");
+    return err_fix(err, "choose what the guest's CPU can do with cpu_model");
+}
+
+/* In force at once. */
+static bool is_live(const char *field)
+{
+    static const char *const fields[] = {"name", "autostart", "pinned", "held_by", NULL};
+    return g_strv_contains(fields, field);
+}
+
 const char *vm_spec_needs_restart(const struct vm_spec *before, const struct vm_spec *after)
 {
     g_autoptr(JsonObject) old = vm_spec_to_json(before);
     g_autoptr(JsonObject) new = vm_spec_to_json(after);
     for (const struct field *field = vm_fields; field->name; field++)
-        if (strcmp(field->name, "name") != 0 && strcmp(field->name, "autostart") != 0 &&
-            !json_node_equal(json_object_get_member(old, field->name),
-                             json_object_get_member(new, field->name)))
+        if (!is_live(field->name) && !json_node_equal(json_object_get_member(old, field->name),
+                                                      json_object_get_member(new, field->name)))
             return field->name;
     return NULL;
 }
@@ -193,4 +210,9 @@ int vm_accel_from_name(const char *name, enum vm_accel *ret_accel)
             return 0;
         }
     return -1;
+}
+
+bool cpu_model_is_open(const char *model)
+{
+    return !strcmp(model, "max") || !strcmp(model, "host");
 }

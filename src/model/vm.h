@@ -20,6 +20,7 @@ struct err;
 #define VM_NICS_MAX 8
 #define VM_CPUS_MAX 64
 #define VM_PROBLEM_MAX 512
+#define CPU_FEATURES_MAX 4096
 
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 /* "off": no QEMU. "incoming": a shell that waits for a migration. "paused": stopped vCPUs. "unknown": its
@@ -54,6 +55,12 @@ struct vm_spec {
     uint32_t n_nics;
     struct vm_nic nics[VM_NICS_MAX];
     bool autostart; /* started by the agent after a boot of its host */
+    /* Protection settings: in force at once. */
+    bool pinned;                  /* it is not migrated */
+    char held_by[MODEL_NAME_MAX]; /* who needs it to stay for a while, "nightly backup"; "": nobody */
+    /* QEMU's names of what its model "max" or "host" has and this guest does not get, one space between two:
+     * so that its CPU stays the same when it moves. Made by Godwit, anew with each start. */
+    char cpu_without[CPU_FEATURES_MAX];
 };
 
 /* What an agent says of one of its VMs, and what the manager caches. */
@@ -81,12 +88,14 @@ int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *
 /* All limits of the fields above in one place; called by vm_spec_from_json. uuid, machine, cpu_model and a
  * nic's mac may still be empty. Paths may hold commas: QEMU option strings need them doubled. */
 int vm_spec_check(const struct vm_spec *spec, struct err *err);
+/* ERR_BAD_REQUEST "cpu-without", for whoever takes a specification from outside. */
+int vm_refuse_cpu_without(struct err *err);
 /* Changes *spec to what `changes` has, a part of the JSON form, and leaves the rest; a list is replaced as a
- * whole. ERR_BAD_REQUEST as from_json, also for an empty object ("nothing-to-change") and for the uuid; *spec
- * is untouched then. */
+ * whole. ERR_BAD_REQUEST as from_json, also for an empty object ("nothing-to-change"), for the uuid and for
+ * cpu_without; *spec is untouched then. */
 int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err);
-/* The name of the first field that differs and takes effect only in a new QEMU (all but name and autostart),
- * or NULL. */
+/* The name of the first field that differs and takes effect only in a new QEMU, or NULL: name, autostart and
+ * the protection settings do at once. */
 const char *vm_spec_needs_restart(const struct vm_spec *before, const struct vm_spec *after);
 JsonObject *vm_status_to_json(const struct vm_status *status);
 int vm_status_from_json(JsonObject *object, struct vm_status *ret_status, struct err *err);
@@ -95,6 +104,8 @@ const char *
 vm_state_name(enum vm_state state); /* "off", "starting", "running", "paused", "incoming", "unknown" */
 const char *vm_accel_name(enum vm_accel accel); /* "auto", "kvm", "tcg" */
 int vm_accel_from_name(const char *name, enum vm_accel *ret_accel);
+/* True for a CPU model that is all the host has ("max", "host"): another one on each kind of host. */
+bool cpu_model_is_open(const char *model);
 /* True for a name usable for VMs, hosts and networks. */
 bool model_name_is_valid(const char *name);
 /* Writes a random version 4 UUID in lower case. */

@@ -92,6 +92,18 @@ static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
         SLOT_DISK + i, i + 1);
 }
 
+/* g_free. */
+static char *cpu_option(const struct vm_spec *spec)
+{
+    g_autofree char *model = escape_commas(spec->cpu_model);
+    g_auto(GStrv) without = g_strsplit(spec->cpu_without, " ", -1);
+    GString *text = g_string_new(model);
+    for (char **name = without; *name; name++)
+        if (**name)
+            g_string_append_printf(text, ",%s=off", *name);
+    return g_string_free(text, FALSE);
+}
+
 static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
 {
     const struct vm_spec *spec = config->spec;
@@ -108,7 +120,7 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
     add(argv, "-msg", "timestamp=on");
     add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off", spec->machine);
     add(argv, "-accel", "%s", !strcmp(config->accel, "tcg") ? "tcg,thread=multi" : config->accel);
-    g_autofree char *cpu = escape_commas(spec->cpu_model);
+    g_autofree char *cpu = cpu_option(spec);
     add(argv, "-cpu", "%s", cpu);
     add(argv, "-smp", "cpus=%u,maxcpus=%u", spec->cpus, spec->cpus);
     add(argv, "-m", "size=%uM", spec->memory_mib);

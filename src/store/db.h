@@ -43,6 +43,7 @@ struct db_host {
     int64_t last_seen_ms;
     const char *certificate;          /* hex SHA-256 of what it may show; NULL: whatever the CA signed */
     const char *previous_certificate; /* may be shown too, until the newer one was; NULL: none */
+    bool in_maintenance;
 };
 /* REFUSED "host-exists" if the name is taken. */
 int db_host_add(struct db *db, const char *name, const char *address, uint16_t port, struct err *err);
@@ -54,6 +55,7 @@ int db_host_set_facts(struct db *db, const char *name, const char *facts, int64_
 /* `previous` may be NULL. */
 int db_host_set_certificates(struct db *db, const char *name, const char *certificate, const char *previous,
                              struct err *err);
+int db_host_set_maintenance(struct db *db, const char *name, bool in_maintenance, struct err *err);
 /* Removes its VM cache and its enrolments as well. */
 int db_host_remove(struct db *db, const char *name, struct err *err);
 int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *user), void *user,

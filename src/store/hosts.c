@@ -49,6 +49,12 @@ int db_host_set_certificates(struct db *db, const char *name, const char *certif
                          "ttt", certificate, previous, name);
 }
 
+int db_host_set_maintenance(struct db *db, const char *name, bool in_maintenance, struct err *err)
+{
+    return statement_run(db, "UPDATE hosts SET maintenance=? WHERE name=?", err, "it",
+                         (int64_t)in_maintenance, name);
+}
+
 int db_host_remove(struct db *db, const char *name, struct err *err)
 {
     return statement_run(db, "DELETE FROM hosts WHERE name=?", err, "t", name);
@@ -60,7 +66,7 @@ int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *us
     sqlite3_stmt *statement = NULL;
     if (statement_start(db,
                         "SELECT name, address, port, enrolled, facts, last_seen_ms, certificate,"
-                        " previous_certificate FROM hosts ORDER BY name",
+                        " previous_certificate, maintenance FROM hosts ORDER BY name",
                         &statement, err, ""))
         return -1;
     int more;
@@ -74,6 +80,7 @@ int db_host_list(struct db *db, void (*row)(const struct db_host *host, void *us
             .last_seen_ms = sqlite3_column_int64(statement, 5),
             .certificate = statement_text(statement, 6),
             .previous_certificate = statement_text(statement, 7),
+            .in_maintenance = sqlite3_column_int(statement, 8) != 0,
         };
         row(&host, user);
     }

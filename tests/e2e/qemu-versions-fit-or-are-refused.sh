@@ -53,7 +53,7 @@ say "$(jq -r '.error | .message + " | " + .cause + " | fix: " + .fix' <<<"$answe
 [ "$(jq '.rounds | length' <<<"$answer")" = 0 ] || fail "it copied: $answer"
 for host in h1 h3; do
     version=$(godwit host show $host --json | jq -r .facts.qemu_version)
-    jq -r .error.message <<<"$answer" | grep -qF "QEMU $version on host '$host'" || fail "the message does not name QEMU $version of $host: $answer"
+    jq -r '.error | .message, .cause' <<<"$answer" | grep -qF "QEMU $version on host '$host'" || fail "the error does not name QEMU $version of $host: $answer"
 done
 [ "$(vm_host new) $(vm_state new)" = "h3 running" ] || fail "the VM is $(vm_state new) on $(vm_host new)"
 [ "$(pids_in h1 qemu-system-x86 | wc -l)" = 1 ] || fail "something was started on h1"
@@ -87,6 +87,7 @@ move wide h3 pc-q35-7.2
 refused_again || fail "the next host does not know it: $(godwit vm check wide --to h1 --json)"
 checker_is_whole wide
 godwit vm stop wide --force >/dev/null
+
 godwit vm set wide --cpu-model qemu64 >/dev/null
 godwit vm start wide >/dev/null
 wait_until 60 "the guest wide to report" checker_reports wide

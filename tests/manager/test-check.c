@@ -45,8 +45,8 @@ static void good_scene(struct scene *scene)
     good_facts(&scene->source, "h1");
     good_facts(&scene->destination, "h2");
     scene->input = (struct check_input){.vm = &scene->vm,
-                                        .source = {"h1", true, &scene->source},
-                                        .destination = {"h2", true, &scene->destination},
+                                        .source = {"h1", true, .facts = &scene->source},
+                                        .destination = {"h2", true, .facts = &scene->destination},
                                         .options = &scene->options,
                                         .protocol = 5};
 }
@@ -123,6 +123,25 @@ static void assert_warning(struct scene *scene, const char *id, const char *side
     assert_int_equal(findings_first(&scene->found, NULL), 0);
 }
 
+static void what_shall_stay_is_not_moved(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.vm.spec.pinned = true;
+    assert_one(&scene, "vm-pinned", "manager");
+    good_scene(&scene);
+    (void)snprintf(scene.vm.spec.held_by, MODEL_NAME_MAX, "nightly backup");
+    assert_one(&scene, "vm-held", "manager");
+    assert_argument(&scene.found.list[0].err, "holder", "nightly backup");
+    good_scene(&scene);
+    scene.input.destination.is_in_maintenance = true;
+    assert_one(&scene, "host-in-maintenance", "destination");
+    good_scene(&scene);
+    scene.input.source.is_in_maintenance = true; /* away from there is what it is for */
+    assert_int_equal(count_findings(&scene), 0);
+}
+
 static void what_does_not_forbid_a_move_is_a_warning(void **state)
 {
     (void)state;
@@ -146,6 +165,45 @@ static void what_does_not_forbid_a_move_is_a_warning(void **state)
     assert_argument(&scene.found.list[0].err, "source_mtu", "9000");
     scene.destination.migration_mtu = 9000;
     assert_int_equal(count_findings(&scene), 0);
+    scene.destination.migration_mbit = 1000;
+    assert_int_equal(count_findings(&scene), 0);
+    scene.destination.migration_mbit = 100;
+    assert_warning(&scene, "migration-link-slow", "destination");
+    scene.destination.migration_mbit = 0;
+    scene.destination.networks[0].mtu = 9000;
+    assert_warning(&scene, "network-mtu-differs", "destination");
+    assert_argument(&scene.found.list[0].err, "network", "vmnet");
+}
+
+static void the_cpu_of_an_open_model_is_kept_as_it_was(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct move_site source = {.cpu_features = "avx sse", .cpu_vendor = "GenuineIntel"};
+    struct move_site destination = {.cpu_features = "avx sse vaes vmx", .cpu_vendor = "GenuineIntel"};
+    good_scene(&scene);
+    struct vm_spec *spec = &scene.vm.spec;
+    (void)snprintf(spec->cpu_model, sizeof spec->cpu_model, "qemu64");
+    (void)snprintf(spec->cpu_without, sizeof spec->cpu_without, "vmx");
+    scene.found.n = 0;
+    check_sites(&scene.input, &source, &destination, &scene.found); /* a named model is the same everywhere */
+    check_keep_cpu(spec, &source, &destination);
+    assert_int_equal(scene.found.n, 0);
+    assert_string_equal(spec->cpu_without, "vmx");
+    (void)snprintf(spec->cpu_model, sizeof spec->cpu_model, "host");
+    check_sites(&scene.input, &source, &destination, &scene.found);
+    assert_int_equal(scene.found.n, 1);
+    assert_string_equal(scene.found.list[0].err.id, "cpu-config-modified");
+    assert_int_equal(scene.found.list[0].severity, FINDING_WARNING);
+    assert_argument(&scene.found.list[0].err, "added", "vaes");
+    check_keep_cpu(spec, &source, &destination);
+    check_keep_cpu(spec, &source, &destination);
+    assert_string_equal(spec->cpu_without, "vmx vaes");
+    (void)snprintf(destination.cpu_vendor, sizeof destination.cpu_vendor, "AuthenticAMD");
+    scene.found.n = 0;
+    check_sites(&scene.input, &source, &destination, &scene.found);
+    assert_int_equal(scene.found.n, 1);
+    assert_string_equal(scene.found.list[0].err.id, "cpu-vendor-differs");
 }
 
 static unsigned compare(struct scene *scene, const struct site_disk *source,
@@ -336,8 +394,8 @@ static void a_machine_type_that_is_too_new_names_both_versions_and_the_cure(void
     (void)snprintf(scene.destination.machines[1], sizeof scene.destination.machines[1], "pc-q35-7.1");
     assert_one(&scene, "machine-unknown", "destination");
     assert_string_equal(scene.found.list[0].err.message,
-                        "QEMU 7.2.22 on host 'h2' has no machine type pc-q35-10.0, with which VM 'web' "
-                        "runs");
+                        "QEMU 7.2.22 on host 'h2' has no machine type pc-q35-10.0, which VM 'web' has");
+    assert_non_null(strstr(scene.found.list[0].err.cause, "under QEMU 10.0.2 on host 'h1'"));
     assert_non_null(strstr(scene.found.list[0].err.fix, "install QEMU 10.0 or later on 'h2'"));
     assert_non_null(strstr(scene.found.list[0].err.fix, "--machine pc-q35-7.2"));
     assert_string_equal(err_arg_find(&scene.found.list[0].err, "machine"), "pc-q35-10.0");
@@ -386,7 +444,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_hosts_have_no_findings),
         cmocka_unit_test(each_obstacle_is_named_with_its_side_and_cure),
+        cmocka_unit_test(what_shall_stay_is_not_moved),
         cmocka_unit_test(what_does_not_forbid_a_move_is_a_warning),
+        cmocka_unit_test(the_cpu_of_an_open_model_is_kept_as_it_was),
         cmocka_unit_test(another_file_in_a_disks_place_is_refused),
         cmocka_unit_test(another_device_in_a_disks_place_is_refused),
         cmocka_unit_test(each_missing_cpu_feature_is_named),

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the operator of a migration should know that did not forbid it. */
+#include "manager/task.h"
+
+#include <string.h>
+
+/* More of its time than this, and the task says so. */
+#define STUN_WARNING_PERCENT 10
+
+/* What the move has cost the guest, if that is more than anybody would expect. */
+static void warn_of_stuns(JsonArray *warnings, const struct move_status *status)
+{
+    double percent = status->copy_ns && status->n_vcpus
+                         ? 100.0 * (double)status->stun_ns / (double)status->copy_ns / status->n_vcpus
+                         : 0;
+    if (percent <= STUN_WARNING_PERCENT)
+        return;
+    g_autofree char *message =
+        g_strdup_printf("the guest was held up for %.0f %% of the time of the copy, because it wrote memory "
+                        "faster than it could be sent",
+                        MIN(percent, 100));
+    JsonObject *warning = json_object_new();
+    json_object_set_string_member(warning, "id", "guest-stunned");
+    json_object_set_string_member(warning, "message", message);
+    json_object_set_string_member(warning, "fix",
+                                  "give the migration network more bandwidth, allow a longer downtime, move "
+                                  "the VM when it is less busy, or set a stun limit");
+    json_array_add_object_element(warnings, warning);
+}
+
+static bool has_warning(const struct task *task, JsonObject *warning)
+{
+    for (guint i = 0; i < json_array_get_length(task->warnings); i++) {
+        JsonObject *known = json_array_get_object_element(task->warnings, i);
+        if (!strcmp(model_text(known, "id"), model_text(warning, "id")) &&
+            !strcmp(model_text(known, "side"), model_text(warning, "side")))
+            return true;
+    }
+    return false;
+}
+
+/* A check may be made again. */
+void task_keep_warnings(struct task *task, const struct findings *findings)
+{
+    g_autofree struct findings *warnings = g_new0(struct findings, 1);
+    for (unsigned i = 0; i < findings->n; i++)
+        if (findings->list[i].severity == FINDING_WARNING)
+            *findings_add(warnings, FINDING_WARNING) = findings->list[i].err;
+    g_autoptr(JsonArray) array = findings_to_json(warnings);
+    if (!task->warnings)
+        task->warnings = json_array_new();
+    for (guint i = 0; i < json_array_get_length(array); i++)
+        if (!has_warning(task, json_array_get_object_element(array, i)))
+            json_array_add_element(task->warnings, json_array_dup_element(array, i));
+}
+
+JsonArray *task_warnings_to_json(const struct task *task, const struct move_status *status)
+{
+    JsonArray *warnings = json_array_new();
+    for (guint i = 0; task->warnings && i < json_array_get_length(task->warnings); i++)
+        json_array_add_element(warnings, json_array_dup_element(task->warnings, i));
+    warn_of_stuns(warnings, status);
+    return warnings;
+}
