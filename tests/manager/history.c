@@ -223,10 +223,16 @@ static void maintenance_begins_when_the_last_vm_is_off(void **state)
     assert_non_null(find(before, "EnteringMaintenanceModeEvent"));
     assert_null(find(before, "EnteredMaintenanceModeEvent"));
     call(harness, "POST", "/v1/vms/web/stop", "{\"force\":true}");
+    struct answer refused = harness_call(harness, "POST", "/v1/vms/web/start", NULL);
+    assert_string_equal(refused.err.id, "host-in-maintenance");
+    answer_clear(&refused);
     call(harness, "DELETE", "/v1/hosts/h1/maintenance", NULL);
     g_autoptr(JsonArray) after = events_of(harness, "host=h1");
     assert_texts(find(after, "EnteredMaintenanceModeEvent"), "info", "",
                  "host 'h1' is in maintenance mode, and no VM runs there");
+    JsonObject *failed = find(after, "VmFailedToPowerOnEvent");
+    assert_string_equal(text_of(failed, "user"), "admin");
+    assert_string_equal(error_id_of(failed), "host-in-maintenance");
     assert_texts(find(after, "ExitMaintenanceModeEvent"), "info", "admin",
                  "host 'h1' was taken out of maintenance mode by 'admin'");
 }
