@@ -32,6 +32,7 @@ struct forecast {
     uint8_t ticket[MOVE_SECRET_SIZE];
     struct job_control *job;
     guint timer;
+    uint64_t n_bytes; /* that the job has reported */
     bool has_found;
     struct ctl_forecast found;
     uint32_t dirty; /* enum ctl_dirty */
@@ -75,7 +76,18 @@ static gboolean patience_is_over(gpointer user)
     struct forecast *forecast = user;
     struct err err;
     forecast->timer = 0;
-    (void)err_set(&err, ERR_TIMEOUT, "forecast-timeout", "the forecast was not made within %u s", PATIENCE_S);
+    (void)err_set(
+        &err, ERR_TIMEOUT, "forecast-timeout",
+        "the agent on host '%s' waited %u s in vain for the jobs of both hosts to make the forecast",
+        forecast->agent->config.name, PATIENCE_S);
+    if (forecast->n_bytes)
+        (void)err_cause(&err, "they met, and %llu bytes of memory crossed",
+                        (unsigned long long)forecast->n_bytes);
+    else
+        (void)err_cause(&err, "no memory crossed the migration network");
+    (void)err_arg(&err, "host", "%s", forecast->agent->config.name);
+    (void)err_arg(&err, "waited_s", "%u", PATIENCE_S);
+    (void)err_arg(&err, "bytes", "%llu", (unsigned long long)forecast->n_bytes);
     (void)err_fix(&err, "look at the migration network between the hosts, and ask again");
     finish(forecast, &err);
     return G_SOURCE_REMOVE;
@@ -84,6 +96,7 @@ static gboolean patience_is_over(gpointer user)
 static void on_progress(const struct ctl_progress *progress, void *user)
 {
     struct forecast *forecast = user;
+    forecast->n_bytes = progress->bytes_on_wire;
     if (forecast->is_source || progress->bytes_on_wire <= BYTES_MAX)
         return;
     struct err err;

@@ -466,6 +466,8 @@ static void decide(struct call *call)
                                                              : move->is_stopped && move->is_saved);
     call->plan = handover_decide(&view, call->event);
     if (call->event == HANDOVER_DOUBT && call->plan.write != JOURNAL_NONE) {
+        if (call->why.code == ERR_TIMEOUT)
+            move_say_last(move, &call->why);
         move_set_error(move, &call->why);
         move_note(move, "failed", "%s: %s", call->why.id, call->why.message);
         job_control_cancel(move->job, &call->why, 500);

@@ -36,7 +36,8 @@ struct job_control {
     struct job_watch *beats;   /* NULL: none of our children */
     struct guest_watch *guest; /* NULL: no guest runs on this side */
     guint watch;               /* of `socket` */
-    guint killer;              /* grace of a cancelled job */
+    guint killer;              /* grace of a cancelled job ... */
+    unsigned grace_ms;         /* ... and how long it is */
     bool is_child;             /* its exit was not reported yet: that call still uses this object */
     bool is_freed;             /* job_control_free was called */
     bool dispatching;
@@ -582,7 +583,13 @@ static gboolean grace_is_over(gpointer user)
     struct job_control *job = user;
     struct err err;
     job->killer = 0;
-    (void)err_set(&err, ERR_TIMEOUT, "job-did-not-end", "the migration job had to be killed");
+    (void)err_set(&err, ERR_TIMEOUT, "job-did-not-end",
+                  "the agent waited %u ms in vain for the migration job on the %s, host '%s', to end, and "
+                  "killed it",
+                  job->grace_ms, side(job), job->host);
+    (void)err_cause(&err, "it was told to cancel, and went on");
+    (void)err_arg(&err, "host", "%s", job->host);
+    (void)err_arg(&err, "waited_ms", "%u", job->grace_ms);
     end(job, &err);
     return G_SOURCE_REMOVE;
 }
@@ -591,6 +598,7 @@ void job_control_cancel(struct job_control *job, const struct err *why, unsigned
 {
     if (!job || job->socket < 0 || job->killer)
         return;
+    job->grace_ms = grace_ms;
     job->killer = g_timeout_add(grace_ms, grace_is_over, job);
     ctl_fill(&job->msg, CTL_CANCEL, 0, why, sizeof *why);
     /* A job that cannot be told is killed when the grace is over. */

@@ -276,8 +276,11 @@ static int shut_down(const struct agent_config *config, const struct arguments *
         return -1;
     gint64 n_on = json_object_get_int_member_with_default(answer, "on", 0);
     if (n_on) {
-        (void)err_set(err, ERR_TIMEOUT, "vms-still-on", "%d VMs of host %s could not be switched off",
-                      (int)n_on, config->name);
+        (void)err_set(err, ERR_TIMEOUT, "vms-still-on", "%d VMs of host %s were not off after %d s",
+                      (int)n_on, config->name, arguments->timeout_s);
+        (void)err_arg(err, "n_vms", "%d", (int)n_on);
+        (void)err_arg(err, "host", "%s", config->name);
+        (void)err_arg(err, "waited_s", "%d", arguments->timeout_s);
         return err_fix(err, "the agent's log says which; repeat it, 'godwit-agent power-on' takes it back");
     }
     (void)printf("all VMs of host %s are off\n", config->name);

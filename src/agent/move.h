@@ -76,6 +76,8 @@ void move_changed(struct move *move);
 /* A line of this side's timeline; it is reported with the next change. `format` NULL: no detail. */
 void move_note(struct move *move, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* To an error that ends a wait: what happened on this side last, and when. */
+void move_say_last(const struct move *move, struct err *err);
 /* The vm is held by this move from now on; its end is a doubt. */
 void move_take_vm(struct move *move, struct vm *vm);
 /* The phase that an error of this moment belongs to. */

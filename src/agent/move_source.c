@@ -96,8 +96,11 @@ static gboolean lease_may_be_over(gpointer user)
         return G_SOURCE_REMOVE;
     }
     bool copied = move->job != NULL;
-    (void)err_set(&err, ERR_TIMEOUT, "lease-expired", "the copy %s for %u s",
-                  copied ? "did not advance" : "was not started", move->agent->config.lease_s);
+    (void)err_set(&err, ERR_TIMEOUT, "lease-expired",
+                  move->is_stopped ? "host '%s' waited %u s in vain for the switch-over of VM '%s' to advance"
+                  : copied         ? "host '%s' waited %u s in vain for the copy of VM '%s' to advance"
+                           : "host '%s' waited %u s in vain for the manager to start the copy of VM '%s'",
+                  move->agent->config.name, move->agent->config.lease_s, move->vm->status.spec.name);
     name(&err, move->agent, move->vm->status.spec.name);
     (void)err_arg(&err, "lease_s", "%u", move->agent->config.lease_s);
     (void)err_fix(&err,
@@ -304,7 +307,9 @@ static gboolean limit_is_over(gpointer user)
     struct move *move = user;
     struct err err;
     move->limit_timer = 0;
-    (void)err_set(&err, ERR_TIMEOUT, "switchover-limit", "the switch-over took longer than its limit of %u s",
+    (void)err_set(&err, ERR_TIMEOUT, "switchover-limit",
+                  "host '%s' waited in vain for host '%s' to take VM '%s' over within %u s",
+                  move->agent->config.name, move->spec.destination, move->spec.vm.name,
                   move->spec.options.switchover_limit_s);
     (void)err_fix(&err, "look at the migration network, or raise the switch-over limit");
     (void)err_arg(&err, "vm", "%s", move->spec.vm.name);

@@ -223,6 +223,20 @@ void move_note(struct move *move, const char *event, const char *format, ...)
     move_timeline_add(&move->status.timeline, clock_wall_ms(), event, detail);
 }
 
+void move_say_last(const struct move *move, struct err *err)
+{
+    const struct move_timeline *timeline = &move->status.timeline;
+    if (!timeline->n_events || err->cause[0])
+        return;
+    const struct move_event *last = &timeline->events[timeline->n_events - 1];
+    double seconds = (double)(clock_wall_ms() - last->time_ms) / 1000;
+    (void)err_cause(err,
+                    "the last that happened here was '%s', %.1f s before; %llu bytes had crossed by then",
+                    last->event, seconds, (unsigned long long)move->status.bytes_on_wire);
+    (void)err_arg(err, "last", "%s", last->event);
+    (void)err_arg(err, "last_s", "%.1f", seconds);
+}
+
 static pid_t qemu_of(const struct move *move)
 {
     return move->vm && move->vm->pidfd >= 0 ? (pid_t)move->vm->status.pid : 0;

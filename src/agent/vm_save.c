@@ -217,8 +217,13 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
                       "VM %s went on when its device state was saved", vm->status.spec.name);
         stream_end(vm, &told);
     } else if (clock_now_ns() > vm->process->settle_deadline_ns) {
-        (void)err_set(&told, ERR_TIMEOUT, "qemu-not-settled",
-                      "QEMU says that the device state is through, and stays in state %s", status);
+        (void)err_set(
+            &told, ERR_TIMEOUT, "qemu-not-settled",
+            "QEMU of VM '%s' says that the device state is through, and stays in state %s for %u ms",
+            vm->status.spec.name, status, (unsigned)SETTLE_MS);
+        (void)err_arg(&told, "vm", "%s", vm->status.spec.name);
+        (void)err_arg(&told, "status", "%s", status);
+        (void)err_arg(&told, "waited_ms", "%u", (unsigned)SETTLE_MS);
         stream_end(vm, &told);
     } else if (!vm->process->settle_timer) {
         vm->process->settle_timer = g_timeout_add(SETTLE_POLL_MS, on_settle_timer, vm);

@@ -209,8 +209,9 @@ void vm_cont(struct vm *vm, unsigned deadline_ms,
     *cont = (struct cont){
         .vm = vm, .deadline_ns = clock_now_ns() + deadline_ms * NS_PER_MS, .done = done, .user = user};
     vm->n_conts++;
-    /* A save that was given up must not stop the guest again when it ends by itself. */
-    if (vm->process && vm->process->moves.done && !vm->incoming)
+    /* A save that was given up must not stop the guest again when it ends by itself; also one that a QEMU
+     * which hung, and did not answer, is only about to begin. */
+    if (vm->process && !vm->incoming)
         vm_qmp(vm, "migrate_cancel", NULL, -1, on_save_cancelled, vm);
     cont_try(cont);
 }

@@ -47,7 +47,11 @@ int cli_fail(struct cli *cli, const struct err *err);
 /* Prints a document on stdout, indented. */
 void cli_print_json(JsonObject *object);
 
-/* One call to the manager; ret_object: transfer full. Returns 0, or CLI_FAILED with the error said. */
+/* One call to the manager. *ret_object (transfer full): the answer, on failure NULL or what it says beside
+ * the error (http/http.h). */
+int cli_ask(const char *method, const char *path, JsonObject *body, JsonObject **ret_object, struct err *err);
+/* As cli_ask, and never NULL on success; ret_object: transfer full. Returns 0, or CLI_FAILED with the error
+ * said. */
 int cli_call(struct cli *cli, const char *method, const char *path, JsonObject *body,
              JsonObject **ret_object);
 /* cli_call, then with --json the document, else `text` once. */

@@ -27,6 +27,22 @@ static JsonObject *wishes(const struct check_options *options)
     return object;
 }
 
+static int ask(struct cli *cli, const char *vm, char **destinations, JsonObject *options,
+               JsonObject **ret_answer)
+{
+    JsonObject *body = json_object_new();
+    json_object_set_string_member(body, "vm", vm);
+    if (options)
+        json_object_set_object_member(body, "options", options);
+    if (destinations) {
+        JsonArray *names = json_array_new();
+        for (; *destinations; destinations++)
+            json_array_add_string_element(names, *destinations);
+        json_object_set_array_member(body, "destinations", names);
+    }
+    return cli_call(cli, "POST", "/v1/checks", body, ret_answer);
+}
+
 /* Returns how many hosts it could go to. */
 static unsigned print(struct cli *cli, JsonObject *answer)
 {
@@ -38,9 +54,10 @@ static unsigned print(struct cli *cli, JsonObject *answer)
         printf("VM %s on %s, to\n", cli_string(answer, "vm"), cli_string(answer, "source"));
     for (guint i = 0; hosts && i < json_array_get_length(hosts); i++) {
         JsonObject *host = json_array_get_object_element(hosts, i);
-        n_good += !findings_refuse(host);
+        JsonArray *findings = cli_array(host, "findings");
+        n_good += !findings_refuse(findings);
         if (!cli->json)
-            findings_print(stdout, host);
+            findings_print(stdout, cli_string(host, "host"), findings);
     }
     return n_good;
 }
@@ -60,7 +77,7 @@ int cmd_vm_check(struct cli *cli, int argc, char **argv)
     };
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
         return CLI_USAGE;
-    int result = findings_ask(cli, argv[1], options.to, wishes(&options), &answer);
+    int result = ask(cli, argv[1], options.to, wishes(&options), &answer);
     if (result)
         return result;
     return print(cli, answer) ? CLI_DONE : CLI_FAILED;

@@ -16,7 +16,7 @@ struct follow {
     const char *id;
     bool terminal;
     char last_phase[32];
-    char last_wait[192];
+    char *last_wait;  /* owned; NULL: none */
     JsonObject *task; /* the newest; owned */
 };
 
@@ -71,12 +71,13 @@ static bool on_event(const char *name, JsonObject *object, void *user)
     const char *waiting = cli_string(object, "waiting_for");
     if (follow->terminal) {
         show_bar(object);
-    } else if (strcmp(phase, follow->last_phase) || (*waiting && strcmp(waiting, follow->last_wait))) {
+    } else if (strcmp(phase, follow->last_phase) || (*waiting && g_strcmp0(waiting, follow->last_wait))) {
         g_autofree char *wait = wait_text(object);
         fprintf(stderr, "%3d %%  %s%s\n", (int)cli_number(object, "progress"), phase, wait);
         (void)snprintf(follow->last_phase, sizeof follow->last_phase, "%s", phase);
     }
-    (void)snprintf(follow->last_wait, sizeof follow->last_wait, "%s", waiting);
+    g_free(follow->last_wait);
+    follow->last_wait = g_strdup(waiting);
     return !is_final(object);
 }
 
@@ -177,6 +178,7 @@ static int watch(const char *id, bool cancels, JsonObject **ret_task, struct err
     int result = stream_until_final(&follow, path, err);
     if (interruptible)
         interrupt_end(&interrupt);
+    g_free(follow.last_wait);
     if (follow.terminal)
         fputs("\r\033[K", stderr);
     if (result == 0)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/forecast.h"
 
-#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/findings.h"
 
@@ -42,57 +40,33 @@ static void print(JsonObject *answer)
            cli_real(forecast, "rtt_ms"));
 }
 
-/* As the error form, so that programs find the first error where it always is. */
-static void print_refusal_json(JsonObject *host)
+/* All that is in the way, and not only the first of it. */
+static int fail(struct cli *cli, const char *destination, JsonObject *answer, const struct err *err)
 {
-    g_autoptr(JsonObject) document = json_object_new();
-    JsonArray *findings = cli_array(host, "findings");
-    for (guint i = json_array_get_length(findings); i-- > 0;) {
-        JsonObject *finding = json_array_get_object_element(findings, i);
-        if (!strcmp(cli_string(finding, "severity"), "error"))
-            json_object_set_object_member(document, "error", json_object_ref(finding));
-    }
-    json_object_set_array_member(document, "findings", json_array_ref(findings));
-    cli_print_json(document);
-}
-
-/* All that is in the way, and not only what a sample would stumble over first. */
-static int check_first(struct cli *cli, JsonObject *body)
-{
-    g_autoptr(JsonObject) answer = NULL;
-    char *to[] = {(char *)(uintptr_t)cli_string(body, "destination"), NULL};
-    int result =
-        findings_ask(cli, cli_string(body, "vm"), to, json_object_ref(cli_object(body, "options")), &answer);
-    if (result)
-        return result;
-    JsonArray *hosts = cli_array(answer, "hosts");
-    JsonObject *host = hosts && json_array_get_length(hosts) ? json_array_get_object_element(hosts, 0) : NULL;
-    if (!findings_refuse(host)) {
-        if (!cli->json && strcmp(cli_string(host, "result"), "passed") != 0)
-            findings_print(stdout, host);
-        return 0;
-    }
+    JsonArray *findings = cli_array(answer, "findings");
+    if (!findings)
+        return cli_fail(cli, err);
     if (cli->json)
-        print_refusal_json(host);
+        cli_print_json(answer);
     else
-        findings_print(stderr, host);
+        findings_print(stderr, destination, findings);
     return CLI_FAILED;
 }
 
 int forecast_and_report(struct cli *cli, JsonObject *body)
 {
+    g_autofree char *destination = g_strdup(cli_string(body, "destination"));
     g_autoptr(JsonObject) answer = NULL;
-    int result = check_first(cli, body);
-    if (result) {
-        json_object_unref(body);
-        return result;
-    }
-    result = cli_call(cli, "POST", "/v1/forecasts", body, &answer);
-    if (result)
-        return result;
-    if (cli->json)
+    struct err err = {0};
+    if (cli_ask("POST", "/v1/forecasts", body, &answer, &err) < 0)
+        return fail(cli, destination, answer, &err);
+    JsonArray *findings = cli_array(answer, "findings");
+    if (cli->json) {
         cli_print_json(answer);
-    else
-        print(answer);
+        return CLI_DONE;
+    }
+    if (findings && json_array_get_length(findings))
+        findings_print(stdout, destination, findings);
+    print(answer);
     return CLI_DONE;
 }

@@ -69,22 +69,26 @@ int cli_fail(struct cli *cli, const struct err *err)
     return CLI_FAILED;
 }
 
+int cli_ask(const char *method, const char *path, JsonObject *body, JsonObject **ret_object, struct err *err)
+{
+    struct http_client *client = NULL;
+    if (cli_connect(&client, err) < 0) {
+        if (body)
+            json_object_unref(body);
+        return -1;
+    }
+    int result = http_client_call_sync(client, &(struct http_call){method, path, body, 180}, ret_object, err);
+    http_client_free(client);
+    return result;
+}
+
 int cli_call(struct cli *cli, const char *method, const char *path, JsonObject *body, JsonObject **ret_object)
 {
     struct err err = {0};
-    struct http_client *client = NULL;
-    if (cli_connect(&client, &err) < 0) {
-        if (body)
-            json_object_unref(body);
-        return cli_fail(cli, &err);
-    }
     JsonObject *object = NULL;
-    int result = http_client_call_sync(client, &(struct http_call){method, path, body, 180}, &object, &err);
-    http_client_free(client);
-    if (result < 0)
-        return cli_fail(cli, &err);
-    *ret_object = object ? object : json_object_new();
-    return 0;
+    int result = cli_ask(method, path, body, &object, &err);
+    *ret_object = object || result < 0 ? object : json_object_new();
+    return result < 0 ? cli_fail(cli, &err) : 0;
 }
 
 int cli_call_and_say(struct cli *cli, const char *method, const char *path, JsonObject *body,

@@ -52,6 +52,7 @@ static int check_certificate(struct http_request *request, struct err *err)
         why = "it has no common name";
     if (why) {
         (void)err_set(err, ERR_UNAUTHORIZED, "unauthorized", "the client certificate is refused: %s", why);
+        (void)err_arg(err, "reason", "%s", why);
         return err_fix(err, "enrol the host again: 'godwit host enroll HOST' at the manager prints how");
     }
     request->user = g_strdup(name);

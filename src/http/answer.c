@@ -49,6 +49,8 @@ int answer_read(const struct http_client *client, unsigned status, GBytes *body,
     model_error_from_json(error_of(object), &sent);
     if (err)
         *err = sent;
+    if (json_object_get_size(object) > 1)
+        *ret_object = g_steal_pointer(&object);
     return -1;
 }
 

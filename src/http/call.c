@@ -21,6 +21,7 @@ struct call {
     GInputStream *input;  /* of the answer, once its headers are in */
     GByteArray *received; /* of its body */
     bool timed_out;
+    bool is_asked; /* the whole request is written */
     http_done done;
     void *user;
 };
@@ -33,6 +34,8 @@ static void call_free(struct call *call)
     if (call->deadline)
         g_source_destroy(call->deadline);
     g_clear_pointer(&call->deadline, g_source_unref);
+    if (call->msg)
+        (void)g_signal_handlers_disconnect_by_data(call->msg, call);
     g_clear_object(&call->msg);
     g_clear_object(&call->input);
     g_object_unref(call->session);
@@ -73,11 +76,30 @@ static void set_cancelled(struct err *err, const char *peer)
     (void)err_set(err, ERR_CANCELLED, "cancelled", "the request to %s was cancelled", peer);
 }
 
+/* What was heard until the patience ended. */
+static void say_silence(const struct call *call, struct err *err)
+{
+    const char *peer = call->client->peer;
+    const char *path = g_uri_get_path(soup_message_get_uri(call->msg));
+    const char *method = soup_message_get_method(call->msg);
+    (void)err_set(err, ERR_TIMEOUT, "no-answer", "%s did not answer '%s %s' within %u s", peer, method, path,
+                  call->timeout_s);
+    (void)err_arg(err, "peer", "%s", peer);
+    (void)err_arg(err, "request", "%s %s", method, path);
+    (void)err_arg(err, "waited_s", "%u", call->timeout_s);
+    if (call->input)
+        (void)err_cause(err, "%u bytes of its answer came, and not the rest", call->received->len);
+    else if (call->is_asked)
+        (void)err_cause(err, "it was sent the request, and nothing came back");
+    else
+        (void)err_cause(err, "it did not take the request");
+}
+
 static void why_failed(const struct call *call, const GError *error, struct err *err)
 {
     const char *peer = call->client->peer;
     if (call->timed_out)
-        (void)err_set(err, ERR_TIMEOUT, "no-answer", "%s did not answer within %u s", peer, call->timeout_s);
+        say_silence(call, err);
     else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         set_cancelled(err, peer);
     else
@@ -152,6 +174,12 @@ static void on_headers(GObject *source, GAsyncResult *result, gpointer user)
         call_fail(call, error);
 }
 
+static void on_asked(SoupMessage *msg, struct call *call)
+{
+    (void)msg;
+    call->is_asked = true;
+}
+
 static gboolean on_unusable_path(gpointer user)
 {
     struct call *call = user;
@@ -196,6 +224,7 @@ static struct call *call_start(struct http_client *client, SoupSession *session,
         call->deadline = g_timeout_source_new(TICK_MS);
         attach(call->deadline, on_tick, call);
     }
+    (void)g_signal_connect(call->msg, "wrote-body", G_CALLBACK(on_asked), call);
     soup_session_send_async(session, call->msg, G_PRIORITY_DEFAULT, call->cancel, on_headers, call);
     return call;
 }

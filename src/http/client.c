@@ -43,7 +43,7 @@ int http_client_new(const struct http_client_config *config, struct http_client 
     if (!is_unix && check_base(config, err))
         return -1;
     struct http_client *client = g_new0(struct http_client, 1);
-    client->peer = g_strdup(config->base);
+    client->peer = g_strdup(config->called ? config->called : config->base);
     client->url = g_strdup(is_unix ? "http://localhost" : config->base);
     client->address = is_unix
                           ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(config->base + strlen("unix:")))
@@ -130,11 +130,14 @@ int client_failed(const struct http_client *client, const GError *error, const s
                   struct err *err)
 {
     if (*distrust->why) {
-        (void)err_set(err, ERR_UNAUTHORIZED, "peer-not-trusted", "the server at %s is not trusted: %s",
-                      client->peer, distrust->why);
+        (void)err_set(err, ERR_UNAUTHORIZED, "peer-not-trusted", "%s is not trusted: %s", client->peer,
+                      distrust->why);
+        (void)err_arg(err, "peer", "%s", client->peer);
+        (void)err_arg(err, "reason", "%s", distrust->why);
         return err_fix(err, "check that the address is right, and that both sides belong to one cluster");
     }
     (void)err_set(err, ERR_PEER_LOST, "peer-lost", "no connection to %s", client->peer);
+    (void)err_arg(err, "peer", "%s", client->peer);
     return err_cause(err, "%s", error->message);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "http/server.h"
+#include "model/move.h"
 
 /* A client that is told 413 and goes on sending is cut off here; until then what it sends is thrown away. */
 #define BODY_PATIENCE (16 * HTTP_BODY_MAX)
@@ -34,11 +35,13 @@ static void fail_too_large(struct http_request *request, enum too_large what)
     if (what == LARGE_HEADERS) {
         (void)err_set(&err, ERR_BAD_REQUEST, "headers-too-large",
                       "path and headers of the request must be at most %d bytes long", HTTP_HEADERS_MAX);
+        (void)err_arg(&err, "max", "%d", HTTP_HEADERS_MAX);
         request_fail(request, HEADERS_TOO_LARGE, &err);
         return;
     }
     (void)err_set(&err, ERR_BAD_REQUEST, "body-too-large",
                   "the body of the request must be at most %d bytes long", HTTP_BODY_MAX);
+    (void)err_arg(&err, "max", "%d", HTTP_BODY_MAX);
     request_fail(request, SOUP_STATUS_REQUEST_ENTITY_TOO_LARGE, &err);
 }
 
@@ -112,12 +115,15 @@ static void fail_no_route(struct http_request *request, const char *path, const 
     struct err err;
     if (!*allowed) {
         (void)err_set(&err, ERR_NOT_FOUND, "path-not-found", "there is nothing at %s", path);
+        (void)err_arg(&err, "path", "%s", path);
         (void)err_fix(&err, "correct the path; a newer program than this may know it");
         http_fail(request, &err);
         return;
     }
     (void)err_set(&err, ERR_BAD_REQUEST, "method-not-allowed", "%s does not know the method %s", path,
                   soup_server_message_get_method(request->msg));
+    (void)err_arg(&err, "path", "%s", path);
+    (void)err_arg(&err, "method", "%s", soup_server_message_get_method(request->msg));
     (void)err_fix(&err, "use %s", allowed);
     soup_message_headers_replace(soup_server_message_get_response_headers(request->msg), "Allow", allowed);
     request_fail(request, SOUP_STATUS_METHOD_NOT_ALLOWED, &err);
@@ -159,6 +165,8 @@ static bool fail_crowd(struct http_request *request)
         return false;
     (void)err_set(&err, ERR_REFUSED, "too-many-requests", "%s has %d requests and streams under way already",
                   request->user, HTTP_UNDER_WAY_MAX);
+    (void)err_arg(&err, "user", "%s", request->user);
+    (void)err_arg(&err, "max", "%d", HTTP_UNDER_WAY_MAX);
     (void)err_fix(&err, "end some; one stream of /v1/events follows everything");
     request_fail(request, TOO_MANY_REQUESTS, &err);
     return true;
@@ -199,15 +207,33 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
     route->handler(request, request->server->config.user);
 }
 
+/* What is no HTTP the library answers by itself, with its status and what the message has by then. Of those
+ * that are understood request_new takes it away. */
+static void preset_malformed(SoupServerMessage *msg)
+{
+    struct err err;
+    (void)err_set(&err, ERR_BAD_REQUEST, "request-malformed", "this is no request that can be understood");
+    (void)err_fix(&err, "send HTTP/1.1 with Host, and a path in which %% and white space are escaped");
+    JsonObject *document = model_error_to_json(&err);
+    char *text = model_print(document, false);
+    soup_server_message_set_response(msg, "application/json", SOUP_MEMORY_TAKE, text, strlen(text));
+    json_object_unref(document);
+}
+
 static void on_started(SoupServer *soup, SoupServerMessage *msg, gpointer user)
 {
     (void)soup, (void)user;
     connection_asks(msg);
+    preset_malformed(msg);
 }
 
 void dispatch_attach(struct http_server *server)
 {
     (void)g_signal_connect(server->soup, "request-started", G_CALLBACK(on_started), server);
-    soup_server_add_early_handler(server->soup, NULL, on_headers, server, NULL);
-    soup_server_add_handler(server->soup, NULL, on_request, server, NULL);
+    /* "OPTIONS *" has no path. */
+    const char *const paths[] = {NULL, "*"};
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        soup_server_add_early_handler(server->soup, paths[i], on_headers, server, NULL);
+        soup_server_add_handler(server->soup, paths[i], on_request, server, NULL);
+    }
 }

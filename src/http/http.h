@@ -106,8 +106,9 @@ void http_stream_end(struct http_stream *stream);
 /* ---- client ---- */
 struct http_client;
 struct http_client_config {
-    const char *base;  /* "https://198.18.1.1:8443" or "unix:/run/godwit-manager/godwitd.sock" */
-    const char *token; /* bearer token or NULL */
+    const char *base;   /* "https://198.18.1.1:8443" or "unix:/run/godwit-manager/godwitd.sock" */
+    const char *called; /* what errors call the server: "host 'h2' (198.18.1.12 port 8443)"; NULL: `base` */
+    const char *token;  /* bearer token or NULL */
     GTlsCertificate
         *ca; /* only this issuer is trusted; NULL only for unix sockets or with `ca_fingerprint` */
     const char *ca_fingerprint;   /* enrolment: hex SHA-256 of the CA certificate (DER) that must be in the
@@ -129,9 +130,10 @@ void http_client_free(
     struct http_client *client); /* running calls end with ERR_CANCELLED before this returns */
 
 /* err is set (err_is_set) or `object` holds the answer (borrowed; NULL if the body was empty). An {"error":…}
- * answer arrives as err, as the peer sent it. No connection: ERR_PEER_LOST with the address in the message;
- * a server that is not the trusted one: ERR_UNAUTHORIZED, id "peer-not-trusted"; no answer in time:
- * ERR_TIMEOUT; an answer that is no JSON object or larger than 16 MiB: ERR_CORRUPT. */
+ * answer arrives as err, as the peer sent it; if it says more beside the error, `object` is the whole answer
+ * as well. No connection: ERR_PEER_LOST with the address in the message; a server that is not the trusted
+ * one: ERR_UNAUTHORIZED, id "peer-not-trusted"; no answer in time: ERR_TIMEOUT; an answer that is no JSON
+ * object or larger than 16 MiB: ERR_CORRUPT. */
 typedef void (*http_done)(JsonObject *object, const struct err *err, void *user);
 struct http_call {
     const char *method;
@@ -144,7 +146,7 @@ struct http_call {
 /* Main-loop thread. `call` is not kept. */
 void http_client_call(struct http_client *client, const struct http_call *call, http_done done, void *user);
 /* The same, blocking, for command lines: iterates a private context. *ret_object (transfer full) may be NULL
- * if the body was empty. */
+ * if the body was empty, and on failure hardly ever is anything else. */
 int http_client_call_sync(struct http_client *client, const struct http_call *call, JsonObject **ret_object,
                           struct err *err);
 /* Reads server-sent events, blocking, until the stream ends (0), `event` returns false (0) or it fails (-1).

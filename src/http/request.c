@@ -21,6 +21,7 @@ struct http_request *request_new(struct http_server *server, SoupServerMessage *
     (void)g_signal_connect(msg, "finished", G_CALLBACK(on_gone), request);
     (void)g_signal_connect(msg, "disconnected", G_CALLBACK(on_gone), request);
     g_queue_push_tail(&server->requests, request);
+    soup_message_body_truncate(soup_server_message_get_response_body(msg));
     soup_server_message_pause(msg);
     return request;
 }

@@ -12,6 +12,11 @@
 
 #define SOURCE_PATIENCE_NS (10 * NS_PER_S)
 
+static const struct awaited awaited_challenge = {"no-challenge",
+                                                 "the destination to answer the new connection"};
+static const struct awaited awaited_proof = {"no-proof",
+                                             "the destination to prove that it knows the one-time key"};
+
 struct nonces {
     const uint8_t *destination;
     const uint8_t *source;
@@ -71,7 +76,9 @@ int auth_as_source(const struct auth *auth, const struct watch *watch, int fd, s
     struct wire_proof proof;
     struct nonces nonces = {.destination = challenge.nonce, .source = answer.nonce};
     uint64_t deadline_ns = clock_now_ns() + SOURCE_PATIENCE_NS;
-    if (watch_read(watch, fd, &challenge, sizeof challenge, deadline_ns, err) < 0) {
+    struct watch_input first = {&challenge, sizeof challenge, deadline_ns, &awaited_challenge};
+    struct watch_input second = {&proof, sizeof proof, deadline_ns, &awaited_proof};
+    if (watch_read(watch, fd, &first, err) < 0) {
         auth_explain_end(false, err);
         return -1;
     }
@@ -82,7 +89,7 @@ int auth_as_source(const struct auth *auth, const struct watch *watch, int fd, s
     if (compute_mac(auth, WIRE_AUTH_SOURCE, &nonces, answer.mac, err) < 0 ||
         watch_write(watch, fd, &answer, sizeof answer, err) < 0)
         return -1;
-    if (watch_read(watch, fd, &proof, sizeof proof, deadline_ns, err) < 0) {
+    if (watch_read(watch, fd, &second, err) < 0) {
         auth_explain_end(true, err);
         return -1;
     }

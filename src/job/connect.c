@@ -81,7 +81,8 @@ static int finish_connect(const struct ctl_job_spec *spec, const struct watch *w
 {
     int failure = 0;
     socklen_t size = sizeof failure;
-    if (watch_wait(watch, fd, POLLOUT, clock_now_ns() + CONNECT_PATIENCE_NS, name, err) < 0) {
+    const struct awaited connection = {"connect-failed", name};
+    if (watch_wait(watch, fd, POLLOUT, clock_now_ns() + CONNECT_PATIENCE_NS, &connection, err) < 0) {
         if (err->code == ERR_TIMEOUT)
             (void)cannot_connect(spec, name, 0, err);
         return -1;

@@ -15,6 +15,8 @@
 
 #define FIRST_ROOM (1u << 20)
 
+static const struct awaited awaited_state = {"no-device-state", "device state from QEMU"};
+
 static int make_nonblocking(int fd, struct err *err)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -50,7 +52,7 @@ int device_state_read(struct device_state *state, const struct watch *watch, int
             return -1;
         ssize_t got = read(stream, state->bytes + state->size, room - state->size);
         if (got < 0 && errno == EAGAIN) {
-            if (watch_wait(watch, stream, POLLIN, WATCH_FOREVER, "device state", err) < 0)
+            if (watch_wait(watch, stream, POLLIN, WATCH_FOREVER, &awaited_state, err) < 0)
                 return -1;
             continue;
         }

@@ -14,6 +14,8 @@
 
 #define SOURCE_PATIENCE_NS (10 * NS_PER_S)
 
+static const struct awaited awaited_handshake = {"no-handshake", "the destination's TLS handshake"};
+
 static struct auth auth_of(const struct introduction *us)
 {
     return (struct auth){
@@ -57,8 +59,11 @@ static int shake_hands(struct tls *tls, const struct watch *watch, int fd, uint6
     while (tls_handshake(tls, &events, err) < 0) {
         if (err->code != ERR_RETRY)
             return -1;
-        if (watch_wait(watch, fd, events, deadline_ns, "the destination's TLS handshake", err) < 0)
-            return -1;
+        if (watch_wait(watch, fd, events, deadline_ns, &awaited_handshake, err) < 0)
+            return err->code == ERR_TIMEOUT
+                       ? err_cause(err, tls_has_heard(tls) ? "it had begun, and the destination fell silent"
+                                                           : "the destination said nothing at all")
+                       : -1;
     }
     return 0;
 }

@@ -102,7 +102,8 @@ static int set_up(struct job *job, int control_fd, int beat_fd, struct err *err)
     if (sandbox_enter(&needs, err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
         control_new(control_fd, &job->control, err) < 0)
         return -1;
-    job->watch = (struct watch){.stop = control_cancel(job->control), .qemu_pidfd = job->qemu_pidfd};
+    job->watch = (struct watch){
+        .stop = control_cancel(job->control), .qemu_pidfd = job->qemu_pidfd, .us = story_side(job)};
     return 0;
 }
 
@@ -221,7 +222,8 @@ int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
         err_clear(&err);
     report_result(&job, control_fd, &err);
     if (job.control) {
-        job.watch = (struct watch){.stop = control_lost(job.control), .qemu_pidfd = -1};
+        job.watch =
+            (struct watch){.stop = control_lost(job.control), .qemu_pidfd = -1, .us = story_side(&job)};
         peer_linger(&job.peer, &job.watch, ret < 0 ? LINGER_FAILED_NS : LINGER_NS);
     }
     tear_down(&job);

@@ -15,6 +15,10 @@
 #define REST_PATIENCE_NS (10 * NS_PER_S) /* for the rest of a record that has begun */
 #define EXPLAIN_PATIENCE_NS NS_PER_S
 
+static const struct awaited awaited_record = {"no-record", "the next record on the control connection"};
+static const struct awaited awaited_rest = {"record-cut-short", "the rest of a record that had begun"};
+static const struct awaited awaited_end = {"no-end", "the end of the control connection"};
+
 int peer_send(struct peer *peer, const struct watch *watch, uint32_t type, const struct peer_payload *payload,
               struct err *err)
 {
@@ -33,8 +37,8 @@ int peer_send(struct peer *peer, const struct watch *watch, uint32_t type, const
 
 int peer_read(struct peer *peer, const struct watch *watch, void *data, size_t size, struct err *err)
 {
-    struct iovec all = {data, size};
-    return watch_receive(watch, &peer->stream, all, clock_now_ns() + REST_PATIENCE_NS, err);
+    struct watch_input rest = {data, size, clock_now_ns() + REST_PATIENCE_NS, &awaited_rest};
+    return watch_receive(watch, &peer->stream, &rest, err);
 }
 
 static int skip(struct peer *peer, const struct watch *watch, uint64_t size, struct err *err)
@@ -62,16 +66,31 @@ static int become_peer_error(struct peer *peer, const struct watch *watch, uint6
     return -1;
 }
 
+/* Who waited in vain says what the other said last. */
+static int say_last(const struct peer *peer, struct err *err)
+{
+    const char *who = peer->is_source ? "source" : "destination";
+    if (err->code != ERR_TIMEOUT)
+        return -1;
+    if (!peer->heard_ns)
+        return err_cause(err, "nothing was heard of the %s on this connection", who);
+    return err_cause(err, "the last record of the %s, %s, came %.1f s before", who,
+                     wire_type_name(peer->heard_type), (double)(clock_now_ns() - peer->heard_ns) / 1e9);
+}
+
 int peer_next(struct peer *peer, const struct watch *watch, uint64_t deadline_ns,
               struct wire_record *ret_record, struct err *err)
 {
     for (;;) {
         uint8_t header[WIRE_RECORD_HEADER_SIZE];
-        if (watch_wait_stream(watch, &peer->stream, deadline_ns, "the other side's answer", err) < 0 ||
-            peer_read(peer, watch, header, sizeof header, err) < 0 ||
+        if (watch_wait_stream(watch, &peer->stream, deadline_ns, &awaited_record, err) < 0)
+            return say_last(peer, err);
+        if (peer_read(peer, watch, header, sizeof header, err) < 0 ||
             wire_record_decode(header, peer->n_received, ret_record, err) < 0)
             return -1;
         peer->n_received++;
+        peer->heard_type = ret_record->type;
+        peer->heard_ns = clock_now_ns();
         if (ret_record->type == WIRE_ERROR)
             return become_peer_error(peer, watch, ret_record->length, err);
         if (ret_record->known)
@@ -130,7 +149,7 @@ void peer_explain(struct peer *peer, struct err *err)
     struct cancel *never = cancel_new(&none);
     if (!never)
         return;
-    struct watch watch = {.stop = never, .qemu_pidfd = -1};
+    struct watch watch = {.stop = never, .qemu_pidfd = -1, .us = peer->is_source ? "destination" : "source"};
     (void)peer_has_reason(peer, &watch, err);
     cancel_free(never);
 }
@@ -158,7 +177,7 @@ void peer_linger(struct peer *peer, const struct watch *watch, uint64_t patience
     uint64_t deadline_ns = clock_now_ns() + patience_ns;
     struct err err;
     uint8_t ignored[4096];
-    while (watch_wait(watch, peer->stream.fd, POLLIN, deadline_ns, "the end", &err) == 0 &&
+    while (watch_wait(watch, peer->stream.fd, POLLIN, deadline_ns, &awaited_end, &err) == 0 &&
            read(peer->stream.fd, ignored, sizeof ignored) > 0)
         ;
 }
@@ -168,6 +187,7 @@ void peer_renew(struct peer *peer, struct stream stream)
     peer_close(peer);
     peer->stream = stream;
     peer->n_sent = peer->n_received = 0;
+    peer->heard_ns = 0;
 }
 
 void peer_close(struct peer *peer)

@@ -17,6 +17,8 @@ struct peer {
     bool is_source;       /* the other side is the source */
     uint64_t n_sent;
     uint64_t n_received;
+    uint32_t heard_type; /* the last record, for who waits in vain for the next one ... */
+    uint64_t heard_ns;   /* ... and when it came; 0: none yet */
 };
 
 /* One record; `tail` (may be NULL) follows `data` in the same payload. */

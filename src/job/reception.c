@@ -16,6 +16,8 @@
 enum { SLOT_DOOR, SLOT_PEER, SLOT_ARRIVALS, SLOTS = SLOT_ARRIVALS + RECEPTION_MAX };
 _Static_assert(SLOTS <= WATCH_FDS_MAX, "all are waited for at once");
 
+static const struct awaited awaited_source = {"no-source", "a connection of the source"};
+
 void reception_init(struct reception *reception)
 {
     *reception = (struct reception){0};
@@ -125,7 +127,11 @@ static bool is_proven(struct job *job, struct arrival *arrival, bool has_said_mo
         }
     }
     if (arrival->deadline_ns <= clock_now_ns()) {
-        (void)err_set(&err, ERR_TIMEOUT, "timeout", "the other side did not prove in time who it is");
+        (void)err_set(
+            &err, ERR_TIMEOUT, "introduction-timeout",
+            "a connection with this move's ticket did not prove within %u s that it is the source's",
+            (unsigned)(PATIENCE_NS / NS_PER_S));
+        (void)err_arg(&err, "waited_s", "%u", (unsigned)(PATIENCE_NS / NS_PER_S));
         turn_away(job, arrival, &err);
     }
     return false;
@@ -152,9 +158,16 @@ static int wait_for_news(const struct job *job, int peer_fd, struct pollfd fds[S
 {
     uint64_t first_ns = prepare(job, peer_fd, fds);
     if (watch_wait_any(&job->watch, fds, SLOTS, first_ns < deadline_ns ? first_ns : deadline_ns,
-                       "a connection of the source", err) == 0)
+                       &awaited_source, err) == 0)
         return 0;
-    return err->code == ERR_TIMEOUT && first_ns <= clock_now_ns() && clock_now_ns() < deadline_ns ? 0 : -1;
+    if (err->code != ERR_TIMEOUT)
+        return -1;
+    if (first_ns <= clock_now_ns() && clock_now_ns() < deadline_ns)
+        return 0;
+    return job->reception.n_strangers
+               ? err_cause(err, "%u connections came that did not prove to be the source's",
+                           job->reception.n_strangers)
+               : err_cause(err, "none came at all");
 }
 
 static struct arrival *hear_all(struct job *job, const struct pollfd fds[SLOTS])

@@ -93,6 +93,8 @@ static int try_again(struct job *job, unsigned *n_refused, struct err *err)
     return *n_refused == REFUSALS_MAX ? -1 : 1;
 }
 
+static const struct awaited awaited_attempt = {"attempt-awaited", "the next attempt"};
+
 static int connect_again(struct job *job, const struct engine_outage *outage, struct err *err)
 {
     unsigned n_refused = 0;
@@ -112,7 +114,7 @@ static int connect_again(struct job *job, const struct engine_outage *outage, st
         uint64_t now_ns = clock_now_ns();
         if (now_ns >= job->watch.limit_ns)
             return story_resume_limit(job, err);
-        if (watch_wait(&job->watch, -1, 0, now_ns + RETRY_NS, "the next attempt", &pause) < 0 &&
+        if (watch_wait(&job->watch, -1, 0, now_ns + RETRY_NS, &awaited_attempt, &pause) < 0 &&
             pause.code != ERR_TIMEOUT) {
             *err = pause;
             return -1;
@@ -381,7 +383,9 @@ static int switch_over(struct job *job, struct err *err)
     uint8_t ready[CTL_SECRET_SIZE];
     struct ctl_verdict verdict;
     (void)err_set(&late, ERR_TIMEOUT, "switchover-limit",
-                  "the switch-over took longer than its limit of %u s", job->spec.switchover_limit_s);
+                  "the source waited in vain for the switch-over to end within its limit of %u s",
+                  job->spec.switchover_limit_s);
+    (void)err_arg(&late, "limit_s", "%u", job->spec.switchover_limit_s);
     (void)err_fix(&late, "raise the switch-over limit, or find out what the destination waited for");
     control_set_limit(job->control, clock_now_ns() + job->spec.switchover_limit_s * NS_PER_S, &late);
     int ret = stop_and_send_rest(job, ready, err);

@@ -8,6 +8,13 @@
 #include "base/log.h"
 #include "engine/tls.h"
 
+static const struct awaited awaited_agent = {"no-agent-answer", "the agent's answer"};
+
+const char *story_side(const struct job *job)
+{
+    return job->spec.role == CTL_ROLE_SOURCE ? "source" : "destination";
+}
+
 int story_run(struct job *job, const struct story_phase *phases, size_t n_phases, struct err *err)
 {
     for (size_t i = 0; i < n_phases; i++) {
@@ -16,7 +23,7 @@ int story_run(struct job *job, const struct story_phase *phases, size_t n_phases
         story_guest_waits(job, phases[i].step == CTL_STEP_SWITCH);
         control_step(job->control, phases[i].step);
         if (phases[i].run(job, err) < 0) {
-            err_place(err, phases[i].name, job->spec.role == CTL_ROLE_SOURCE ? "source" : "destination");
+            err_place(err, phases[i].name, story_side(job));
             return -1;
         }
     }
@@ -36,7 +43,7 @@ int story_answer(struct job *job, struct control_answer *ret_answer, struct err 
     for (;;) {
         if (fds[1] >= 0 && stream_has_pending(&job->peer.stream))
             return peer_unexpected(&job->peer, &job->watch, err);
-        int which = watch_wait_either(&job->watch, fds, WATCH_FOREVER, "the agent's answer", err);
+        int which = watch_wait_either(&job->watch, fds, WATCH_FOREVER, &awaited_agent, err);
         if (which < 0)
             return -1;
         if (which == 1)
@@ -114,7 +121,8 @@ int story_resume_limit(const struct job *job, struct err *err)
                   "the connections to the %s broke and did not come back within %u s", other,
                   job->spec.resume_limit_s);
     (void)err_arg(err, "limit_s", "%u", job->spec.resume_limit_s);
-    (void)err_cause(err, "%s", last.message);
+    (void)err_arg(err, "other", "%s", other);
+    (void)err_cause(err, "%s%s%s", last.message, last.cause[0] ? ": " : "", last.cause);
     return err_fix(
         err,
         "look at the migration network between the hosts, then migrate again; a resume limit of up "

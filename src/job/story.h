@@ -64,6 +64,8 @@ int story_answer(struct job *job, struct control_answer *ret_answer, struct err 
 /* The answer must have this body, or a descriptor (ret_fd). */
 int story_answer_body(const struct control_answer *answer, void *ret_body, size_t size, struct err *err);
 int story_answer_fd(const struct control_answer *answer, int *ret_fd, struct err *err);
+/* "source" or "destination". */
+const char *story_side(const struct job *job);
 /* True from the moment when the guest is stopped for this job, or will be: its silence is answered fast. */
 void story_guest_waits(struct job *job, bool waits);
 /* Tells the agent, with the next progress, by which cipher the control connection is protected. */

@@ -17,8 +17,11 @@ int agent_client_new(struct host *host, struct http_client **ret_client, struct 
     bool is_ipv6 = strchr(host->address, ':') != NULL;
     g_autofree char *base =
         g_strdup_printf(is_ipv6 ? "https://[%s]:%u" : "https://%s:%u", host->address, host->port);
+    g_autofree char *called =
+        g_strdup_printf("host '%s' (%s port %u)", host->name, host->address, host->port);
     struct http_client_config config = {
         .base = base,
+        .called = called,
         .ca = authority->ca,
         .certificate = authority->own,
         .expected_name = host->name,

@@ -95,14 +95,14 @@ static const struct event_type_row rows[EVENT_TYPES] = {
     [EVENT_HOST_UPGRADED] = {"HostUpgradedEvent", "host", EVENT_INFO, "host '{host}': {detail}"},
     [EVENT_HOST_CERTIFICATE] = {"HostCertificateRenewedEvent", "host", EVENT_INFO,
                                 "host '{host}' has a new certificate"},
-    [EVENT_MAINTENANCE_ENTERING] = {"EnteringMaintenanceModeEvent", "host", EVENT_INFO,
-                                    "host '{host}' was put into maintenance mode" BY
-                                    ", and VMs still run there"},
-    [EVENT_MAINTENANCE_ENTERED] = {"EnteredMaintenanceModeEvent", "host", EVENT_INFO,
-                                   "host '{host}' is in maintenance mode, and no VM runs there" BY},
-    [EVENT_MAINTENANCE_LEFT] = {"ExitMaintenanceModeEvent", "host", EVENT_INFO,
-                                "host '{host}' was taken out of maintenance mode" BY},
     [EVENT_HOST_REMOVED] = {"HostRemovedEvent", "host", EVENT_INFO, "host '{host}' was removed" BY},
+    [EVENT_MAINTENANCE_ENTERING] =
+        {"EnteringMaintenanceModeEvent", "host", EVENT_INFO,
+         "host '{host}' takes no more VMs, and enters maintenance mode when those on it are gone" BY},
+    [EVENT_MAINTENANCE_ENTERED] = {"EnteredMaintenanceModeEvent", "host", EVENT_INFO,
+                                   "host '{host}' is in maintenance mode: no VM is on"},
+    [EVENT_MAINTENANCE_EXITED] = {"ExitMaintenanceModeEvent", "host", EVENT_INFO,
+                                  "host '{host}' takes VMs again" BY},
 
     [EVENT_POOL_CREATED] = {"ResourcePoolCreatedEvent", "pool", EVENT_INFO, "pool '{name}' was created" BY},
     [EVENT_POOL_CHANGED] = {"ResourcePoolReconfiguredEvent", "pool", EVENT_INFO,

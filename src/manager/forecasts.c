@@ -19,11 +19,13 @@ struct run {
     struct http_request *request;
     /* What the phases of a migration work on; in no table. */
     struct task plan;
+    JsonArray *findings; /* of the checks; NULL before */
 };
 
 static void run_free(struct run *run)
 {
     explicit_bzero(&run->plan.spec, sizeof run->plan.spec);
+    g_clear_pointer(&run->findings, json_array_unref);
     g_free(run);
 }
 
@@ -77,6 +79,7 @@ static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
     json_object_set_string_member(answer, "destination", plan->destination_host);
     json_object_set_object_member(answer, "options", move_options_to_json(&plan->options));
     json_object_set_array_member(answer, "checks", checks);
+    json_object_set_array_member(answer, "findings", json_array_ref(run->findings));
     json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
     return answer;
 }
@@ -159,10 +162,10 @@ static int check_version(const struct run *run, struct err *err)
 }
 
 /* The error form, with all that was found beside the first error. */
-static void refuse(struct run *run, const struct err *why, const struct findings *findings)
+static void refuse(struct run *run, const struct err *why)
 {
     JsonObject *document = model_error_to_json(why);
-    json_object_set_array_member(document, "findings", findings_to_json(findings));
+    json_object_set_array_member(document, "findings", json_array_ref(run->findings));
     http_reply(run->request, err_http_status(why->code), document);
     run_free(run);
 }
@@ -171,8 +174,9 @@ static void checked(const struct findings *findings, void *user)
 {
     struct run *run = user;
     struct err err = {0};
+    run->findings = findings_to_json(findings);
     if (findings_first(findings, &err)) {
-        refuse(run, &err, findings);
+        refuse(run, &err);
         return;
     }
     if (check_version(run, &err)) {

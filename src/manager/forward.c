@@ -5,6 +5,7 @@
 
 #include "manager/inventory.h"
 #include "manager/pools.h"
+#include "manager/routes.h"
 #include "manager/vm_events.h"
 
 struct forward *forward_new(struct manager *manager, struct http_request *request, const char *host,
@@ -69,7 +70,7 @@ void forward_status(JsonObject *object, const struct err *call_err, void *user)
     (void)g_strlcpy(vm.host, forward->host, sizeof vm.host);
     if (host)
         tell_success(forward, host, &vm);
-    http_reply(forward->request, forward->status, vm_status_to_json(&vm));
+    http_reply(forward->request, forward->status, routes_vm_json(forward->manager, &vm));
     forward_free(forward);
 }
 

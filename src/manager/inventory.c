@@ -94,6 +94,12 @@ static void poll_one(struct host *host, void *user)
     host_poll(host);
 }
 
+static void look_quietly(struct host *host, void *user)
+{
+    (void)user;
+    maintenance_look(host, true);
+}
+
 static gboolean poll_all(void *user)
 {
     inventory_each_host(user, poll_one, NULL);
@@ -113,6 +119,7 @@ int inventory_open(struct manager *manager, struct err *err)
         *err = loading.err;
         return -1;
     }
+    inventory_each_host(inventory, look_quietly, NULL);
     inventory->timer = g_timeout_add_seconds(POLL_INTERVAL_S, poll_all, inventory);
     (void)poll_all(inventory);
     return 0;

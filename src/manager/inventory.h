@@ -28,8 +28,8 @@ struct host {
     unsigned misses;            /* polls in a row without an answer */
     char problem[ERR_TEXT_MAX]; /* what came of the last poll, if that was not an answer */
     bool is_polling;
-    bool in_maintenance;        /* manager/maintenance.h */
-    bool is_emptied;            /* it is, and VMs that are on have yet to leave */
+    bool in_maintenance; /* manager/maintenance.h */
+    bool has_reached_maintenance;
     bool is_releasing;          /* manager/autostart.h: the word is on its way */
     struct clock_offset clock;  /* measured with each answer */
     GHashTable *vms;            /* uuid -> struct vm_status, owned: what this host said last */

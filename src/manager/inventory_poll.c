@@ -13,6 +13,7 @@
 #include "manager/autostart.h"
 #include "manager/claims.h"
 #include "manager/inventory_private.h"
+#include "manager/maintenance.h"
 #include "manager/orphans.h"
 #include "manager/settlements.h"
 #include "manager/vm_events.h"
@@ -144,6 +145,7 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
         host->misses = 0;
         host->problem[0] = '\0';
         set_state(host, HOST_CONNECTED, NULL);
+        maintenance_look(host, false);
         settlements_work(host);
         autostart_work(host);
         take_moves(host, object);

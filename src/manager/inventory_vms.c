@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "manager/claims.h"
 #include "manager/inventory_private.h"
-#include "manager/maintenance.h"
 #include "manager/vm_events.h"
 #include "model/move.h"
 
@@ -144,7 +143,6 @@ void inventory_note_vm(struct host *host, const struct vm_status *vm)
     struct vm_status now = *vm;
     (void)g_strlcpy(now.host, host->name, sizeof now.host);
     vm_events_changed(host, before, &now);
-    maintenance_look(host);
 }
 
 void inventory_forget_vm(struct host *host, const char *uuid)
@@ -159,7 +157,6 @@ void inventory_forget_vm(struct host *host, const char *uuid)
     if (db_vm_remove(host->manager->db, key, host->name, &err))
         log_error(&err, "VM %s stays in the cache of host %s", key, host->name);
     vm_events_gone(host, before);
-    maintenance_look(host);
 }
 
 void inventory_move_over(struct host *host, const char *move)

@@ -2,7 +2,6 @@
 #include "manager/maintenance.h"
 
 #include "base/log.h"
-#include "manager/inventory_private.h"
 #include "manager/vm_events.h"
 #include "model/check_table.h"
 
@@ -26,6 +25,14 @@ const char *maintenance_name(const struct host *host)
     return has_vm_on(host) ? "entering" : "yes";
 }
 
+void maintenance_look(struct host *host, bool is_quiet)
+{
+    bool is_reached = host->in_maintenance && !has_vm_on(host);
+    if (is_reached && !host->has_reached_maintenance && !is_quiet)
+        host_tell(host, EVENT_MAINTENANCE_ENTERED, NULL, NULL);
+    host->has_reached_maintenance = is_reached;
+}
+
 int maintenance_set(struct host *host, bool in_maintenance, const char *user, struct err *err)
 {
     if (host->in_maintenance == in_maintenance)
@@ -34,21 +41,9 @@ int maintenance_set(struct host *host, bool in_maintenance, const char *user, st
         return -1;
     host->in_maintenance = in_maintenance;
     log_info("host %s %s maintenance mode", host->name, in_maintenance ? "enters" : "leaves");
-    host->is_emptied = in_maintenance && has_vm_on(host);
-    host_tell(host,
-              !in_maintenance    ? EVENT_MAINTENANCE_LEFT
-              : host->is_emptied ? EVENT_MAINTENANCE_ENTERING
-                                 : EVENT_MAINTENANCE_ENTERED,
-              user, NULL);
+    host_tell(host, in_maintenance ? EVENT_MAINTENANCE_ENTERING : EVENT_MAINTENANCE_EXITED, user, NULL);
+    maintenance_look(host, false);
     return 0;
-}
-
-void maintenance_look(struct host *host)
-{
-    if (!host->is_emptied || has_vm_on(host))
-        return;
-    host->is_emptied = false;
-    host_tell(host, EVENT_MAINTENANCE_ENTERED, NULL, NULL);
 }
 
 int maintenance_check(const struct host *host, const char *vm, struct err *err)

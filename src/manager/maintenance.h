@@ -8,10 +8,10 @@
 
 /* "no"; "entering": VMs are on there still; "yes". */
 const char *maintenance_name(const struct host *host);
-/* Again is no error. */
+/* By whom. Again is no error. */
 int maintenance_set(struct host *host, bool in_maintenance, const char *user, struct err *err);
-/* A VM of the host has changed: if none is on any more, that is told once. */
-void maintenance_look(struct host *host);
+/* Tells of a host that has reached it, when its VMs may have changed; quiet: without an event. */
+void maintenance_look(struct host *host, bool is_quiet);
 /* REFUSED "host-in-maintenance" for a VM that would come to the host, or be started there. */
 int maintenance_check(const struct host *host, const char *vm, struct err *err);
 

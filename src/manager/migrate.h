@@ -28,6 +28,13 @@ void migrate_enter_destination_shell(struct task *task);
 /* migrate_copy.c */
 void migrate_enter_copy(struct task *task);
 void migrate_enter_switch_over(struct task *task);
+/* migrate_wait.c */
+#define MIGRATE_TO_REPORT "say how the move stands"
+/* While the copy or the switch-over lasts: the connections broke, or nothing has moved for a second: the task
+ * says who is waited for and for what. */
+void migrate_say_wait(struct task *task);
+/* To an error that ends such a wait: what is wrong with the way, and what both sides said last. */
+void migrate_say_last(const struct task *task, struct err *err);
 /* migrate_finish.c */
 void migrate_enter_inventory(struct task *task);
 void migrate_enter_complete(struct task *task);

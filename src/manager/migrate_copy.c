@@ -9,7 +9,6 @@
 
 #define START_TIMEOUT_S 20
 #define TO_START "start to send the memory"
-#define TO_REPORT "say how the move stands"
 /* Both jobs move bytes, or change state, more often than this. */
 #define STALL_NS NS_PER_S
 /* Then it is looked for the reason, and again. */
@@ -95,32 +94,6 @@ static void ask_way(struct task *task)
     way_ask(task, false, way_tried, question);
 }
 
-/* The connections broke, or nothing has moved for a while: who is waited for, and for what? */
-static void say_wait(struct task *task)
-{
-    const struct task_side *destination = &task->destination;
-    uint64_t idle_ns = clock_now_ns() - task->progress_ns;
-    int64_t since_ms = clock_wall_ms() - (int64_t)(idle_ns / NS_PER_MS);
-    const char *colon = task->way.message[0] ? ": " : "";
-    if (task->source.status.is_down)
-        task_wait_since(task, 0, "the migration network from host '%s' to host '%s' to come back%s%s",
-                        task->source_host, task->destination_host, colon, task->way.message);
-    else if (idle_ns < STALL_NS)
-        task_wait_over(task);
-    else if (destination->silent_since_ms)
-        task_wait_since(task, destination->silent_since_ms, "host '%s' to " TO_REPORT,
-                        task->destination_host);
-    else if (task->source.status.state == MOVE_PREPARED)
-        task_wait_since(task, since_ms, "host '%s' to reach host '%s' over the migration network%s%s",
-                        task->source_host, task->destination_host, colon, task->way.message);
-    else if (task->phase == PHASE_COPY)
-        task_wait_since(task, since_ms,
-                        "memory to cross the migration network from host '%s' to host '%s'%s%s",
-                        task->source_host, task->destination_host, colon, task->way.message);
-    else
-        task_wait_since(task, since_ms, "host '%s' to take the VM over", task->destination_host);
-}
-
 static void look_at_copy(struct task *task)
 {
     const struct move_status *status = &task->source.status;
@@ -135,17 +108,16 @@ static void look_at_copy(struct task *task)
                 task->source_host, task->destination_host, task_deadline_s(task));
         err_fix(&err, "look at the migration network between '%s' and '%s'", task->source_host,
                 task->destination_host);
-        if (err_is_set(&task->way)) {
-            err_cause(&err, "%s", task->way.message);
+        if (err_is_set(&task->way))
             err_fix(&err, "%s", task->way.fix);
-        }
+        migrate_say_last(task, &err);
         (void)err_arg(&err, "waited_s", "%u", task_deadline_s(task));
         (void)err_arg(&err, "source", "%s", task->source_host);
         (void)err_arg(&err, "destination", "%s", task->destination_host);
         task_fail(task, &err, "manager");
     } else {
         ask_way(task);
-        say_wait(task);
+        migrate_say_wait(task);
         task_publish(task, copied_share(status));
     }
 }
@@ -162,7 +134,7 @@ static void look_at_switch_over(struct task *task)
         return;
     }
     if (!is_late(task, task->phase_start_ns)) {
-        say_wait(task);
+        migrate_say_wait(task);
         task_publish(task, 0.2);
         return;
     }
@@ -171,7 +143,10 @@ static void look_at_switch_over(struct task *task)
             "host '%s' waited for more than %u s for host '%s' to take VM '%s' over", task->source_host,
             task_deadline_s(task), task->destination_host, task->vm_name);
     err_fix(&err, "try again in a calmer moment, or with a higher --switchover-limit");
+    migrate_say_last(task, &err);
     (void)err_arg(&err, "limit_s", "%u", task_deadline_s(task));
+    (void)err_arg(&err, "vm", "%s", task->vm_name);
+    (void)err_arg(&err, "source", "%s", task->source_host);
     (void)err_arg(&err, "host", "%s", task->destination_host);
     task_fail(task, &err, "manager");
 }
@@ -196,7 +171,8 @@ static void look_without_source(struct task *task)
     else if (is_known && destination->status.state == MOVE_FAILED)
         fail_side(task, destination);
     else
-        task_wait_since(task, task->source.silent_since_ms, "host '%s' to " TO_REPORT, task->source_host);
+        task_wait_since(task, task->source.silent_since_ms, "host '%s' to " MIGRATE_TO_REPORT,
+                        task->source_host);
 }
 
 static void look(struct task *task, struct task_side *side)

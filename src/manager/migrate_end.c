@@ -20,6 +20,8 @@
 #define SILENCE_NS (400 * NS_PER_MS)
 #define PATIENCE_NS (10 * NS_PER_S)
 #define CANCEL_PATIENCE_NS (600 * NS_PER_MS)
+/* An ending that takes longer says whom it waits for. */
+#define SLOW_NS NS_PER_S
 /* A side that is silent and may know why the other was lost: its agent may be on its way back. */
 #define RETURN_NS (5 * NS_PER_S)
 /* How long a side may take to come up with its own reason when all we know is that it was lost. */
@@ -268,6 +270,8 @@ static void say_wait(struct task *task)
 {
     const struct task_side *source = &task->source;
     const struct task_side *destination = &task->destination;
+    uint64_t ending_ns = clock_now_ns() - task->end_start_ns;
+    int64_t since_ms = clock_wall_ms() - (int64_t)(ending_ns / NS_PER_MS);
     if (source->end != END_CLEAR && source->silent_since_ms)
         task_wait_since(task, source->silent_since_ms,
                         "host '%s' to answer: it alone knows whether it keeps VM '%s'", task->source_host,
@@ -277,6 +281,14 @@ static void say_wait(struct task *task)
     else if (destination->end != END_CLEAR && destination->silent_since_ms)
         task_wait_since(task, destination->silent_since_ms, "host '%s' to end its part of the move",
                         task->destination_host);
+    else if (ending_ns < SLOW_NS)
+        task_wait_over(task);
+    else if (source->end == END_WAIT)
+        task_wait_since(task, since_ms, "host '%s' to let VM '%s' run on", task->source_host, task->vm_name);
+    else if (source->end != END_CLEAR)
+        task_wait_since(task, since_ms, "host '%s' to end its part of the move", task->source_host);
+    else if (destination->end != END_CLEAR)
+        task_wait_since(task, since_ms, "host '%s' to end its part of the move", task->destination_host);
     else
         task_wait_over(task);
 }

@@ -144,6 +144,7 @@ int pools_change(struct manager *manager, const char *path, JsonObject *members,
         return not_found(path, err);
     if (json_object_has_member(members, "path")) {
         err_set(err, ERR_BAD_REQUEST, "unknown-member", "the path of a pool cannot be changed");
+        (void)err_arg(err, "member", "path");
         return err_fix(err, "create another pool, put the VMs into it (godwit pool assign), remove this one");
     }
     struct pool_spec spec = tree->pools[index].spec;

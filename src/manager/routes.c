@@ -8,6 +8,7 @@
 const struct http_route routes_table[] = {
     {"POST", "/v1/enroll", HTTP_OPEN, route_enroll},
     {"POST", "/v1/renew", HTTP_CLIENT, route_renew},
+    {"GET", "/v1/openapi", HTTP_TOKEN, route_openapi},
     {"GET", "/v1/about", HTTP_TOKEN, route_about},
     {"GET", "/v1/hosts", HTTP_TOKEN, route_hosts_list},
     {"POST", "/v1/hosts", HTTP_TOKEN, route_host_add},
@@ -60,6 +61,7 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
         g_autofree char *names = g_strjoinv(", ", (char **)allowed);
         err_set(err, ERR_BAD_REQUEST, "unknown-member", "the request has an unknown member '%s'",
                 (const char *)member->data);
+        (void)err_arg(err, "member", "%s", (const char *)member->data);
         return names[0] ? err_fix(err, "members of this request: %s", names)
                         : err_fix(err, "this request has no members: leave them out");
     }
@@ -73,17 +75,28 @@ int routes_no_members(struct http_request *request, struct err *err)
     return routes_body(request, members, &body, err);
 }
 
+int routes_refuse_member(const char *member, const char *must, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "member-type", "the member '%s' must be %s", member, must);
+    (void)err_arg(err, "member", "%s", member);
+    return err_arg(err, "must", "%s", must);
+}
+
+int routes_member_missing(const char *member, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "member-missing", "the request needs the member '%s'", member);
+    return err_arg(err, "member", "%s", member);
+}
+
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err)
 {
     JsonNode *node = json_object_get_member(body, name);
     *ret_text = fallback;
     if (!node || JSON_NODE_HOLDS_NULL(node))
-        return fallback ? 0
-                        : err_set(err, ERR_BAD_REQUEST, "member-missing", "the request needs the member '%s'",
-                                  name);
+        return fallback ? 0 : routes_member_missing(name, err);
     if (json_node_get_value_type(node) != G_TYPE_STRING)
-        return err_set(err, ERR_BAD_REQUEST, "member-type", "the member '%s' must be a text", name);
+        return routes_refuse_member(name, "a text", err);
     *ret_text = json_node_get_string(node);
     return 0;
 }
@@ -93,6 +106,8 @@ int routes_name(const char *name, struct err *err)
     if (model_name_is_valid(name))
         return 0;
     (void)err_set(err, ERR_BAD_REQUEST, "name", "'%s' is not a name", name);
+    (void)err_arg(err, "member", "name");
+    (void)err_arg(err, "name", "%s", name);
     return err_fix(err, "use 1 to %d letters, digits, '-', '_' or '.'; the first is a letter, a digit or '_'",
                    MODEL_NAME_MAX - 1);
 }
@@ -105,6 +120,8 @@ int routes_client_key(JsonObject *body, const char **ret_key, struct err *err)
         return 0;
     err_set(err, ERR_BAD_REQUEST, "client-key", "client_key must be shorter than %d bytes",
             TASK_CLIENT_KEY_MAX);
+    (void)err_arg(err, "member", "client_key");
+    (void)err_arg(err, "max", "%d", TASK_CLIENT_KEY_MAX - 1);
     return err_fix(err, "use a UUID, or a hash of what makes the request unique");
 }
 
@@ -113,8 +130,10 @@ int routes_query_number(struct http_request *request, const char *name, uint64_t
 {
     const char *text = http_query(request, name);
     guint64 value = fallback;
-    if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL))
-        return err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on", name);
+    if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on", name);
+        return err_arg(err, "parameter", "%s", name);
+    }
     *ret_number = value;
     return 0;
 }

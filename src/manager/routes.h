@@ -31,6 +31,8 @@ void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
+/* As every answer about a VM has it, with the hosts that own it besides; transfer full. */
+JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm);
 /* routes_pools.c */
 void route_pools_list(struct http_request *request, void *user);
 void route_pool_add(struct http_request *request, void *user);
@@ -48,6 +50,8 @@ void route_tasks_list(struct http_request *request, void *user);
 void route_task_show(struct http_request *request, void *user);
 void route_task_cancel(struct http_request *request, void *user);
 void route_task_events(struct http_request *request, void *user);
+/* routes_openapi.c */
+void route_openapi(struct http_request *request, void *user);
 /* routes_admin.c */
 void route_about(struct http_request *request, void *user);
 void route_event_types(struct http_request *request, void *user);
@@ -62,6 +66,9 @@ int routes_body(struct http_request *request, const char *const *allowed, JsonOb
                 struct err *err);
 /* For a request that has none. */
 int routes_no_members(struct http_request *request, struct err *err);
+/* -1, BAD_REQUEST "member-type" ("must": what it must be, in words) or "member-missing". */
+int routes_refuse_member(const char *member, const char *must, struct err *err);
+int routes_member_missing(const char *member, struct err *err);
 /* A text member; BAD_REQUEST that names it. `fallback` NULL: it must be there. Borrowed. */
 int routes_text(JsonObject *body, const char *name, const char *fallback, const char **ret_text,
                 struct err *err);

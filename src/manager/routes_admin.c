@@ -107,6 +107,7 @@ static int check_room(struct manager *manager, const char *name, struct err *err
         return 0;
     (void)err_set(err, ERR_REFUSED, "too-many-tokens",
                   "there are %d tokens already, and no more are possible", TOKENS_MAX);
+    (void)err_arg(err, "max", "%d", TOKENS_MAX);
     return err_fix(err, "remove one that is not needed: godwit token rm NAME");
 }
 
@@ -147,6 +148,7 @@ void route_token_remove(struct http_request *request, void *user)
     int found = db_token_remove(manager->db, name, &err);
     if (!found) {
         err_set(&err, ERR_NOT_FOUND, "token-not-found", "there is no token '%s'", name);
+        err_arg(&err, "token", "%s", name);
         err_fix(&err, "list them with 'godwit token ls'");
     }
     if (err_is_set(&err)) {

@@ -27,7 +27,9 @@ static gboolean adoption_free(void *user)
 static void explain(const struct adoption *adoption, struct err *err)
 {
     const struct host *probe = &adoption->probe;
-    (void)err_prefix(err, "host '%s' at %s port %u", probe->name, probe->address, probe->port);
+    /* Errors of the connection name it already. */
+    if (!err_arg_find(err, "peer"))
+        (void)err_prefix(err, "host '%s' (%s port %u)", probe->name, probe->address, probe->port);
     (void)err_arg(err, "host", "%s", probe->name);
     (void)err_arg(err, "address", "%s", probe->address);
     if (err->code == ERR_UNAUTHORIZED)

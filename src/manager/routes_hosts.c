@@ -31,8 +31,10 @@ static int take_port(JsonObject *body, uint16_t *ret_port, struct err *err)
     if (!node)
         return 0;
     gint64 port = json_node_get_value_type(node) == G_TYPE_INT64 ? json_node_get_int(node) : 0;
-    if (port < 1 || port > 65535)
-        return err_set(err, ERR_BAD_REQUEST, "port", "port must be a number from 1 to 65535");
+    if (port < 1 || port > 65535) {
+        (void)err_set(err, ERR_BAD_REQUEST, "port", "port must be a number from 1 to 65535");
+        return err_arg(err, "member", "port");
+    }
     *ret_port = (uint16_t)port;
     return 0;
 }
@@ -55,6 +57,8 @@ int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_por
         return 0;
     (void)err_set(err, ERR_BAD_REQUEST, "address",
                   "address must be a host name or a numeric address, not '%s'", *ret_address);
+    (void)err_arg(err, "member", "address");
+    (void)err_arg(err, "address", "%s", *ret_address);
     return err_fix(err, "give it without port and brackets, like 198.18.1.2 or fd00::2");
 }
 
@@ -66,6 +70,7 @@ int routes_host_name(const char *name, struct err *err)
     if (strcmp(name, MANAGER_NAME) != 0)
         return 0;
     (void)err_set(err, ERR_BAD_REQUEST, "name", "'%s' is the manager's own name", name);
+    (void)err_arg(err, "name", "%s", name);
     return err_fix(err, "choose another name for the host");
 }
 
@@ -122,6 +127,7 @@ static int check_removal(struct host *host, struct err *err)
     err_set(err, ERR_REFUSED, "host-in-use", "host '%s' has %u VM%s", host->name, n_vms,
             n_vms == 1 ? "" : "s");
     (void)err_arg(err, "host", "%s", host->name);
+    (void)err_arg(err, "n_vms", "%u", n_vms);
     return err_fix(err, "move or remove its VMs first");
 }
 

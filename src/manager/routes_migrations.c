@@ -27,9 +27,11 @@ static int read_options(JsonObject *body, struct move_options *ret_options, stru
     if (!node)
         return 0;
     if (!JSON_NODE_HOLDS_OBJECT(node))
-        return err_set(err, ERR_BAD_REQUEST, "member-type", "the member 'options' must be an object");
-    if (move_options_from_json(json_node_get_object(node), ret_options, err))
+        return routes_refuse_member("options", "an object", err);
+    if (move_options_from_json(json_node_get_object(node), ret_options, err)) {
+        (void)err_arg(err, "member", "options");
         return err_prefix(err, "options");
+    }
     return 0;
 }
 
@@ -65,8 +67,8 @@ static int check_wish(const struct wish *wish, const char *destination, struct e
 static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret_wish, struct err *err)
 {
     const char *destination;
-    if (read_vm_wish(manager, body, ret_wish, err) ||
-        routes_text(body, "destination", NULL, &destination, err) ||
+    if (routes_text(body, "destination", NULL, &destination, err) ||
+        read_vm_wish(manager, body, ret_wish, err) ||
         inventory_get_host(manager->inventory, destination, &ret_wish->destination, err))
         return -1;
     return check_wish(ret_wish, ret_wish->destination->name, err);
@@ -163,8 +165,7 @@ static int take_destination(struct manager *manager, const struct wish *wish, Js
     const char *name = JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
     struct host *host;
     if (!name)
-        return err_set(err, ERR_BAD_REQUEST, "member-type",
-                       "the member 'destinations' must be an array of names");
+        return routes_refuse_member("destinations", "an array of names", err);
     if (inventory_get_host(manager->inventory, name, &host, err) || check_wish(wish, host->name, err))
         return -1;
     g_strv_builder_add(names, host->name);
@@ -198,16 +199,20 @@ static int take_destinations(struct manager *manager, JsonObject *body, const st
             return check_wish(wish, "", err);
         (void)err_set(err, ERR_REFUSED, "no-other-host", "there is no host but '%s', where VM '%s' is",
                       wish->vm.host, wish->vm.spec.name);
+        (void)err_arg(err, "host", "%s", wish->vm.host);
+        (void)err_arg(err, "vm", "%s", wish->vm.spec.name);
         return err_fix(err, "enroll another one: godwit host enroll");
     }
     if (!JSON_NODE_HOLDS_ARRAY(node))
-        return err_set(err, ERR_BAD_REQUEST, "member-type",
-                       "the member 'destinations' must be an array of names");
+        return routes_refuse_member("destinations", "an array of names", err);
     JsonArray *array = json_node_get_array(node);
     guint n = json_array_get_length(array);
-    if (!n || n > CHECKS_DESTINATIONS_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "member-range",
-                       "the member 'destinations' must have 1 to %d names", CHECKS_DESTINATIONS_MAX);
+    if (!n || n > CHECKS_DESTINATIONS_MAX) {
+        (void)err_set(err, ERR_BAD_REQUEST, "member-range",
+                      "the member 'destinations' must have 1 to %d names", CHECKS_DESTINATIONS_MAX);
+        (void)err_arg(err, "member", "destinations");
+        return err_arg(err, "max", "%d", CHECKS_DESTINATIONS_MAX);
+    }
     for (guint i = 0; i < n; i++)
         if (take_destination(manager, wish, json_array_get_element(array, i), names, err))
             return -1;

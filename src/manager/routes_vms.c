@@ -19,7 +19,7 @@
 #define STOP_TIMEOUT_MAX_S 3600
 
 /* With the hosts that own it at the same time, which is never meant to be. */
-static JsonObject *vm_json(struct manager *manager, const struct vm_status *vm)
+JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm)
 {
     JsonObject *object = vm_status_to_json(vm);
     JsonArray *names = json_array_new();
@@ -36,7 +36,8 @@ void route_vms_list(struct http_request *request, void *user)
     g_autoptr(GArray) vms = inventory_vms(manager->inventory);
     JsonArray *list = json_array_new();
     for (guint i = 0; i < vms->len; i++)
-        json_array_add_object_element(list, vm_json(manager, &g_array_index(vms, struct vm_status, i)));
+        json_array_add_object_element(list,
+                                      routes_vm_json(manager, &g_array_index(vms, struct vm_status, i)));
     JsonObject *object = json_object_new();
     json_object_set_array_member(object, "vms", list);
     http_reply(request, 200, object);
@@ -50,7 +51,7 @@ void route_vm_show(struct http_request *request, void *user)
     if (inventory_get_vm(manager->inventory, http_param(request, "vm"), &vm, &err))
         http_fail(request, &err);
     else
-        http_reply(request, 200, vm_json(manager, &vm));
+        http_reply(request, 200, routes_vm_json(manager, &vm));
 }
 
 /* ---- the VM of a request ---- */
@@ -105,23 +106,6 @@ static void note_starting(struct host *host, const char *uuid)
     inventory_note_vm(host, &starting);
 }
 
-/* The manager itself says no: told as if the agent had said it. */
-static void refuse_start(struct http_request *request, const struct host *host, const struct vm_status *vm,
-                         const struct err *why)
-{
-    g_autoptr(JsonObject) document = vm_status_to_json(vm);
-    const struct event event = {
-        .user = http_user(request),
-        .vm = vm->spec.name,
-        .vm_uuid = vm->spec.uuid,
-        .host = host->name,
-        .error = why,
-        .document = document,
-    };
-    events_emit(host->manager->events, EVENT_VM_START_FAILED, &event);
-    http_fail(request, why);
-}
-
 void route_vm_start(struct http_request *request, void *user)
 {
     struct manager *manager = user;
@@ -136,7 +120,7 @@ void route_vm_start(struct http_request *request, void *user)
         return;
     if ((vm.state == VM_OFF && maintenance_check(host, vm.spec.name, &err)) ||
         pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
-        refuse_start(request, host, &vm, &err);
+        http_fail(request, &err);
         return;
     }
     struct forward *forward = forward_new(manager, request, host->name, vm.spec.uuid);
@@ -198,7 +182,7 @@ static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_
     JsonNode *force = json_object_get_member(body, "force");
     JsonNode *timeout = json_object_get_member(body, "timeout_s");
     if (force && json_node_get_value_type(force) != G_TYPE_BOOLEAN)
-        return err_set(err, ERR_BAD_REQUEST, "member-type", "force must be true or false");
+        return routes_refuse_member("force", "true or false", err);
     *ret_force = force && json_node_get_boolean(force);
     *ret_timeout_s = STOP_TIMEOUT_DEFAULT_S;
     if (timeout)
@@ -207,6 +191,8 @@ static int read_stop(struct http_request *request, bool *ret_force, gint64 *ret_
         return 0;
     err_set(err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s must be a whole number from 1 to %d",
             STOP_TIMEOUT_MAX_S);
+    (void)err_arg(err, "member", "timeout_s");
+    (void)err_arg(err, "max", "%d", STOP_TIMEOUT_MAX_S);
     return err_fix(err, "give seconds, or \"force\": true to switch the VM off at once");
 }
 
@@ -350,11 +336,14 @@ static int read_create(struct manager *manager, JsonObject *body, struct vm_spec
     if (routes_text(body, "host", NULL, &host, err))
         return -1;
     JsonNode *spec = json_object_get_member(body, "spec");
-    if (!spec || !JSON_NODE_HOLDS_OBJECT(spec))
-        return err_set(err, ERR_BAD_REQUEST, "member-missing",
-                       "the request needs the member 'spec', an object");
-    if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err))
+    if (!spec)
+        return routes_member_missing("spec", err);
+    if (!JSON_NODE_HOLDS_OBJECT(spec))
+        return routes_refuse_member("spec", "an object", err);
+    if (vm_spec_from_json(json_node_get_object(spec), ret_spec, err)) {
+        (void)err_arg(err, "member", "spec");
         return err_prefix(err, "spec");
+    }
     if (ret_spec->uuid[0])
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid",
                        "spec: the uuid is made by the manager: leave it out");
@@ -384,7 +373,7 @@ void route_vm_create(struct http_request *request, void *user)
         return;
     }
     if (is_made(manager, key, &made)) {
-        http_reply(request, 200, vm_status_to_json(&made));
+        http_reply(request, 200, routes_vm_json(manager, &made));
         return;
     }
     if (read_create(manager, body, &spec, &host, &err)) {
@@ -411,6 +400,7 @@ static int read_change(struct manager *manager, struct http_request *request, co
     if (json_object_has_member(body, "pool")) {
         err_set(err, ERR_BAD_REQUEST, "unknown-member",
                 "pool has a call of its own, which asks for room there");
+        (void)err_arg(err, "member", "pool");
         return err_fix(err, "POST /v1/vms/%s/pool, or: godwit pool assign POOL %s", own->name, own->name);
     }
     if (vm_spec_change(&changed, body, err) ||

@@ -139,6 +139,7 @@ static int check_task(const struct wish *wish, const struct inquiry *inquiry, st
             inquiry->vm_name, task->destination_host);
     (void)err_arg(err, "task", "%s", task->id);
     (void)err_arg(err, "vm", "%s", inquiry->vm_name);
+    (void)err_arg(err, "destination", "%s", task->destination_host);
     return err_fix(err, "wait for it (godwit task follow %s) or cancel it (godwit task cancel %s)", task->id,
                    task->id);
 }
@@ -283,13 +284,12 @@ static int read_down(JsonObject *body, char ***ret_down, struct err *err)
     JsonNode *node = json_object_get_member(body, "hosts_down");
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     if (node && !JSON_NODE_HOLDS_ARRAY(node))
-        return err_set(err, ERR_BAD_REQUEST, "member-type",
-                       "the member 'hosts_down' must be a list of names");
+        return routes_refuse_member("hosts_down", "a list of names", err);
     JsonArray *list = node ? json_node_get_array(node) : NULL;
     for (guint i = 0; list && i < json_array_get_length(list); i++) {
         JsonNode *element = json_array_get_element(list, i);
         if (json_node_get_value_type(element) != G_TYPE_STRING)
-            return err_set(err, ERR_BAD_REQUEST, "member-type", "hosts_down[%u] must be a text", i);
+            return routes_refuse_member("hosts_down", "a list of names", err);
         g_ptr_array_add(names, g_strdup(json_node_get_string(element)));
     }
     g_ptr_array_add(names, NULL);
@@ -309,6 +309,8 @@ static int read_wish(struct http_request *request, struct wish *wish, struct err
     if (strcmp(owner, confirm) != 0) {
         err_set(err, ERR_BAD_REQUEST, "confirm-differs", "confirm must be the owner's name, '%s', not '%s'",
                 owner, confirm);
+        (void)err_arg(err, "owner", "%s", owner);
+        (void)err_arg(err, "confirm", "%s", confirm);
         return err_fix(err, "nothing was changed; type the name of the host that owns the VM from now on");
     }
     (void)g_strlcpy(wish->owner, owner, sizeof wish->owner);

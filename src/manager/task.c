@@ -281,12 +281,25 @@ void task_wait_over(struct task *task)
 
 /* ---- ends ---- */
 
+/* A side whose time was over knows for how long; for whom the task had waited, the manager. */
+static void say_waited_for(const struct task *task, struct err *err)
+{
+    double seconds = (double)(clock_wall_ms() - task->waiting_since_ms) / 1000;
+    if (err->code != ERR_TIMEOUT || !task->waiting_for[0] || seconds < 1)
+        return;
+    struct err before = *err;
+    (void)err_cause(err, "the task had waited %.1f s for %s%s%s", seconds, task->waiting_for,
+                    before.cause[0] ? "; " : "", before.cause);
+    (void)err_arg(err, "waited_for", "%s", task->waiting_for);
+}
+
 void task_fail(struct task *task, const struct err *why, const char *side)
 {
     if (task->is_ending)
         return;
     task->is_ending = true;
     task->error = *why;
+    say_waited_for(task, &task->error);
     err_place(&task->error, move_phase_name(task->phase), side);
     log_error(&task->error, "task %s ends", task->id);
     task_note(task, "ending", "%s: %s", why->id, why->message);

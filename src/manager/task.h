@@ -181,6 +181,9 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
 /* A line of the manager's own in the task's timeline; saved with the next state. */
 void task_note(struct task *task, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What that side said last, and how long ago by the manager's clock; NULL: nothing. */
+const struct move_event *task_side_last(const struct task *task, const struct task_side *side,
+                                        double *ret_seconds);
 /* [{time, side, host, event, detail}], both hosts and the manager, by the manager's clock; transfer full. */
 /* Empty until the source's job has ended; the destination's steps too, if both are known. Transfer full. */
 JsonArray *task_switch_over_to_json(const struct task *task);

@@ -69,6 +69,18 @@ static int64_t offset_of(const struct task *task, const char *name)
     return host ? clock_offset_ms(&host->clock) : 0;
 }
 
+const struct move_event *task_side_last(const struct task *task, const struct task_side *side,
+                                        double *ret_seconds)
+{
+    const struct move_timeline *timeline = &side->timeline;
+    if (!timeline->n_events)
+        return NULL;
+    const struct move_event *last = &timeline->events[timeline->n_events - 1];
+    int64_t ago_ms = clock_wall_ms() - (last->time_ms - offset_of(task, task_side_host(task, side)));
+    *ret_seconds = (double)MAX(ago_ms, 0) / 1000;
+    return last;
+}
+
 JsonArray *task_timeline_to_json(const struct task *task)
 {
     const char *source = task->source_host;

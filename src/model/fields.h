@@ -125,10 +125,14 @@ JsonObject *fields_write_lean(const struct field *fields, const void *record);
 /* Numbers, texts, enums, list lengths and required secrets against the table. */
 int fields_check(const struct field *fields, const void *record, struct err *err);
 
-/* ERR_BAD_REQUEST, "WHERE must be ...". Shared by reading and checking so that both give one text. */
+/* ERR_BAD_REQUEST, "WHERE must be ...", with the field and what it must be as arguments. Shared by reading
+ * and checking so that both give one text. */
+int fields_refuse(const char *id, const char *where, const char *must, struct err *err);
 int fields_refuse_number(const char *where, const struct field *field, struct err *err);
 int fields_refuse_enum(const char *where, const struct field *field, struct err *err);
 int fields_refuse_hex(const char *where, const struct field *field, struct err *err);
+/* "WHERE must be at most `max` UNIT long". */
+int fields_refuse_length(const char *where, size_t max, const char *unit, struct err *err);
 /* "WHERE.member" or "member" into `ret_where`. */
 void fields_where(const char *parent, const char *member, char ret_where[FIELD_WHERE_MAX]);
 void fields_where_index(const char *list, uint32_t index, char ret_where[FIELD_WHERE_MAX]);

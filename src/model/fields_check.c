@@ -7,36 +7,52 @@
 
 static int check_object(const struct field *fields, const void *record, const char *where, struct err *err);
 
+int fields_refuse(const char *id, const char *where, const char *must, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, id, "%s must be %s", where, must);
+    (void)err_arg(err, "field", "%s", where);
+    return err_arg(err, "must", "%s", must);
+}
+
 int fields_refuse_number(const char *where, const struct field *field, struct err *err)
 {
+    char must[80] = "a whole number";
     if (field->min == 0 && field->max == INT64_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "field-out-of-range", "%s must be a whole number, 0 or more",
-                       where);
-    if (field->is_signed)
-        return err_set(err, ERR_BAD_REQUEST, "field-out-of-range", "%s must be a whole number", where);
-    return err_set(err, ERR_BAD_REQUEST, "field-out-of-range",
-                   "%s must be a whole number from %" PRId64 " to %" PRId64, where, field->min, field->max);
+        (void)g_strlcpy(must, "a whole number, 0 or more", sizeof must);
+    else if (!field->is_signed)
+        (void)g_snprintf(must, sizeof must, "a whole number from %" PRId64 " to %" PRId64, field->min,
+                         field->max);
+    return fields_refuse("field-out-of-range", where, must, err);
 }
 
 int fields_refuse_enum(const char *where, const struct field *field, struct err *err)
 {
-    g_autoptr(GString) names = g_string_new(NULL);
+    g_autoptr(GString) must = g_string_new("one of ");
     for (unsigned i = 0; i < field->n_names; i++)
-        g_string_append_printf(names, "%s\"%s\"", i ? ", " : "", field->names[i]);
-    return err_set(err, ERR_BAD_REQUEST, "field-unknown-value", "%s must be one of %s", where, names->str);
+        g_string_append_printf(must, "%s\"%s\"", i ? ", " : "", field->names[i]);
+    return fields_refuse("field-unknown-value", where, must->str, err);
 }
 
 int fields_refuse_hex(const char *where, const struct field *field, struct err *err)
 {
-    return err_set(err, ERR_BAD_REQUEST, "field-not-hexadecimal", "%s must be %zu hexadecimal digits%s",
-                   where, 2 * field->size, field->required ? ", not all zero" : "");
+    char must[80];
+    (void)g_snprintf(must, sizeof must, "%zu hexadecimal digits%s", 2 * field->size,
+                     field->required ? ", not all zero" : "");
+    return fields_refuse("field-not-hexadecimal", where, must, err);
+}
+
+int fields_refuse_length(const char *where, size_t max, const char *unit, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "field-too-long", "%s must be at most %zu %s long", where, max, unit);
+    (void)err_arg(err, "field", "%s", where);
+    return err_arg(err, "max", "%zu", max);
 }
 
 static int check_text(const struct text_rule *rule, const char *text, const char *where, struct err *err)
 {
     if (!rule || (!*text && rule->may_be_empty) || (*text && rule->is_valid(text)))
         return 0;
-    return err_set(err, ERR_BAD_REQUEST, "field-invalid", "%s must be %s", where, rule->must);
+    return fields_refuse("field-invalid", where, rule->must, err);
 }
 
 static int check_number(const struct field *field, const void *source, const char *where, struct err *err)
@@ -63,8 +79,7 @@ static int check_list(const struct field *field, const void *record, const char 
     uint32_t count;
     memcpy(&count, (const char *)record + field->count_offset, sizeof count);
     if (count > field->max)
-        return err_set(err, ERR_BAD_REQUEST, "field-too-long", "%s must have at most %d elements", where,
-                       (int)field->max);
+        return fields_refuse_length(where, (size_t)field->max, "elements", err);
     for (uint32_t i = 0; i < count; i++) {
         const char *element = (const char *)record + field->offset + i * field->size;
         char element_where[FIELD_WHERE_MAX];

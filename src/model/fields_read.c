@@ -25,7 +25,7 @@ void fields_where_index(const char *list, uint32_t index, char ret_where[FIELD_W
 
 static int refuse(const struct reader *reader, const char *where, const char *must)
 {
-    return err_set(reader->err, ERR_BAD_REQUEST, "field-wrong-type", "%s must be %s", where, must);
+    return fields_refuse("field-wrong-type", where, must, reader->err);
 }
 
 static int read_text(const struct reader *reader, JsonNode *node, char *target, size_t size,
@@ -35,8 +35,7 @@ static int read_text(const struct reader *reader, JsonNode *node, char *target, 
         return refuse(reader, where, "a string");
     const char *text = json_node_get_string(node);
     if (strlen(text) >= size)
-        return err_set(reader->err, ERR_BAD_REQUEST, "field-too-long", "%s must be at most %zu bytes long",
-                       where, size - 1);
+        return fields_refuse_length(where, size - 1, "bytes", reader->err);
     memset(target, 0, size);
     memcpy(target, text, strlen(text));
     return 0;
@@ -90,8 +89,7 @@ static int read_list(const struct reader *reader, JsonNode *node, const struct f
     JsonArray *array = json_node_get_array(node);
     uint32_t count = json_array_get_length(array);
     if (count > field->max)
-        return err_set(reader->err, ERR_BAD_REQUEST, "field-too-long", "%s must have at most %d elements",
-                       where, (int)field->max);
+        return fields_refuse_length(where, (size_t)field->max, "elements", reader->err);
     for (uint32_t i = 0; i < count; i++) {
         char *target = (char *)record + field->offset + i * field->size;
         JsonNode *element = json_array_get_element(array, i);
@@ -162,6 +160,7 @@ static int refuse_unknown(const struct reader *reader, const struct field *field
     for (; fields->name; fields++)
         g_string_append_printf(known, "%s%s", known->len ? ", " : "", fields->name);
     (void)err_set(reader->err, ERR_BAD_REQUEST, "field-unknown", "there is no field \"%s\"", where);
+    (void)err_arg(reader->err, "field", "%s", where);
     return err_fix(reader->err, "remove it or correct its name; known here: %s", known->str);
 }
 

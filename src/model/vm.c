@@ -76,18 +76,25 @@ void vm_spec_normalize(struct vm_spec *spec)
             *at = g_ascii_tolower(*at);
 }
 
+static int refuse_twice(const char *id, const char *list, const uint32_t at[2], const char *member,
+                        struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, id, "%s[%u].%s must differ from %s[%u].%s", list, at[0], member, list,
+                  at[1], member);
+    (void)err_arg(err, "field", "%s[%u].%s", list, at[0], member);
+    return err_arg(err, "other", "%s[%u].%s", list, at[1], member);
+}
+
 static int check_duplicates(const struct vm_spec *spec, struct err *err)
 {
     for (uint32_t i = 0; i < spec->n_disks; i++)
         for (uint32_t j = 0; j < i; j++)
             if (!strcmp(spec->disks[i].path, spec->disks[j].path))
-                return err_set(err, ERR_BAD_REQUEST, "disk-twice",
-                               "disks[%u].path must differ from disks[%u].path", i, j);
+                return refuse_twice("disk-twice", "disks", (uint32_t[]){i, j}, "path", err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         for (uint32_t j = 0; j < i; j++)
             if (*spec->nics[i].mac && !strcmp(spec->nics[i].mac, spec->nics[j].mac))
-                return err_set(err, ERR_BAD_REQUEST, "mac-twice",
-                               "nics[%u].mac must differ from nics[%u].mac", i, j);
+                return refuse_twice("mac-twice", "nics", (uint32_t[]){i, j}, "mac", err);
     return 0;
 }
 
@@ -96,14 +103,16 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
     if (fields_check(vm_fields, spec, err))
         return -1;
     if (spec->memory_mib % 2)
-        return err_set(err, ERR_BAD_REQUEST, "field-out-of-range", "memory_mib must be a multiple of 2");
-    if (spec->cpu_reservation_percent > 100 * spec->cpus)
-        return err_set(err, ERR_BAD_REQUEST, "field-out-of-range",
-                       "cpu_reservation_percent must be at most %u, 100 for each of the %u CPUs",
-                       100 * spec->cpus, spec->cpus);
+        return fields_refuse("field-out-of-range", "memory_mib", "a multiple of 2", err);
+    if (spec->cpu_reservation_percent > 100 * spec->cpus) {
+        char must[64];
+        (void)g_snprintf(must, sizeof must, "at most %u, 100 for each of the %u CPUs", 100 * spec->cpus,
+                         spec->cpus);
+        return fields_refuse("field-out-of-range", "cpu_reservation_percent", must, err);
+    }
     if (!*spec->kernel && (*spec->initrd || *spec->append))
-        return err_set(err, ERR_BAD_REQUEST, "kernel-missing", "%s must be empty when kernel is empty",
-                       *spec->initrd ? "initrd" : "append");
+        return fields_refuse("kernel-missing", *spec->initrd ? "initrd" : "append",
+                             "empty when kernel is empty", err);
     return check_duplicates(spec, err);
 }
 

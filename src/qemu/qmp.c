@@ -50,6 +50,8 @@ struct qmp {
     GQueue unsent;  /* struct call, also in `waiting` */
     GQueue waiting; /* struct call, oldest first */
     uint64_t last_id;
+    uint64_t heard_ns; /* when QEMU said anything last; 0: never */
+    uint64_t begun_ns; /* when it was first tried to connect */
     bool greeted, is_ready;
     unsigned dispatching;
     bool freed;
@@ -215,13 +217,25 @@ static void ignore_answer(JsonNode *result, const struct err *err, void *user)
     (void)user;
 }
 
+static double seconds_since(uint64_t then_ns)
+{
+    return (double)(clock_now_ns() - then_ns) / (double)NS_PER_S;
+}
+
 static gboolean on_call_timeout(gpointer user)
 {
     struct call *call = user;
     struct qmp *qmp = call->qmp;
     call->timer = 0;
     struct err err;
-    (void)err_set(&err, ERR_TIMEOUT, "qmp-timeout", "QEMU did not answer '%s' in time", call->command);
+    (void)err_set(&err, ERR_TIMEOUT, "qmp-timeout", "the agent waited %.1f s in vain for QEMU to answer '%s'",
+                  seconds_since(call->asked_ns), call->command);
+    (void)err_cause(&err, "QEMU said something %.1f s before for the last time: it hangs, or is stopped",
+                    seconds_since(qmp->heard_ns));
+    (void)err_fix(&err, "see what holds QEMU up (a disk that does not answer, a signal), or end it");
+    (void)err_arg(&err, "command", "%s", call->command);
+    (void)err_arg(&err, "waited_s", "%.1f", seconds_since(call->asked_ns));
+    (void)err_arg(&err, "silent_s", "%.1f", seconds_since(qmp->heard_ns));
     qmp_done done = call->done;
     void *owner = call->user;
     /* A late answer must still find its place in the order; only the owner is told now. */
@@ -338,6 +352,7 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
     if (got <= 0) {
         connection_lost(qmp, got < 0 ? strerror(errno) : "end of stream");
     } else {
+        qmp->heard_ns = clock_now_ns();
         (void)g_string_append_len(qmp->input, buffer, got);
         if (qmp->input->len > LINE_BYTES_MAX)
             connection_lost(qmp, "it sent a line that is too long");
@@ -379,8 +394,15 @@ static gboolean on_deadline(gpointer user)
     qmp->deadline_timer = 0;
     source_clear(&qmp->retry_timer);
     struct err err;
-    (void)err_set(&err, ERR_TIMEOUT, "qmp-no-connection", "QEMU did not open its control connection in time");
-    (void)err_cause(&err, "socket %s", qmp->path);
+    (void)err_set(&err, ERR_TIMEOUT, "qmp-no-connection",
+                  "the agent waited %.1f s in vain for QEMU to open its control connection",
+                  seconds_since(qmp->begun_ns));
+    (void)err_cause(&err,
+                    qmp->heard_ns ? "it said something on the socket %s, and was not ready"
+                                  : "nothing was heard on the socket %s",
+                    qmp->path);
+    (void)err_arg(&err, "waited_s", "%.1f", seconds_since(qmp->begun_ns));
+    (void)err_arg(&err, "socket", "%s", qmp->path);
     disconnect(qmp);
     enter(qmp);
     qmp->ready(&err, qmp->user);
@@ -397,6 +419,7 @@ struct qmp *qmp_new(const struct qmp_config *config)
     qmp->closed = config->closed;
     qmp->user = config->user;
     qmp->fd = -1;
+    qmp->begun_ns = clock_now_ns();
     qmp->input = g_string_new(NULL);
     g_queue_init(&qmp->unsent);
     g_queue_init(&qmp->waiting);

@@ -20,15 +20,15 @@ static const char settlements[] =
 #include "0004-settlements.inc"
     ;
 
-static const char maintenance[] =
-#include "0005-maintenance.inc"
-    ;
-
 static const char history[] =
-#include "0006-history.inc"
+#include "0005-history.inc"
     ;
 
-static const char *const steps[] = {first, pools, certificates, settlements, maintenance, history};
+static const char maintenance[] =
+#include "0006-maintenance.inc"
+    ;
+
+static const char *const steps[] = {first, pools, certificates, settlements, history, maintenance};
 const struct schema schema_current = {steps, sizeof steps / sizeof steps[0]};
 
 static int read_version(sqlite3 *connection, int *ret_version, struct err *err)

@@ -38,6 +38,8 @@ migrate web h2 >/dev/null || fail "web cannot leave a host that enters maintenan
 wait_until 30 "h1 to be in maintenance" is_in h1 yes
 expect_ids web h1 '["host-in-maintenance"]'
 godwit host maintenance exit h1 >/dev/null
+told=$(godwit event ls --host h1 --json | jq -c '[.events[].type | select(test("Maintenance"))]')
+[ "$told" = '["EnteringMaintenanceModeEvent","EnteredMaintenanceModeEvent","ExitMaintenanceModeEvent"]' ] || fail "the events are $told"
 expect_error host-not-found godwit host maintenance enter nowhere
 status=0
 godwit host maintenance leave h1 2>/dev/null || status=$?

@@ -36,6 +36,15 @@ static void assert_error(JsonObject *document, const char *id, const char *phase
     assert_string_equal(text_of(error, "code"), "TIMEOUT");
     assert_string_equal(text_of(error, "phase"), phase);
     assert_string_not_equal(text_of(error, "fix"), "");
+    assert_string_not_equal(text_of(error, "cause"), "");
+}
+
+/* What both sides said last is the cause, as far as anybody knows it. */
+static void assert_last_heard(JsonObject *document)
+{
+    const char *cause = text_of(json_object_get_object_member(document, "error"), "cause");
+    assert_non_null(strstr(cause, "host 'h1' said 'connected'"));
+    assert_non_null(strstr(cause, "host 'h2' has told no step"));
 }
 
 /* A call that is never answered: at the deadline the task ends and says who was waited for and for what. */
@@ -96,8 +105,11 @@ static void of_a_copy_that_does_not_move(void **state)
 {
     struct harness *harness = *state;
     g_autofree char *task = copy(harness, "{\"vm\":\"web\",\"destination\":\"h2\"}");
+    fake_agent_note(&harness->source, "connected");
+    fake_agent_set(&harness->source, MOVE_COPYING);
     g_autoptr(JsonObject) document = harness_wait_final(harness, task);
     assert_error(document, "copy-stalled", "copy", "no memory crossed from host 'h1' to host 'h2' for 2 s");
+    assert_last_heard(document);
     assert_null(fake_agent_move(&harness->source));
     assert_null(fake_agent_move(&harness->destination));
 }
@@ -107,10 +119,12 @@ static void of_the_switch_over_is_the_operators_limit(void **state)
     struct harness *harness = *state;
     g_autofree char *task =
         copy(harness, "{\"vm\":\"web\",\"destination\":\"h2\",\"options\":{\"switchover_limit_s\":1}}");
+    fake_agent_note(&harness->source, "connected");
     fake_agent_set(&harness->source, MOVE_SWITCHING);
     g_autoptr(JsonObject) document = harness_wait_final(harness, task);
     assert_error(document, "switchover-limit", "switch-over",
                  "host 'h1' waited for more than 2 s for host 'h2' to take VM 'web' over");
+    assert_last_heard(document);
     assert_null(fake_agent_move(&harness->source));
 }
 

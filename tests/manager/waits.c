@@ -164,6 +164,33 @@ static void a_switch_over_names_the_destination(void **state)
     assert_success(harness, task);
 }
 
+/* The first step that nobody has seen is the one that is waited for. */
+static void a_switch_over_names_the_step_that_does_not_come(void **state)
+{
+    static const struct {
+        bool is_sources;
+        const char *event, *what;
+    } steps[] = {
+        {true, "connected", "host 'h1' to stop the guest"},
+        {true, "guest stopped", "the last memory to cross the migration network from host 'h1' to host 'h2'"},
+        {false, "memory complete", "host 'h1' to save the state of the VM's devices"},
+        {true, "device state saved", "host 'h2' to load the state of the VM's devices"},
+        {false, "device state loaded", "host 'h2' to take the VM over"},
+    };
+    struct harness *harness = *state;
+    g_autofree char *task = copy(harness);
+    fake_agent_note(&harness->destination, "source connected");
+    fake_agent_set(&harness->destination, MOVE_COPYING);
+    for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
+        struct fake_agent *agent = steps[i].is_sources ? &harness->source : &harness->destination;
+        fake_agent_note(agent, steps[i].event);
+        fake_agent_set(agent, MOVE_SWITCHING);
+        assert_waits(harness, task, steps[i].what);
+    }
+    fake_agent_finish_pair(&harness->source);
+    assert_success(harness, task);
+}
+
 static void an_ending_names_the_source_that_alone_can_say_it(void **state)
 {
     struct harness *harness = *state;
@@ -196,6 +223,7 @@ int main(void)
         TEST(a_copy_that_lost_its_connections_says_so_and_how_it_went),
         TEST(a_copy_names_a_frozen_host),
         TEST(a_switch_over_names_the_destination),
+        TEST(a_switch_over_names_the_step_that_does_not_come),
         TEST(an_ending_names_the_source_that_alone_can_say_it),
     };
     return cmocka_run_group_tests_name("waits", tests, NULL, NULL);

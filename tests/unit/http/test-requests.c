@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "http/attempts.h"
+#include "model/move.h"
 #include "peers.h"
 
 static struct http_request *waiting;
@@ -52,6 +53,16 @@ static void refuse(struct http_request *request, void *user)
     http_fail(request, &err);
 }
 
+static void refuse_and_say_more(struct http_request *request, void *user)
+{
+    (void)user;
+    struct err err;
+    (void)err_set(&err, ERR_REFUSED, "vm-busy", "the VM moves");
+    JsonObject *document = model_error_to_json(&err);
+    json_object_set_string_member(document, "more", "and that");
+    http_reply(request, 409, document);
+}
+
 static void text(struct http_request *request, void *user)
 {
     (void)user;
@@ -63,6 +74,7 @@ static const struct http_route routes[] = {
     {"POST", "/v1/echo/{name}", HTTP_TOKEN, echo},
     {"POST", "/v1/wait", HTTP_TOKEN, wait_with_answer},
     {"GET", "/v1/refuse", HTTP_TOKEN, refuse},
+    {"GET", "/v1/refuse-and-more", HTTP_TOKEN, refuse_and_say_more},
     {"GET", "/", HTTP_OPEN, text},
     {"POST", "/v1/open/{name}", HTTP_OPEN, echo},
     {NULL},
@@ -199,6 +211,38 @@ static void errors_travel_whole(void **state)
     assert_string_equal(answer.err.phase, "copy");
     assert_string_equal(answer.err.side, "source");
     assert_null(answer.object);
+    http_client_free(client);
+}
+
+static void what_is_said_beside_an_error_is_not_lost(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->base);
+    struct answer answer;
+    ask(client, "GET", "/v1/refuse-and-more", NULL, &answer);
+    assert_string_equal(answer.err.id, "vm-busy");
+    assert_string_equal(model_text(answer.object, "more"), "and that");
+    answer_clear(&answer);
+    ask(client, "GET", "/v1/refuse", NULL, &answer);
+    assert_string_equal(answer.err.id, "vm-busy");
+    assert_null(answer.object);
+    answer_clear(&answer);
+    http_client_free(client);
+}
+
+static void a_wait_in_vain_says_for_whom_and_what_was_heard(void **state)
+{
+    struct peers *peers = *state;
+    struct http_client *client = peers_client(peers, peers->base);
+    struct answer answer = {0};
+    http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 1, NULL}, answer_done, &answer);
+    wait_for(&answer.is_done);
+    assert_string_equal(answer.err.id, "no-answer");
+    assert_string_equal(err_arg_find(&answer.err, "peer"), peers->base);
+    assert_string_equal(err_arg_find(&answer.err, "request"), "POST /v1/wait");
+    assert_string_equal(err_arg_find(&answer.err, "waited_s"), "1");
+    assert_string_equal(answer.err.cause, "it was sent the request, and nothing came back");
+    http_reply(waiting, 200, NULL);
     http_client_free(client);
 }
 
@@ -464,6 +508,34 @@ static void a_stale_socket_is_replaced_and_a_live_one_is_not(void **state)
 
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void what_is_no_request_gets_the_error_form_too(void **state)
+{
+    static const char *const requests[] = {
+        "GARBAGE\r\n\r\n",
+        "GET /v1/refuse HTTP/1.1\r\n\r\n",
+        "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /v1/refuse HTTP/9.9\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "POST /v1/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: more\r\nContent-Length: "
+        "2\r\n\r\n{}",
+        "POST /v1/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: knots\r\n\r\n",
+    };
+    struct peers *peers = *state;
+    for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
+        g_autofree char *raw = ask_raw(peers, requests[i], strlen(requests[i]));
+        const char *body = strstr(raw, "\r\n\r\n");
+        g_autoptr(JsonObject) document = NULL;
+        struct err err;
+        assert_non_null(strstr(raw, "\r\nContent-Type: application/json\r\n"));
+        assert_int_equal(model_parse(body + 4, -1, &document, &err), 0);
+        model_error_from_json(json_object_get_object_member(document, "error"), &err);
+        assert_string_equal(err.id, "request-malformed");
+        assert_true(err.message[0] && err.fix[0]);
+    }
+    const char *about_all = "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    g_autofree char *raw = ask_raw(peers, about_all, strlen(about_all));
+    assert_non_null(strstr(raw, "\"id\":\"path-not-found\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +544,8 @@ int main(void)
         PROMISE(clients_that_went_leave_no_memory),
         PROMISE(a_missing_body_is_an_empty_object),
         PROMISE(errors_travel_whole),
+        PROMISE(what_is_said_beside_an_error_is_not_lost),
+        PROMISE(a_wait_in_vain_says_for_whom_and_what_was_heard),
         PROMISE(a_late_answer_reaches_the_client),
         PROMISE(a_client_that_leaves_does_not_crash_the_server),
         cmocka_unit_test(an_answer_after_the_server_ended_harms_nobody),
@@ -485,6 +559,7 @@ int main(void)
         PROMISE(who_shows_wrong_tokens_has_to_wait),
         PROMISE(the_unix_socket_is_for_its_owner_only),
         PROMISE(a_stale_socket_is_replaced_and_a_live_one_is_not),
+        PROMISE(what_is_no_request_gets_the_error_form_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

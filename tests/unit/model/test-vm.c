@@ -96,7 +96,7 @@ static void bad_input_is_refused_by_field_and_cure(void **state)
         {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\",\"x\":1}]"), "there is no field \"disks[0].x\""},
         {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\"},{\"path\":\"/a\",\"format\":\"raw\"}]"),
          "disks[1].path must differ from disks[0].path"},
-        {VM("\"disks\":[{},{},{},{},{},{},{},{},{}]"), "disks must have at most 8 elements"},
+        {VM("\"disks\":[{},{},{},{},{},{},{},{},{}]"), "disks must be at most 8 elements long"},
         {VM("\"nics\":[{\"network\":\"\"}]"), "nics[0].network must be 1 to 63 letters"},
         {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"53:54:00:00:00:01\"}]"), "nics[0].mac must be a unicast"},
         {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"52-54-00-00-00-01\"}]"), "nics[0].mac must be a unicast"},

@@ -231,6 +231,28 @@ static void nobody_there_is_told_in_time(void **state)
     qmp = qmp_new(&config);
     wait_for(&seen.is_ready);
     assert_int_equal(seen.ready_err.code, ERR_TIMEOUT);
+    assert_string_equal(err_arg_find(&seen.ready_err, "socket"), path);
+    assert_non_null(strstr(seen.ready_err.message, "the agent waited 0."));
+    assert_non_null(strstr(seen.ready_err.cause, "nothing was heard"));
+}
+
+static void a_qemu_that_hangs_is_named_with_the_command_and_its_last_word(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    start_qemu();
+    connect_qmp(&seen);
+    wait_for(&seen.is_ready);
+    assert_int_equal(kill(child, SIGSTOP), 0);
+    struct numbered *call = g_new0(struct numbered, 1);
+    call->seen = &seen;
+    qmp_call(qmp, &(struct qmp_command){"query-status", NULL, -1, 100}, on_answer, call);
+    wait_answers(&seen, 1);
+    assert_int_equal(kill(child, SIGCONT), 0);
+    assert_string_equal(seen.last.id, "qmp-timeout");
+    assert_string_equal(err_arg_find(&seen.last, "command"), "query-status");
+    assert_non_null(err_arg_find(&seen.last, "waited_s"));
+    assert_non_null(strstr(seen.last.cause, "for the last time"));
 }
 
 static int listen_here(void)
@@ -413,6 +435,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_dead_qemu_fails_what_waits_and_then_closes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_freed_client_cancels_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_told_in_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_qemu_that_hangs_is_named_with_the_command_and_its_last_word, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(lines_may_come_in_pieces_and_garbage_ends_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_line_nested_without_end_ends_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(words_of_a_wrong_type_are_empty, set_up, tear_down),
