@@ -316,6 +316,14 @@ static void find_mount(struct cgroup *cgroup)
     }
 }
 
+const char *cgroup_find_cpu(char **ret_mount)
+{
+    struct cgroup cgroup = {0};
+    find_mount(&cgroup);
+    *ret_mount = cgroup.mount;
+    return cgroup.version == CGROUP_NONE ? "none" : cgroup.version == CGROUP_V1 ? "v1" : "v2";
+}
+
 /* Each part of NAME becomes a group; on v2 the controller is passed on from the top. */
 static int make_root(struct cgroup *cgroup, const char *name, struct err *err)
 {

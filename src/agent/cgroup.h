@@ -21,6 +21,8 @@
 struct cgroup;
 struct vm;
 
+/* Where the cpu controller is mounted (g_free, NULL: nowhere): "v1", "v2" or "none". Needs no agent. */
+const char *cgroup_find_cpu(char **ret_mount);
 /* At the agent's start, before VMs are adopted: finds the hierarchy, makes ROOT, reads the list of pools that
  * the manager sent last. Fills facts.cgroups and facts.cgroups_reason; agent->cgroup is never NULL after. */
 void cgroup_open(struct agent *agent);

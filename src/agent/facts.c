@@ -2,66 +2,30 @@
 #include "agent/facts.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/autostart.h"
+#include "agent/kvm.h"
 #include "agent/network.h"
 #include "agent/probe.h"
 #include "agent/vm.h"
-#include "agent/vm_check.h"
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "model/protocol.h"
 #include "qemu/caps.h"
 
-#define CPUINFO_LINE_MAX 8192
-
-static bool cpu_has_virtualization(void)
-{
-    auto_file file = fopen("/proc/cpuinfo", "re");
-    static char line[CPUINFO_LINE_MAX];
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "flags", 5))
-            return strstr(line, " vmx") || strstr(line, " svm");
-    return false;
-}
-
-/* The device must be there, work, and open for QEMU's user. */
-static int try_kvm(struct agent *agent, struct err *err)
-{
-    struct stat device;
-    auto_fd fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, errno, "kvm-missing", "/dev/kvm cannot be opened");
-    auto_fd vm = ioctl(fd, KVM_CREATE_VM, 0);
-    if (vm < 0 || ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION || fstat(fd, &device) < 0)
-        return err_sys(err, errno, "kvm-missing", "/dev/kvm does not work");
-    bool by_group = (device.st_mode & S_IRGRP) && (device.st_mode & S_IWGRP);
-    agent->kvm_group = by_group ? device.st_gid : 0;
-    auto_fd theirs = open_as(&agent->config.qemu_user, agent->kvm_group, "/dev/kvm", O_RDWR);
-    if (theirs < 0)
-        return err_sys(err, errno, "kvm-missing", "the QEMU user (uid %u) may not open /dev/kvm",
-                       agent->config.qemu_user.uid);
-    return 0;
-}
-
 static void probe_accel(struct agent *agent)
 {
     struct host_facts *facts = &agent->facts;
     struct err err = {0};
-    agent->kvm_works = try_kvm(agent, &err) == 0;
+    agent->kvm_works = kvm_try(&agent->config.qemu_user, &agent->kvm_group, &err) == 0;
     bool by_choice = agent->config.accel != VM_ACCEL_AUTO;
-    bool use_kvm =
-        by_choice ? agent->config.accel == VM_ACCEL_KVM : agent->kvm_works && cpu_has_virtualization();
+    bool use_kvm = by_choice ? agent->config.accel == VM_ACCEL_KVM : agent->kvm_works && kvm_cpu_is_able();
     g_strlcpy(facts->accel, use_kvm ? "kvm" : "tcg", sizeof facts->accel);
     if (!agent->kvm_works)
         (void)snprintf(facts->accel_reason, sizeof facts->accel_reason, "%.100s: %.50s", err.message,

@@ -202,6 +202,18 @@ static int load_slots(struct journal *journal, struct err *err)
                    "what the other hosts know, and repairs it");
 }
 
+int journal_look(const char *path, struct journal_entry *ret_entry, struct err *err)
+{
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, errno, "open-failed", "cannot open the ownership journal %s", path);
+    struct journal journal = {.path = (char *)path, .fd = fd};
+    if (load_slots(&journal, err) < 0)
+        return -1;
+    *ret_entry = journal.durable;
+    return 0;
+}
+
 static void journal_unref(struct journal *journal)
 {
     if (--journal->n_refs)

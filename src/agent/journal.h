@@ -52,6 +52,9 @@ struct journal;
  * order of writes; each open has its close. A file with no valid slot is ERR_CORRUPT "journal-corrupt": the
  * VM must not be started (operator: settle). Main-loop thread; blocks. */
 int journal_open(const char *path, struct journal **ret_journal, struct err *err);
+/* What the file says now, for one who must not change it: the last entry that is whole, durable or not. Any
+ * process; reads only. */
+int journal_look(const char *path, struct journal_entry *ret_entry, struct err *err);
 /* For a file that is ERR_CORRUPT: kept aside as PATH.damaged-TIME, and a new one (step NONE) made in its
  * place. What it said is lost: the caller must know the owner by other means. */
 int journal_replace(const char *path, struct journal **ret_journal, struct err *err);

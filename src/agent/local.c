@@ -3,11 +3,11 @@
 
 #include "agent/autostart.h"
 #include "agent/facts.h"
+#include "agent/local_call.h"
+#include "agent/loop_watch.h"
 #include "agent/vm.h"
 #include "base/clock.h"
 #include "http/http.h"
-
-#define SOCKET "agent.sock"
 
 static void get_status(struct http_request *request, void *user)
 {
@@ -32,6 +32,7 @@ static void get_status(struct http_request *request, void *user)
     json_object_set_int_member(object, "running", n_running);
     json_object_set_int_member(object, "moves", g_hash_table_size(local->agent->moves));
     json_object_set_int_member(object, "foreign_vms", facts.n_foreign_vms);
+    json_object_set_int_member(object, "loop_late_ms", loop_watch_late_ms(local->loop_watch));
     json_object_set_string_member(object, "autostart",
                                   facts.autostart_pending ? "waits for the manager's word" : "done");
     http_reply(request, 200, object);
@@ -120,40 +121,9 @@ static const struct http_route routes[] = {
 
 int local_listen(struct local *local, struct http_server **ret_server, struct err *err)
 {
-    g_autofree char *path = g_build_filename(local->agent->config.run_dir, SOCKET, NULL);
+    g_autofree char *path = g_build_filename(local->agent->config.run_dir, LOCAL_SOCKET, NULL);
     const struct http_server_config config = {.routes = routes, .user = local};
     if (http_server_new(&config, ret_server, err) < 0)
         return -1;
     return http_server_listen_unix(*ret_server, path, err);
-}
-
-int local_call(const struct agent_config *config, const char *path, JsonObject *body, unsigned timeout_s,
-               JsonObject **ret_object, struct err *err)
-{
-    g_autofree char *base = g_strdup_printf("unix:%s/" SOCKET, config->run_dir);
-    struct http_client *client = NULL;
-    struct err why = {0};
-    *ret_object = NULL;
-    const struct http_client_config client_config = {.base = base};
-    if (http_client_new(&client_config, &client, err) < 0) {
-        if (body)
-            json_object_unref(body);
-        return -1;
-    }
-    int result =
-        http_client_call_sync(client, &(struct http_call){"POST", path, body, timeout_s}, ret_object, &why);
-    http_client_free(client);
-    if (result == 0)
-        return 0;
-    if (why.code == ERR_PEER_LOST) {
-        struct err lost = why;
-        (void)err_set(&why, ERR_PEER_LOST, "agent-not-running", "the agent of host %s does not run here",
-                      config->name);
-        (void)err_cause(&why, "%s", lost.cause);
-        (void)err_fix(&why,
-                      "start it: systemctl start godwit-agent; is this its configuration and are you root?");
-    }
-    if (err)
-        *err = why;
-    return -1;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What root on this machine may ask of the running agent: run_dir/agent.sock, HTTP as everywhere, the
- * caller's user checked by the kernel's word. The command line of godwit-agent is the only client.
+ * caller's user checked by the kernel's word. Its clients are command lines (agent/local_call.h).
  */
 #ifndef AGENT_LOCAL_H
 #define AGENT_LOCAL_H
@@ -14,6 +14,7 @@
 #include "base/err.h"
 
 struct http_server;
+struct loop_watch;
 
 #define LOCAL_SHUTDOWN_MAX_S 3600
 
@@ -22,6 +23,7 @@ struct local {
     struct agent *agent;
     const struct identity *identity;
     struct renewal *renewal;
+    const struct loop_watch *loop_watch;
     /* Loads the identity anew from its file. */
     int (*reload)(void *user, struct err *err);
     void *user;
@@ -29,10 +31,5 @@ struct local {
 
 /* The server's routes with `local` as their user; http_server_free. */
 int local_listen(struct local *local, struct http_server **ret_server, struct err *err);
-
-/* The other side, blocking: one call to the agent with this configuration. ERR_PEER_LOST "agent-not-running".
- * `body` is consumed (may be NULL); *ret_object may be NULL afterwards, else json_object_unref. */
-int local_call(const struct agent_config *config, const char *path, JsonObject *body, unsigned timeout_s,
-               JsonObject **ret_object, struct err *err);
 
 #endif

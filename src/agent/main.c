@@ -19,6 +19,8 @@
 #include "agent/facts.h"
 #include "agent/identity.h"
 #include "agent/local.h"
+#include "agent/local_call.h"
+#include "agent/loop_watch.h"
 #include "agent/moves.h"
 #include "agent/renew.h"
 #include "agent/routes.h"
@@ -52,6 +54,7 @@ struct program {
     struct agent agent;
     struct identity identity;
     struct renewal *renewal;
+    struct loop_watch *loop_watch;
     struct local local;
     struct http_server *server;
     struct http_server *local_server;
@@ -112,8 +115,13 @@ static int serve(struct program *program, struct err *err)
     if (http_server_new(&server_config, &program->server, err) < 0)
         return -1;
     program->renewal = renewal_start(&program->agent, &program->identity, on_renewed, program);
-    program->local =
-        (struct local){&program->agent, &program->identity, program->renewal, reload_identity, program};
+    program->loop_watch = loop_watch_start();
+    program->local = (struct local){.agent = &program->agent,
+                                    .identity = &program->identity,
+                                    .renewal = program->renewal,
+                                    .loop_watch = program->loop_watch,
+                                    .reload = reload_identity,
+                                    .user = program};
     if (local_listen(&program->local, &program->local_server, err) < 0)
         return -1;
     return http_server_listen(program->server, config->listen, config->port, NULL, err);
@@ -208,6 +216,7 @@ static int run(const struct agent_config *config, const struct arguments *argume
     g_main_loop_run(program.loop);
     http_server_free(program.local_server);
     http_server_free(program.server);
+    loop_watch_free(program.loop_watch);
     renewal_free(program.renewal);
     identity_clear(&program.identity);
     door_free(program.agent.door);

@@ -127,6 +127,14 @@ uint32_t network_speed_mbit(const char *address)
     return speed == (uint32_t)SPEED_UNKNOWN ? 0 : speed;
 }
 
+bool network_interface(const char *address, char name[16])
+{
+    struct ifreq request;
+    bool is_found = find_interface(address, &request);
+    (void)snprintf(name, sizeof request.ifr_name, "%s", is_found ? request.ifr_name : "");
+    return is_found;
+}
+
 uint32_t network_mtu(const char *address)
 {
     struct ifreq request;

@@ -13,6 +13,8 @@ const struct host_network *network_find(const struct agent_config *config, const
 int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err);
 /* What the interface that has this numeric address says of its speed, in Mbit/s; 0: nothing. */
 uint32_t network_speed_mbit(const char *address);
+/* The interface's name; false and "": no interface has the address. */
+bool network_interface(const char *address, char name[16]);
 /* Its MTU; 0: no interface has the address. */
 uint32_t network_mtu(const char *address);
 /* A tap that exists as long as a descriptor of it is open: port of the bridge with the bridge's MTU, down.

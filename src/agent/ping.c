@@ -3,20 +3,8 @@
 
 #include <errno.h>
 #include <glib-unix.h>
-#include <netinet/icmp6.h>
-#include <netinet/in.h>
-#include <netinet/ip.h>
-#include <netinet/ip_icmp.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/fdio.h"
-
-#define IP_HEADER 20u
-#define IPV6_HEADER 40u
-#define IP_SMALLEST 68u     /* RFC 791: every path passes it */
-#define IPV6_SMALLEST 1280u /* RFC 8200 */
-#define PACKET_MAX 65535u
+#include "agent/icmp.h"
 
 #define TRIES 3 /* of a small and of a full packet */
 #define FIRST_MS 1000
@@ -32,11 +20,8 @@ struct echo {
 };
 
 struct ping {
-    int fd;
+    struct icmp_socket icmp;
     guint source, timer;
-    bool is_v6;
-    uint16_t id;
-    uint32_t smallest;
     unsigned n_fans;
     unsigned n_echoes; /* an echo's sequence number is its place */
     struct echo echoes[ECHOES_MAX];
@@ -45,33 +30,10 @@ struct ping {
     void *user;
 };
 
-static uint16_t checksum(const uint8_t *bytes, size_t size)
-{
-    uint32_t sum = 0;
-    for (size_t i = 0; i + 1 < size; i += 2)
-        sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
-    if (size % 2)
-        sum += (uint32_t)bytes[size - 1] << 8;
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return htons((uint16_t)~sum);
-}
-
-/* What cannot be sent does not come back: that is all that counts. */
 static void send_echo(struct ping *ping, uint32_t size)
 {
-    static uint8_t packet[PACKET_MAX];
-    size_t length = size - (ping->is_v6 ? IPV6_HEADER : IP_HEADER);
-    struct icmphdr header = {.type = ping->is_v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO,
-                             .un.echo = {htons(ping->id), htons((uint16_t)ping->n_echoes)}};
-    struct echo *echo = &ping->echoes[ping->n_echoes++];
-    memset(packet, 0, length);
-    memcpy(packet, &header, sizeof header);
-    if (!ping->is_v6) /* the kernel fills in that of IPv6 */
-        header.checksum = checksum(packet, length);
-    memcpy(packet, &header, sizeof header);
-    *echo = (struct echo){.size = size};
-    (void)send(ping->fd, packet, length, 0);
+    icmp_send(&ping->icmp, (uint16_t)ping->n_echoes, size);
+    ping->echoes[ping->n_echoes++] = (struct echo){.size = size};
 }
 
 static gboolean over(void *user)
@@ -119,14 +81,8 @@ static gboolean on_time(void *user)
 
 static void take(struct ping *ping, const uint8_t *bytes, size_t size)
 {
-    struct icmphdr header;
-    size_t skipped = ping->is_v6 || !size ? 0 : (bytes[0] & 15u) * 4u;
-    if (size < skipped + sizeof header)
-        return;
-    memcpy(&header, bytes + skipped, sizeof header);
-    unsigned number = ntohs(header.un.echo.sequence);
-    if (header.type != (ping->is_v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) ||
-        ntohs(header.un.echo.id) != ping->id || number >= ping->n_echoes || ping->echoes[number].has_come)
+    int number = icmp_number(&ping->icmp, bytes, size);
+    if (number < 0 || (unsigned)number >= ping->n_echoes || ping->echoes[number].has_come)
         return;
     struct echo *echo = &ping->echoes[number];
     struct ping_result *result = &ping->result;
@@ -138,7 +94,7 @@ static void take(struct ping *ping, const uint8_t *bytes, size_t size)
 
 static gboolean on_packet(int fd, GIOCondition condition, void *user)
 {
-    static uint8_t packet[PACKET_MAX];
+    static uint8_t packet[ICMP_PACKET_MAX];
     struct ping *ping = user;
     (void)condition;
     /* An error here is what the path said of one packet. */
@@ -159,51 +115,26 @@ static gboolean on_packet(int fd, GIOCondition condition, void *user)
     return G_SOURCE_REMOVE;
 }
 
-static int prepare_socket(struct ping *ping, const struct sockaddr_storage *from,
-                          const struct sockaddr_storage *to)
-{
-    socklen_t size = ping->is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    struct icmp6_filter filter;
-    /* PROBE: never in fragments, and whatever an earlier answer said of the path. */
-    int discover = ping->is_v6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
-    if (ping->is_v6) {
-        ICMP6_FILTER_SETBLOCKALL(&filter);
-        ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
-        if (setsockopt(ping->fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) < 0 ||
-            setsockopt(ping->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &discover, sizeof discover) < 0)
-            return -1;
-    } else if (setsockopt(ping->fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, sizeof discover) < 0) {
-        return -1;
-    }
-    return bind(ping->fd, (const struct sockaddr *)from, size) < 0 ||
-                   connect(ping->fd, (const struct sockaddr *)to, size) < 0
-               ? -1
-               : 0;
-}
-
 struct ping *ping_begin(const struct sockaddr_storage *from, const struct sockaddr_storage *to, uint32_t mtu,
                         void (*done)(const struct ping_result *result, void *user), void *user,
                         struct err *err)
 {
     struct ping *ping = g_new0(struct ping, 1);
-    ping->is_v6 = to->ss_family == AF_INET6;
-    ping->smallest = ping->is_v6 ? IPV6_SMALLEST : IP_SMALLEST;
-    ping->result.mtu = MIN(mtu, PACKET_MAX);
+    ping->result.mtu = MIN(mtu, ICMP_PACKET_MAX);
     ping->done = done;
     ping->user = user;
-    fdio_random(&ping->id, sizeof ping->id);
-    ping->fd = socket(to->ss_family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                      ping->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
-    if (ping->fd < 0 || ping->result.mtu < ping->smallest || prepare_socket(ping, from, to) < 0) {
-        (void)err_sys(err, errno, "ping-failed", "cannot ping the other host");
+    bool is_open = icmp_open(from, to, &ping->icmp, err) == 0;
+    if (is_open && ping->result.mtu < ping->icmp.smallest)
+        (void)err_set(err, ERR_REFUSED, "ping-failed", "an MTU of %u is less than every path must pass", mtu);
+    if (!is_open || ping->result.mtu < ping->icmp.smallest) {
         ping_free(ping);
         return NULL;
     }
     for (unsigned i = 0; i < TRIES; i++) {
-        send_echo(ping, ping->smallest);
+        send_echo(ping, ping->icmp.smallest);
         send_echo(ping, ping->result.mtu);
     }
-    ping->source = g_unix_fd_add(ping->fd, G_IO_IN, on_packet, ping);
+    ping->source = g_unix_fd_add(ping->icmp.fd, G_IO_IN, on_packet, ping);
     ping->timer = g_timeout_add(FIRST_MS, on_time, ping);
     return ping;
 }
@@ -214,7 +145,6 @@ void ping_free(struct ping *ping)
         return;
     g_clear_handle_id(&ping->source, g_source_remove);
     g_clear_handle_id(&ping->timer, g_source_remove);
-    if (ping->fd >= 0)
-        (void)close(ping->fd);
+    icmp_close(&ping->icmp);
     g_free(ping);
 }

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/neighbours.h"
 #include "agent/network.h"
 #include "agent/ping.h"
+#include "agent/round_trips.h"
 #include "base/address.h"
 #include "base/log.h"
 
@@ -21,13 +23,17 @@ struct pair {
     int connect_errno; /* 0: it stands; ETIMEDOUT: nothing was heard */
     struct ping *ping;
     struct ping_result path;
+    struct round_trips *trips;
+    struct round_trips_result times;
+    struct neighbours *neighbours;
+    struct neighbours_result owners;
 };
 
 struct reach {
     struct reach_wish wish;
-    unsigned n_open; /* connects and pings under way, plus one while they are begun */
+    unsigned n_open; /* connects and questions under way, plus one while they are begun */
     struct pair pairs[HOST_ADDRESSES_MAX];
-    void (*done)(const struct findings *findings, void *user);
+    void (*done)(const struct findings *findings, const struct reach_report *report, void *user);
     void *user;
 };
 
@@ -98,6 +104,40 @@ static void say_cut_down(const struct pair *pair, struct err *err)
     (void)err_arg(err, "path_mtu", "%u", path->path_mtu);
 }
 
+static void say_duplicate(const struct pair *pair, struct err *err)
+{
+    const struct reach_wish *wish = &pair->reach->wish;
+    const struct neighbours_result *owners = &pair->owners;
+    (void)err_set(err, ERR_REFUSED, "address-duplicate",
+                  "%u machines say that they have the migration address %s of host '%s': %s and %s",
+                  owners->n_macs, pair->to, wish->peer, owners->macs[0], owners->macs[1]);
+    (void)err_cause(err, "packets to it reach now the one and now the other");
+    (void)err_fix(err,
+                  "on '%s', 'ip link' shows which MAC address is its own; take the address from the machine "
+                  "that has the other, or give host '%s' another one (addresses= in [migration])",
+                  wish->peer, wish->peer);
+    name_pair(err, pair);
+    (void)err_arg(err, "mac", "%s", owners->macs[0]);
+    (void)err_arg(err, "other_mac", "%s", owners->macs[1]);
+}
+
+static void report_pair(const struct pair *pair, struct reach_pair *ret_pair)
+{
+    *ret_pair = (struct reach_pair){.connects = !pair->connect_errno,
+                                    .mtu = pair->path.mtu,
+                                    .path_mtu = pair->path.path_mtu,
+                                    .n_sent = pair->times.n_sent,
+                                    .n_received = pair->times.n_received,
+                                    .min_us = pair->times.min_us,
+                                    .average_us = pair->times.average_us,
+                                    .max_us = pair->times.max_us,
+                                    .jitter_us = pair->times.jitter_us,
+                                    .n_macs = pair->owners.n_macs};
+    (void)g_strlcpy(ret_pair->from, pair->from, sizeof ret_pair->from);
+    (void)g_strlcpy(ret_pair->to, pair->to, sizeof ret_pair->to);
+    memcpy(ret_pair->macs, pair->owners.macs, sizeof ret_pair->macs);
+}
+
 static void pair_clear(struct pair *pair)
 {
     g_clear_handle_id(&pair->source, g_source_remove);
@@ -111,6 +151,7 @@ static gboolean finish(void *user)
 {
     struct reach *reach = user;
     g_autofree struct findings *findings = g_new0(struct findings, 1);
+    struct reach_report report = {.n_pairs = reach->wish.n_from};
     bool is_any_good = false;
     for (uint32_t i = 0; i < reach->wish.n_from; i++)
         is_any_good |= !reach->pairs[i].connect_errno;
@@ -121,9 +162,14 @@ static gboolean finish(void *user)
             say_unreachable(pair, findings_add(findings, severity));
         if (is_cut_down(pair))
             say_cut_down(pair, findings_add(findings, FINDING_WARNING));
+        if (pair->owners.n_macs > 1)
+            say_duplicate(pair, findings_add(findings, FINDING_ERROR));
+        report_pair(pair, &report.pairs[i]);
         ping_free(pair->ping);
+        round_trips_free(pair->trips);
+        neighbours_free(pair->neighbours);
     }
-    reach->done(findings, reach->user);
+    reach->done(findings, &report, reach->user);
     g_free(reach);
     return G_SOURCE_REMOVE;
 }
@@ -202,7 +248,44 @@ static void begin_ping(struct pair *pair, const struct sockaddr_storage *from,
         log_error(&err, "the MTU of the way from %s to %s is not known", pair->from, pair->to);
 }
 
-void reach_check(const struct reach_wish *wish, void (*done)(const struct findings *findings, void *user),
+/* ---- how good it is ---- */
+
+static void on_round_trips(const struct round_trips_result *result, void *user)
+{
+    struct pair *pair = user;
+    pair->times = *result;
+    one_less(pair->reach);
+}
+
+static void on_owners(const struct neighbours_result *result, void *user)
+{
+    struct pair *pair = user;
+    pair->owners = *result;
+    one_less(pair->reach);
+}
+
+/* What cannot be measured is left out of the report. */
+static void begin_measuring(struct pair *pair, const struct sockaddr_storage *from,
+                            const struct sockaddr_storage *to)
+{
+    struct err err;
+    char interface[16];
+    pair->trips = round_trips_begin(from, to, pair->reach->wish.pings, on_round_trips, pair, &err);
+    if (pair->trips)
+        pair->reach->n_open++;
+    else
+        log_error(&err, "the way from %s to %s is not measured", pair->from, pair->to);
+    if (!network_interface(pair->from, interface))
+        return;
+    pair->neighbours = neighbours_ask(interface, pair->to, pair->from, on_owners, pair, &err);
+    if (pair->neighbours)
+        pair->reach->n_open++;
+    else
+        log_error(&err, "who has %s is not known", pair->to);
+}
+
+void reach_check(const struct reach_wish *wish,
+                 void (*done)(const struct findings *findings, const struct reach_report *report, void *user),
                  void *user)
 {
     struct reach *reach = g_new0(struct reach, 1);
@@ -218,6 +301,8 @@ void reach_check(const struct reach_wish *wish, void (*done)(const struct findin
         if (errnum)
             connect_over(pair, errnum);
         begin_ping(pair, &from, &to);
+        if (wish->pings)
+            begin_measuring(pair, &from, &to);
     }
     one_less(reach);
 }

@@ -6,9 +6,9 @@
 #include "agent/reach.h"
 #include "agent/routes_vms.h"
 
-static void on_reached(const struct findings *findings, void *user)
+static void on_reached(const struct findings *findings, const struct reach_report *report, void *user)
 {
-    JsonObject *answer = json_object_new();
+    JsonObject *answer = reach_report_to_json(report);
     json_object_set_array_member(answer, "findings", findings_to_json(findings));
     http_reply(user, 200, answer);
 }

@@ -12,6 +12,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/open_as.h"
 #include "agent/vm_check.h"
 #include "agent/vm_process.h"
 #include "base/cleanup.h"

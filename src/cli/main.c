@@ -79,6 +79,8 @@ static const struct cli_command commands[] = {
     {"token", "ls", "", "names of the API tokens", cmd_token_ls},
     {"token", "create", "NAME", "a new API token, shown once", cmd_token_create},
     {"token", "rm", "NAME", "revoke an API token", cmd_token_rm},
+    {"doctor", NULL, "[--bundle FILE] [--config FILE] [--manager-config FILE] | --from H --to H",
+     "what is well and what is wrong on this machine, or on the way between two hosts", cmd_doctor},
     {"lab", NULL,
      "up [--hosts N] [--link-rate RATE] [--mtu BYTES] [--links N] [--ip 4|6] [--qemu [hN=]PATH] | down | "
      "status | exec "

@@ -199,7 +199,7 @@ static int check_keys(GKeyFile *file, const char *path, struct err *err)
     return check_deadline_keys(file, path, err);
 }
 
-int config_read(const char *path, struct manager_config *ret_config, struct err *err)
+int manager_config_read(const char *path, struct manager_config *ret_config, struct err *err)
 {
     *ret_config = (struct manager_config){0};
     g_autoptr(GKeyFile) file = g_key_file_new();
@@ -218,7 +218,7 @@ int config_read(const char *path, struct manager_config *ret_config, struct err 
     return read_listen(file, path, ret_config, err);
 }
 
-void config_clear(struct manager_config *config)
+void manager_config_clear(struct manager_config *config)
 {
     g_strfreev(config->listen);
     g_strfreev(config->addresses);

@@ -142,7 +142,7 @@ static void close_all(struct manager *manager)
     http_server_free(manager->server);
     authority_free(manager->authority);
     db_close(manager->db);
-    config_clear(&manager->config);
+    manager_config_clear(&manager->config);
 }
 
 static int first_token(struct manager *manager, struct err *err)
@@ -279,7 +279,7 @@ int main(int argc, char **argv)
     }
     struct manager manager = {0};
     struct err err = {0};
-    int result = config_read(arguments.config, &manager.config, &err);
+    int result = manager_config_read(arguments.config, &manager.config, &err);
     if (!result)
         result = verb->call(&manager, &arguments, &err);
     if (result)

@@ -55,8 +55,8 @@ struct manager {
     struct http_server *server;
 };
 
-/* ERR_BAD_REQUEST names the key. `config_clear` is fine after a failure and on zeroes. */
-int config_read(const char *path, struct manager_config *ret_config, struct err *err);
-void config_clear(struct manager_config *config);
+/* ERR_BAD_REQUEST names the key. `manager_config_clear` is fine after a failure and on zeroes. */
+int manager_config_read(const char *path, struct manager_config *ret_config, struct err *err);
+void manager_config_clear(struct manager_config *config);
 
 #endif

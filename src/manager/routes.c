@@ -37,6 +37,7 @@ const struct http_route routes_table[] = {
     {"POST", "/v1/migrations", HTTP_TOKEN, route_migrate},
     {"POST", "/v1/checks", HTTP_TOKEN, route_check},
     {"POST", "/v1/forecasts", HTTP_TOKEN, route_forecast},
+    {"POST", "/v1/diagnoses", HTTP_TOKEN, route_diagnose},
     {"GET", "/v1/tasks", HTTP_TOKEN, route_tasks_list},
     {"GET", "/v1/tasks/{task}", HTTP_TOKEN, route_task_show},
     {"POST", "/v1/tasks/{task}/cancel", HTTP_TOKEN, route_task_cancel},
@@ -131,8 +132,10 @@ int routes_query_number(struct http_request *request, const char *name, uint64_t
     const char *text = http_query(request, name);
     guint64 value = fallback;
     if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL)) {
-        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on", name);
-        return err_arg(err, "parameter", "%s", name);
+        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on, not '%s'", name,
+                      text);
+        (void)err_arg(err, "field", "%s", name);
+        return err_arg(err, "value", "%s", text);
     }
     *ret_number = value;
     return 0;

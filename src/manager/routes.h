@@ -33,6 +33,8 @@ void route_vm_console(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
 /* As every answer about a VM has it, with the hosts that own it besides; transfer full. */
 JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm);
+/* routes_diagnoses.c */
+void route_diagnose(struct http_request *request, void *user);
 /* routes_pools.c */
 void route_pools_list(struct http_request *request, void *user);
 void route_pool_add(struct http_request *request, void *user);

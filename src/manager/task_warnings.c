@@ -15,17 +15,19 @@ static void warn_of_stuns(JsonArray *warnings, const struct move_status *status)
                          : 0;
     if (percent <= STUN_WARNING_PERCENT)
         return;
-    g_autofree char *message =
-        g_strdup_printf("the guest was held up for %.0f %% of the time of the copy, because it wrote memory "
-                        "faster than it could be sent",
-                        MIN(percent, 100));
-    JsonObject *warning = json_object_new();
-    json_object_set_string_member(warning, "id", "guest-stunned");
-    json_object_set_string_member(warning, "message", message);
-    json_object_set_string_member(warning, "fix",
-                                  "give the migration network more bandwidth, allow a longer downtime, move "
-                                  "the VM when it is less busy, or set a stun limit");
-    json_array_add_object_element(warnings, warning);
+    g_autofree struct findings *found = g_new0(struct findings, 1);
+    struct err *err = findings_add(found, FINDING_WARNING);
+    (void)err_set(err, ERR_REFUSED, "guest-stunned",
+                  "the guest was held up for %.0f %% of the time of the copy, because it wrote memory faster "
+                  "than it could be sent",
+                  MIN(percent, 100));
+    (void)err_fix(err,
+                  "give the migration network more bandwidth, allow a longer downtime, move the VM when it "
+                  "is less busy, or set a stun limit");
+    (void)err_arg(err, "percent", "%.0f", MIN(percent, 100));
+    err_place(err, move_phase_name(PHASE_COPY), "source");
+    g_autoptr(JsonArray) array = findings_to_json(found);
+    json_array_add_element(warnings, json_array_dup_element(array, 0));
 }
 
 static bool has_warning(const struct task *task, JsonObject *warning)

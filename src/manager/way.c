@@ -8,13 +8,15 @@
 
 #define TIMEOUT_S 15
 
-void way_ask(const struct task *plan, bool is_back, http_done done, void *user)
+void way_measure(struct manager *manager, const struct way_wish *question, http_done done, void *user)
 {
-    const struct move_spec *spec = &plan->spec;
-    struct inventory *inventory = plan->manager->inventory;
+    const struct move_spec *spec = question->spec;
+    bool is_back = question->is_back;
+    struct inventory *inventory = manager->inventory;
     struct host *asked = inventory_find_connected(inventory, is_back ? spec->destination : spec->source);
     struct host *peer = inventory_find_connected(inventory, is_back ? spec->source : spec->destination);
-    struct reach_wish wish = {.n_from = spec->n_addresses, .n_to = spec->n_addresses};
+    struct reach_wish wish = {
+        .n_from = spec->n_addresses, .n_to = spec->n_addresses, .pings = question->pings};
     if (!asked || !peer || !spec->n_addresses || !peer->facts.migration_enabled ||
         !peer->facts.migration_port) {
         const struct err nobody = {.code = ERR_NOT_FOUND};
@@ -29,6 +31,12 @@ void way_ask(const struct task *plan, bool is_back, http_done done, void *user)
     wish.peer_mtu = peer->facts.migration_mtu;
     agent_call_for_user(asked, &(struct http_call){"POST", "/v1/reach", reach_wish_to_json(&wish), TIMEOUT_S},
                         done, user);
+}
+
+void way_ask(const struct task *plan, bool is_back, http_done done, void *user)
+{
+    const struct way_wish question = {.spec = &plan->spec, .is_back = is_back};
+    way_measure(plan->manager, &question, done, user);
 }
 
 void way_take(JsonObject *answer, const struct err *call_err, bool is_back, struct findings *ret_findings)

@@ -50,6 +50,10 @@ class Caller:
             assert answer.status in STATUS[answer.error["code"]], f"{what} for code {answer.error['code']}"
         return answer
 
+    def headers(self):
+        """Of who wants documents and no streams."""
+        return {"Authorization": "Bearer " + self.token, "Accept": "application/json"}
+
     def call(self, name, values=None, body=None, query=None, **further):
         """An operation as the document describes it, which must succeed."""
         operation = self.document.operations[name]
@@ -60,7 +64,7 @@ class Caller:
         if body is not None:
             self.document.validate(body, operation.body, f"the body of {name}")
         url = operation.url(values or {}, query)
-        headers = {} if operation.description.get("security") == [] else {"Authorization": "Bearer " + self.token, "Accept": "application/json"}
+        headers = {} if operation.description.get("security") == [] else self.headers()
         answer = self.raw(operation.method, url, None if body is None else json.dumps(body), headers, **further)
         assert answer.status < 400, f"{name} failed: {answer.body}"
         described = operation.answer(answer.status)
@@ -72,7 +76,7 @@ class Caller:
     def refuse(self, name, status, error_id, values=None, body=None, query=None):
         """An operation that must fail like this."""
         operation = self.document.operations[name]
-        answer = self.raw(operation.method, operation.url(values or {}, query), None if body is None else json.dumps(body))
+        answer = self.raw(operation.method, operation.url(values or {}, query), None if body is None else json.dumps(body), self.headers())
         assert (answer.status, answer.status >= 400 and answer.error["id"]) == (status, error_id), f"{name}: {answer.status} {answer.body}, not {status} {error_id}"
         return answer
 

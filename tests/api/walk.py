@@ -36,6 +36,9 @@ def hosts(caller, folder):
     caller.refuse("adoptHost", 409, "host-exists", {"host": "h1"}, {"address": "198.18.1.11"})
     caller.call("removeHost", {"host": "ghost"})
     caller.refuse("removeHost", 409, "host-in-use", {"host": "h1"})
+    assert caller.call("enterMaintenance", {"host": "h2"})["maintenance"] == "yes"
+    caller.refuse("createVm", 409, "host-in-maintenance", body={"host": "h2", "spec": {"name": "late", "memory_mib": 64}})
+    caller.call("leaveMaintenance", {"host": "h2"})
     # h2 has no VM: it may go, and is known again by its certificate.
     caller.call("removeHost", {"host": "h2"})
     caller.call("adoptHost", {"host": "h2"}, {"address": "198.18.1.12"})
@@ -115,7 +118,9 @@ def tokens_and_events(caller, file):
     caller.call("addToken", body={"name": "walker"})
     caller.call("listTokens")
     caller.call("removeToken", {"name": "walker"})
+    types = {row["type"] for row in caller.call("listEventTypes")["types"]}
     stored = caller.call("followEvents", query={"since": 0})["events"]
+    assert {event["type"] for event in stored} <= types
     kinds = {event["kind"] for event in stored}
     assert kinds >= {"host", "vm", "task", "pool", "forecast", "audit", "recovery"}, kinds
     for count, _ in enumerate(caller.stream("followEvents", query={"since": 0}), 1):
@@ -144,6 +149,7 @@ def limits(caller):
             ("addToken", {}, {"name": "x"}),
             ("enroll", {}, {"token": "x", "csr": "x"}),
             ("enrollAgain", {"host": "nowhere"}, {}),
+            ("enterMaintenance", {"host": "nowhere"}, {}),
             ("startVm", {"vm": "nobody"}, {}),
             ("cancelTask", {"task": "nope"}, {})]:
         for part in inside or [()]:
@@ -151,10 +157,11 @@ def limits(caller):
     for operation in caller.document.operations.values():
         for parameter in operation.parameters:
             if parameter["in"] == "query":
-                for wrong in ("-1", "x"):
+                is_number = parameter["schema"].get("type") == "integer"
+                for wrong in ("-1", "x") if is_number else ("-1",):
                     values = {other["name"]: "web" for other in operation.parameters if other["in"] == "path"}
                     answer = caller.refuse(operation.name, 400, "query", values, query={parameter["name"]: wrong})
-                    assert answer.error["arguments"] == {"parameter": parameter["name"]}, answer.body
+                    assert answer.error["arguments"] == {"field": parameter["name"], "value": wrong}, answer.body
 
 
 def errors(caller):

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Tokens, private keys, the one-time key and the ticket of a move and the secrets of its handover are, with LOG_LEVEL=debug, in no log, in no process'
-# arguments or environment while it runs, and in no answer to an operator. The secrets are the real ones, taken from the files that hold them.
+# arguments or environment while it runs, in no answer to an operator, and not in a bundle. The secrets are the real ones, taken from the files that hold them.
 export LOG_LEVEL=debug
 . "$(dirname "$0")/../functions.sh" "$1"
 command -v tcpdump >/dev/null || skip "no tcpdump"
@@ -66,9 +66,20 @@ on_h1() { godwit lab exec h1 -- "$build/stage/usr/local/sbin/godwit-agent" "$@" 
 token=$(godwit host enroll h1 --json | jq -r .token)
 on_h1 enroll --manager https://198.18.1.1:8400 --token - <<<"$token" >"$shown/enrolled" 2>&1 || fail "$(cat "$shown/enrolled")"
 godwit host enroll h2 --json | jq -r .token >"$lab_dir/unused-token"
+# A bundle for somebody elsewhere, also when an operator left a token where none belongs.
+echo "# $(sed -n s/^token=//p "$lab_dir/cli.conf")" >>"$lab_dir/hosts/h1/agent.conf"
+godwit lab exec h1 -- godwit doctor --config "$lab_dir/hosts/h1/agent.conf" --manager-config "$lab_dir/manager/manager.conf" --bundle "$lab_dir/bundle.tar.gz" \
+    >"$shown/doctor" 2>&1 || true # the manager's port is not in this host's namespace, which is a problem
+tar -C "$shown" --transform 's,/,-,g' -xzf "$lab_dir/bundle.tar.gz"
+for name in doctor.json absent.txt journals.txt configs-agent.conf versions-qemu.txt versions-godwitd.txt network-addresses.txt manager-tasks.json "logs-tasks-$task.source.log" \
+    "logs-manager-tasks-$task.manager.log"; do
+    [ -s "$shown/godwit-doctor-$name" ] || fail "the bundle has no $name: $(ls "$shown"; cat "$shown/godwit-doctor-absent.txt")"
+done
+grep -qF "# [removed]" "$shown/godwit-doctor-configs-agent.conf" || fail "$(cat "$shown/godwit-doctor-configs-agent.conf")"
+[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'godwit-doctor-*' -newer "$lab_dir/bundle.tar.gz")" ] || fail "the bundle left its folder behind"
 
 python3 - "$lab_dir" "$shown" "$token" <<'PYTHON'
-import glob, json, re, sqlite3, struct, sys
+import glob, json, os, re, sqlite3, struct, sys
 lab, shown, enrolment = sys.argv[1:]
 secrets = {}  # what it is -> the bytes that must not be seen
 
@@ -120,7 +131,7 @@ for kind in ("bearer", "enrolment", "key of the host", "ca.key", "the move's key
     assert any(kind in what for what in secrets), "no secret of the kind '%s' was found" % kind
 
 places = [path for pattern in ("/log/*.log", "/log/tasks/*", "/hosts/*/tasks/*", "/hosts/*/run/vms/*/*.log") for path in glob.glob(lab + pattern)]
-places += glob.glob(shown + "/*")
+places += [path for path in glob.glob(shown + "/*") if os.path.isfile(path)]
 assert len(places) > 10
 found = 0
 for path in places:

@@ -27,6 +27,7 @@ union record {
     struct settle_order settle_order;
     struct pool_spec pool_spec;
     struct reach_wish reach_wish;
+    struct reach_report reach_report;
     struct move_site move_site;
     struct err error;
 };
@@ -50,6 +51,7 @@ KIND(move_timeline)
 KIND(ownership)
 KIND(settle_order)
 KIND(reach_wish)
+KIND(reach_report)
 
 /* An agent's answer, and no order. */
 static int read_move_site(JsonObject *object, union record *ret_record, struct err *err)
@@ -117,6 +119,7 @@ static const struct kind {
     {read_vm_spec, write_lean_vm_spec},
     {read_reach_wish, write_reach_wish},
     {read_move_site, write_move_site},
+    {read_reach_report, write_reach_report},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 

@@ -26,12 +26,13 @@ LAW = {
     "store": {"base", "model"},
     "agent": {"base", "ctl", "model", "qemu", "http"},
     "manager": {"base", "model", "http", "store"},
-    "cli": {"base", "model", "http"},
+    "doctor": {"base", "model", "qemu", "http", "agent", "manager"},
+    "cli": {"base", "model", "http", "doctor"},
     "bench": set(),
 }
 # Library headers that only some folders may see.
 LIBRARIES = {
-    r"glib|gio/|json-glib": {"model", "qemu", "http", "store", "agent", "manager", "cli"},
+    r"glib|gio/|json-glib": {"model", "qemu", "http", "store", "agent", "manager", "doctor", "cli"},
     r"libsoup": {"http"},
     r"sqlite3": {"store"},
     r"gnutls": {"http", "job", "engine"},

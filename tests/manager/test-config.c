@@ -18,13 +18,13 @@ static void refused(const char *text, const char *words)
     struct manager_config config;
     struct err err = {0};
     assert_true(g_file_set_contents(path, text, -1, NULL));
-    assert_int_equal(config_read(path, &config, &err), -1);
+    assert_int_equal(manager_config_read(path, &config, &err), -1);
     assert_string_equal(err.id, "bad-configuration");
     if (!strstr(err.message, words) || !strstr(err.message, path))
         fail_msg("'%s' or the file is not in: %s", words, err.message);
     (void)g_unlink(path);
     (void)g_rmdir(folder);
-    config_clear(&config);
+    manager_config_clear(&config);
 }
 
 static void an_unknown_group_or_key_is_named(void **state)
