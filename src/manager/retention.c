@@ -41,7 +41,7 @@ static bool prune(struct db *db, const struct history *history)
     if (n_removed < 0)
         log_error(&err, "old %s stay", history->what);
     else if (n_removed)
-        log_info("%d old %s removed", n_removed, history->what);
+        log_debug("%d old %s removed", n_removed, history->what);
     return n_removed >= (int)history->at_once;
 }
 

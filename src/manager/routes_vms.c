@@ -106,6 +106,23 @@ static void note_starting(struct host *host, const char *uuid)
     inventory_note_vm(host, &starting);
 }
 
+/* The manager itself says no: told as if the agent had said it. */
+static void refuse_start(struct http_request *request, const struct host *host, const struct vm_status *vm,
+                         const struct err *why)
+{
+    g_autoptr(JsonObject) document = vm_status_to_json(vm);
+    const struct event event = {
+        .user = http_user(request),
+        .vm = vm->spec.name,
+        .vm_uuid = vm->spec.uuid,
+        .host = host->name,
+        .error = why,
+        .document = document,
+    };
+    events_emit(host->manager->events, EVENT_VM_START_FAILED, &event);
+    http_fail(request, why);
+}
+
 void route_vm_start(struct http_request *request, void *user)
 {
     struct manager *manager = user;
@@ -120,7 +137,7 @@ void route_vm_start(struct http_request *request, void *user)
         return;
     if ((vm.state == VM_OFF && maintenance_check(host, vm.spec.name, &err)) ||
         pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
-        http_fail(request, &err);
+        refuse_start(request, host, &vm, &err);
         return;
     }
     struct forward *forward = forward_new(manager, request, host->name, vm.spec.uuid);

@@ -180,6 +180,7 @@ static void get_host(struct http_request *request, void *user)
                                .n_migration_addresses = 1,
                                .wall_ms = clock_wall_ms() + agent->clock_ahead_ms};
     (void)g_strlcpy(facts.name, agent->name, sizeof facts.name);
+    (void)g_strlcpy(facts.agent_version, "fake", sizeof facts.agent_version);
     (void)g_strlcpy(facts.dirty_source, "async", sizeof facts.dirty_source);
     (void)g_strlcpy(facts.migration_addresses[0], "127.0.0.1", MODEL_ADDRESS_MAX);
     http_reply(request, 200, host_facts_to_json(&facts));

@@ -215,6 +215,30 @@ static void what_is_done_to_a_vm_names_who_had_it_done(void **state)
     assert_texts(json_array_get_object_element(found, 0), "info", "", "VM 'web' was found on host 'h1'");
 }
 
+static void maintenance_begins_when_the_last_vm_is_off(void **state)
+{
+    struct harness *harness = *state;
+    call(harness, "POST", "/v1/hosts/h1/maintenance", NULL);
+    g_autoptr(JsonArray) before = events_of(harness, "host=h1");
+    assert_non_null(find(before, "EnteringMaintenanceModeEvent"));
+    assert_null(find(before, "EnteredMaintenanceModeEvent"));
+    call(harness, "POST", "/v1/vms/web/stop", "{\"force\":true}");
+    struct expected entered = {harness, "type=EnteredMaintenanceModeEvent&host=h1"};
+    harness_wait(is_told, &entered, "the host to be empty");
+    struct answer refused = harness_call(harness, "POST", "/v1/vms/web/start", NULL);
+    assert_string_equal(refused.err.id, "host-in-maintenance");
+    answer_clear(&refused);
+    call(harness, "DELETE", "/v1/hosts/h1/maintenance", NULL);
+    g_autoptr(JsonArray) after = events_of(harness, "host=h1");
+    assert_texts(find(after, "EnteredMaintenanceModeEvent"), "info", "",
+                 "host 'h1' is in maintenance mode: no VM is on");
+    JsonObject *failed = find(after, "VmFailedToPowerOnEvent");
+    assert_string_equal(text_of(failed, "user"), "admin");
+    assert_string_equal(error_id_of(failed), "host-in-maintenance");
+    assert_texts(find(after, "ExitMaintenanceModeEvent"), "info", "admin",
+                 "host 'h1' takes VMs again by 'admin'");
+}
+
 static void hosts_pools_and_tokens_have_a_history(void **state)
 {
     struct harness *harness = *state;
@@ -247,15 +271,15 @@ static void an_upgrade_and_a_silence_of_a_host_are_told(void **state)
     struct err err = {0};
     assert_int_equal(db_open(path, &db, &err), 0);
     assert_int_equal(
-        statement_run(db, "UPDATE hosts SET facts = json_set(facts, '$.qemu_version', '6.2.0')", &err, ""),
+        statement_run(db, "UPDATE hosts SET facts = json_set(facts, '$.agent_version', '0.0.1')", &err, ""),
         0);
     db_close(db);
     harness_start(harness);
     struct expected upgraded = {harness, "type=HostUpgradedEvent&host=h2"};
     harness_wait(is_told, &upgraded, "the upgrade");
     g_autoptr(JsonArray) upgrades = events_of(harness, upgraded.query);
-    const char *text = text_of(json_array_get_object_element(upgrades, 0), "text");
-    assert_true(g_str_has_prefix(text, "host 'h2': QEMU ") && g_str_has_suffix(text, " instead of 6.2.0"));
+    assert_string_equal(text_of(json_array_get_object_element(upgrades, 0), "text"),
+                        "host 'h2': agent fake instead of 0.0.1");
     fake_agent_stop(&harness->destination);
     struct expected lost = {harness, "type=HostConnectionLostEvent&severity=error&host=h2"};
     harness_wait(is_told, &lost, "the silence");
@@ -438,6 +462,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_that_is_refused_is_history_too, harness_setup,
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(what_is_done_to_a_vm_names_who_had_it_done, harness_setup,
+                                        harness_teardown),
+        cmocka_unit_test_setup_teardown(maintenance_begins_when_the_last_vm_is_off, harness_setup,
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(hosts_pools_and_tokens_have_a_history, harness_setup,
                                         harness_teardown),
