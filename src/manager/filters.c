@@ -13,7 +13,7 @@
 static int refuse(struct err *err, const char *name, const char *value, const char *must)
 {
     (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be %s, not '%s'", name, must, value);
-    (void)err_arg(err, "what", "%s", must);
+    (void)err_arg(err, "must", "%s", must);
     (void)err_arg(err, "field", "%s", name);
     return err_arg(err, "value", "%s", value);
 }

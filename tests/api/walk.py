@@ -170,7 +170,7 @@ def limits(caller):
                 for wrong in ("-1", "x") if is_number else ("-1",):
                     values = {other["name"]: "web" for other in operation.parameters if other["in"] == "path"}
                     answer = caller.refuse(operation.name, 400, "query", values, query={parameter["name"]: wrong})
-                    assert answer.error["arguments"] == {"field": parameter["name"], "value": wrong}, answer.body
+                    assert answer.error["arguments"].items() >= {"field": parameter["name"], "value": wrong}.items(), answer.body
 
 
 def errors(caller):
