@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 
 #define ASKS 3
-#define EACH_MS 330
+#define EACH_MS 150
 
 static gboolean ask(void *user)
 {

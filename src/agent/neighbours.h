@@ -16,7 +16,7 @@ struct neighbours_result {
 
 /* `address`: numeric; of the machine itself, or of another on the same network. `from` is the address of the
  * machine that asks; NULL when it asks for its own: then no one's table changes (RFC 5227). `done` once, from
- * the main loop, after a second. NULL and *err if it cannot be asked: no Ethernet. */
+ * the main loop, after half a second. NULL and *err if it cannot be asked: no Ethernet. */
 struct neighbours *neighbours_ask(const char *interface, const char *address, const char *from,
                                   void (*done)(const struct neighbours_result *result, void *user),
                                   void *user, struct err *err);

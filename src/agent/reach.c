@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "agent/round_trips.h"
 #include "base/address.h"
 #include "base/log.h"
+#include "model/check_table.h"
 
 #define CONNECT_MS 3000
 
@@ -44,92 +46,40 @@ static bool is_cut_down(const struct pair *pair)
     return pair->path.answers && pair->path.path_mtu < pair->path.mtu;
 }
 
-static void name_pair(struct err *err, const struct pair *pair)
-{
-    (void)err_arg(err, "host", "%s", pair->reach->wish.host);
-    (void)err_arg(err, "peer", "%s", pair->reach->wish.peer);
-    (void)err_arg(err, "from", "%s", pair->from);
-    (void)err_arg(err, "to", "%s", pair->to);
-}
-
 static void say_unreachable(const struct pair *pair, struct err *err)
 {
     const struct reach_wish *wish = &pair->reach->wish;
-    (void)err_set(err, ERR_REFUSED, "migration-port-unreachable",
-                  "host '%s' (%s) does not reach the migration port of host '%s' (%s port %u)", wish->host,
-                  pair->from, wish->peer, pair->to, wish->port);
-    (void)err_arg(err, "host", "%s", wish->host);
-    (void)err_arg(err, "from", "%s", pair->from);
-    (void)err_arg(err, "peer", "%s", wish->peer);
-    (void)err_arg(err, "to", "%s", pair->to);
-    if (pair->connect_errno == ETIMEDOUT && pair->path.answers)
-        (void)err_cause(err, "it answers a ping, but no connection: something on the way drops them");
-    else if (pair->connect_errno == ETIMEDOUT)
-        (void)err_cause(err, "nothing was heard from it within %u s", CONNECT_MS / 1000);
-    else
-        (void)err_cause(err, "%s", g_strerror(pair->connect_errno));
-    if (pair->connect_errno == ECONNREFUSED)
-        (void)err_fix(err,
-                      "see that the agent on '%s' runs with [migration] enabled, and that no firewall "
-                      "rejects TCP port %u",
-                      wish->peer, wish->port);
-    else if (pair->connect_errno == EADDRNOTAVAIL)
-        (void)err_fix(err,
-                      "give an interface of '%s' the address %s, or correct addresses= in [migration] of "
-                      "its agent's configuration",
-                      wish->host, pair->from);
-    else
-        (void)err_fix(err,
-                      "look at link, VLAN, routes and firewalls between the two: TCP port %u must pass "
-                      "(ip route get %s from %s)",
-                      wish->port, pair->to, pair->from);
-    name_pair(err, pair);
-    (void)err_arg(err, "port", "%u", wish->port);
+    char silence[80];
+    const char *reason = g_strerror(pair->connect_errno);
+    (void)snprintf(silence, sizeof silence, "nothing was heard from it within %u s", CONNECT_MS / 1000);
+    if (pair->connect_errno == ETIMEDOUT)
+        reason = pair->path.answers ? "it answers a ping, but no connection: something on the way drops them"
+                                    : silence;
+    (void)check_say(err,
+                    pair->connect_errno == ECONNREFUSED    ? CHECK_PORT_REFUSED
+                    : pair->connect_errno == EADDRNOTAVAIL ? CHECK_PORT_WITHOUT_SOURCE
+                                                           : CHECK_PORT_UNREACHABLE,
+                    CHECK_ARGS({"host", wish->host}, {"peer", wish->peer}, {"from", pair->from},
+                               {"to", pair->to}, {"port", .number = wish->port}, {"reason", reason}));
 }
 
 static void say_cut_down(const struct pair *pair, struct err *err)
 {
     const struct reach_wish *wish = &pair->reach->wish;
     const struct ping_result *path = &pair->path;
-    (void)err_set(
-        err, ERR_REFUSED, "path-mtu",
-        "packets of %u bytes do not pass from host '%s' (%s) to host '%s' (%s) and back: the largest that do "
-        "have %u",
-        path->mtu, wish->host, pair->from, wish->peer, pair->to, path->path_mtu);
-    (void)err_arg(err, "host", "%s", wish->host);
-    (void)err_arg(err, "from", "%s", pair->from);
-    (void)err_arg(err, "peer", "%s", wish->peer);
-    (void)err_arg(err, "to", "%s", pair->to);
-    (void)err_cause(err, "the interfaces of both have an MTU of %u or more, and something on the way %s",
-                    path->mtu,
-                    path->is_told ? "passes less and says so: each connection begins too large, and is slow"
-                                  : "passes less without a word: a connection stands, and memory does not "
-                                    "cross (or a firewall drops large pings only)");
-    (void)err_fix(err, "give all switches and interfaces on the way an MTU of %u, or that of %s one of %u",
-                  path->mtu, pair->from, path->path_mtu);
-    name_pair(err, pair);
-    (void)err_arg(err, "mtu", "%u", path->mtu);
-    (void)err_arg(err, "path_mtu", "%u", path->path_mtu);
+    (void)check_say(err, path->is_told ? CHECK_PATH_MTU : CHECK_PATH_MTU_UNTOLD,
+                    CHECK_ARGS({"host", wish->host}, {"peer", wish->peer}, {"from", pair->from},
+                               {"to", pair->to}, {"mtu", .number = path->mtu},
+                               {"path_mtu", .number = path->path_mtu}));
 }
 
 static void say_duplicate(const struct pair *pair, struct err *err)
 {
     const struct reach_wish *wish = &pair->reach->wish;
     const struct neighbours_result *owners = &pair->owners;
-    (void)err_set(err, ERR_REFUSED, "address-duplicate",
-                  "%u machines say that they have the migration address %s of host '%s': %s and %s",
-                  owners->n_macs, pair->to, wish->peer, owners->macs[0], owners->macs[1]);
-    (void)err_arg(err, "n_macs", "%u", owners->n_macs);
-    (void)err_arg(err, "to", "%s", pair->to);
-    (void)err_arg(err, "peer", "%s", wish->peer);
-    (void)err_cause(err, "packets to it reach now the one and now the other");
-    (void)err_fix(err,
-                  "on '%s', 'ip link' shows which MAC address is its own; take the address from the machine "
-                  "that has the other, or give host '%s' another one (addresses= in [migration])",
-                  wish->peer, wish->peer);
-    name_pair(err, pair);
-    (void)err_arg(err, "mac", "%s", owners->macs[0]);
-    (void)err_arg(err, "other_mac", "%s", owners->macs[1]);
+    (void)check_say(err, CHECK_ADDRESS_DUPLICATE,
+                    CHECK_ARGS({"host", wish->host}, {"peer", wish->peer}, {"from", pair->from},
+                               {"to", pair->to}, {"mac", owners->macs[0]}, {"other_mac", owners->macs[1]}));
 }
 
 static void report_pair(const struct pair *pair, struct reach_pair *ret_pair)
@@ -280,12 +230,17 @@ static void begin_measuring(struct pair *pair, const struct sockaddr_storage *fr
                             const struct sockaddr_storage *to)
 {
     struct err err;
-    char interface[16];
     pair->trips = round_trips_begin(from, to, pair->reach->wish.pings, on_round_trips, pair, &err);
     if (pair->trips)
         pair->reach->n_open++;
     else
         log_error(&err, "the way from %s to %s is not measured", pair->from, pair->to);
+}
+
+static void begin_asking(struct pair *pair)
+{
+    struct err err;
+    char interface[16];
     if (!network_interface(pair->from, interface))
         return;
     pair->neighbours = neighbours_ask(interface, pair->to, pair->from, on_owners, pair, &err);
@@ -312,6 +267,7 @@ void reach_check(const struct reach_wish *wish,
         if (errnum)
             connect_over(pair, errnum);
         begin_ping(pair, &from, &to);
+        begin_asking(pair);
         if (wish->pings)
             begin_measuring(pair, &from, &to);
     }

@@ -13,6 +13,14 @@
 #define ERROR ERR_REFUSED, FINDING_ERROR
 #define WARNING ERR_REFUSED, FINDING_WARNING
 
+#define PORT_UNREACHABLE                                                                                     \
+    "host '{host}' ({from}) does not reach the migration port of host '{peer}' ({to} port {port})"
+#define PATH_CUT_DOWN                                                                                        \
+    "packets of {mtu} bytes do not pass from host '{host}' ({from}) to host '{peer}' ({to}) and back: the "  \
+    "largest that do have {path_mtu}"
+#define PATH_CUT_DOWN_FIX                                                                                    \
+    "give all switches and interfaces on the way an MTU of {mtu}, or that of {from} one of {path_mtu}"
+
 static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_SAME_HOST] = {"same-host", ERROR, PHASE_REQUEST, MANAGER, "VM '{vm}' is on host '{host}' already",
                          NULL, "choose another host as the destination"},
@@ -220,6 +228,34 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                                    "'{source}' and of {destination_mtu} on host '{destination}'",
                                    "large packets of the guest that pass here may be lost there",
                                    "give bridge and uplink of that network the same MTU on both hosts"},
+    [CHECK_PORT_UNREACHABLE] = {"migration-port-unreachable", ERROR, PHASE_SOURCE_CHECK, NULL,
+                                PORT_UNREACHABLE, "{reason}",
+                                "look at link, VLAN, routes and firewalls between the two: TCP port {port} "
+                                "must pass (ip route get {to} from {from})"},
+    [CHECK_PORT_REFUSED] = {"migration-port-unreachable", ERROR, PHASE_SOURCE_CHECK, NULL, PORT_UNREACHABLE,
+                            "{reason}",
+                            "see that the agent on '{peer}' runs with [migration] enabled, and that no "
+                            "firewall rejects TCP port {port}"},
+    [CHECK_PORT_WITHOUT_SOURCE] = {"migration-port-unreachable", ERROR, PHASE_SOURCE_CHECK, NULL,
+                                   PORT_UNREACHABLE, "{reason}",
+                                   "give an interface of '{host}' the address {from}, or correct addresses= "
+                                   "in [migration] of its agent's configuration"},
+    [CHECK_PATH_MTU] = {"path-mtu", WARNING, PHASE_SOURCE_CHECK, NULL, PATH_CUT_DOWN,
+                        "the interfaces of both have an MTU of {mtu} or more, and something on the way "
+                        "passes less and says so: each connection begins too large, and is slow",
+                        PATH_CUT_DOWN_FIX},
+    [CHECK_PATH_MTU_UNTOLD] =
+        {"path-mtu", WARNING, PHASE_SOURCE_CHECK, NULL, PATH_CUT_DOWN,
+         "the interfaces of both have an MTU of {mtu} or more, and something on the way passes less without "
+         "a word: a connection stands, and memory does not cross (or a firewall drops large pings only)",
+         PATH_CUT_DOWN_FIX},
+    [CHECK_ADDRESS_DUPLICATE] =
+        {"address-duplicate", ERROR, PHASE_SOURCE_CHECK, NULL,
+         "more than one machine says that it has the migration address {to} of host '{peer}': {mac} and "
+         "{other_mac}",
+         "packets to it reach now the one and now the other",
+         "on '{peer}', 'ip link' shows which MAC address is its own; take the address from the machine that "
+         "has the other, or give host '{peer}' another one (addresses= in [migration])"},
     [CHECK_DISK_DIFFERS] =
         {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
