@@ -17,8 +17,8 @@ VSPHERE_ROWS = range(1, 37)
 GENERIC = {"internal", "timeout", "move-failed", "peer-lost", "connection-lost", "stream-ended"}
 # Sources whose errors never reach a move, a dry run or a check: other commands, start and end of a daemon, certificates, the operator's settlement.
 ELSEWHERE = """
-    cli/* bench/* trace/* store/*
-    agent/adopt.c agent/boot.c agent/cgroup.c agent/config.c agent/enroll.c agent/facts.c agent/identity.c agent/local.c agent/main.c agent/orphan.c
+    cli/* bench/* doctor/* trace/* store/*
+    agent/adopt.c agent/boot.c agent/cgroup.c agent/config.c agent/enroll.c agent/facts.c agent/identity.c agent/local.c agent/local_call.c agent/main.c agent/orphan.c
     agent/renew.c agent/routes_settle.c agent/settle.c agent/shutdown.c agent/space.c
     http/access.c http/answer.c http/ca.c http/cert.c http/dispatch.c http/listen.c http/server.c
     manager/auth.c manager/backup.c manager/config.c manager/main.c manager/orphans.c manager/pools.c manager/routes_admin.c manager/routes_adopt.c
