@@ -87,6 +87,15 @@ static void fail(const char *what)
     abort();
 }
 
+/* Whoever interrupts a test leaves it the time to take its QEMUs away, which outlive their agent. */
+static volatile sig_atomic_t is_interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    is_interrupted = 1;
+}
+
 static gboolean on_tick(gpointer user)
 {
     (void)user;
@@ -106,6 +115,8 @@ void wait_until(const bool *flag, unsigned seconds, const char *what)
     while (!*flag) {
         if (g_get_monotonic_time() > deadline)
             fail(what);
+        if (is_interrupted)
+            fail("interrupted");
         (void)g_main_context_iteration(NULL, TRUE);
     }
     (void)g_source_remove(tick);
@@ -151,6 +162,8 @@ static struct host *up(const char *folder, const char *qemu, const char *qemu_da
     struct host *host = g_new0(struct host, 1);
     struct agent_config *config = &host->agent.config;
     log_init("test");
+    (void)signal(SIGTERM, on_interrupt);
+    (void)signal(SIGINT, on_interrupt);
     if (folder) {
         g_strlcpy(host->folder, folder, sizeof host->folder);
     } else {
