@@ -119,9 +119,11 @@ static void print_specification(JsonObject *task)
     JsonArray *addresses = specification ? cli_array(specification, "addresses") : NULL;
     if (!vm || !addresses)
         return;
-    printf("specification: %d MiB, %d CPUs, %s, %s, %s; %d channels, %s\n", (int)cli_number(vm, "memory_mib"),
-           (int)cli_number(vm, "cpus"), cli_string(vm, "accel"), cli_string(vm, "machine"),
-           cli_string(vm, "cpu_model"), (int)cli_number(specification, "channels"),
+    const char *without = cli_string(vm, "cpu_without");
+    printf("specification: %d MiB, %d CPUs, %s, %s, %s%s%s; %d channels, %s\n",
+           (int)cli_number(vm, "memory_mib"), (int)cli_number(vm, "cpus"), cli_string(vm, "accel"),
+           cli_string(vm, "machine"), cli_string(vm, "cpu_model"), *without ? " without " : "", without,
+           (int)cli_number(specification, "channels"),
            json_object_get_boolean_member_with_default(specification, "encrypt", FALSE) ? "encrypted"
                                                                                         : "in the clear");
     for (guint i = 0; i < json_array_get_length(addresses); i++) {

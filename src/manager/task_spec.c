@@ -22,6 +22,7 @@ static JsonObject *vm_of(const struct move_spec *spec)
     json_object_set_string_member(object, "accel", spec->accel);
     json_object_set_string_member(object, "machine", vm->machine);
     json_object_set_string_member(object, "cpu_model", vm->cpu_model);
+    json_object_set_string_member(object, "cpu_without", vm->cpu_without);
     json_object_set_string_member(object, "pool", vm->pool);
     for (uint32_t i = 0; i < vm->n_disks; i++)
         json_array_add_object_element(disks,

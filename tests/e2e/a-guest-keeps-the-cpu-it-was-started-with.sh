@@ -26,7 +26,9 @@ task=$(migrate web h1) || fail "$(jq -c .error <<<"$task")"
 jq -e '.warnings | length == 1 and (.[0] | .id == "cpu-config-modified" and .arguments.added == "avx2" and .cause != "" and .fix != "")' <<<"$task" >/dev/null ||
     fail "the task does not say what it changed: $(jq -c .warnings <<<"$task")"
 say "$(jq -r '.warnings[0] | .message + " | " + .cause' <<<"$task")"
-godwit task show "$(jq -r .task <<<"$task")" | grep -q "warning: .*without avx2" || fail "task show does not warn"
+shown=$(godwit task show "$(jq -r .task <<<"$task")" --timeline)
+grep -q "warning: .*without avx2" <<<"$shown" || fail "task show does not warn: $shown"
+grep -q "specification: .*, max without avx2;" <<<"$shown" || fail "the specification does not say it: $shown"
 [ "$(without)" = avx2 ] || fail "its configuration loses '$(without)'"
 tr '\0' '\n' <"/proc/$(godwit vm show web --json | jq .pid)/cmdline" | grep -qx "max,avx2=off" || fail "QEMU gives it another CPU"
 checker_is_whole web
