@@ -80,6 +80,29 @@ int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err)
     return 0;
 }
 
+/* A port of a VM, here or of another program's, is a TAP. */
+static bool leads_out(struct rtnl_link *link)
+{
+    const char *type = rtnl_link_get_type(link);
+    return !type || strcmp(type, "tun") != 0;
+}
+
+bool network_bridge_is_isolated(const char *bridge)
+{
+    struct nl_cache *links = NULL;
+    auto_socket *sock = connect_kernel(NULL);
+    if (!sock || rtnl_link_alloc_cache(sock, AF_UNSPEC, &links) < 0)
+        return false;
+    int index = rtnl_link_name2i(links, bridge);
+    bool is_isolated = index > 0;
+    for (struct nl_object *at = nl_cache_get_first(links); at && is_isolated; at = nl_cache_get_next(at)) {
+        struct rtnl_link *link = (struct rtnl_link *)at;
+        is_isolated = rtnl_link_get_master(link) != index || !leads_out(link);
+    }
+    nl_cache_free(links);
+    return is_isolated;
+}
+
 static bool has_address(const struct ifaddrs *entry, const char *address)
 {
     char text[NI_MAXHOST];

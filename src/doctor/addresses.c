@@ -35,6 +35,27 @@ static bool is_absent(const struct patient *patient, struct report *report)
     return true;
 }
 
+/* `what` it is to the agent. */
+static void look_at_link(struct report *report, const char *what, const char *address, const char *interface)
+{
+    int flags = interface_flags(interface);
+    bool is_up = flags >= 0 && (flags & IFF_UP), has_link = is_up && (flags & IFF_RUNNING);
+    struct err *line = has_link ? report_line(report, DIAGNOSIS_OK, "%s %s is on %s, MTU %u", what, address,
+                                              interface, network_mtu(address))
+                                : report_line(report, DIAGNOSIS_PROBLEM, "%s %s is on %s, which %s", what,
+                                              address, interface, is_up ? "has no link" : "is down");
+    (void)err_arg(line, "address", "%s", address);
+    (void)err_arg(line, "interface", "%s", interface);
+    (void)err_arg(line, "mtu", "%u", network_mtu(address));
+    if (has_link)
+        return;
+    (void)err_cause(line, "%s", is_up ? "the cable is out, or the other end is off" : "nobody has set it up");
+    (void)err_fix(line,
+                  is_up ? "look at cable, port and switch of %s (ip link show %s)"
+                        : "ip link set %s up (and see why it was not: ip link show %s)",
+                  interface, interface);
+}
+
 static void look_at_address(struct report *report, const char *address)
 {
     char interface[16];
@@ -49,30 +70,19 @@ static void look_at_address(struct report *report, const char *address)
         (void)err_arg(line, "address", "%s", address);
         return;
     }
-    int flags = interface_flags(interface);
-    bool is_up = flags >= 0 && (flags & IFF_UP), has_link = is_up && (flags & IFF_RUNNING);
-    struct err *line = has_link ? report_line(report, DIAGNOSIS_OK, "%s is on %s, MTU %u", address, interface,
-                                              network_mtu(address))
-                                : report_line(report, DIAGNOSIS_PROBLEM, "%s is on %s, which %s", address,
-                                              interface, is_up ? "has no link" : "is down");
-    (void)err_arg(line, "address", "%s", address);
-    (void)err_arg(line, "interface", "%s", interface);
-    (void)err_arg(line, "mtu", "%u", network_mtu(address));
-    if (has_link)
-        return;
-    (void)err_cause(line, "%s", is_up ? "the cable is out, or the other end is off" : "nobody has set it up");
-    (void)err_fix(line,
-                  is_up ? "look at cable, port and switch of %s (ip link show %s)"
-                        : "ip link set %s up (and see why it was not: ip link show %s)",
-                  interface, interface);
+    look_at_link(report, "the migration address", address, interface);
 }
 
 /* Where the manager asks it. */
 static void look_at_listen(struct report *report, const char *address)
 {
     char interface[16];
-    if (!strcmp(address, "::") || !strcmp(address, "0.0.0.0") || network_interface(address, interface))
+    if (!strcmp(address, "::") || !strcmp(address, "0.0.0.0"))
         return;
+    if (network_interface(address, interface)) {
+        look_at_link(report, "the address of the agent", address, interface);
+        return;
+    }
     struct err *line =
         report_line(report, DIAGNOSIS_PROBLEM, "no interface has %s, where the agent listens", address);
     (void)err_cause(line, "its interface is gone or was never given the address: the agent cannot start");
@@ -196,6 +206,18 @@ static void look_at_bridge(struct report *report, const struct host_network *net
 {
     int flags = interface_flags(network->bridge);
     bool is_up = flags >= 0 && (flags & IFF_UP);
+    if (is_up && network_bridge_is_isolated(network->bridge)) {
+        struct err *line =
+            report_line(report, DIAGNOSIS_WARNING, "network %s: bridge %s has no port but those of VMs",
+                        network->name, network->bridge);
+        (void)err_cause(line, "VMs of that network reach each other on this host only");
+        (void)err_fix(line,
+                      "if it shall lead further, add the network card that does: ip link set CARD master %s",
+                      network->bridge);
+        (void)err_arg(line, "network", "%s", network->name);
+        (void)err_arg(line, "bridge", "%s", network->bridge);
+        return;
+    }
     if (is_up) {
         (void)report_line(report, DIAGNOSIS_OK, "network %s: bridge %s is up", network->name,
                           network->bridge);
@@ -208,9 +230,10 @@ static void look_at_bridge(struct report *report, const struct host_network *net
                               : "VMs of that network are cut off");
     if (flags < 0)
         (void)err_fix(line,
-                      "make it (ip link add %s type bridge; ip link set %s up; and for good in the network's "
+                      "make it, with the network card that leads to the network (ip link add %s type bridge; "
+                      "ip link set %s up; ip link set CARD master %s; and for good in the network's "
                       "configuration), or correct bridge= in [network %s]",
-                      network->bridge, network->bridge, network->name);
+                      network->bridge, network->bridge, network->bridge, network->name);
     else
         (void)err_fix(line, "ip link set %s up", network->bridge);
     (void)err_arg(line, "network", "%s", network->name);

@@ -4,10 +4,13 @@
 #define DOCTOR_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* 'R', 'S', 'D', 'T' … of /proc/PID/stat; 0: there is no such process. */
 char process_state(pid_t pid);
+/* When it began, seconds of the wall clock; 0: there is no such process. */
+int64_t process_started_s(pid_t pid);
 /* It belongs to that unit of systemd. */
 bool process_is_of_unit(pid_t pid, const char *unit);
 /* "active (running)", or why it is not: what systemd says of a unit; g_free. NULL: there is no systemd, or no

@@ -138,18 +138,32 @@ static const struct host_network *find_network(const struct host_facts *facts, c
     return NULL;
 }
 
+/* As a text; MODEL_NAME_MAX each. */
+static void list_networks(const struct host_facts *facts, char ret_names[ERR_TEXT_MAX])
+{
+    size_t used = (size_t)snprintf(ret_names, ERR_TEXT_MAX, "%s", facts->n_networks ? "" : "none");
+    for (uint32_t i = 0; i < facts->n_networks && used < ERR_TEXT_MAX; i++)
+        used += (size_t)snprintf(ret_names + used, ERR_TEXT_MAX - used, "%s%s", i ? ", " : "",
+                                 facts->networks[i].name);
+}
+
 static void network(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *facts = input->destination.facts;
     const char *host = input->destination.name;
+    char names[ERR_TEXT_MAX];
     for (uint32_t n = 0; facts && n < input->vm->spec.n_nics; n++) {
         const char *wanted = input->vm->spec.nics[n].network;
         const struct host_network *network = find_network(facts, wanted);
-        if (network && network->mtu)
-            continue;
-        findings_say(findings, network ? CHECK_BRIDGE_MISSING : CHECK_NETWORK_MISSING,
-                     CHECK_ARGS({"vm", input->vm->spec.name}, {"host", host}, {"network", wanted},
-                                {network ? "bridge" : NULL, network ? network->bridge : NULL}));
+        list_networks(facts, names);
+        if (!network)
+            findings_say(findings, CHECK_NETWORK_MISSING,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"host", host}, {"network", wanted},
+                                    {"networks", names}));
+        else if (!network->mtu)
+            findings_say(findings, CHECK_BRIDGE_MISSING,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"host", host}, {"network", wanted},
+                                    {"bridge", network->bridge}));
     }
 }
 
@@ -191,7 +205,7 @@ static void link_speed(const struct check_host *host, const char *side, struct f
     err_place(err, "", side);
 }
 
-static void network_mtu(const struct check_input *input, struct findings *findings)
+static void network_differs(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *source = input->source.facts;
     const struct host_facts *destination = input->destination.facts;
@@ -199,13 +213,19 @@ static void network_mtu(const struct check_input *input, struct findings *findin
         const char *name = input->vm->spec.nics[n].network;
         const struct host_network *here = find_network(source, name);
         const struct host_network *there = find_network(destination, name);
-        if (!here || !there || !here->mtu || !there->mtu || here->mtu == there->mtu)
+        if (!here || !there || !here->mtu || !there->mtu)
             continue;
-        findings_say(findings, CHECK_NETWORK_MTU_DIFFERS,
-                     CHECK_ARGS({"vm", input->vm->spec.name}, {"network", name},
-                                {"source", input->source.name}, {"destination", input->destination.name},
-                                {"source_mtu", .number = here->mtu},
-                                {"destination_mtu", .number = there->mtu}));
+        if (there->isolated && !here->isolated)
+            findings_say(findings, CHECK_NETWORK_ISOLATED,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"network", name},
+                                    {"source", input->source.name}, {"host", input->destination.name},
+                                    {"bridge", there->bridge}));
+        if (here->mtu != there->mtu)
+            findings_say(findings, CHECK_NETWORK_MTU_DIFFERS,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"network", name},
+                                    {"source", input->source.name}, {"destination", input->destination.name},
+                                    {"source_mtu", .number = here->mtu},
+                                    {"destination_mtu", .number = there->mtu}));
     }
 }
 
@@ -227,7 +247,7 @@ void check_hosts(const struct check_input *input, struct findings *findings)
     link_speed(&input->source, "source", findings);
     if (input->destination.is_connected && input->source.is_connected) {
         link_mtu(input, findings);
-        network_mtu(input, findings);
+        network_differs(input, findings);
     }
     findings_place(findings, "", "");
 }

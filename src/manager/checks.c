@@ -54,6 +54,12 @@ static void hear(struct run *run, JsonObject *object, const struct err *call_err
     struct err err = *call_err;
     if (!err_is_set(&err) && object && json_object_has_member(object, "findings"))
         (void)findings_from_json(json_object_get_member(object, "findings"), theirs, &err);
+    const char *host = is_source ? run->plan->source_host : run->plan->destination_host;
+    if (err_is_set(&err) && !err.fix[0])
+        (void)err_fix(&err,
+                      "see that the agent on '%s' runs and that the manager reaches it: 'godwit doctor' "
+                      "there says what is wrong",
+                      host);
     findings_note(theirs, err_is_set(&err) ? -1 : 0, &err);
     findings_place(theirs, move_phase_name(is_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
                    is_source ? "source" : "destination");

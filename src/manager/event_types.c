@@ -100,7 +100,7 @@ static const struct event_type_row rows[EVENT_TYPES] = {
         {"EnteringMaintenanceModeEvent", "host", EVENT_INFO,
          "host '{host}' takes no more VMs, and enters maintenance mode when those on it are gone" BY},
     [EVENT_MAINTENANCE_ENTERED] = {"EnteredMaintenanceModeEvent", "host", EVENT_INFO,
-                                   "host '{host}' is in maintenance mode: no VM is on"},
+                                   "host '{host}' is in maintenance mode: no VM on it is powered on"},
     [EVENT_MAINTENANCE_EXITED] = {"ExitMaintenanceModeEvent", "host", EVENT_INFO,
                                   "host '{host}' takes VMs again" BY},
 

@@ -102,6 +102,22 @@ static void tell(const struct task *plan, JsonObject *answer, JsonObject *foreca
                                 .document = answer});
 }
 
+/* What the checks have seen of the way is why connections break on it. */
+static void explain(const struct run *run, struct err *err)
+{
+    static const char *const ways[] = {"migration-port-unreachable", "path-mtu", "address-duplicate", NULL};
+    if (err->code != ERR_PEER_LOST && err->code != ERR_TIMEOUT)
+        return;
+    for (guint i = 0; i < json_array_get_length(run->findings); i++) {
+        JsonObject *finding = json_array_get_object_element(run->findings, i);
+        if (!g_strv_contains(ways, model_text(finding, "id")))
+            continue;
+        (void)err_cause(err, "%s", model_text(finding, "message"));
+        (void)err_fix(err, "%s", model_text(finding, "fix"));
+        return;
+    }
+}
+
 static void sampled(JsonObject *object, const struct err *call_err, void *user)
 {
     struct run *run = user;
@@ -113,6 +129,7 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
         (void)err_arg(&err, "host", "%s", run->plan.source_host);
     }
     if (err_is_set(&err)) {
+        explain(run, &err);
         fail(run, &err, PHASE_COPY, "source");
         return;
     }

@@ -19,7 +19,8 @@
     "packets of {mtu} bytes do not pass from host '{host}' ({from}) to host '{peer}' ({to}) and back: the "  \
     "largest that do have {path_mtu}"
 #define PATH_CUT_DOWN_FIX                                                                                    \
-    "give all switches and interfaces on the way an MTU of {mtu}, or that of {from} one of {path_mtu}"
+    "give all switches and interfaces on the way an MTU of {mtu}, or that of {from} one of {path_mtu}; "     \
+    "'godwit doctor' on both says whether their own firewalls drop packets"
 
 static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_SAME_HOST] = {"same-host", ERROR, PHASE_REQUEST, MANAGER, "VM '{vm}' is on host '{host}' already",
@@ -140,17 +141,23 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                            "VM '{vm}' needs KVM and host '{host}' does not offer it", "{reason}",
                            "enable virtualization in the firmware of '{host}' and let the QEMU user open "
                            "/dev/kvm, or set the VM's accel to tcg while it is off"},
-    [CHECK_NETWORK_MISSING] = {"network-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
-                               "host '{host}' has no network '{network}', which VM '{vm}' uses", NULL,
-                               "add a section [network {network}] with a bridge to the agent's configuration "
-                               "on '{host}'"},
+    [CHECK_NETWORK_MISSING] =
+        {"network-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "host '{host}' has no network '{network}', which VM '{vm}' uses", "it has {networks}",
+         "add a section [network {network}] with bridge= to the agent's configuration on '{host}', or "
+         "correct the name there, and restart the agent (its VMs run on)"},
     [CHECK_BRIDGE_MISSING] =
         {"bridge-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
-         "bridge {bridge} of network {network}, which VM '{vm}' uses, does not exist on "
-         "host '{host}'",
-         NULL,
-         "create it there (ip link add {bridge} type bridge; ip link set {bridge} up), or "
-         "correct bridge= in section [network {network}] of the agent's configuration"},
+         "bridge {bridge} of network {network}, which VM '{vm}' uses, does not exist on host '{host}'", NULL,
+         "create it there, with the network card that leads to the network (ip link add {bridge} type "
+         "bridge; ip link set {bridge} up; ip link set CARD master {bridge}), or correct bridge= in section "
+         "[network {network}] of the agent's configuration and restart the agent"},
+    [CHECK_NETWORK_ISOLATED] =
+        {"network-isolated", WARNING, PHASE_DESTINATION_CHECK, DESTINATION,
+         "network '{network}' of VM '{vm}' leads nowhere on host '{host}': bridge {bridge} has no port but "
+         "those of VMs",
+         "on host '{source}' it has one: the VM would be cut off from whoever is not on '{host}'",
+         "add the network card that leads to the network: ip link set CARD master {bridge}"},
     [CHECK_BOOT_FILE_MISSING] = {"boot-file-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
                                  "{file} {path} of VM '{vm}' cannot be opened on host '{host}'", "{reason}",
                                  "put the same file there on every host the VM may run on"},

@@ -8,6 +8,7 @@ static const struct field network_fields[] = {
     TEXT(struct host_network, name, NULL),
     TEXT(struct host_network, bridge, NULL),
     COUNT(struct host_network, mtu),
+    BOOL(struct host_network, isolated),
     FIELDS_END,
 };
 

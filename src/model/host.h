@@ -17,7 +17,8 @@
 struct host_network {
     char name[MODEL_NAME_MAX];
     char bridge[16];
-    uint32_t mtu; /* of the bridge; 0: there is no such bridge */
+    uint32_t mtu;  /* of the bridge; 0: there is no such bridge */
+    bool isolated; /* the bridge has no port but those of VMs */
 };
 
 struct host_facts {

@@ -112,8 +112,18 @@ say "network"
 on_h1 ip link set br0 down
 must_find bridges '.message | test("is down")'
 on_h1 ip link set br0 up
+on_h1 ip link set eth-vm nomaster
+must_be_well
+is_so warning bridges '.message | test("br0 has no port but those of VMs")' '.fix | test("master br0")'
+on_h1 ip link set eth-vm master br0
+must_be_well
+[ "$(line bridges warning)" = null ] || fail "the bridge is not well: $answer"
+on_h1 ip link set eth-mgmt down
+must_find "addresses enrolment" '.message | test("the address of the agent .* eth-mgmt, which is down")' '.fix | test("ip link set eth-mgmt up")'
+on_h1 ip link set eth-mgmt up
 sed -i 's/^bridge=br0/bridge=br9/' "$settings"
 must_find bridges '.message | test("br9 does not exist")' '.arguments.network == "vmnet"'
+is_so warning agent-config '.message | test("newer than the agent")' '.fix | test("restart godwit-agent")'
 sed -i 's/^bridge=br9/bridge=br0/' "$settings"
 must_be_well
 sed -i 's/^addresses=.*/addresses=198.18.2.99/' "$settings"

@@ -41,6 +41,10 @@ godwit task cancel "$task" >/dev/null
 wait_until 30 "the task to end" task_is_over "$task"
 [ "$(vm_host web) $(vm_state web)" = "h1 running" ] || fail "the VM is $(vm_state web) on $(vm_host web)"
 checker_is_whole web
+# So does a dry run, whose sample does not come through.
+answer=$(godwit vm migrate web --to h2 --dry-run --json 2>/dev/null) && fail "a dry run came through: $answer"
+jq -e '.error | (.cause | test("packets of 1500 bytes do not pass")) and .fix != ""' <<<"$answer" >/dev/null || fail "the dry run does not say why: $(jq -c .error <<<"$answer")"
+say "dry run: $(jq -r '.error | "\(.message); \(.cause)"' <<<"$answer")"
 rule flush chain inet test in
 
 rule 'add rule inet test in tcp dport 8000 drop'

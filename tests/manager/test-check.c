@@ -173,6 +173,11 @@ static void what_does_not_forbid_a_move_is_a_warning(void **state)
     scene.destination.networks[0].mtu = 9000;
     assert_warning(&scene, "network-mtu-differs", "destination");
     assert_argument(&scene.found.list[0].err, "network", "vmnet");
+    scene.destination.networks[0].mtu = 1500;
+    scene.destination.networks[0].isolated = true;
+    assert_warning(&scene, "network-isolated", "destination");
+    scene.source.networks[0].isolated = true; /* so is the VM now */
+    assert_int_equal(count_findings(&scene), 0);
 }
 
 static void the_cpu_of_an_open_model_is_kept_as_it_was(void **state)
