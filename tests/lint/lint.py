@@ -186,6 +186,8 @@ def main():
             text = file.read()
         lines = text.split("\n")
         check_text(path, lines[:-1] if lines[-1] == "" else lines)
+        if path.startswith("tests/e2e/") and not os.access(os.path.join(ROOT, path), os.X_OK):
+            problem(path, 1, "the suite runs it as a program: chmod +x")
         if path in sources:
             check_law(path, lines)
             check_sizes(path, lines)

@@ -234,7 +234,10 @@ static void a_wait_in_vain_says_for_whom_and_what_was_heard(void **state)
 {
     struct peers *peers = *state;
     struct http_client *client = peers_client(peers, peers->base);
-    struct answer answer = {0};
+    struct answer answer = {0}, first;
+    /* Over a connection that stands: to make one may take longer than the wait. */
+    ask(client, "POST", "/v1/echo/b", NULL, &first);
+    answer_clear(&first);
     http_client_call(client, &(struct http_call){"POST", "/v1/wait", NULL, 1, NULL}, answer_done, &answer);
     wait_for(&answer.is_done);
     assert_string_equal(answer.err.id, "no-answer");
@@ -517,7 +520,6 @@ static void what_is_no_request_gets_the_error_form_too(void **state)
         "GET /v1/refuse HTTP/9.9\r\nHost: x\r\nConnection: close\r\n\r\n",
         "POST /v1/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: more\r\nContent-Length: "
         "2\r\n\r\n{}",
-        "POST /v1/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: knots\r\n\r\n",
     };
     struct peers *peers = *state;
     for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
