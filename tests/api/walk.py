@@ -138,7 +138,7 @@ def tokens_and_events(caller, file):
 def limits(caller):
     nic = {"network": "net"}
     spec = {"name": "x", "memory_mib": 64, "disks": [{"path": "/d", "format": "raw"}], "nics": [nic]}
-    wish = {"vm": "nobody", "destination": "nowhere", "options": {}}
+    wish = {"vm": "web", "destination": "nowhere", "options": {}}
     for name, values, body, *inside in [
             ("addHost", {}, {"name": "h1", "address": "198.18.1.11"}),
             ("adoptHost", {"host": "h1"}, {"address": "198.18.1.11"}),
@@ -151,7 +151,7 @@ def limits(caller):
             ("changePool", {"pool": "lab"}, {}),
             ("migrate", {}, wish, (), ("options",)),
             ("check", {}, {"vm": "web"}),
-            ("check", {}, {"vm": "nobody", "options": {}}, ("options",)),
+            ("check", {}, {"vm": "web", "destinations": ["nowhere"], "options": {}}, ("options",)),
             ("diagnose", {}, {"from": "nowhere", "to": "nowhere"}),
             ("forecast", {}, wish, (), ("options",)),
             ("diagnose", {}, {"from": "nowhere", "to": "h1"}),
