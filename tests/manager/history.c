@@ -231,7 +231,7 @@ static void maintenance_begins_when_the_last_vm_is_off(void **state)
     call(harness, "DELETE", "/v1/hosts/h1/maintenance", NULL);
     g_autoptr(JsonArray) after = events_of(harness, "host=h1");
     assert_texts(find(after, "EnteredMaintenanceModeEvent"), "info", "",
-                 "host 'h1' is in maintenance mode: no VM is on");
+                 "host 'h1' is in maintenance mode: no VM on it is powered on");
     JsonObject *failed = find(after, "VmFailedToPowerOnEvent");
     assert_string_equal(text_of(failed, "user"), "admin");
     assert_string_equal(error_id_of(failed), "host-in-maintenance");
