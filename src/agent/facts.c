@@ -257,6 +257,6 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
         learn_mtu(agent->config.networks[i].bridge, last_mtu);
         facts->networks[i] = agent->config.networks[i];
         facts->networks[i].mtu = *last_mtu;
-        facts->networks[i].isolated = *last_mtu && network_bridge_is_isolated(facts->networks[i].bridge);
     }
+    network_find_isolated(facts->networks, facts->n_networks);
 }

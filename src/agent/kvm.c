@@ -14,14 +14,29 @@
 
 #define CPUINFO_LINE_MAX 8192
 
+/* What the first CPU has under this label, a static buffer; "": nothing. */
+static const char *cpuinfo(const char *label)
+{
+    static char line[CPUINFO_LINE_MAX];
+    auto_file file = fopen("/proc/cpuinfo", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (g_str_has_prefix(line, label)) {
+            char *colon = strchr(line, ':');
+            return colon ? g_strchomp(colon + 1) : "";
+        }
+    return "";
+}
+
 bool kvm_cpu_is_able(void)
 {
-    auto_file file = fopen("/proc/cpuinfo", "re");
-    static char line[CPUINFO_LINE_MAX];
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "flags", 5))
-            return strstr(line, " vmx") || strstr(line, " svm");
-    return false;
+    const char *flags = cpuinfo("flags");
+    return strstr(flags, " vmx") || strstr(flags, " svm");
+}
+
+void kvm_cpu_vendor(char ret_vendor[SITE_VENDOR_MAX])
+{
+    const char *vendor = cpuinfo("vendor_id");
+    (void)g_strlcpy(ret_vendor, vendor + strspn(vendor, " \t"), SITE_VENDOR_MAX);
 }
 
 int kvm_try(const struct agent_user *qemu_user, gid_t *ret_group, struct err *err)

@@ -87,20 +87,27 @@ static bool leads_out(struct rtnl_link *link)
     return !type || strcmp(type, "tun") != 0;
 }
 
-bool network_bridge_is_isolated(const char *bridge)
+static bool has_way_out(struct nl_cache *links, int bridge)
+{
+    for (struct nl_object *at = nl_cache_get_first(links); at; at = nl_cache_get_next(at)) {
+        struct rtnl_link *link = (struct rtnl_link *)at;
+        if (rtnl_link_get_master(link) == bridge && leads_out(link))
+            return true;
+    }
+    return false;
+}
+
+void network_find_isolated(struct host_network *networks, uint32_t n)
 {
     struct nl_cache *links = NULL;
-    auto_socket *sock = connect_kernel(NULL);
-    if (!sock || rtnl_link_alloc_cache(sock, AF_UNSPEC, &links) < 0)
-        return false;
-    int index = rtnl_link_name2i(links, bridge);
-    bool is_isolated = index > 0;
-    for (struct nl_object *at = nl_cache_get_first(links); at && is_isolated; at = nl_cache_get_next(at)) {
-        struct rtnl_link *link = (struct rtnl_link *)at;
-        is_isolated = rtnl_link_get_master(link) != index || !leads_out(link);
+    auto_socket *sock = n ? connect_kernel(NULL) : NULL;
+    bool is_seen = sock && rtnl_link_alloc_cache(sock, AF_UNSPEC, &links) == 0;
+    for (uint32_t i = 0; i < n; i++) {
+        int bridge = is_seen ? rtnl_link_name2i(links, networks[i].bridge) : 0;
+        networks[i].isolated = bridge > 0 && !has_way_out(links, bridge);
     }
-    nl_cache_free(links);
-    return is_isolated;
+    if (is_seen)
+        nl_cache_free(links);
 }
 
 static bool has_address(const struct ifaddrs *entry, const char *address)

@@ -12,6 +12,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/kvm.h"
 #include "agent/open_as.h"
 #include "agent/vm_check.h"
 #include "agent/vm_process.h"
@@ -23,7 +24,6 @@
 #include "qemu/cpu_features.h"
 
 #define SERIAL_BYTES_MAX 4096
-#define CPUINFO_BYTES_MAX (4u << 20)
 
 /* ---- CPU ---- */
 
@@ -59,20 +59,6 @@ void site_learn_cpu(struct vm *vm)
     struct question *question = g_new0(struct question, 1);
     question->vm = vm;
     cpu_features_query(vm->qmp, vm->status.spec.cpu_model, question->features, on_features, question);
-}
-
-static void read_vendor(char ret_vendor[SITE_VENDOR_MAX])
-{
-    static const char label[] = "\nvendor_id";
-    auto_mem char *text = NULL;
-    if (fdio_read_file("/proc/cpuinfo", CPUINFO_BYTES_MAX, &text, NULL) < 0)
-        return;
-    const char *line = strstr(text, label);
-    const char *colon = line ? strchr(line + 1, ':') : NULL;
-    if (!colon)
-        return;
-    g_autofree char *vendor = g_strndup(colon + 1, strcspn(colon + 1, "\n"));
-    g_strlcpy(ret_vendor, g_strstrip(vendor), SITE_VENDOR_MAX);
 }
 
 /* ---- disks ---- */
@@ -131,7 +117,7 @@ void site_describe(struct agent *agent, const struct move_spec *spec, bool as_so
     else if (vm && vm->process)
         g_strlcpy(ret_site->cpu_features, vm->process->cpu_features, sizeof ret_site->cpu_features);
     if (!strcmp(accel, "kvm"))
-        read_vendor(ret_site->cpu_vendor);
+        kvm_cpu_vendor(ret_site->cpu_vendor);
     ret_site->n_disks = spec->vm.n_disks;
     for (uint32_t i = 0; i < spec->vm.n_disks; i++)
         describe_disk(agent, spec->vm.disks[i].path, &ret_site->disks[i]);

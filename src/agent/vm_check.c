@@ -80,9 +80,13 @@ static int check_network(struct agent *agent, const struct vm_spec *spec, const 
 {
     const struct host_network *network = network_find(&agent->config, wanted);
     uint32_t mtu;
-    if (!network)
+    if (!network) {
+        char names[ERR_TEXT_MAX];
+        host_networks_text(agent->config.networks, agent->config.n_networks, names);
         return check_say(err, CHECK_NETWORK_MISSING,
-                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"network", wanted}));
+                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"network", wanted},
+                                    {"networks", names}));
+    }
     if (network_bridge_mtu(network->bridge, &mtu, err) == 0)
         return 0;
     if (err->code != ERR_NOT_FOUND)

@@ -206,7 +206,9 @@ static void look_at_bridge(struct report *report, const struct host_network *net
 {
     int flags = interface_flags(network->bridge);
     bool is_up = flags >= 0 && (flags & IFF_UP);
-    if (is_up && network_bridge_is_isolated(network->bridge)) {
+    struct host_network seen = *network;
+    network_find_isolated(&seen, 1);
+    if (is_up && seen.isolated) {
         struct err *line =
             report_line(report, DIAGNOSIS_WARNING, "network %s: bridge %s has no port but those of VMs",
                         network->name, network->bridge);

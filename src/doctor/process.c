@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/vm_process.h"
 #include "base/cleanup.h"
 #include "doctor/files.h"
 #include "doctor/limited.h"
@@ -22,17 +23,13 @@ char process_state(pid_t pid)
     return bracket && bracket[1] == ' ' ? bracket[2] : '\0';
 }
 
-/* Field 22 of it counts ticks since the boot; "btime" is when that was. */
+/* The kernel counts ticks since the boot; "btime" is when that was. */
 int64_t process_started_s(pid_t pid)
 {
-    g_autofree char *stat = files_text("/proc/%d/stat", pid);
     g_autofree char *machine = files_text("/proc/stat");
-    const char *bracket = stat ? strrchr(stat, ')') : NULL;
     const char *boot = machine ? strstr(machine, "\nbtime ") : NULL;
-    unsigned long long ticks;
-    if (!bracket || !boot ||
-        sscanf(bracket, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &ticks) != 1)
+    uint64_t ticks = process_start_time(pid);
+    if (!ticks || !boot)
         return 0;
     return g_ascii_strtoll(boot + strlen("\nbtime "), NULL, 10) + (int64_t)ticks / sysconf(_SC_CLK_TCK);
 }

@@ -138,15 +138,6 @@ static const struct host_network *find_network(const struct host_facts *facts, c
     return NULL;
 }
 
-/* As a text; MODEL_NAME_MAX each. */
-static void list_networks(const struct host_facts *facts, char ret_names[ERR_TEXT_MAX])
-{
-    size_t used = (size_t)snprintf(ret_names, ERR_TEXT_MAX, "%s", facts->n_networks ? "" : "none");
-    for (uint32_t i = 0; i < facts->n_networks && used < ERR_TEXT_MAX; i++)
-        used += (size_t)snprintf(ret_names + used, ERR_TEXT_MAX - used, "%s%s", i ? ", " : "",
-                                 facts->networks[i].name);
-}
-
 static void network(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *facts = input->destination.facts;
@@ -155,7 +146,7 @@ static void network(const struct check_input *input, struct findings *findings)
     for (uint32_t n = 0; facts && n < input->vm->spec.n_nics; n++) {
         const char *wanted = input->vm->spec.nics[n].network;
         const struct host_network *network = find_network(facts, wanted);
-        list_networks(facts, names);
+        host_networks_text(facts->networks, facts->n_networks, names);
         if (!network)
             findings_say(findings, CHECK_NETWORK_MISSING,
                          CHECK_ARGS({"vm", input->vm->spec.name}, {"host", host}, {"network", wanted},

@@ -97,6 +97,9 @@ void inventory_move_over(struct host *host, const char *move);
 /* The host has answered, or not answered for as long as it takes to count as disconnected, since the manager
  * runs. True for one that has never enrolled. */
 bool inventory_host_was_asked(const struct host *host);
+/* Its VMs that are not off: with a QEMU, or nobody knows. */
+void inventory_each_vm_on(const struct host *host, void (*each)(const struct vm_status *vm, void *user),
+                          void *user);
 /* Asks one host now. `done` is called once with err set if it did not answer. */
 void inventory_refresh(struct host *host, void (*done)(const struct err *err, void *user), void *user);
 

@@ -176,3 +176,16 @@ void inventory_move_over(struct host *host, const char *move)
         return; /* a move has one VM, and the iterator is not valid any more */
     }
 }
+
+void inventory_each_vm_on(const struct host *host, void (*each)(const struct vm_status *vm, void *user),
+                          void *user)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm_status *vm = value;
+        if (vm->state != VM_OFF)
+            each(vm, user);
+    }
+}

@@ -5,17 +5,17 @@
 #include "manager/vm_events.h"
 #include "model/check_table.h"
 
+static void note_vm(const struct vm_status *vm, void *user)
+{
+    (void)vm;
+    *(bool *)user = true;
+}
+
 static bool has_vm_on(const struct host *host)
 {
-    GHashTableIter iter;
-    void *value;
-    g_hash_table_iter_init(&iter, host->vms);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct vm_status *vm = value;
-        if (vm->state != VM_OFF)
-            return true;
-    }
-    return false;
+    bool has_vm = false;
+    inventory_each_vm_on(host, note_vm, &has_vm);
+    return has_vm;
 }
 
 const char *maintenance_name(const struct host *host)

@@ -15,17 +15,15 @@ struct walk {
     void *user;
 };
 
-static void walk_host(struct host *host, void *user)
+static void walk_vm(const struct vm_status *vm, void *user)
 {
     const struct walk *walk = user;
-    GHashTableIter iter;
-    void *value;
-    g_hash_table_iter_init(&iter, host->vms);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct vm_status *vm = value;
-        if (vm->state != VM_OFF)
-            walk->entry(&vm->spec, vm->spec.pool, walk->user);
-    }
+    walk->entry(&vm->spec, vm->spec.pool, walk->user);
+}
+
+static void walk_host(struct host *host, void *user)
+{
+    inventory_each_vm_on(host, walk_vm, user);
 }
 
 /* From its admission to its end a migration holds the place that its VM will have. */

@@ -45,16 +45,14 @@ static void count_vm(const struct counting *counting, const struct vm_spec *vm)
             counting->cpus[at] += vm->cpus;
 }
 
+static void count_status(const struct vm_status *vm, void *user)
+{
+    count_vm(user, &vm->spec);
+}
+
 static void count_host(struct host *host, void *user)
 {
-    GHashTableIter iter;
-    void *value;
-    g_hash_table_iter_init(&iter, host->vms);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct vm_status *vm = value;
-        if (vm->state != VM_OFF)
-            count_vm(user, &vm->spec);
-    }
+    inventory_each_vm_on(host, count_status, user);
 }
 
 /* Over all hosts; g_free. */

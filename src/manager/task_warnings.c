@@ -44,15 +44,12 @@ static bool has_warning(const struct task *task, JsonObject *warning)
 /* A check may be made again. */
 void task_keep_warnings(struct task *task, const struct findings *findings)
 {
-    g_autofree struct findings *warnings = g_new0(struct findings, 1);
-    for (unsigned i = 0; i < findings->n; i++)
-        if (findings->list[i].severity == FINDING_WARNING)
-            *findings_add(warnings, FINDING_WARNING) = findings->list[i].err;
-    g_autoptr(JsonArray) array = findings_to_json(warnings);
+    g_autoptr(JsonArray) array = findings_to_json(findings);
     if (!task->warnings)
         task->warnings = json_array_new();
-    for (guint i = 0; i < json_array_get_length(array); i++)
-        if (!has_warning(task, json_array_get_object_element(array, i)))
+    for (unsigned i = 0; i < findings->n; i++)
+        if (findings->list[i].severity == FINDING_WARNING &&
+            !has_warning(task, json_array_get_object_element(array, i)))
             json_array_add_element(task->warnings, json_array_dup_element(array, i));
 }
 

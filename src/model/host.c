@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/host.h"
 
+#include <stdio.h>
+
 #include "model/fields.h"
 #include "model/move.h"
 
@@ -73,4 +75,12 @@ uint32_t host_channels(const struct host_facts *source, const struct host_facts 
     uint32_t by_link = mbit / CHANNEL_MBIT + (mbit % CHANNEL_MBIT != 0);
     uint32_t by_cores = MIN(source->cpus, destination->cpus) / 2;
     return CLAMP(MIN(by_link, by_cores), 1, MOVE_CHANNELS_MAX);
+}
+
+void host_networks_text(const struct host_network *networks, uint32_t n, char ret_names[ERR_TEXT_MAX])
+{
+    size_t used = (size_t)snprintf(ret_names, ERR_TEXT_MAX, "%s", n ? "" : "none");
+    for (uint32_t i = 0; i < n && used < ERR_TEXT_MAX; i++)
+        used +=
+            (size_t)snprintf(ret_names + used, ERR_TEXT_MAX - used, "%s%s", i ? ", " : "", networks[i].name);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "model/vm.h"
 
 #define HOST_NETWORKS_MAX 16
@@ -59,6 +60,9 @@ struct host_facts {
         certificate_until_ms; /* end of the life of the agent's certificate; 0: an agent that does not say */
     int64_t wall_ms;          /* the host's clock when it answered */
 };
+
+/* Their names, or "none". */
+void host_networks_text(const struct host_network *networks, uint32_t n, char ret_names[ERR_TEXT_MAX]);
 
 JsonObject *host_facts_to_json(const struct host_facts *facts); /* transfer full */
 int host_facts_from_json(JsonObject *object, struct host_facts *ret_facts, struct err *err);

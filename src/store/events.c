@@ -140,16 +140,10 @@ int db_event_list(struct db *db, const struct db_event_filter *filter, db_event_
 
 int db_event_prune(struct db *db, const struct db_retention *retention, struct err *err)
 {
-    if (statement_run(db,
-                      "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <="
-                      " (SELECT max(id) FROM events) - ? ORDER BY id LIMIT ?)",
-                      err, "ii", (int64_t)retention->keep, (int64_t)retention->limit))
-        return -1;
-    int n_removed = sqlite3_changes(db_connection(db));
-    if (statement_run(db,
-                      "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE time_ms < ?"
-                      " ORDER BY time_ms LIMIT ?)",
-                      err, "ii", retention->oldest_ms, (int64_t)retention->limit - n_removed))
-        return -1;
-    return n_removed + sqlite3_changes(db_connection(db));
+    return query_prune(db,
+                       "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <="
+                       " (SELECT max(id) FROM events) - ? ORDER BY id LIMIT ?)",
+                       "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE time_ms < ?"
+                       " ORDER BY time_ms LIMIT ?)",
+                       retention, err);
 }

@@ -65,3 +65,14 @@ int query_step(struct db *db, sqlite3_stmt *statement, struct err *err)
     (void)sqlite3_finalize(statement);
     return result;
 }
+
+int query_prune(struct db *db, const char *by_count, const char *by_age, const struct db_retention *retention,
+                struct err *err)
+{
+    if (statement_run(db, by_count, err, "ii", (int64_t)retention->keep, (int64_t)retention->limit))
+        return -1;
+    int n_removed = sqlite3_changes(db_connection(db));
+    if (statement_run(db, by_age, err, "ii", retention->oldest_ms, (int64_t)retention->limit - n_removed))
+        return -1;
+    return n_removed + sqlite3_changes(db_connection(db));
+}

@@ -27,4 +27,10 @@ int query_start(struct db *db, const struct query *query, sqlite3_stmt **ret_sta
 /* As statement_step, and the statement is gone when it does not return 1. */
 int query_step(struct db *db, sqlite3_stmt *statement, struct err *err);
 
+/* Removes what is beyond the newest so many, then what is too old, both named by SQL that deletes at most so
+ * many rows: `by_count` with two '?', the number kept and the limit, `by_age` with the oldest time that stays
+ * and the limit. How many went; -1. */
+int query_prune(struct db *db, const char *by_count, const char *by_age, const struct db_retention *retention,
+                struct err *err);
+
 #endif

@@ -114,16 +114,10 @@ int db_task_list_open(struct db *db, db_task_row row, void *user, struct err *er
 
 int db_task_prune(struct db *db, const struct db_retention *retention, struct err *err)
 {
-    if (statement_run(db,
-                      "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE final = 1 AND number <="
-                      " (SELECT max(number) FROM tasks) - ? ORDER BY number LIMIT ?)",
-                      err, "ii", (int64_t)retention->keep, (int64_t)retention->limit))
-        return -1;
-    int n_removed = sqlite3_changes(db_connection(db));
-    if (statement_run(db,
-                      "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE final = 1 AND ended_ms < ?"
-                      " ORDER BY ended_ms LIMIT ?)",
-                      err, "ii", retention->oldest_ms, (int64_t)retention->limit - n_removed))
-        return -1;
-    return n_removed + sqlite3_changes(db_connection(db));
+    return query_prune(db,
+                       "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE final = 1 AND number <="
+                       " (SELECT max(number) FROM tasks) - ? ORDER BY number LIMIT ?)",
+                       "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE final = 1 AND ended_ms < ?"
+                       " ORDER BY ended_ms LIMIT ?)",
+                       retention, err);
 }

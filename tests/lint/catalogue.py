@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+from calls import call_at
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE = "docs/troubleshooting.md"
 TESTS = "tests/troubleshooting"
@@ -36,36 +38,6 @@ def problem(text):
     problems.append(text)
 
 
-def arguments(text, at):
-    """Those of the call whose opening parenthesis is before `at`."""
-    depth, found, current, quoted = 1, [], "", False
-    while at < len(text):
-        char = text[at]
-        if quoted:
-            if char == "\\":
-                current += char
-                at += 1
-                char = text[at]
-            elif char == '"':
-                quoted = False
-        elif char == '"':
-            quoted = True
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-            if not depth:
-                return found + [current]
-        elif char == "," and depth == 1:
-            found.append(current)
-            current = ""
-            at += 1
-            continue
-        current += char
-        at += 1
-    return found
-
-
 def ids_of_sources():
     """All ids, and those that a move or a check can end with."""
     every, reaching = set(), {}
@@ -78,7 +50,7 @@ def ids_of_sources():
             text = file.read()
         found = set()
         for call in re.finditer(r"\b(" + "|".join(SETTERS) + r")\(", text):
-            given = arguments(text, call.end())
+            given, _ = call_at(text, call.end() - 1)
             number = SETTERS[call.group(1)]
             if len(given) > number:
                 found |= set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"', given[number]))

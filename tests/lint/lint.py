@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+from calls import call_at
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MAX_FILE_LINES = 800
 MAX_FUNCTION_LINES = 80
@@ -121,33 +123,6 @@ def check_names(path, text):
         counted = [word for word in parameters.split(",") if not re.search(r"struct err \*err$|void \*user$|\.\.\.$", word.strip())]
         if len(counted) > MAX_PARAMETERS:
             problem(path, text[: match.start()].count("\n") + 1, f"{match.group(1)} has too many parameters")
-
-
-def call_at(text, start):
-    """The arguments of the call whose name ends before `start`, split at their commas, and where it ends."""
-    depth, quoted, parts, at = 0, False, [""], start
-    while True:
-        letter = text[at]
-        if quoted:
-            if letter == "\\":
-                parts[-1] += letter
-                at += 1
-                letter = text[at]
-            elif letter == '"':
-                quoted = False
-        elif letter == '"':
-            quoted = True
-        elif letter in "([{":
-            depth += 1
-        elif letter in ")]}":
-            depth -= 1
-            if not depth:
-                return [part.strip() for part in parts], at
-        if letter == "," and depth == 1 and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += text[at]
-        at += 1
 
 
 def check_arguments(path, text):
