@@ -33,6 +33,8 @@ struct agent_config {
     char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, -guard, -door, -launch, -trace.so */
     char qemu_path[MODEL_PATH_MAX];
     char qemu_data_dir[MODEL_PATH_MAX]; /* -L, or "" */
+    char uefi_code[MODEL_PATH_MAX];     /* firmware of VMs with UEFI */
+    char uefi_vars[MODEL_PATH_MAX];     /* what their variables begin as */
     struct agent_user qemu_user;
     struct agent_user job_user;
     struct agent_user door_user;

@@ -143,24 +143,11 @@ static int read_log(const struct reader *in, struct task_log_config *log)
 
 static int read_agent(const struct reader *in, struct agent_config *config)
 {
-    static const char *const known[] = {"name",
-                                        "listen",
-                                        "port",
-                                        "state",
-                                        "run",
-                                        "qemu",
-                                        "qemu_data",
-                                        "libexec",
-                                        "qemu_user",
-                                        "job_user",
-                                        "door_user",
-                                        "accel",
-                                        "memory_reserve_mib",
-                                        "cgroup",
-                                        "log_folder",
-                                        "log_keep_files",
-                                        "log_keep_days",
-                                        NULL};
+    static const char *const known[] = {
+        "name",      "listen",     "port",           "state",         "run",
+        "qemu",      "qemu_data",  "uefi_code",      "uefi_vars",     "libexec",
+        "qemu_user", "job_user",   "door_user",      "accel",         "memory_reserve_mib",
+        "cgroup",    "log_folder", "log_keep_files", "log_keep_days", NULL};
     char accel[8];
     char host[MODEL_NAME_MAX] = "";
     (void)gethostname(host, sizeof host - 1);
@@ -174,6 +161,8 @@ static int read_agent(const struct reader *in, struct agent_config *config)
         read_path(in, "run", "/run/godwit", config->run_dir) < 0 ||
         read_path(in, "qemu", "/usr/bin/qemu-system-x86_64", config->qemu_path) < 0 ||
         read_path(in, "qemu_data", "", config->qemu_data_dir) < 0 ||
+        read_path(in, "uefi_code", "/usr/share/OVMF/OVMF_CODE_4M.fd", config->uefi_code) < 0 ||
+        read_path(in, "uefi_vars", "/usr/share/OVMF/OVMF_VARS_4M.fd", config->uefi_vars) < 0 ||
         read_path(in, "libexec", LIBEXEC_DIR, config->libexec_dir) < 0 || read_users(in, config) < 0 ||
         read_log(in, &config->log) < 0 ||
         read_number(in, "agent", "memory_reserve_mib", 1u << 30, &config->memory_reserve_mib) < 0 ||

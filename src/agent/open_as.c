@@ -16,14 +16,14 @@
 int open_as(const struct agent_user *user, gid_t group, const char *path, int flags)
 {
     if (user->uid == 0)
-        return open(path, flags | O_CLOEXEC);
+        return open(path, flags | O_CLOEXEC, 0600);
     gid_t groups[OWN_GROUPS_MAX];
     int n_groups = getgroups(OWN_GROUPS_MAX, groups);
     if (n_groups < 0 || syscall(SYS_setgroups, group ? 1 : 0, &group) < 0)
         return -1;
     uid_t own_uid = (uid_t)setfsuid(user->uid);
     gid_t own_gid = (gid_t)setfsgid(user->gid);
-    int fd = open(path, flags | O_CLOEXEC);
+    int fd = open(path, flags | O_CLOEXEC, 0600);
     int errnum = errno;
     (void)setfsuid(own_uid);
     (void)setfsgid(own_gid);

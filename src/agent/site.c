@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/kvm.h"
+#include "agent/nvram.h"
 #include "agent/open_as.h"
 #include "agent/vm_check.h"
 #include "agent/vm_process.h"
@@ -118,6 +119,10 @@ void site_describe(struct agent *agent, const struct move_spec *spec, bool as_so
         g_strlcpy(ret_site->cpu_features, vm->process->cpu_features, sizeof ret_site->cpu_features);
     if (!strcmp(accel, "kvm"))
         kvm_cpu_vendor(ret_site->cpu_vendor);
+    if (spec->vm.firmware == VM_FIRMWARE_UEFI) {
+        describe_disk(agent, spec->vm.nvram, &ret_site->nvram);
+        ret_site->firmware_bytes = nvram_firmware_bytes(agent);
+    }
     ret_site->n_disks = spec->vm.n_disks;
     for (uint32_t i = 0; i < spec->vm.n_disks; i++)
         describe_disk(agent, spec->vm.disks[i].path, &ret_site->disks[i]);

@@ -12,6 +12,7 @@
 #include "agent/facts.h"
 #include "agent/journal.h"
 #include "agent/network.h"
+#include "agent/nvram.h"
 #include "agent/open_as.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
@@ -173,6 +174,8 @@ void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const cha
         findings_note(findings, check_network(agent, spec, spec->nics[i].network, &err), &err);
     findings_note(findings, check_boot_file(agent, spec, "kernel", spec->kernel, &err), &err);
     findings_note(findings, check_boot_file(agent, spec, "initrd", spec->initrd, &err), &err);
+    if (spec->firmware == VM_FIRMWARE_UEFI)
+        findings_note(findings, nvram_check(agent, spec, as_incoming, &err), &err);
     for (uint32_t i = 0; i < spec->n_disks; i++)
         findings_note(findings, check_disk(agent, spec, spec->disks[i].path, &err), &err);
 }

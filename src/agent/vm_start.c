@@ -16,6 +16,7 @@
 #include "agent/cgroup.h"
 #include "agent/journal.h"
 #include "agent/network.h"
+#include "agent/nvram.h"
 #include "agent/site.h"
 #include "agent/spawn.h"
 #include "agent/vm_check.h"
@@ -146,6 +147,8 @@ static int give_all(struct vm *vm, struct inheritance *given, char *preload, siz
                     struct err *err)
 {
     const struct vm_spec *spec = &vm->status.spec;
+    if (spec->firmware == VM_FIRMWARE_UEFI && !vm->incoming && nvram_make(vm->agent, spec, err) < 0)
+        return -1;
     if (vm_run_folder(vm, err) < 0 || ram_new(vm, err) < 0)
         return -1;
     vm->process->qemu_ram_fd = given->cmdline.ram_fd = give(given, vm->ram_fd, false);
@@ -194,6 +197,7 @@ static int launch(struct vm *vm, const char *accel, struct err *err)
     given.cmdline.spec = &vm->status.spec;
     given.cmdline.accel = vm->status.accel;
     given.cmdline.data_dir = vm->agent->config.qemu_data_dir;
+    given.cmdline.uefi_code = vm->agent->config.uefi_code;
     given.cmdline.incoming = vm->incoming;
     int result = give_all(vm, &given, preload, sizeof preload, err);
     if (result == 0)

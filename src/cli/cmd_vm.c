@@ -38,6 +38,8 @@ struct spec_options {
     char *kernel;
     char *initrd;
     char *append;
+    char *firmware;
+    char *nvram;
     char **disks;
     char **networks;
     char *accel;
@@ -49,7 +51,7 @@ struct spec_options {
 };
 
 #define NOT_GIVEN G_MININT
-#define SPEC_ROWS 14
+#define SPEC_ROWS 16
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -62,6 +64,10 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &options->kernel, "kernel to boot directly", "PATH"},
         {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options->initrd, "initial RAM disk", "PATH"},
         {"append", 0, 0, G_OPTION_ARG_STRING, &options->append, "kernel command line", "TEXT"},
+        {"firmware", 0, 0, G_OPTION_ARG_STRING, &options->firmware,
+         "what boots the disks: bios or uefi (bios)", "bios|uefi"},
+        {"nvram", 0, 0, G_OPTION_ARG_FILENAME, &options->nvram,
+         "file of the UEFI variables, on shared storage; made by the first start", "PATH"},
         {"disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->disks,
          "image, qcow2 unless it ends in .raw; may be repeated", "PATH"},
         {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->networks,
@@ -87,6 +93,8 @@ static void spec_options_clear(struct spec_options *options)
     g_free(options->kernel);
     g_free(options->initrd);
     g_free(options->append);
+    g_free(options->firmware);
+    g_free(options->nvram);
     g_strfreev(options->disks);
     g_strfreev(options->networks);
     g_free(options->accel);
@@ -175,6 +183,8 @@ static JsonObject *spec_of(const struct spec_options *options)
     set_path(spec, "kernel", options->kernel);
     set_path(spec, "initrd", options->initrd);
     set_text(spec, "append", options->append);
+    set_text(spec, "firmware", options->firmware);
+    set_path(spec, "nvram", options->nvram);
     set_text(spec, "accel", options->accel);
     set_text(spec, "machine", options->machine);
     set_text(spec, "cpu_model", options->cpu_model);

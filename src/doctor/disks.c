@@ -175,6 +175,7 @@ static void add_folders_of(const char *config_path, GHashTable *folders)
             add_folder(folders, spec->disks[i].path);
         add_folder(folders, spec->kernel);
         add_folder(folders, spec->initrd);
+        add_folder(folders, spec->nvram);
     }
     g_free(spec);
 }

@@ -48,22 +48,47 @@ static void describe(const struct site_disk *disk, char ret_text[TEXT_MAX])
         (void)snprintf(ret_text, TEXT_MAX, "the file with inode number %" PRIu64 "%s", disk->inode, born);
 }
 
+struct file_pair {
+    enum check check; /* what is said if they differ */
+    const struct site_disk *ours;
+    const struct site_disk *theirs;
+};
+
+static void compare(const struct check_input *input, const struct file_pair *pair, struct findings *findings)
+{
+    char source_text[TEXT_MAX], destination_text[TEXT_MAX];
+    if (is_same(pair->ours, pair->theirs))
+        return;
+    describe(pair->ours, source_text);
+    describe(pair->theirs, destination_text);
+    findings_say(findings, pair->check,
+                 CHECK_ARGS({"vm", input->vm->spec.name}, {"source", input->source.name},
+                            {"destination", input->destination.name}, {"path", pair->ours->path},
+                            {"source_disk", source_text}, {"destination_disk", destination_text}));
+}
+
 static void disks(const struct check_input *input, const struct move_site *source,
                   const struct move_site *destination, struct findings *findings)
 {
     for (uint32_t i = 0; i < source->n_disks; i++) {
         const struct site_disk *ours = &source->disks[i];
         const struct site_disk *theirs = find_disk(destination, ours->path);
-        char source_text[TEXT_MAX], destination_text[TEXT_MAX];
-        if (!theirs || is_same(ours, theirs))
-            continue;
-        describe(ours, source_text);
-        describe(theirs, destination_text);
-        findings_say(findings, CHECK_DISK_DIFFERS,
-                     CHECK_ARGS({"vm", input->vm->spec.name}, {"source", input->source.name},
-                                {"destination", input->destination.name}, {"path", ours->path},
-                                {"source_disk", source_text}, {"destination_disk", destination_text}));
+        if (theirs)
+            compare(input, &(struct file_pair){CHECK_DISK_DIFFERS, ours, theirs}, findings);
     }
+}
+
+/* QEMU puts the source's firmware into the place of the destination's, which must be as large. */
+static void firmware(const struct check_input *input, const struct move_site *source,
+                     const struct move_site *destination, struct findings *findings)
+{
+    uint64_t ours = source->firmware_bytes, theirs = destination->firmware_bytes;
+    compare(input, &(struct file_pair){CHECK_NVRAM_DIFFERS, &source->nvram, &destination->nvram}, findings);
+    if (ours && theirs && ours != theirs)
+        findings_say(findings, CHECK_FIRMWARE_DIFFERS,
+                     CHECK_ARGS({"vm", input->vm->spec.name}, {"source", input->source.name},
+                                {"destination", input->destination.name}, {"source_bytes", .number = ours},
+                                {"destination_bytes", .number = theirs}));
 }
 
 /* True: the guest would miss some. */
@@ -133,6 +158,7 @@ void check_sites(const struct check_input *input, const struct move_site *source
                  const struct move_site *destination, struct findings *findings)
 {
     disks(input, source, destination, findings);
+    firmware(input, source, destination, findings);
     cpu_is_of_another(input, source, destination, findings);
     if (!cpu_is_less(input, source, destination, findings))
         cpu_is_more(input, source, destination, findings);

@@ -165,6 +165,19 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                                     "{file} {path} of VM '{vm}' cannot be read by the QEMU user (uid {uid}) "
                                     "on host '{host}'",
                                     NULL, "chmod o+r {path}"},
+    [CHECK_FIRMWARE_MISSING] = {"firmware-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+                                "the UEFI firmware {path}, which VM '{vm}' needs, cannot be read by the QEMU "
+                                "user on host '{host}'",
+                                "{reason}",
+                                "install the package ovmf there, or correct uefi_code= in the agent's "
+                                "configuration"},
+    [CHECK_NVRAM_NOT_ACCESSIBLE] =
+        {"nvram-not-accessible", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "the file {path} with the UEFI variables of VM '{vm}' cannot be opened for reading and writing by "
+         "the QEMU user (uid {uid}) on host '{host}'",
+         "{reason}",
+         "it must be on storage that this host sees at the same path: see that it is mounted there, for "
+         "writing; chown {uid} {path} where it is the owner that is wrong"},
     [CHECK_DISK_MISSING] =
         {"disk-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' does not exist on host '{host}'", NULL,
@@ -269,6 +282,19 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "on '{source}' it is {source_disk}, on '{destination}' {destination_disk}",
          "mount the storage that has the VM's disk at the same path on '{destination}'; a "
          "copy will not do"},
+    [CHECK_NVRAM_DIFFERS] =
+        {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
+         "the file {path} with the UEFI variables of VM '{vm}' is not the same on hosts '{source}' and "
+         "'{destination}'",
+         "on '{source}' it is {source_disk}, on '{destination}' {destination_disk}",
+         "mount the storage that has it at the same path on '{destination}'; a copy will not do"},
+    [CHECK_FIRMWARE_DIFFERS] =
+        {"firmware-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
+         "the UEFI firmware of hosts '{source}' and '{destination}' has different sizes: {source_bytes} and "
+         "{destination_bytes} bytes",
+         "the guest of VM '{vm}' has the one in its memory that it was started with, and brings it along",
+         "install the same version of the package ovmf on both, or set uefi_code= in the configuration of "
+         "both agents to a firmware of the same size"},
     [CHECK_CPU_FEATURES_MISSING] =
         {"cpu-features-missing", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
          "host '{host}' lacks CPU features that the guest of VM '{vm}' was started "

@@ -44,8 +44,8 @@ struct field {
 
 #define FIELD_AT(type, member) .name = #member, .offset = offsetof(type, member)
 #define FIELD_SIZE(type, member) sizeof(((type *)NULL)->member)
-/* After the other arguments of TEXT, BOOL or NUMBER: a member of a specification that came with this version;
- * zero must mean what it was without it. */
+/* After the other arguments of TEXT, BOOL, NUMBER or ENUM: a member of a specification that came with this
+ * version; zero must mean what it was without it. */
 #define NEWER .is_newer = true
 #define TEXT(type, member, text_rule, ...)                                                                   \
     {                                                                                                        \
@@ -68,10 +68,10 @@ struct field {
     }
 /* Any value the type can hold. */
 #define COUNT(type, member) NUMBER(type, member, 0, INT64_MAX)
-#define ENUM(type, member, strings)                                                                          \
+#define ENUM(type, member, strings, ...)                                                                     \
     {                                                                                                        \
         FIELD_AT(type, member), .kind = FIELD_ENUM, .names = (strings),                                      \
-                                .n_names = sizeof(strings) / sizeof *(strings)                               \
+                                .n_names = sizeof(strings) / sizeof *(strings), ##__VA_ARGS__                \
     }
 #define HEX(type, member, is_required)                                                                       \
     {                                                                                                        \

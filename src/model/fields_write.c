@@ -68,6 +68,8 @@ static bool is_zero(const struct field *field, const void *source)
         return !*(const bool *)source;
     case FIELD_NUMBER:
         return number_of(field, source) == 0;
+    case FIELD_ENUM:
+        return *(const unsigned *)source == 0;
     default:
         return false;
     }

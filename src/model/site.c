@@ -16,10 +16,9 @@ static const struct field disk_fields[] = {
 };
 
 static const struct field site_fields[] = {
-    LIST(struct move_site, disks, disk_fields),
-    TEXT(struct move_site, cpu_features, NULL),
-    TEXT(struct move_site, cpu_vendor, NULL),
-    FIELDS_END,
+    LIST(struct move_site, disks, disk_fields), OBJECT(struct move_site, nvram, disk_fields),
+    COUNT(struct move_site, firmware_bytes),    TEXT(struct move_site, cpu_features, NULL),
+    TEXT(struct move_site, cpu_vendor, NULL),   FIELDS_END,
 };
 
 JsonObject *move_site_to_json(const struct move_site *site)

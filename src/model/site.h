@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a VM meets on one side of a migration, and must find again on the other: which files its disks are,
- * and what its CPU can do. Each agent describes its own side, the manager compares. Plain data. */
+ * which firmware it has, and what its CPU can do. Each agent describes its own side, the manager compares.
+ * Plain data. */
 #ifndef MODEL_SITE_H
 #define MODEL_SITE_H
 
@@ -26,6 +27,8 @@ struct site_disk {
 struct move_site {
     uint32_t n_disks;
     struct site_disk disks[VM_DISKS_MAX];
+    struct site_disk nvram;  /* of UEFI; no path: the VM has none */
+    uint64_t firmware_bytes; /* of this host's UEFI; 0: the VM has none, or it cannot be read */
     /* QEMU's names, sorted, one space between two. Source: what the guest sees; destination: what a guest can
      * have there. "": not known. */
     char cpu_features[CPU_FEATURES_MAX];

@@ -11,6 +11,11 @@ static const char *const accel_names[] = {
     [VM_ACCEL_TCG] = "tcg",
 };
 
+static const char *const firmware_names[] = {
+    [VM_FIRMWARE_BIOS] = "bios",
+    [VM_FIRMWARE_UEFI] = "uefi",
+};
+
 static const char *const state_names[] = {
     [VM_OFF] = "off",       [VM_STARTING] = "starting", [VM_RUNNING] = "running",
     [VM_PAUSED] = "paused", [VM_INCOMING] = "incoming", [VM_UNKNOWN] = "unknown",
@@ -41,6 +46,8 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, kernel, &rule_path_or_empty),
     TEXT(struct vm_spec, initrd, &rule_path_or_empty),
     TEXT(struct vm_spec, append, &rule_line),
+    ENUM(struct vm_spec, firmware, firmware_names, NEWER),
+    TEXT(struct vm_spec, nvram, &rule_path_or_empty, NEWER),
     LIST(struct vm_spec, disks, disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
     BOOL(struct vm_spec, autostart),
@@ -100,6 +107,21 @@ static int check_duplicates(const struct vm_spec *spec, struct err *err)
     return 0;
 }
 
+static int check_firmware(const struct vm_spec *spec, struct err *err)
+{
+    bool is_uefi = spec->firmware == VM_FIRMWARE_UEFI;
+    if (is_uefi && !spec->nvram[0])
+        return fields_refuse("nvram-missing", "nvram",
+                             "the path of a file for the variables of UEFI, on storage that all hosts see",
+                             err);
+    if (!is_uefi && spec->nvram[0])
+        return fields_refuse("nvram-without-uefi", "nvram", "empty unless firmware is uefi", err);
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (!strcmp(spec->disks[i].path, spec->nvram))
+            return fields_refuse("disk-twice", "nvram", "the path of a file that is no disk of the VM", err);
+    return 0;
+}
+
 int vm_spec_check(const struct vm_spec *spec, struct err *err)
 {
     if (fields_check(vm_fields, spec, err))
@@ -115,7 +137,7 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
     if (!*spec->kernel && (*spec->initrd || *spec->append))
         return fields_refuse("kernel-missing", *spec->initrd ? "initrd" : "append",
                              "empty when kernel is empty", err);
-    return check_duplicates(spec, err);
+    return check_firmware(spec, err) ? -1 : check_duplicates(spec, err);
 }
 
 JsonObject *vm_spec_to_json(const struct vm_spec *spec)

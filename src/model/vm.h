@@ -23,6 +23,7 @@ struct err;
 #define CPU_FEATURES_MAX 4096
 
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
+enum vm_firmware { VM_FIRMWARE_BIOS, VM_FIRMWARE_UEFI };
 /* "off": no QEMU. "incoming": a shell that waits for a migration. "paused": stopped vCPUs. "unknown": its
  * host does not answer, or does not know. */
 enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
@@ -50,6 +51,8 @@ struct vm_spec {
     char kernel[MODEL_PATH_MAX];
     char initrd[MODEL_PATH_MAX];
     char append[MODEL_APPEND_MAX];
+    enum vm_firmware firmware;  /* boots the disks, in their order, unless there is a kernel */
+    char nvram[MODEL_PATH_MAX]; /* UEFI: file of its variables, as every host sees it; else "" */
     uint32_t n_disks;
     struct vm_disk disks[VM_DISKS_MAX];
     uint32_t n_nics;

@@ -62,34 +62,64 @@ static void add_cache(JsonBuilder *builder)
     (void)json_builder_end_object(builder);
 }
 
-static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
+struct image {
+    const char *node;
+    const char *path;
+    const char *format;
+    bool is_read_only;
+};
+
+static void add_image_options(JsonBuilder *builder, const struct image *image)
+{
+    add_member(builder, "discard", "unmap");
+    add_cache(builder);
+    if (image->is_read_only) {
+        (void)json_builder_set_member_name(builder, "read-only");
+        (void)json_builder_add_boolean_value(builder, TRUE);
+    }
+    (void)json_builder_end_object(builder);
+}
+
+static void add_image(GPtrArray *argv, const struct image *image)
 {
     g_autoptr(JsonBuilder) builder = json_builder_new();
-    g_autofree char *file_node = g_strdup_printf("disk%u-file", i);
-    g_autofree char *node = g_strdup_printf("disk%u", i);
+    g_autofree char *file_node = g_strdup_printf("%s-file", image->node);
 
     (void)json_builder_begin_object(builder);
     add_member(builder, "driver", "file");
     add_member(builder, "node-name", file_node);
-    add_member(builder, "filename", disk->path);
+    add_member(builder, "filename", image->path);
     add_member(builder, "aio", "threads");
     add_member(builder, "locking", "on");
-    add_member(builder, "discard", "unmap");
-    add_cache(builder);
-    (void)json_builder_end_object(builder);
+    add_image_options(builder, image);
     add_blockdev(argv, builder);
 
     (void)json_builder_begin_object(builder);
-    add_member(builder, "driver", disk->format);
-    add_member(builder, "node-name", node);
+    add_member(builder, "driver", image->format);
+    add_member(builder, "node-name", image->node);
     add_member(builder, "file", file_node);
-    add_member(builder, "discard", "unmap");
-    add_cache(builder);
-    (void)json_builder_end_object(builder);
+    add_image_options(builder, image);
     add_blockdev(argv, builder);
+}
 
+static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
+{
+    g_autofree char *node = g_strdup_printf("disk%u", i);
+    const struct image image = {.node = node, .path = disk->path, .format = disk->format};
+    add_image(argv, &image);
     add(argv, "-device", "virtio-blk-pci,id=vdisk%u,drive=%s,bus=pcie.0,addr=0x%x,bootindex=%u", i, node,
         SLOT_DISK + i, i + 1);
+}
+
+/* Both are RAM to the guest and device state to a migration: they cross with it, after the guest has
+ * stopped. */
+static void add_uefi(GPtrArray *argv, const struct cmdline_config *config)
+{
+    const struct image code = {
+        .node = "pflash0", .path = config->uefi_code, .format = "raw", .is_read_only = true};
+    const struct image variables = {.node = "pflash1", .path = config->spec->nvram, .format = "raw"};
+    add_image(argv, &code);
+    add_image(argv, &variables);
 }
 
 /* g_free. */
@@ -118,7 +148,9 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
     add(argv, "-display", "none");
     add(argv, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add(argv, "-msg", "timestamp=on");
-    add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off", spec->machine);
+    bool is_uefi = spec->firmware == VM_FIRMWARE_UEFI;
+    add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off%s", spec->machine,
+        is_uefi ? ",pflash0=pflash0,pflash1=pflash1" : "");
     add(argv, "-accel", "%s", !strcmp(config->accel, "tcg") ? "tcg,thread=multi" : config->accel);
     g_autofree char *cpu = cpu_option(spec);
     add(argv, "-cpu", "%s", cpu);
@@ -145,6 +177,8 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
     }
     for (unsigned i = 0; i < spec->n_disks; i++)
         add_disk(argv, &spec->disks[i], i);
+    if (spec->firmware == VM_FIRMWARE_UEFI)
+        add_uefi(argv, config);
 }
 
 int cmdline_build(const struct cmdline_config *config, char ***ret_argv, struct err *err)

@@ -17,6 +17,7 @@ struct cmdline_config {
     const struct vm_spec *spec; /* machine and cpu_model filled in */
     const char *accel;          /* "kvm" or "tcg" */
     const char *data_dir;       /* -L, or "" */
+    const char *uefi_code;      /* file of the firmware, for a VM with UEFI */
     bool incoming;
     int qmp_fd;     /* listening unix stream socket */
     int ram_fd;     /* memfd of the VM's memory size */

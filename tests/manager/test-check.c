@@ -244,6 +244,31 @@ static void another_file_in_a_disks_place_is_refused(void **state)
         assert_int_equal(compare(&scene, &it, &maybe_it[i]), 0);
 }
 
+static void other_variables_or_firmware_of_uefi_are_refused(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    struct move_site source = {.nvram = {"/d/v", "file", 7, 1000, 0, ""}, .firmware_bytes = 4096};
+    struct move_site destination = source;
+    scene.found.n = 0;
+    check_sites(&scene.input, &source, &destination, &scene.found);
+    assert_int_equal(scene.found.n, 0);
+    destination.nvram.inode = 8;
+    destination.firmware_bytes = 2048;
+    check_sites(&scene.input, &source, &destination, &scene.found);
+    assert_int_equal(scene.found.n, 2);
+    assert_string_equal(scene.found.list[0].err.id, "disk-differs");
+    assert_argument(&scene.found.list[0].err, "path", "/d/v");
+    assert_string_equal(scene.found.list[1].err.id, "firmware-differs");
+    assert_argument(&scene.found.list[1].err, "destination_bytes", "2048");
+    /* A host whose agent is older says nothing. */
+    destination = (struct move_site){0};
+    scene.found.n = 0;
+    check_sites(&scene.input, &source, &destination, &scene.found);
+    assert_int_equal(scene.found.n, 0);
+}
+
 static void another_device_in_a_disks_place_is_refused(void **state)
 {
     (void)state;
@@ -453,6 +478,7 @@ int main(void)
         cmocka_unit_test(what_does_not_forbid_a_move_is_a_warning),
         cmocka_unit_test(the_cpu_of_an_open_model_is_kept_as_it_was),
         cmocka_unit_test(another_file_in_a_disks_place_is_refused),
+        cmocka_unit_test(other_variables_or_firmware_of_uefi_are_refused),
         cmocka_unit_test(another_device_in_a_disks_place_is_refused),
         cmocka_unit_test(each_missing_cpu_feature_is_named),
         cmocka_unit_test(short_memory_is_counted),

@@ -6,12 +6,14 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/facts.h"
+#include "agent/nvram.h"
 #include "agent/vm_process.h"
 #include "fixture.h"
 
@@ -139,6 +141,53 @@ static void a_file_that_the_qemu_user_may_not_open(void **state)
     check_refused(host, &spec, "tcg", "disk-missing", path);
 }
 
+static void write_file(const char *path, const char *text)
+{
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    assert_int_equal(chmod(path, 0644), 0);
+}
+
+static void uefi_that_has_no_firmware_or_variables(void **state)
+{
+    struct host *host = *state;
+    struct agent_config *config = &host->agent.config;
+    struct vm_spec spec = checker_spec("uefi");
+    struct err err = {0};
+    struct stat facts;
+    spec.firmware = VM_FIRMWARE_UEFI;
+    (void)snprintf(spec.nvram, sizeof spec.nvram, "%s/store/nvram", host->folder);
+    (void)snprintf(config->uefi_code, sizeof config->uefi_code, "%s/code", host->folder);
+    (void)snprintf(config->uefi_vars, sizeof config->uefi_vars, "%s/vars", host->folder);
+    g_autofree char *store = g_path_get_dirname(spec.nvram);
+    assert_int_equal(chmod(host->folder, 0755) | mkdir(store, 0755), 0);
+    check_refused(host, &spec, "tcg", "firmware-missing", config->uefi_code);
+    assert_int_equal(nvram_firmware_bytes(&host->agent), 0);
+    write_file(config->uefi_code, "firmware");
+    assert_int_equal(nvram_firmware_bytes(&host->agent), 8);
+    /* A first start makes the variables, an arrival must find them. */
+    assert_int_equal(vm_check_fits(&host->agent, &spec, "tcg", false, &err), 0);
+    assert_int_equal(nvram_check(&host->agent, &spec, true, &err), -1);
+    assert_string_equal(err.id, "nvram-not-accessible");
+
+    /* Neither without the right to, nor from nothing; and nothing is left of a try. */
+    assert_int_equal(nvram_make(&host->agent, &spec, &err), -1);
+    assert_string_equal(err.id, "nvram-not-made");
+    assert_non_null(strstr(err.fix, "install -o 64101 -m 600 "));
+    assert_int_equal(chown(store, HOST_UID, HOST_UID), 0);
+    assert_int_equal(nvram_make(&host->agent, &spec, &err), -1);
+    assert_int_equal(access(spec.nvram, F_OK), -1);
+    write_file(config->uefi_vars, "as they come");
+    assert_int_equal(nvram_make(&host->agent, &spec, &err), 0);
+    assert_int_equal(stat(spec.nvram, &facts), 0);
+    assert_true(facts.st_uid == HOST_UID && facts.st_size == 12 && (facts.st_mode & 0777) == 0600);
+    /* Those that are there stay. */
+    write_file(config->uefi_vars, "as they came with another version");
+    assert_int_equal(nvram_make(&host->agent, &spec, &err), 0);
+    assert_int_equal(stat(spec.nvram, &facts), 0);
+    assert_int_equal(facts.st_size, 12);
+    assert_int_equal(nvram_check(&host->agent, &spec, true, &err), 0);
+}
+
 static void kvm_or_qemu_that_is_not_there(void **state)
 {
     struct host *host = *state;
@@ -158,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(cpu_short_by_so_much, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_machine_network_or_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_the_qemu_user_may_not_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(uefi_that_has_no_firmware_or_variables, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kvm_or_qemu_that_is_not_there, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, hosts_sweep);

@@ -14,6 +14,8 @@ static void a_site_crosses_hosts_whole(void **state)
     struct move_site site = {
         .n_disks = 2,
         .disks = {{"/d/a", "file", 1ull << 60, -5, 0, ""}, {"/dev/b", "block", 0, 0, 4096, "naa.5000"}},
+        .nvram = {"/d/v", "file", 9, 3, 0, ""},
+        .firmware_bytes = 3653632,
         .cpu_features = "aes avx2"};
     struct move_site read;
     struct err err = {0};
@@ -27,6 +29,8 @@ static void a_site_crosses_hosts_whole(void **state)
     assert_true(read.disks[0].inode == 1ull << 60 && read.disks[0].born_ns == -5);
     assert_true(read.disks[1].size == 4096);
     assert_string_equal(read.disks[1].serial, "naa.5000");
+    assert_string_equal(read.nvram.path, "/d/v");
+    assert_true(read.nvram.inode == 9 && read.firmware_bytes == 3653632);
     assert_string_equal(read.cpu_features, "aes avx2");
 }
 

@@ -126,6 +126,36 @@ static void disks_go_through_the_page_cache_and_are_locked(void **state)
     assert_null(value_of(argv, "-blockdev", 4));
 }
 
+static bool flag_of(JsonObject *object, const char *member)
+{
+    return json_object_get_boolean_member_with_default(object, member, FALSE);
+}
+
+/* The firmware is one for all VMs and read only; the variables are the VM's own, and locked as a disk is. */
+static void uefi_is_two_images_and_bios_none(void **state)
+{
+    (void)state;
+    g_auto(GStrv) bios = build();
+    assert_null(strstr(value_of(bios, "-machine", 0), "pflash"));
+    spec.firmware = VM_FIRMWARE_UEFI;
+    g_strlcpy(spec.nvram, "/d/v", sizeof spec.nvram);
+    config.uefi_code = "/f/code";
+    g_auto(GStrv) uefi = build();
+    assert_non_null(strstr(value_of(uefi, "-machine", 0), ",pflash0=pflash0,pflash1=pflash1"));
+    static const char *const paths[] = {"/f/code", "/d/v"};
+    for (unsigned i = 0; i < 4; i++) {
+        g_autoptr(JsonNode) node = json_from_string(value_of(uefi, "-blockdev", i), NULL);
+        JsonObject *object = json_node_get_object(node);
+        assert_int_equal(flag_of(object, "read-only"), i < 2);
+        assert_false(flag_of(json_object_get_object_member(object, "cache"), "direct"));
+        if (i % 2 == 0) {
+            assert_string_equal(json_object_get_string_member(object, "filename"), paths[i / 2]);
+            assert_string_equal(json_object_get_string_member(object, "locking"), "on");
+        }
+    }
+    assert_null(value_of(uefi, "-blockdev", 4));
+}
+
 /* Ids and addresses are the same on both sides, whatever numbers the descriptors have there. */
 static void both_sides_have_the_same_devices(void **state)
 {
@@ -172,6 +202,7 @@ int main(void)
         cmocka_unit_test_setup(the_accelerator_is_spelled_out, set_up),
         cmocka_unit_test_setup(commas_cannot_add_options, set_up),
         cmocka_unit_test_setup(disks_go_through_the_page_cache_and_are_locked, set_up),
+        cmocka_unit_test_setup(uefi_is_two_images_and_bios_none, set_up),
         cmocka_unit_test_setup(both_sides_have_the_same_devices, set_up),
         cmocka_unit_test_setup(a_spec_without_machine_is_refused, set_up),
     };
