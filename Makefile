@@ -5,17 +5,19 @@ PREFIX := /usr/local
 BUILD := $(if $(filter-out /usr/local,$(PREFIX)),build/prefix$(subst /,-,$(PREFIX)),build)
 STAGE := $(CURDIR)/$(BUILD)/stage
 N ?= 50
+MOVES ?= 20
 RUNS ?= 5
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help all stage deps configure install uninstall guests hosts demo check check-hosts fault soak upgrade bench sanitize fuzz lint format clean
+.PHONY: help all stage deps configure install uninstall guests servers hosts demo check check-hosts check-servers fault soak upgrade bench sanitize fuzz lint format clean
 
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
 	@echo "make check      all tests"
 	@echo "make fault      each process of a move killed in each of its phases, and bad networks and disks (at most an hour)"
 	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel"
+	@echo "make check-servers [MOVES=20]   a Debian server with a database under load, booted by BIOS and by UEFI, moved so often each"
 	@echo "make soak N=50 [SEED=…]   many moves of self-checking and Linux guests among three hosts, while processes are killed and networks cut"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make bench [CASE=name,…] [RUNS=5]   moves beside QEMU's own migration and the machine's limit (at most an hour)"
@@ -51,15 +53,19 @@ guests:
 	@scripts/install-packages build guests
 	@tests/guests/linux/build.sh $(BUILD)/guests/linux
 
-# Two cores build it in a minute; it is kept until a package of it or its recipe changes.
+# Two cores build each in a minute or two; they are kept until a package of theirs or the recipe changes.
+servers:
+	@scripts/install-packages images servers
+	@tests/guests/debian/build.sh $(BUILD)/guests/debian
+
 hosts:
-	@scripts/install-packages hosts
+	@scripts/install-packages images
 	@tests/hosts/build.sh $(BUILD)/hosts
 
 demo: stage guests
 	@scripts/demo $(BUILD)
 
-check: stage guests hosts
+check: stage guests servers hosts
 	@tests/run-all $(BUILD)
 
 fault: stage guests
@@ -67,6 +73,10 @@ fault: stage guests
 
 check-hosts: stage hosts
 	@tests/hosts/fifty-moves-between-hosts-that-restart.sh $(BUILD) $(N)
+
+check-servers: stage servers
+	@tests/e2e/a-debian-server-moves-with-its-database.sh $(BUILD) $(MOVES) bios
+	@tests/e2e/a-debian-server-moves-with-its-database.sh $(BUILD) $(MOVES) uefi
 
 soak: stage guests
 	@tests/soak/run $(BUILD) $(N) $(SEED)
