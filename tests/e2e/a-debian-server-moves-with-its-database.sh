@@ -22,7 +22,8 @@ declare -A pids=()
 client() {
     local name=$1
     shift
-    in_client "$@" >"$out/$name" 2>&1 </dev/null &
+    # Not by the function, whose shell the signals would reach.
+    godwit lab exec client -- "$@" >"$out/$name" 2>&1 </dev/null &
     pids[$name]=$!
     on_exit "kill ${pids[$name]} 2>/dev/null || true"
 }
