@@ -294,8 +294,8 @@ static int may_start(struct vm *vm, struct err *err)
     if (may_run(vm, err) < 0)
         return -1;
     if (vm->process || vm->n_conts) {
-        (void)err_set(err, ERR_REFUSED, "vm-busy", "VM %s is %s", vm->status.spec.name,
-                      vm_state_name(vm->status.state));
+        (void)err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s and cannot be started",
+                      vm->status.spec.name, vm_state_name(vm->status.state));
         (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
         (void)err_arg(err, "vm", "%s", vm->status.spec.name);
         return err_fix(err, "wait until 'godwit vm ls' shows it as off or running");

@@ -74,10 +74,10 @@ static void clock_differs(const struct check_host *host, const char *side, struc
         return;
     (void)snprintf(seconds, sizeof seconds, "%.1f", (double)llabs(ahead_ms) / 1000);
     (void)snprintf(signed_ms, sizeof signed_ms, "%" PRId64, ahead_ms);
-    struct err *err = findings_say(findings, CHECK_CLOCK_DIFFERS,
-                                   CHECK_ARGS({"host", host->name}, {"seconds", seconds},
-                                              {"direction", ahead_ms > 0 ? "ahead of" : "behind"},
-                                              {"ahead_ms", signed_ms}));
+    struct err *err =
+        findings_say(findings, ahead_ms > 0 ? CHECK_CLOCK_AHEAD : CHECK_CLOCK_BEHIND,
+                     CHECK_ARGS({"host", host->name}, {"seconds", seconds},
+                                {"direction", ahead_ms > 0 ? "ahead" : "behind"}, {"ahead_ms", signed_ms}));
     err_place(err, "", side);
 }
 

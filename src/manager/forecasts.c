@@ -14,6 +14,10 @@
 #define SAMPLE_TIMEOUT_S 30
 /* The first version whose agents make forecasts. */
 #define FORECAST_PROTOCOL 3
+/* A tenth of a 10 Mbit/s link, rounded down. */
+#define LINK_MB_S_LEAST 0.1
+/* Of memory, packed and without zeros, as it crosses. */
+#define FIRST_MB_S_LEAST 1.0
 
 struct run {
     struct http_request *request;
@@ -102,12 +106,10 @@ static void tell(const struct task *plan, JsonObject *answer, JsonObject *foreca
                                 .document = answer});
 }
 
-/* What the checks have seen of the way is why connections break on it. */
+/* What the checks have seen of the way is why memory does not cross it. */
 static void explain(const struct run *run, struct err *err)
 {
     static const char *const ways[] = {"migration-port-unreachable", "path-mtu", "address-duplicate", NULL};
-    if (err->code != ERR_PEER_LOST && err->code != ERR_TIMEOUT)
-        return;
     for (guint i = 0; i < json_array_get_length(run->findings); i++) {
         JsonObject *finding = json_array_get_object_element(run->findings, i);
         if (!g_strv_contains(ways, model_text(finding, "id")))
@@ -116,6 +118,33 @@ static void explain(const struct run *run, struct err *err)
         (void)err_fix(err, "%s", model_text(finding, "fix"));
         return;
     }
+}
+
+/* Figures of a way that carries next to nothing would say only how long nothing takes. Of memory that packs
+ * well few bytes cross on a good way too. */
+static int check_link(const struct run *run, JsonObject *forecast, struct err *err)
+{
+    const struct task *plan = &run->plan;
+    double mb_s = json_object_get_double_member_with_default(forecast, "link_mb_s", LINK_MB_S_LEAST);
+    double first_mb_s = json_object_get_double_member_with_default(forecast, "first_mb_s", FIRST_MB_S_LEAST);
+    if (mb_s >= LINK_MB_S_LEAST || first_mb_s >= FIRST_MB_S_LEAST ||
+        !json_object_get_int_member_with_default(forecast, "ram_used_bytes", 0))
+        return 0;
+    (void)err_set(
+        err, ERR_RETRY, "memory-hardly-crosses",
+        "hardly any memory crosses the migration network from host '%s' to host '%s': less than %.1f MB/s",
+        plan->source_host, plan->destination_host, LINK_MB_S_LEAST);
+    (void)err_arg(err, "source", "%s", plan->source_host);
+    (void)err_arg(err, "destination", "%s", plan->destination_host);
+    (void)err_arg(err, "mb_s", "%.1f", mb_s);
+    (void)err_cause(err, "packets are lost on the way, or something lets few of them pass");
+    (void)err_fix(
+        err,
+        "look at links, MTUs and switches between the two, for which 'godwit doctor --from %s --to %s' "
+        "measures the way; then ask again",
+        plan->source_host, plan->destination_host);
+    explain(run, err);
+    return -1;
 }
 
 static void sampled(JsonObject *object, const struct err *call_err, void *user)
@@ -128,8 +157,9 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
                       run->plan.source_host);
         (void)err_arg(&err, "host", "%s", run->plan.source_host);
     }
-    if (err_is_set(&err)) {
+    if (err.code == ERR_PEER_LOST || err.code == ERR_TIMEOUT)
         explain(run, &err);
+    if (err_is_set(&err) || check_link(run, json_node_get_object(node), &err)) {
         fail(run, &err, PHASE_COPY, "source");
         return;
     }

@@ -18,6 +18,10 @@
 #define PATH_CUT_DOWN                                                                                        \
     "packets of {mtu} bytes do not pass from host '{host}' ({from}) to host '{peer}' ({to}) and back: the "  \
     "largest that do have {path_mtu}"
+#define CLOCK_CAUSE                                                                                          \
+    "logs and certificates of both cannot be compared, and a guest that sets its clock by its host's would " \
+    "jump"
+#define CLOCK_FIX "synchronise the clocks of both with NTP (chronyc tracking shows whether that works)"
 #define PATH_CUT_DOWN_FIX                                                                                    \
     "give all switches and interfaces on the way an MTU of {mtu}, or that of {from} one of {path_mtu}; "     \
     "'godwit doctor' on both says whether their own firewalls drop packets"
@@ -67,12 +71,12 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "{problem}",
          "install qemu-system-x86 (QEMU 7.2 or later) on '{host}', or correct qemu= in the "
          "agent's configuration"},
-    [CHECK_CLOCK_DIFFERS] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL,
-                             "the clock of host '{host}' is {seconds} s {direction} the manager's",
-                             "logs and certificates of both cannot be compared, and a guest that sets its "
-                             "clock by its host's would jump",
-                             "synchronise the clocks of both with NTP (chronyc tracking shows whether that "
-                             "works)"},
+    [CHECK_CLOCK_AHEAD] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL,
+                           "the clock of host '{host}' is {seconds} s ahead of the manager's", CLOCK_CAUSE,
+                           CLOCK_FIX},
+    [CHECK_CLOCK_BEHIND] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL,
+                            "the clock of host '{host}' is {seconds} s behind the manager's", CLOCK_CAUSE,
+                            CLOCK_FIX},
     [CHECK_ENCRYPTION_UNKNOWN] = {"encryption-unknown", ERROR, PHASE_SPECIFICATION, NULL,
                                   "encryption is required, and host '{host}' cannot encrypt migrations",
                                   "its agent has version {agent_version}, which speaks version "
