@@ -18,6 +18,7 @@
 #define PATH_CUT_DOWN                                                                                        \
     "packets of {mtu} bytes do not pass from host '{host}' ({from}) to host '{peer}' ({to}) and back: the "  \
     "largest that do have {path_mtu}"
+#define CLOCK_DIFFERS "the clock of host '{host}' differs from the manager's by {seconds} s"
 #define CLOCK_CAUSE                                                                                          \
     "logs and certificates of both cannot be compared, and a guest that sets its clock by its host's would " \
     "jump"
@@ -71,12 +72,10 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "{problem}",
          "install qemu-system-x86 (QEMU 7.2 or later) on '{host}', or correct qemu= in the "
          "agent's configuration"},
-    [CHECK_CLOCK_AHEAD] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL,
-                           "the clock of host '{host}' is {seconds} s ahead of the manager's", CLOCK_CAUSE,
-                           CLOCK_FIX},
-    [CHECK_CLOCK_BEHIND] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL,
-                            "the clock of host '{host}' is {seconds} s behind the manager's", CLOCK_CAUSE,
-                            CLOCK_FIX},
+    [CHECK_CLOCK_AHEAD] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL, CLOCK_DIFFERS,
+                           "it is ahead: " CLOCK_CAUSE, CLOCK_FIX},
+    [CHECK_CLOCK_BEHIND] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL, CLOCK_DIFFERS,
+                            "it is behind: " CLOCK_CAUSE, CLOCK_FIX},
     [CHECK_ENCRYPTION_UNKNOWN] = {"encryption-unknown", ERROR, PHASE_SPECIFICATION, NULL,
                                   "encryption is required, and host '{host}' cannot encrypt migrations",
                                   "its agent has version {agent_version}, which speaks version "
