@@ -14,10 +14,8 @@
 #define SAMPLE_TIMEOUT_S 30
 /* The first version whose agents make forecasts. */
 #define FORECAST_PROTOCOL 3
-/* A tenth of a 10 Mbit/s link, rounded down. */
-#define LINK_MB_S_LEAST 0.1
-/* Of memory, packed and without zeros, as it crosses. */
-#define FIRST_MB_S_LEAST 1.0
+/* Of memory that is not zero, before it is packed: less than a fifth of what a link of 10 Mbit/s carries. */
+#define MB_S_LEAST 0.2
 
 struct run {
     struct http_request *request;
@@ -120,20 +118,19 @@ static void explain(const struct run *run, struct err *err)
     }
 }
 
-/* Figures of a way that carries next to nothing would say only how long nothing takes. Of memory that packs
- * well few bytes cross on a good way too. */
+/* Figures of a way that carries next to nothing would say only how long nothing takes. Memory that is all
+ * zero has measured no way. */
 static int check_link(const struct run *run, JsonObject *forecast, struct err *err)
 {
     const struct task *plan = &run->plan;
-    double mb_s = json_object_get_double_member_with_default(forecast, "link_mb_s", LINK_MB_S_LEAST);
-    double first_mb_s = json_object_get_double_member_with_default(forecast, "first_mb_s", FIRST_MB_S_LEAST);
-    if (mb_s >= LINK_MB_S_LEAST || first_mb_s >= FIRST_MB_S_LEAST ||
-        !json_object_get_int_member_with_default(forecast, "ram_used_bytes", 0))
+    double mb_s = json_object_get_double_member_with_default(forecast, "again_mb_s", MB_S_LEAST);
+    if (mb_s >= MB_S_LEAST || !json_object_get_int_member_with_default(forecast, "ram_used_bytes", 0) ||
+        json_object_get_int_member_with_default(forecast, "zero_percent", 0) == 100)
         return 0;
     (void)err_set(
         err, ERR_RETRY, "memory-hardly-crosses",
         "hardly any memory crosses the migration network from host '%s' to host '%s': less than %.1f MB/s",
-        plan->source_host, plan->destination_host, LINK_MB_S_LEAST);
+        plan->source_host, plan->destination_host, MB_S_LEAST);
     (void)err_arg(err, "source", "%s", plan->source_host);
     (void)err_arg(err, "destination", "%s", plan->destination_host);
     (void)err_arg(err, "mb_s", "%.1f", mb_s);

@@ -133,20 +133,18 @@ static void an_agent_of_the_version_before_is_named(void **state)
 static void figures_of_a_way_that_carries_nothing_are_an_error(void **state)
 {
     struct harness *harness = *state;
-    /* Memory that packs well: few bytes, and still fast. */
-    harness->source.link_mb_s = 0;
-    harness->source.first_mb_s = 70;
+    harness->source.again_mb_s = 0.2;
     struct answer answer = ask(harness);
     assert_false(err_is_set(&answer.err));
     answer_clear(&answer);
-    harness->source.first_mb_s = 0.2;
+    harness->source.again_mb_s = 0.1;
     answer = ask(harness);
     assert_string_equal(answer.err.id, "memory-hardly-crosses");
     assert_string_equal(answer.err.phase, "copy");
     assert_string_equal(err_arg_find(&answer.err, "destination"), "h2");
     assert_true(answer.err.cause[0] && answer.err.fix[0]);
     answer_clear(&answer);
-    harness->source.link_mb_s = 0.1;
+    harness->source.zero_percent = 100;
     answer = ask(harness);
     assert_false(err_is_set(&answer.err));
     answer_clear(&answer);
