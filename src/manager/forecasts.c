@@ -121,9 +121,9 @@ static void explain(const struct run *run, struct err *err)
 static int check_link(const struct run *run, JsonObject *forecast, struct err *err)
 {
     const struct task *plan = &run->plan;
-    double mb_s = json_object_get_double_member_with_default(forecast, "again_mb_s", MB_S_LEAST);
-    if (mb_s >= MB_S_LEAST || !json_object_get_int_member_with_default(forecast, "ram_used_bytes", 0) ||
-        json_object_get_int_member_with_default(forecast, "zero_percent", 0) == 100)
+    double mb_s = model_real(forecast, "again_mb_s", MB_S_LEAST);
+    if (mb_s >= MB_S_LEAST || !model_int(forecast, "ram_used_bytes", 0) ||
+        model_int(forecast, "zero_percent", 0) == 100)
         return 0;
     (void)err_set(
         err, ERR_RETRY, "memory-hardly-crosses",
