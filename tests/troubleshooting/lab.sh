@@ -13,6 +13,7 @@ one_lab_up() {
     printf '127.0.0.1 localhost %s\n198.18.1.1 manager.godwit.test\n198.18.1.12 h2.godwit.test\n' "$(hostname)" >"$names"
     mount --bind "$names" /etc/hosts
     on_exit "umount /etc/hosts"
+    on_exit 'ip netns del "$lab_name-router" 2>/dev/null || true'
     on_exit end_lab
     begin_lab
 }
