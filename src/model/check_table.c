@@ -61,8 +61,10 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_HOST_DISCONNECTED] =
         {"host-disconnected", ERR_PEER_LOST, FINDING_ERROR, PHASE_DESTINATION_CHECK, NULL,
          "host '{host}' does not answer", "{problem}",
-         "see that the agent on '{host}' runs and that the manager reaches it: 'godwit "
-         "doctor' there says what is wrong"},
+         "see that the agent on '{host}' runs ('godwit doctor' there says what is wrong), and that the "
+         "manager "
+         "reaches it by the name or address in 'godwit host ls': /etc/hosts and name servers, routes, "
+         "firewalls"},
     [CHECK_MIGRATION_DISABLED] = {"migration-disabled", ERROR, PHASE_DESTINATION_CHECK, NULL,
                                   "migration is not enabled on host '{host}'", NULL,
                                   "set enabled=true and addresses= in section [migration] of the agent's "
