@@ -66,6 +66,13 @@ static int give_socket(struct vm *vm, struct inheritance *given, const char *fil
     return 0;
 }
 
+static int give_guest_agent(struct vm *vm, struct inheritance *given, struct err *err)
+{
+    if (!vm->status.spec.guest_agent)
+        return 0;
+    return give_socket(vm, given, VM_GUEST_AGENT_SOCKET, SOCK_STREAM, &given->cmdline.guest_agent_fd, err);
+}
+
 static int give_file(struct inheritance *given, const char *path, int *ret_number, struct err *err)
 {
     *ret_number = -1;
@@ -150,7 +157,7 @@ static int give_all(struct vm *vm, struct inheritance *given, char *preload, siz
         return -1;
     vm->process->qemu_ram_fd = given->cmdline.ram_fd = give(given, vm->ram_fd, false);
     if (give_socket(vm, given, "qmp.sock", SOCK_STREAM, &given->cmdline.qmp_fd, err) < 0 ||
-        give_console(vm, given, err) < 0 ||
+        give_guest_agent(vm, given, err) < 0 || give_console(vm, given, err) < 0 ||
         give_file(given, spec->kernel, &given->cmdline.kernel_fd, err) < 0 ||
         give_file(given, spec->initrd, &given->cmdline.initrd_fd, err) < 0 || give_taps(vm, given, err) < 0)
         return -1;

@@ -173,6 +173,8 @@ static void protection(const struct check_input *input, struct findings *finding
     const struct vm_spec *spec = &input->vm->spec;
     if (spec->pinned)
         findings_say(findings, CHECK_VM_PINNED, CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}));
+    if (input->options->sync_clock && !spec->guest_agent)
+        findings_say(findings, CHECK_GUEST_AGENT_MISSING, CHECK_ARGS({"vm", spec->name}));
     if (spec->held_by[0])
         findings_say(findings, CHECK_VM_HELD,
                      CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}, {"holder", spec->held_by}));

@@ -296,6 +296,23 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "'{source}'",
          "nothing need be done: the VM gets all that its host can do with its next start; with a named CPU "
          "model (godwit vm set {vm} --cpu-model) it is the same everywhere"},
+
+    [CHECK_GUEST_AGENT_MISSING] =
+        {"guest-agent-missing", ERROR, PHASE_REQUEST, MANAGER,
+         "the clock of the guest cannot be set: VM '{vm}' has no port for a guest agent", NULL,
+         "migrate without --sync-clock, or switch the VM off, give it the port (godwit vm set {vm} "
+         "--guest-agent yes) and run qemu-guest-agent in the guest"},
+    [CHECK_GUEST_NOT_NOTIFIED] =
+        {"guest-not-notified", WARNING, PHASE_COPY, NULL,
+         "the guest of VM '{vm}' did not take note of its migration on host '{host}', which went on",
+         "{problem}",
+         "see that qemu-guest-agent runs in the guest, and that the program it is to call is there and ends "
+         "in "
+         "time (/etc/godwit/migration-notice); or do not tell it: godwit vm set {vm} --notice-timeout 0"},
+    [CHECK_GUEST_CLOCK_NOT_SET] = {"guest-clock-not-set", WARNING, PHASE_COMPLETE, DESTINATION,
+                                   "the clock of the guest of VM '{vm}' was not set to that of host '{host}'",
+                                   "{problem}",
+                                   "see that qemu-guest-agent runs in the guest and may set its clock"},
 };
 
 const struct check_kind *check_kind(enum check check)
