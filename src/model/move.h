@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "model/host.h"
+#include "model/json.h"
 #include "model/vm.h"
 
 #define MOVE_SECRET_SIZE 32
@@ -48,9 +49,10 @@ struct move_options {
     uint32_t channels;           /* data channels, 0 = chosen; at most MOVE_CHANNELS_MAX */
     uint32_t stun_limit_percent; /* of the vCPUs' time, while memory is copied; 0 = no limit; at most 100 */
     uint32_t resume_limit_s;     /* the copy waits so long for lost connections; 0 = MOVE_RESUME_LIMIT_S */
-    bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
-    char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
-    char compression[8];         /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
+    bool sync_clock; /* the guest's clock is set to the destination's after the move; needs its guest agent */
+    bool verify;     /* compare checksums of the whole RAM before the device state is loaded */
+    char pool[POOL_PATH_MAX]; /* resource pool after the move; "": the same, "/": none */
+    char compression[8];      /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
     char delta[8]; /* changes of pages that are sent again: "" (where the link is slow), "on", "off" */
     char dirty_source[16]; /* "auto", "async", "sync": for tests and for the worried */
     char encryption[16];   /* "disabled", "opportunistic" or "required"; "": opportunistic */
@@ -219,12 +221,6 @@ const char *move_verdict_name(enum move_verdict verdict); /* "none","running","a
 JsonObject *model_error_to_json(const struct err *err);
 /* Fills *ret_error from such a document (the inner object); never fails: what is missing stays empty. */
 void model_error_from_json(JsonObject *object, struct err *ret_error);
-/* Parses text into an object; ERR_BAD_REQUEST with the parser's line and position. Transfer full. */
-int model_parse(const char *text, gssize length, JsonObject **ret_object, struct err *err);
-/* Compact text of an object; g_free. */
-char *model_print(JsonObject *object, bool pretty);
-/* The member if it is a text, else "": what a foreign program sends, or a damaged file holds. */
-const char *model_text(JsonObject *object, const char *member);
 /* Hexadecimal. `text` takes 2*size+1 bytes. model_unhex: -1 unless exactly `size` bytes. */
 void model_hex(const uint8_t *data, size_t size, char *text);
 int model_unhex(const char *text, uint8_t *ret_data, size_t size);

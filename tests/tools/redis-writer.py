@@ -26,28 +26,31 @@ class Redis:
         self.answers = self.socket.makefile("rb")
         self.gap = 0.0
 
-    def call(self, *words):
-        """The answer: a text, or None if there is no value."""
-        started = time.monotonic()
-        request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
-        self.socket.sendall(request.encode())
+    def send(self, *words):
+        self.socket.sendall((f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)).encode())
+
+    def answer(self):
+        """A text, or None if there is no value."""
         line = self.answers.readline().decode()
         if not line.endswith("\r\n"):
             sys.exit("the connection broke")
-        if line[0] == "$" and line != "$-1\r\n":
-            answer = self.answers.read(int(line[1:]) + 2)[:-2].decode()
-        elif line[0] in "+:":
-            answer = line[1:-2]
-        elif line == "$-1\r\n":
-            answer = None
-        else:
-            sys.exit(f"Redis says {line.strip()} to {' '.join(words)}")
+        if line == "$-1\r\n":
+            return None
+        if line[0] == "$":
+            return self.answers.read(int(line[1:]) + 2)[:-2].decode()
+        if line[0] not in "+:":
+            sys.exit(f"Redis says {line.strip()}")
+        return line[1:-2]
+
+    def call(self, *words):
+        started = time.monotonic()
+        self.send(*words)
+        answer = self.answer()
         self.gap = max(self.gap, time.monotonic() - started)
         return answer
 
 
-def check(redis, key, wanted):
-    found = redis.call("GET", key)
+def compare(key, found, wanted):
     if found != wanted:
         sys.exit(f"{key} was acknowledged as {wanted} and is {found}")
 
@@ -64,12 +67,14 @@ def main():
             sys.exit(f"write {number} was not taken")
         written[key] = f"value:{number}"
         other = random.choice(list(written)) if number % 16 == 0 else key
-        check(redis, other, written[other])
+        compare(other, redis.call("GET", other), written[other])
         if asked:
             asked = False
             gap = redis.gap
+            for each in written:
+                redis.send("GET", each)
             for each, wanted in written.items():
-                check(redis, each, wanted)
+                compare(each, redis.answer(), wanted)
             print(json.dumps({"acknowledged": number, "lost": 0, "gap_ms": round(gap * 1000)}), flush=True)
             redis.gap = 0.0
 

@@ -4,10 +4,5 @@
 finds=('error|memory-short|destination check|destination')
 ends='memory-short|destination check|destination'
 words='[0-9]+ MiB short'
-inject() {
-    local free
-    free=$(godwit host show h2 --json | jq .facts.memory_free_mib)
-    godwit vm set other --memory $(((free - 100) / 2 * 2)) >/dev/null
-    godwit vm start other >/dev/null
-}
-heal() { other_back; }
+inject() { other_on_h2 --cpus 1 --memory $((($(godwit host show h2 --json | jq .facts.memory_free_mib) - 100) / 2 * 2)); }
+heal() { no_other; }
