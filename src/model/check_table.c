@@ -288,7 +288,7 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "mount the storage that has the VM's disk at the same path on '{destination}'; a "
          "copy will not do"},
     [CHECK_NVRAM_DIFFERS] =
-        {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
+        {"nvram-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
          "the file {path} with the UEFI variables of VM '{vm}' is not the same on hosts '{source}' and "
          "'{destination}'",
          "on '{source}' it is {source_disk}, on '{destination}' {destination_disk}",

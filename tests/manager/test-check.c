@@ -260,7 +260,7 @@ static void other_variables_or_firmware_of_uefi_are_refused(void **state)
     destination.firmware_bytes = 2048;
     check_sites(&scene.input, &source, &destination, &scene.found);
     assert_int_equal(scene.found.n, 2);
-    assert_string_equal(scene.found.list[0].err.id, "disk-differs");
+    assert_string_equal(scene.found.list[0].err.id, "nvram-differs");
     assert_argument(&scene.found.list[0].err, "path", "/d/v");
     assert_string_equal(scene.found.list[1].err.id, "firmware-differs");
     assert_argument(&scene.found.list[1].err, "destination_bytes", "2048");
