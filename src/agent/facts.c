@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/autostart.h"
+#include "agent/datastores.h"
 #include "agent/kvm.h"
 #include "agent/network.h"
 #include "agent/probe.h"
@@ -259,4 +260,5 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
         facts->networks[i].mtu = *last_mtu;
     }
     network_find_isolated(facts->networks, facts->n_networks);
+    datastores_now(agent, facts->datastores, &facts->n_datastores);
 }

@@ -13,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/autostart.h"
 #include "agent/cgroup.h"
+#include "agent/datastores.h"
 #include "agent/config.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
@@ -214,6 +215,8 @@ static int run(const struct agent_config *config, const struct arguments *argume
     program.agent.config = *config;
     if (prepare(&program, &lock, err) < 0)
         return -1;
+    if (datastores_open(&program.agent, err) < 0)
+        return -1;
     program.loop = g_main_loop_new(NULL, FALSE);
     (void)g_unix_signal_add(SIGTERM, on_signal, &program);
     (void)g_unix_signal_add(SIGINT, on_signal, &program);
@@ -226,6 +229,7 @@ static int run(const struct agent_config *config, const struct arguments *argume
     identity_clear(&program.identity);
     door_free(program.agent.door);
     cgroup_close(&program.agent);
+    datastores_close(&program.agent);
     g_main_loop_unref(program.loop);
     if (!err_is_set(&program.err))
         return 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/disks.h"
 #include "agent/forecast.h"
 #include "agent/move.h"
 #include "agent/switch_cost.h"
@@ -82,6 +83,7 @@ void source_find_problems(struct agent *agent, const struct move_spec *spec, str
     findings_note(findings, vm_check_owned(vm, &err), &err);
     findings_note(findings, check_runs(agent, vm, &err), &err);
     findings_note(findings, check_dirty_source(agent, vm, &err), &err);
+    disks_find_store_problems(agent, &vm->status.spec, findings);
 }
 
 /* ---- prepare ---- */

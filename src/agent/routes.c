@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/routes.h"
 
+#include "agent/routes_datastores.h"
 #include "agent/routes_forecasts.h"
 #include "agent/routes_moves.h"
 #include "agent/routes_reach.h"
@@ -34,5 +35,6 @@ const struct http_route agent_routes[] = {
     {"PUT", "/v1/forecasts/{id}/destination", HTTP_CLIENT, route_forecast_destination},
     {"POST", "/v1/forecasts/{id}/source", HTTP_CLIENT, route_forecast_source},
     {"POST", "/v1/reach", HTTP_CLIENT, route_reach},
+    {"POST", "/v1/datastores/{datastore}/init", HTTP_CLIENT, route_datastore_init},
     {0},
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/disks.h"
 #include "agent/facts.h"
 #include "agent/journal.h"
 #include "agent/network.h"
@@ -116,18 +117,6 @@ static int check_boot_file(struct agent *agent, const struct vm_spec *spec, cons
                                 {"path", path}, {"uid", .number = agent->config.qemu_user.uid}));
 }
 
-static int check_disk(struct agent *agent, const struct vm_spec *spec, const char *path, struct err *err)
-{
-    const struct agent_user *user = &agent->config.qemu_user;
-    auto_fd theirs = open_as(user, 0, path, O_RDWR | O_NONBLOCK);
-    if (theirs >= 0)
-        return 0;
-    int errnum = errno;
-    return check_say(err, errnum == ENOENT ? CHECK_DISK_MISSING : CHECK_DISK_NOT_ACCESSIBLE,
-                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"path", path},
-                                {"uid", .number = user->uid}, {"reason", g_strerror(errnum)}));
-}
-
 int vm_check_owned(const struct vm *vm, struct err *err)
 {
     const struct vm_spec *spec = &vm->status.spec;
@@ -173,8 +162,7 @@ void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const cha
         findings_note(findings, check_network(agent, spec, spec->nics[i].network, &err), &err);
     findings_note(findings, check_boot_file(agent, spec, "kernel", spec->kernel, &err), &err);
     findings_note(findings, check_boot_file(agent, spec, "initrd", spec->initrd, &err), &err);
-    for (uint32_t i = 0; i < spec->n_disks; i++)
-        findings_note(findings, check_disk(agent, spec, spec->disks[i].path, &err), &err);
+    disks_find_problems(agent, spec, as_incoming, findings);
 }
 
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,

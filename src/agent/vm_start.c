@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/disks.h"
 #include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/site.h"
@@ -142,11 +143,20 @@ static int give_trace(struct vm *vm, struct inheritance *given, char *preload, s
     return 0;
 }
 
+static int find_disks(const struct vm *vm, struct inheritance *given, struct err *err)
+{
+    const struct vm_spec *spec = &vm->status.spec;
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (disks_path(vm->agent, spec, &spec->disks[i], given->cmdline.disk_paths[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 static int give_all(struct vm *vm, struct inheritance *given, char *preload, size_t preload_size,
                     struct err *err)
 {
     const struct vm_spec *spec = &vm->status.spec;
-    if (vm_run_folder(vm, err) < 0 || ram_new(vm, err) < 0)
+    if (vm_run_folder(vm, err) < 0 || find_disks(vm, given, err) < 0 || ram_new(vm, err) < 0)
         return -1;
     vm->process->qemu_ram_fd = given->cmdline.ram_fd = give(given, vm->ram_fd, false);
     if (give_socket(vm, given, "qmp.sock", SOCK_STREAM, &given->cmdline.qmp_fd, err) < 0 ||

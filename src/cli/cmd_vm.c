@@ -50,6 +50,7 @@ struct spec_options {
 
 #define NOT_GIVEN G_MININT
 #define SPEC_ROWS 14
+#define DISK_FORMAT ",format="
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -63,7 +64,8 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options->initrd, "initial RAM disk", "PATH"},
         {"append", 0, 0, G_OPTION_ARG_STRING, &options->append, "kernel command line", "TEXT"},
         {"disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->disks,
-         "image, qcow2 unless it ends in .raw; may be repeated", "PATH"},
+         "image, on a datastore or by its path, qcow2 unless it ends in .raw; may be repeated",
+         "DATASTORE:FILE|PATH[,format=qcow2|raw]"},
         {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->networks,
          "network of the host; may be repeated", "N"},
         {"accel", 0, 0, G_OPTION_ARG_STRING, &options->accel, "auto, kvm or tcg", "A"},
@@ -110,17 +112,34 @@ static void set_path(JsonObject *spec, const char *member, const char *path)
     set_text(spec, member, absolute);
 }
 
-static JsonArray *disks_of(char **paths)
+/* "DATASTORE:FILE" or a path, with ",format=FORMAT" behind it where its name does not say that. */
+static JsonObject *disk_of(const char *text)
+{
+    const char *option = g_strrstr(text, DISK_FORMAT);
+    g_autofree char *where = option ? g_strndup(text, (gsize)(option - text)) : g_strdup(text);
+    const char *format = option ? option + strlen(DISK_FORMAT) : g_str_has_suffix(where, ".raw") ? "raw" : "qcow2";
+    char *colon = strchr(where, ':');
+    JsonObject *disk = json_object_new();
+    if (colon)
+        *colon = '\0';
+    if (colon && model_name_is_valid(where)) {
+        json_object_set_string_member(disk, "datastore", where);
+        json_object_set_string_member(disk, "file", colon + 1);
+    } else {
+        if (colon)
+            *colon = ':';
+        set_path(disk, "path", where);
+    }
+    json_object_set_string_member(disk, "format", format);
+    return disk;
+}
+
+static JsonArray *disks_of(char **texts)
 {
     JsonArray *disks = json_array_new();
-    for (char **path = paths; *path; path++) {
-        if (!**path)
-            continue;
-        JsonObject *disk = json_object_new();
-        set_path(disk, "path", *path);
-        json_object_set_string_member(disk, "format", g_str_has_suffix(*path, ".raw") ? "raw" : "qcow2");
-        json_array_add_object_element(disks, disk);
-    }
+    for (char **text = texts; *text; text++)
+        if (**text)
+            json_array_add_object_element(disks, disk_of(*text));
     return disks;
 }
 

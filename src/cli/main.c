@@ -24,7 +24,7 @@ static const struct cli_command commands[] = {
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
-     "--append A] [--disk PATH]… [--network N]… "
+     "--append A] [--disk DATASTORE:FILE|PATH[,format=F]]… [--network N]… "
      "[--accel auto|kvm|tcg] "
      "[--machine M] [--cpu-model M] [--autostart yes|no] [--pinned yes|no] [--held-by WHO] [--client-key "
      "KEY] "
@@ -34,7 +34,7 @@ static const struct cli_command commands[] = {
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
+     "[--append A] [--disk DATASTORE:FILE|PATH[,format=F]]… [--network N]… [--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
      "change a VM that is off; name, autostart and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
@@ -53,6 +53,11 @@ static const struct cli_command commands[] = {
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",
      "last resort: shows what the hosts know of a VM's owner; with --owner, says who it is", cmd_vm_settle},
+    {"datastore", "ls", "", "datastores: what they are, their room, and how each host finds them",
+     cmd_datastore_ls},
+    {"datastore", "show", "D", "one datastore", cmd_datastore_show},
+    {"datastore", "init", "D --host H [--force]",
+     "give a new datastore its identity: a file in its folder, as host H has it mounted", cmd_datastore_init},
     {"pool", "ls", "", "resource pools: what they reserve, may use, use and have left", cmd_pool_ls},
     {"pool", "show", "P", "one resource pool", cmd_pool_show},
     {"pool", "create",

@@ -220,6 +220,35 @@ static void network_differs(const struct check_input *input, struct findings *fi
     }
 }
 
+static bool is_first_on_store(const struct vm_spec *spec, uint32_t disk)
+{
+    for (uint32_t i = 0; i < disk; i++)
+        if (!strcmp(spec->disks[i].datastore, spec->disks[disk].datastore))
+            return false;
+    return spec->disks[disk].datastore[0] != '\0';
+}
+
+/* What else is wrong with it, its host says. */
+static void datastore_differs(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *source = input->source.facts;
+    const struct host_facts *destination = input->destination.facts;
+    for (uint32_t i = 0; source && destination && i < input->vm->spec.n_disks; i++) {
+        const char *name = input->vm->spec.disks[i].datastore;
+        if (!is_first_on_store(&input->vm->spec, i))
+            continue;
+        const struct host_datastore *here =
+            datastore_find(source->datastores, source->n_datastores, name);
+        const struct host_datastore *there =
+            datastore_find(destination->datastores, destination->n_datastores, name);
+        if (here && there && here->uuid[0] && there->uuid[0] && strcmp(here->uuid, there->uuid) != 0)
+            findings_say(findings, CHECK_DATASTORE_DIFFERS,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"datastore", name},
+                                    {"source", input->source.name}, {"destination", input->destination.name},
+                                    {"source_uuid", here->uuid}, {"destination_uuid", there->uuid}));
+    }
+}
+
 void check_hosts(const struct check_input *input, struct findings *findings)
 {
     protection(input, findings);
@@ -239,6 +268,7 @@ void check_hosts(const struct check_input *input, struct findings *findings)
     if (input->destination.is_connected && input->source.is_connected) {
         link_mtu(input, findings);
         network_differs(input, findings);
+        datastore_differs(input, findings);
     }
     findings_place(findings, "", "");
 }

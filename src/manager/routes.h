@@ -36,6 +36,9 @@ JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm);
 /* routes_diagnoses.c */
 void route_diagnose(struct http_request *request, void *user);
 /* routes_pools.c */
+void route_datastores_list(struct http_request *request, void *user);
+void route_datastore_show(struct http_request *request, void *user);
+void route_datastore_init(struct http_request *request, void *user);
 void route_pools_list(struct http_request *request, void *user);
 void route_pool_add(struct http_request *request, void *user);
 void route_pool_show(struct http_request *request, void *user);

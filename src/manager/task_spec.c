@@ -11,6 +11,14 @@ static JsonObject *pair_of(const char *name, const char *value, const char *othe
     return object;
 }
 
+static JsonObject *disk_of(const struct vm_disk *disk)
+{
+    JsonObject *object = pair_of("path", disk->path, "format", disk->format);
+    json_object_set_string_member(object, "datastore", disk->datastore);
+    json_object_set_string_member(object, "file", disk->file);
+    return object;
+}
+
 static JsonObject *vm_of(const struct move_spec *spec)
 {
     const struct vm_spec *vm = &spec->vm;
@@ -25,8 +33,7 @@ static JsonObject *vm_of(const struct move_spec *spec)
     json_object_set_string_member(object, "cpu_without", vm->cpu_without);
     json_object_set_string_member(object, "pool", vm->pool);
     for (uint32_t i = 0; i < vm->n_disks; i++)
-        json_array_add_object_element(disks,
-                                      pair_of("path", vm->disks[i].path, "format", vm->disks[i].format));
+        json_array_add_object_element(disks, disk_of(&vm->disks[i]));
     for (uint32_t i = 0; i < vm->n_nics; i++)
         json_array_add_object_element(nics, pair_of("network", vm->nics[i].network, "mac", vm->nics[i].mac));
     json_object_set_array_member(object, "disks", disks);

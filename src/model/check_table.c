@@ -165,6 +165,38 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                                     "{file} {path} of VM '{vm}' cannot be read by the QEMU user (uid {uid}) "
                                     "on host '{host}'",
                                     NULL, "chmod o+r {path}"},
+    [CHECK_DATASTORE_UNKNOWN] =
+        {"datastore-missing", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "host '{host}' has no datastore '{datastore}', which VM '{vm}' uses", "it has {datastores}",
+         "mount the storage there, add a section [datastore {datastore}] with path= to the agent's "
+         "configuration on '{host}', and restart the agent (its VMs run on)"},
+    [CHECK_DATASTORE_NOT_MOUNTED] =
+        {"datastore-not-mounted", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}', which VM '{vm}' uses, is not there on host '{host}': {path}", "{reason}",
+         "mount it at {path} on '{host}' (findmnt {path} shows whether something is mounted there)"},
+    [CHECK_DATASTORE_UNINITIALISED] =
+        {"datastore-uninitialised", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "the folder {path} of datastore '{datastore}', which VM '{vm}' uses, has no identity on host "
+         "'{host}'",
+         "{reason}: most likely the storage is not mounted there",
+         "mount it at {path}; only if this is a new datastore: godwit datastore init {datastore} --host "
+         "{host}"},
+    [CHECK_DATASTORE_READ_ONLY] =
+        {"datastore-read-only", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}', which VM '{vm}' uses, is read-only on host '{host}': {path}", "{reason}",
+         "mount it for writing there: mount -o remount,rw $(findmnt -n -o TARGET -T {path}); dmesg says why a "
+         "file system went read-only, and a server may export it read-only"},
+    [CHECK_DATASTORE_STALE] =
+        {"datastore-stale", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}' does not answer on host '{host}': {path}", "{reason}",
+         "see that its server runs and that '{host}' reaches it (findmnt -T {path} says which one it is); if "
+         "the server has forgotten the mount: umount -l, then mount again"},
+    [CHECK_DATASTORE_SPACE_SHORT] =
+        {"datastore-space-short", WARNING, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}', which VM '{vm}' uses, has {free_mib} MiB free on host '{host}'",
+         "its disks may still grow by {growth_mib} MiB; when there is no room, the guest is stopped until "
+         "there is some",
+         "make room there: remove images that nobody needs, or give the datastore more"},
     [CHECK_DISK_MISSING] =
         {"disk-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' does not exist on host '{host}'", NULL,
@@ -177,6 +209,24 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "{reason}",
          "see that the storage is mounted for writing and that the user may pass the "
          "folders above it; chown {uid} {path} where it is the owner that is wrong"},
+    [CHECK_DISK_NOT_ANSWERING] =
+        {"disk-not-answering", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "the storage of disk {path} of VM '{vm}' does not answer on host '{host}'", "{reason}",
+         "see that its server runs and that '{host}' reaches it"},
+    [CHECK_DISK_FORMAT_DIFFERS] =
+        {"disk-format-differs", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' is not a {format} image on host '{host}'", "{reason}",
+         "qemu-img info shows what it is; set the format that it has while the VM is off, or put the right "
+         "image there"},
+    [CHECK_DISK_BACKING_MISSING] =
+        {"disk-backing-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' needs {backing}, which host '{host}' cannot use", "{reason}",
+         "put that file where every host sees it by the same name: best beside the image, with a relative name "
+         "in it (qemu-img rebase -u -b FILE -F FORMAT, while the VM is off), readable by the QEMU user"},
+    [CHECK_DISK_LOCKED] =
+        {"disk-locked", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' is in use by another program on host '{host}'", "{reason}",
+         "see what has it open there (fuser -v on the file, 'godwit vm ls' for other VMs) and end that"},
     [CHECK_VM_EXISTS] = {"vm-exists", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
                          "VM '{vm}' is registered on host '{host}' already", NULL,
                          "see with 'godwit vm ls' which host has the VM, and move it from there"},
@@ -263,6 +313,12 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "packets to it reach now the one and now the other",
          "on '{peer}', 'ip link' shows which MAC address is its own; take the address from the machine that "
          "has the other, or give host '{peer}' another one (addresses= in [migration])"},
+    [CHECK_DATASTORE_DIFFERS] =
+        {"datastore-differs", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "datastore '{datastore}' of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
+         "its identity is {source_uuid} on '{source}' and {destination_uuid} on '{destination}'",
+         "mount on '{destination}' the storage that has the VM's disks, and name any other one differently in "
+         "the agents' configurations"},
     [CHECK_DISK_DIFFERS] =
         {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",

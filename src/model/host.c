@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "model/fields.h"
+#include "model/datastore_fields.h"
 #include "model/move.h"
 
 static const struct field network_fields[] = {
@@ -41,6 +41,7 @@ static const struct field facts_fields[] = {
     COUNT(struct host_facts, migration_mtu),
     COUNT(struct host_facts, migration_mbit),
     LIST(struct host_facts, networks, network_fields),
+    LIST(struct host_facts, datastores, datastore_fields),
     COUNT(struct host_facts, n_vms),
     COUNT(struct host_facts, n_foreign_vms),
     BOOL(struct host_facts, autostart_pending),

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "model/datastore.h"
 #include "model/vm.h"
 
 #define HOST_NETWORKS_MAX 16
@@ -52,6 +53,8 @@ struct host_facts {
     uint32_t migration_mbit; /* of the slowest link that has one of these addresses; 0: nobody knows */
     uint32_t n_networks;
     struct host_network networks[HOST_NETWORKS_MAX];
+    uint32_t n_datastores;
+    struct host_datastore datastores[HOST_DATASTORES_MAX];
     uint32_t n_vms;         /* ours */
     uint32_t n_foreign_vms; /* QEMU processes that are not ours: left alone */
     bool autostart_pending; /* booted, and VMs with autostart wait for the manager's word */

@@ -31,6 +31,13 @@ static bool is_path(const char *text)
     return text[0] == '/' && text[1] && is_one_line(text) && !has_parent_segment(text);
 }
 
+static bool is_file(const char *text)
+{
+    size_t length = strlen(text);
+    return text[0] != '/' && text[length - 1] != '/' && is_one_line(text) && strcmp(text, "..") != 0 &&
+           strncmp(text, "../", 3) != 0 && !has_parent_segment(text);
+}
+
 static bool is_qemu_word(const char *text)
 {
     return text[strspn(text, DIGITS LETTERS "-_.")] == '\0' && text[0] != '-' && text[0] != '.';
@@ -110,6 +117,10 @@ const struct text_rule rule_uuid = {model_uuid_is_valid, UUID_TEXT, false};
 const struct text_rule rule_uuid_or_empty = {model_uuid_is_valid, UUID_TEXT, true};
 const struct text_rule rule_path = {is_path, PATH_TEXT, false};
 const struct text_rule rule_path_or_empty = {is_path, PATH_TEXT ", or empty", true};
+const struct text_rule rule_name_or_empty = {model_name_is_valid, NAME_TEXT ", or empty", true};
+const struct text_rule rule_file_or_empty = {
+    is_file, "a path below the datastore's folder, without '/' at its ends, '..' and control characters, or empty",
+    true};
 const struct text_rule rule_line = {is_one_line, "one line of text without control characters", true};
 const struct text_rule rule_qemu_word = {
     is_qemu_word, "a name QEMU knows, of letters, digits, '-', '_' and '.', or empty", true};

@@ -17,8 +17,10 @@ static const char *const state_names[] = {
 };
 
 static const struct field disk_fields[] = {
-    TEXT(struct vm_disk, path, &rule_path),
+    TEXT(struct vm_disk, path, &rule_path_or_empty),
     TEXT(struct vm_disk, format, &rule_disk_format),
+    TEXT(struct vm_disk, datastore, &rule_name_or_empty, NEWER),
+    TEXT(struct vm_disk, file, &rule_file_or_empty, NEWER),
     FIELDS_END,
 };
 
@@ -87,12 +89,47 @@ static int refuse_twice(const char *id, const char *list, const uint32_t at[2], 
     return err_arg(err, "other", "%s", other);
 }
 
+/* Either a path, or a file on a datastore. */
+static int check_disk(const struct vm_spec *spec, uint32_t i, struct err *err)
+{
+    const struct vm_disk *disk = &spec->disks[i];
+    char list[FIELD_WHERE_MAX], where[FIELD_WHERE_MAX];
+    fields_where_index("disks", i, list);
+    if (*disk->datastore && *disk->path) {
+        fields_where(list, "path", where);
+        return fields_refuse("field-invalid", where, "empty where datastore and file say where it is", err);
+    }
+    if (!*disk->datastore != !*disk->file) {
+        fields_where(list, *disk->file ? "datastore" : "file", where);
+        return fields_refuse("field-invalid", where,
+                             *disk->file ? "the datastore that has the file" : "the file on the datastore",
+                             err);
+    }
+    if (*disk->path || *disk->datastore)
+        return 0;
+    fields_where(list, "path", where);
+    return fields_refuse("field-invalid", where, rule_path.must, err);
+}
+
+static bool is_same_disk(const struct vm_disk *one, const struct vm_disk *other)
+{
+    return !strcmp(one->path, other->path) && !strcmp(one->datastore, other->datastore) &&
+           !strcmp(one->file, other->file);
+}
+
+void vm_disk_label(const struct vm_disk *disk, char ret_label[DISK_LABEL_MAX])
+{
+    (void)g_snprintf(ret_label, DISK_LABEL_MAX, "%s%s%s", *disk->datastore ? disk->datastore : disk->path,
+                     *disk->datastore ? ":" : "", disk->file);
+}
+
 static int check_duplicates(const struct vm_spec *spec, struct err *err)
 {
     for (uint32_t i = 0; i < spec->n_disks; i++)
         for (uint32_t j = 0; j < i; j++)
-            if (!strcmp(spec->disks[i].path, spec->disks[j].path))
-                return refuse_twice("disk-twice", "disks", (uint32_t[]){i, j}, "path", err);
+            if (is_same_disk(&spec->disks[i], &spec->disks[j]))
+                return refuse_twice("disk-twice", "disks", (uint32_t[]){i, j},
+                                    *spec->disks[i].datastore ? "file" : "path", err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         for (uint32_t j = 0; j < i; j++)
             if (*spec->nics[i].mac && !strcmp(spec->nics[i].mac, spec->nics[j].mac))
@@ -115,6 +152,9 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
     if (!*spec->kernel && (*spec->initrd || *spec->append))
         return fields_refuse("kernel-missing", *spec->initrd ? "initrd" : "append",
                              "empty when kernel is empty", err);
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (check_disk(spec, i, err))
+            return -1;
     return check_duplicates(spec, err);
 }
 

@@ -16,6 +16,7 @@ struct err;
 #define MODEL_PATH_MAX 512
 #define MODEL_APPEND_MAX 1024
 #define POOL_PATH_MAX 512 /* of a resource pool (model/pool.h) */
+#define MODEL_FILE_MAX 256
 #define VM_DISKS_MAX 8
 #define VM_NICS_MAX 8
 #define VM_CPUS_MAX 64
@@ -28,8 +29,10 @@ enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
 
 struct vm_disk {
-    char path[MODEL_PATH_MAX]; /* absolute, as every host sees it */
+    char path[MODEL_PATH_MAX]; /* absolute, as every host sees it; "": it is on a datastore */
     char format[8];            /* "qcow2" or "raw" */
+    char datastore[MODEL_NAME_MAX]; /* of the host's configuration; "": the path says it */
+    char file[MODEL_FILE_MAX];      /* on the datastore, relative to its folder */
 };
 
 struct vm_nic {
@@ -94,6 +97,9 @@ int vm_refuse_cpu_without(struct err *err);
  * whole. ERR_BAD_REQUEST as from_json, also for an empty object ("nothing-to-change"), for the uuid and for
  * cpu_without; *spec is untouched then. */
 int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err);
+/* "DATASTORE:FILE", or the path: the same on all hosts. */
+#define DISK_LABEL_MAX MODEL_PATH_MAX
+void vm_disk_label(const struct vm_disk *disk, char ret_label[DISK_LABEL_MAX]);
 /* The name of the first field that differs and takes effect only in a new QEMU, or NULL: name, autostart and
  * the protection settings do at once. */
 const char *vm_spec_needs_restart(const struct vm_spec *before, const struct vm_spec *after);

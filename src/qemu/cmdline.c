@@ -62,8 +62,9 @@ static void add_cache(JsonBuilder *builder)
     (void)json_builder_end_object(builder);
 }
 
-static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
+static void add_disk(GPtrArray *argv, const struct cmdline_config *config, unsigned i)
 {
+    const struct vm_disk *disk = &config->spec->disks[i];
     g_autoptr(JsonBuilder) builder = json_builder_new();
     g_autofree char *file_node = g_strdup_printf("disk%u-file", i);
     g_autofree char *node = g_strdup_printf("disk%u", i);
@@ -71,7 +72,7 @@ static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
     (void)json_builder_begin_object(builder);
     add_member(builder, "driver", "file");
     add_member(builder, "node-name", file_node);
-    add_member(builder, "filename", disk->path);
+    add_member(builder, "filename", config->disk_paths[i]);
     add_member(builder, "aio", "threads");
     add_member(builder, "locking", "on");
     add_member(builder, "discard", "unmap");
@@ -144,7 +145,7 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
             i, spec->nics[i].mac, SLOT_NIC + i);
     }
     for (unsigned i = 0; i < spec->n_disks; i++)
-        add_disk(argv, &spec->disks[i], i);
+        add_disk(argv, config, i);
 }
 
 int cmdline_build(const struct cmdline_config *config, char ***ret_argv, struct err *err)
