@@ -31,6 +31,7 @@ struct watched {
     unsigned n_holders;
     uint64_t looking_ns;        /* when the look under way began; 0: none is */
     int64_t looking_ms;         /* the same by the wall clock */
+    unsigned n_inits;           /* a look from before says nothing of an identity that came since */
     struct datastore_look look; /* the next look's question, and what the last one found */
 };
 
@@ -80,6 +81,7 @@ static void clear(struct host_datastore *found)
 static void look_once(struct watched *watched)
 {
     struct datastore_look look = watched->look;
+    unsigned n_inits = watched->n_inits;
     watched->looking_ns = clock_now_ns();
     watched->looking_ms = clock_wall_ms();
     g_mutex_unlock(&watched->lock);
@@ -87,7 +89,8 @@ static void look_once(struct watched *watched)
     datastore_look(&look);
     g_mutex_lock(&watched->lock);
     watched->looking_ns = 0;
-    take(watched, &look.found);
+    if (n_inits == watched->n_inits)
+        take(watched, &look.found);
 }
 
 static void *watch(void *argument)
@@ -347,6 +350,7 @@ int datastores_init(struct agent *agent, const char *name, bool force, struct ho
         return -1;
     }
     g_mutex_lock(&watched->lock);
+    watched->n_inits++;
     take(watched, &look.found);
     g_mutex_unlock(&watched->lock);
     (void)learn_all(agent);

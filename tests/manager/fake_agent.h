@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "http/http.h"
+#include "model/host.h"
 #include "model/move.h"
 #include "model/ownership.h"
 
@@ -55,6 +56,8 @@ struct fake_agent {
     bool is_booted;        /* its VMs with autostart wait for the word */
     JsonObject *released;  /* the word, POST autostart; or NULL */
     unsigned n_orders_at_release;
+    struct host_datastore datastores[2];
+    unsigned n_datastores;
 };
 
 void fake_agent_start(struct fake_agent *agent);

@@ -211,6 +211,32 @@ static void the_cpu_of_an_open_model_is_kept_as_it_was(void **state)
     assert_string_equal(scene.found.list[0].err.id, "cpu-vendor-differs");
 }
 
+static void give_datastore(struct host_facts *facts, const char *uuid)
+{
+    facts->n_datastores = 1;
+    facts->datastores[0] = (struct host_datastore){.name = "store", .state = DATASTORE_OK};
+    (void)snprintf(facts->datastores[0].uuid, MODEL_UUID_SIZE, "%s", uuid);
+}
+
+static void another_datastore_of_the_same_name_is_refused(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.vm.spec.n_disks = 2;
+    for (unsigned i = 0; i < 2; i++)
+        (void)snprintf(scene.vm.spec.disks[i].datastore, MODEL_NAME_MAX, "store");
+    give_datastore(&scene.source, "3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    give_datastore(&scene.destination, "3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    assert_int_equal(count_findings(&scene), 0);
+    give_datastore(&scene.destination, "00000000-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    assert_one(&scene, "datastore-differs", "destination");
+    assert_argument(&scene.found.list[0].err, "datastore", "store");
+    assert_argument(&scene.found.list[0].err, "destination_uuid", "00000000-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    scene.vm.spec.disks[0].datastore[0] = scene.vm.spec.disks[1].datastore[0] = 'S'; /* not of this VM */
+    assert_int_equal(count_findings(&scene), 0);
+}
+
 static unsigned compare(struct scene *scene, const struct site_disk *source,
                         const struct site_disk *destination)
 {
@@ -452,6 +478,7 @@ int main(void)
         cmocka_unit_test(what_shall_stay_is_not_moved),
         cmocka_unit_test(what_does_not_forbid_a_move_is_a_warning),
         cmocka_unit_test(the_cpu_of_an_open_model_is_kept_as_it_was),
+        cmocka_unit_test(another_datastore_of_the_same_name_is_refused),
         cmocka_unit_test(another_file_in_a_disks_place_is_refused),
         cmocka_unit_test(another_device_in_a_disks_place_is_refused),
         cmocka_unit_test(each_missing_cpu_feature_is_named),

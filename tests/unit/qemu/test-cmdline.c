@@ -93,7 +93,7 @@ static void commas_cannot_add_options(void **state)
     g_strlcpy(spec.name, "a,debug-threads=off", sizeof spec.name);
     g_strlcpy(spec.cpu_model, "qemu64,+x", sizeof spec.cpu_model);
     spec.n_disks = 1;
-    g_strlcpy(spec.disks[0].path, "/d/a,b\"c\\d", sizeof spec.disks[0].path);
+    g_strlcpy(config.disk_paths[0], "/d/a,b\"c\\d", sizeof config.disk_paths[0]);
     g_strlcpy(spec.disks[0].format, "raw", sizeof spec.disks[0].format);
     g_auto(GStrv) argv = build();
     assert_string_equal(value_of(argv, "-name", 0), "guest=a,,debug-threads=off,debug-threads=on");
@@ -109,7 +109,7 @@ static void disks_go_through_the_page_cache_and_are_locked(void **state)
     (void)state;
     spec.n_disks = 2;
     for (unsigned i = 0; i < 2; i++) {
-        g_strlcpy(spec.disks[i].path, "/d", sizeof spec.disks[i].path);
+        g_strlcpy(config.disk_paths[i], "/d", sizeof config.disk_paths[i]);
         g_strlcpy(spec.disks[i].format, "qcow2", sizeof spec.disks[i].format);
     }
     g_auto(GStrv) argv = build();
@@ -134,7 +134,7 @@ static void both_sides_have_the_same_devices(void **state)
     spec.n_disks = 2;
     for (unsigned i = 0; i < 2; i++) {
         g_strlcpy(spec.nics[i].mac, "52:54:00:00:00:01", sizeof spec.nics[i].mac);
-        g_strlcpy(spec.disks[i].path, "/d", sizeof spec.disks[i].path);
+        g_strlcpy(config.disk_paths[i], "/d", sizeof config.disk_paths[i]);
         g_strlcpy(spec.disks[i].format, "raw", sizeof spec.disks[i].format);
         config.tap_fds[i] = 6 + (int)i;
     }
