@@ -83,6 +83,17 @@ static void one_datastore_is_shown_with_all_its_hosts(void **test)
     assert_int_equal(count_events(harness, "DatastoreDuplicatedEvent"), 1);
 }
 
+struct asked {
+    const struct fake_agent *agent;
+    unsigned n;
+};
+
+static bool is_asked(void *user)
+{
+    const struct asked *asked = user;
+    return asked->agent->n_vm_lists >= asked->n;
+}
+
 static void what_becomes_of_it_is_told_once(void **test)
 {
     struct harness *harness = *test;
@@ -95,14 +106,11 @@ static void what_becomes_of_it_is_told_once(void **test)
     assert_int_equal(count_events(harness, "DatastoreInaccessibleEvent"), 1);
     /* An agent that was just started has not looked yet: nothing is new. */
     give(agent, DATASTORE_UNKNOWN, "");
-    agent->datastores[0].free_bytes = 9;
-    unsigned n_asked = agent->n_vm_lists;
-    struct answer refreshed = harness_call(harness, "POST", "/v1/checks", "{\"vm\":\"web\",\"destinations\":[\"h2\"]}");
-    answer_clear(&refreshed);
+    struct asked asked = {agent, agent->n_vm_lists + 2};
+    harness_wait(is_asked, &asked, "the host to be asked again");
     wait_shown(harness, "read-only", 1);
     give(agent, DATASTORE_FULL, UUID);
     wait_shown(harness, "full", 1);
-    assert_true(agent->n_vm_lists >= n_asked);
     assert_int_equal(count_events(harness, "DatastoreLimitedEvent"), 1);
     give(agent, DATASTORE_OK, UUID);
     wait_shown(harness, "ok", 1);

@@ -192,7 +192,7 @@ static void init_datastore(struct http_request *request, void *user)
 {
     struct fake_agent *agent = user;
     struct host_datastore *datastore = &agent->datastores[0];
-    note_call(agent, "POST init");
+    g_ptr_array_add(agent->calls, g_strdup("POST init"));
     (void)g_strlcpy(datastore->uuid, "3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e", sizeof datastore->uuid);
     (void)g_strlcpy(datastore->state, DATASTORE_OK, sizeof datastore->state);
     http_reply(request, 200, host_datastore_to_json(datastore));
