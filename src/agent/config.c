@@ -274,8 +274,8 @@ static int refuse_group(const struct reader *in, const char *group)
     const char *key = keys && keys[0] ? keys[0] : "";
     (void)err_set(in->err, ERR_BAD_REQUEST, "bad-configuration",
                   "%s: [%s]%s%s: unknown group, [agent], [migration], [network NAME] and "
-                  "[datastore NAME] are known", in->path,
-                  group, key[0] ? " " : "", key);
+                  "[datastore NAME] are known",
+                  in->path, group, key[0] ? " " : "", key);
     (void)err_arg(in->err, "path", "%s", in->path);
     (void)err_arg(in->err, "group", "%s", group);
     return err_arg(in->err, "key", "%s", key);

@@ -35,7 +35,7 @@ static void say_errno(struct host_datastore *found, int errnum, const char *what
         int errnum;
         const char *state;
     } states[] = {
-        {ENOENT, DATASTORE_MISSING},     {ENOTDIR, DATASTORE_MISSING},    {EROFS, DATASTORE_READ_ONLY},
+        {ENOENT, DATASTORE_MISSING},      {ENOTDIR, DATASTORE_MISSING},    {EROFS, DATASTORE_READ_ONLY},
         {EACCES, DATASTORE_NOT_WRITABLE}, {EPERM, DATASTORE_NOT_WRITABLE}, {ENOSPC, DATASTORE_FULL},
         {EDQUOT, DATASTORE_FULL},
     };
@@ -113,8 +113,8 @@ static void try_writing(int folder, struct datastore_look *look)
     struct host_datastore *found = &look->found;
     char block[PROBE_BYTES] = "";
     g_autofree char *name = g_strdup_printf(".godwit-probe-%s", look->host);
-    auto_fd fd = open_as_at(&look->user, folder, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
-                            PROBE_MODE);
+    auto_fd fd =
+        open_as_at(&look->user, folder, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, PROBE_MODE);
     uint64_t begun_ns = clock_now_ns();
     if (fd < 0 || pwrite(fd, block, sizeof block, 0) != sizeof block || fdatasync(fd) < 0) {
         say_errno(found, errno, "QEMU's user cannot write there");
@@ -170,34 +170,46 @@ static int write_identity(const struct datastore_look *look, int folder)
     return errnum;
 }
 
-static void refuse(struct datastore_look *look, int errnum)
+static void refuse_existing(const struct datastore_look *look, struct err *err)
 {
     const struct host_datastore *found = &look->found;
-    struct err *err = &look->err;
-    if (errnum == EEXIST) {
-        (void)err_set(err, ERR_REFUSED, "datastore-initialised",
-                      "datastore '%s' on host '%s' has an identity already", found->name, look->host);
-        (void)err_cause(err, "there is a file %s/" DATASTORE_FILE, found->path);
-        (void)err_fix(err, "nothing need be done: 'godwit datastore ls' shows it");
-    } else if (errnum == ENOENT || errnum == ENOTDIR) {
-        (void)err_set(err, ERR_REFUSED, "datastore-not-mounted",
-                      "the folder %s of datastore '%s' does not exist on host '%s'", found->path, found->name,
-                      look->host);
-        (void)err_fix(err, "mount the storage there, or correct path= in section [datastore %s] of the agent's "
-                           "configuration and restart the agent",
-                      found->name);
-    } else {
-        (void)err_set(err, ERR_REFUSED, "datastore-not-writable",
-                      "QEMU's user (uid %u) cannot write into the folder %s of datastore '%s' on host '%s'",
-                      look->user.uid, found->path, found->name, look->host);
-        (void)err_cause(err, "%s", g_strerror(errnum));
-        (void)err_fix(err, "see that it is mounted for writing, and give it to that user: chown %u %s",
-                      look->user.uid, found->path);
-    }
+    (void)err_set(err, ERR_REFUSED, "datastore-initialised",
+                  "datastore '%s' on host '%s' has an identity already", found->name, look->host);
+    (void)err_cause(err, "there is a file %s/" DATASTORE_FILE, found->path);
     (void)err_arg(err, "datastore", "%s", found->name);
     (void)err_arg(err, "host", "%s", look->host);
     (void)err_arg(err, "path", "%s", found->path);
+    (void)err_fix(err, "nothing need be done: 'godwit datastore ls' shows it");
+}
+
+static void refuse_missing(const struct datastore_look *look, struct err *err)
+{
+    const struct host_datastore *found = &look->found;
+    (void)err_set(err, ERR_REFUSED, "datastore-not-mounted",
+                  "the folder %s of datastore '%s' does not exist on host '%s'", found->path, found->name,
+                  look->host);
+    (void)err_arg(err, "path", "%s", found->path);
+    (void)err_arg(err, "datastore", "%s", found->name);
+    (void)err_arg(err, "host", "%s", look->host);
+    (void)err_fix(err,
+                  "mount the storage there, or correct path= in section [datastore %s] of the agent's "
+                  "configuration and restart the agent",
+                  found->name);
+}
+
+static void refuse_unwritable(const struct datastore_look *look, int errnum, struct err *err)
+{
+    const struct host_datastore *found = &look->found;
+    (void)err_set(err, ERR_REFUSED, "datastore-not-writable",
+                  "QEMU's user (uid %u) cannot write into the folder %s of datastore '%s' on host '%s'",
+                  look->user.uid, found->path, found->name, look->host);
+    (void)err_cause(err, "%s", g_strerror(errnum));
     (void)err_arg(err, "uid", "%u", look->user.uid);
+    (void)err_arg(err, "path", "%s", found->path);
+    (void)err_arg(err, "datastore", "%s", found->name);
+    (void)err_arg(err, "host", "%s", look->host);
+    (void)err_fix(err, "see that it is mounted for writing, and give it to that user: chown %u %s",
+                  look->user.uid, found->path);
 }
 
 void datastore_init(void *argument)
@@ -205,8 +217,12 @@ void datastore_init(void *argument)
     struct datastore_look *look = argument;
     auto_fd folder = open_folder(look);
     int errnum = folder < 0 ? errno : write_identity(look, folder);
-    if (errnum)
-        refuse(look, errnum);
+    if (errnum == EEXIST)
+        refuse_existing(look, &look->err);
+    else if (errnum == ENOENT || errnum == ENOTDIR)
+        refuse_missing(look, &look->err);
+    else if (errnum)
+        refuse_unwritable(look, errnum, &look->err);
     else
         datastore_look(look);
 }

@@ -292,10 +292,11 @@ static int refuse_unknown(const struct agent *agent, const char *name, struct er
     (void)err_cause(err, "it has %.280s", names);
     (void)err_arg(err, "host", "%s", agent->config.name);
     (void)err_arg(err, "datastore", "%s", name);
-    return err_fix(err,
-                   "add a section [datastore %s] with path= to the agent's configuration there and restart the "
-                   "agent (its VMs run on)",
-                   name);
+    return err_fix(
+        err,
+        "add a section [datastore %s] with path= to the agent's configuration there and restart the "
+        "agent (its VMs run on)",
+        name);
 }
 
 static int check_init(const struct agent *agent, const struct datastore_look *look, bool force,
@@ -305,8 +306,8 @@ static int check_init(const struct agent *agent, const struct datastore_look *lo
     (void)datastores_get(agent, look->found.name, &now);
     if (!strcmp(now.state, DATASTORE_STALE))
         return check_say(err, CHECK_DATASTORE_STALE,
-                         CHECK_ARGS({"host", agent->config.name}, {"datastore", now.name},
-                                    {"path", now.path}, {"reason", now.reason}));
+                         CHECK_ARGS({"host", agent->config.name}, {"datastore", now.name}, {"path", now.path},
+                                    {"reason", now.reason}));
     if (force || !look->known_uuid[0] || now.uuid[0])
         return 0;
     (void)err_set(err, ERR_REFUSED, "datastore-known",
@@ -317,7 +318,8 @@ static int check_init(const struct agent *agent, const struct datastore_look *lo
     (void)err_arg(err, "datastore", "%s", now.name);
     (void)err_arg(err, "uuid", "%s", look->known_uuid);
     (void)err_arg(err, "path", "%s", now.path);
-    return err_fix(err, "mount it; if this shall be another datastore: godwit datastore init %s --host %s --force",
+    return err_fix(err,
+                   "mount it; if this shall be another datastore: godwit datastore init %s --host %s --force",
                    now.name, agent->config.name);
 }
 

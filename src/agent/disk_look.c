@@ -14,7 +14,8 @@
 
 #define CHAIN_MAX 32
 #define BLOCK_BYTES 512u
-/* QEMU's locks on an image, one byte each (block/file-posix.c): who writes it, and who wants nobody else to. */
+/* QEMU's locks on an image, one byte each (block/file-posix.c): who writes it, and who wants nobody else to.
+ */
 #define LOCK_WRITES 101
 #define LOCK_LETS_NOBODY_WRITE 201
 
@@ -86,7 +87,8 @@ static bool follow(struct disk_look *look, char **image, struct image_header *he
         return false;
     }
     if (is_locked(fd, LOCK_WRITES)) {
-        (void)snprintf(look->reason, sizeof look->reason, "somebody writes %.100s, on which it is built", path);
+        (void)snprintf(look->reason, sizeof look->reason, "somebody writes %.100s, on which it is built",
+                       path);
         look->trouble = DISK_LOCKED;
         return false;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Named threads, which are joined unless what they do may never return. All signals are blocked in them: signals belong to the main thread.
+/* Named threads, which are joined unless what they do may never return. All signals are blocked in them:
+ * signals belong to the main thread.
  */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H

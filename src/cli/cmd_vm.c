@@ -117,7 +117,9 @@ static JsonObject *disk_of(const char *text)
 {
     const char *option = g_strrstr(text, DISK_FORMAT);
     g_autofree char *where = option ? g_strndup(text, (gsize)(option - text)) : g_strdup(text);
-    const char *format = option ? option + strlen(DISK_FORMAT) : g_str_has_suffix(where, ".raw") ? "raw" : "qcow2";
+    const char *format = option                            ? option + strlen(DISK_FORMAT)
+                         : g_str_has_suffix(where, ".raw") ? "raw"
+                                                           : "qcow2";
     char *colon = strchr(where, ':');
     JsonObject *disk = json_object_new();
     if (colon)

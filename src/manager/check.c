@@ -237,8 +237,7 @@ static void datastore_differs(const struct check_input *input, struct findings *
         const char *name = input->vm->spec.disks[i].datastore;
         if (!is_first_on_store(&input->vm->spec, i))
             continue;
-        const struct host_datastore *here =
-            datastore_find(source->datastores, source->n_datastores, name);
+        const struct host_datastore *here = datastore_find(source->datastores, source->n_datastores, name);
         const struct host_datastore *there =
             datastore_find(destination->datastores, destination->n_datastores, name);
         if (here && there && here->uuid[0] && there->uuid[0] && strcmp(here->uuid, there->uuid) != 0)

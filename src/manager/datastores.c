@@ -109,7 +109,8 @@ int datastores_show(struct inventory *inventory, const char *name, JsonObject **
     (void)err_set(err, ERR_NOT_FOUND, "datastore-not-found", "no host has a datastore '%s'", name);
     (void)err_arg(err, "datastore", "%s", name);
     (void)err_cause(err, "datastores: %.280s", names[0] ? names : "none");
-    return err_fix(err, "list them with 'godwit datastore ls'; an agent's configuration names those of its host");
+    return err_fix(err,
+                   "list them with 'godwit datastore ls'; an agent's configuration names those of its host");
 }
 
 /* ---- an identity by the operator's word ---- */
@@ -151,10 +152,11 @@ int datastores_check_init(const struct host *host, const char *name, struct err 
     (void)err_arg(err, "datastore", "%s", name);
     (void)err_arg(err, "uuid", "%s", uuid);
     (void)err_arg(err, "path", "%s", here->path);
-    return err_fix(err,
-                   "mount it there; if it shall be another datastore, give it another name, or: godwit datastore "
-                   "init %s --host %s --force",
-                   name, host->name);
+    return err_fix(
+        err,
+        "mount it there; if it shall be another datastore, give it another name, or: godwit datastore "
+        "init %s --host %s --force",
+        name, host->name);
 }
 
 /* ---- what is told ---- */
@@ -200,7 +202,8 @@ static void tell_identity(const struct host *host, const struct host_datastore *
     emit(host, EVENT_DATASTORE_DISCOVERED, now, now->uuid, NULL);
     if (!theirs || !strcmp(theirs->uuid, now->uuid))
         return;
-    g_autofree char *detail = g_strdup_printf("%s, and %s on host '%s'", now->uuid, theirs->uuid, other->name);
+    g_autofree char *detail =
+        g_strdup_printf("%s, and %s on host '%s'", now->uuid, theirs->uuid, other->name);
     emit(host, EVENT_DATASTORE_DUPLICATED, now, detail, NULL);
 }
 

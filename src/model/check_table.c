@@ -184,7 +184,8 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_DATASTORE_READ_ONLY] =
         {"datastore-read-only", ERROR, PHASE_DESTINATION_CHECK, NULL,
          "datastore '{datastore}', which VM '{vm}' uses, is read-only on host '{host}': {path}", "{reason}",
-         "mount it for writing there: mount -o remount,rw $(findmnt -n -o TARGET -T {path}); dmesg says why a "
+         "mount it for writing there: mount -o remount,rw $(findmnt -n -o TARGET -T {path}); dmesg says why "
+         "a "
          "file system went read-only, and a server may export it read-only"},
     [CHECK_DATASTORE_STALE] =
         {"datastore-stale", ERROR, PHASE_DESTINATION_CHECK, NULL,
@@ -209,10 +210,9 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "{reason}",
          "see that the storage is mounted for writing and that the user may pass the "
          "folders above it; chown {uid} {path} where it is the owner that is wrong"},
-    [CHECK_DISK_NOT_ANSWERING] =
-        {"disk-not-answering", ERROR, PHASE_DESTINATION_CHECK, NULL,
-         "the storage of disk {path} of VM '{vm}' does not answer on host '{host}'", "{reason}",
-         "see that its server runs and that '{host}' reaches it"},
+    [CHECK_DISK_NOT_ANSWERING] = {"disk-not-answering", ERROR, PHASE_DESTINATION_CHECK, NULL,
+                                  "the storage of disk {path} of VM '{vm}' does not answer on host '{host}'",
+                                  "{reason}", "see that its server runs and that '{host}' reaches it"},
     [CHECK_DISK_FORMAT_DIFFERS] =
         {"disk-format-differs", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is not a {format} image on host '{host}'", "{reason}",
@@ -221,7 +221,8 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_DISK_BACKING_MISSING] =
         {"disk-backing-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' needs {backing}, which host '{host}' cannot use", "{reason}",
-         "put that file where every host sees it by the same name: best beside the image, with a relative name "
+         "put that file where every host sees it by the same name: best beside the image, with a relative "
+         "name "
          "in it (qemu-img rebase -u -b FILE -F FORMAT, while the VM is off), readable by the QEMU user"},
     [CHECK_DISK_LOCKED] =
         {"disk-locked", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
@@ -317,7 +318,8 @@ static const struct check_kind kinds[CHECK_COUNT] = {
         {"datastore-differs", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "datastore '{datastore}' of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
          "its identity is {source_uuid} on '{source}' and {destination_uuid} on '{destination}'",
-         "mount on '{destination}' the storage that has the VM's disks, and name any other one differently in "
+         "mount on '{destination}' the storage that has the VM's disks, and name any other one differently "
+         "in "
          "the agents' configurations"},
     [CHECK_DISK_DIFFERS] =
         {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,

@@ -36,9 +36,9 @@ struct host_datastore {
     char type[32];              /* of the file system: "nfs4", "ext4"; "": not known */
     uint64_t capacity_bytes;
     uint64_t free_bytes;
-    int64_t since_ms;        /* wall clock: when it came into this state; 0: not known */
-    uint32_t write_ms;       /* how long a small durable write took last */
-    bool slow;               /* ... which is too long for guests */
+    int64_t since_ms;  /* wall clock: when it came into this state; 0: not known */
+    uint32_t write_ms; /* how long a small durable write took last */
+    bool slow;         /* ... which is too long for guests */
 };
 
 JsonObject *host_datastore_to_json(const struct host_datastore *datastore); /* transfer full */

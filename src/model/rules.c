@@ -119,7 +119,8 @@ const struct text_rule rule_path = {is_path, PATH_TEXT, false};
 const struct text_rule rule_path_or_empty = {is_path, PATH_TEXT ", or empty", true};
 const struct text_rule rule_name_or_empty = {model_name_is_valid, NAME_TEXT ", or empty", true};
 const struct text_rule rule_file_or_empty = {
-    is_file, "a path below the datastore's folder, without '/' at its ends, '..' and control characters, or empty",
+    is_file,
+    "a path below the datastore's folder, without '/' at its ends, '..' and control characters, or empty",
     true};
 const struct text_rule rule_line = {is_one_line, "one line of text without control characters", true};
 const struct text_rule rule_qemu_word = {

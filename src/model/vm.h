@@ -29,8 +29,8 @@ enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
 
 struct vm_disk {
-    char path[MODEL_PATH_MAX]; /* absolute, as every host sees it; "": it is on a datastore */
-    char format[8];            /* "qcow2" or "raw" */
+    char path[MODEL_PATH_MAX];      /* absolute, as every host sees it; "": it is on a datastore */
+    char format[8];                 /* "qcow2" or "raw" */
     char datastore[MODEL_NAME_MAX]; /* of the host's configuration; "": the path says it */
     char file[MODEL_FILE_MAX];      /* on the datastore, relative to its folder */
 };

@@ -80,6 +80,19 @@ def vms(caller):
     caller.refuse("createVm", 502, "peer-lost", body={"host": "h3", "spec": {"name": "lost", "memory_mib": 64}})
 
 
+def datastores(caller):
+    seen = caller.call("showDatastore", {"datastore": "shared"})
+    assert [host["state"] for host in seen["hosts"] if host["host"] == "h1"] == ["ok"], seen
+    caller.refuse("initDatastore", 409, "datastore-initialised", {"host": "h1", "datastore": "shared"}, {})
+    # All hosts have one folder: without its identity each takes it for one where nothing is mounted.
+    os.unlink(os.path.join(seen["hosts"][0]["path"], ".godwit-datastore"))
+    wait(lambda: caller.call("showDatastore", {"datastore": "shared"})["hosts"][0]["state"] == "missing", "the loss to be seen")
+    caller.refuse("initDatastore", 409, "datastore-known", {"host": "h1", "datastore": "shared"}, {})
+    caller.call("initDatastore", {"host": "h1", "datastore": "shared"}, {"force": True})
+    wait(lambda: len(caller.call("showDatastore", {"datastore": "shared"})["identities"]) == 1, "all hosts to see the new identity")
+    caller.call("listDatastores")
+
+
 def moves(caller):
     wish = {"vm": "web", "destination": "h2"}
     checks = caller.call("check", body={"vm": "web"})
@@ -129,7 +142,7 @@ def tokens_and_events(caller, file):
     stored = caller.call("followEvents", query={"since": 0})["events"]
     assert {event["type"] for event in stored} <= types
     kinds = {event["kind"] for event in stored}
-    assert kinds >= {"host", "vm", "task", "pool", "forecast", "audit", "recovery"}, kinds
+    assert kinds >= {"host", "vm", "task", "pool", "datastore", "forecast", "audit", "recovery"}, kinds
     for count, _ in enumerate(caller.stream("followEvents", query={"since": 0}), 1):
         if count == len(stored):
             break
@@ -149,6 +162,7 @@ def limits(caller):
             ("assignPool", {"vm": "nobody"}, {"pool": "nowhere"}),
             ("createPool", {}, {"path": "not/there"}),
             ("changePool", {"pool": "lab"}, {}),
+            ("initDatastore", {"host": "nowhere", "datastore": "shared"}, {}),
             ("migrate", {}, wish, (), ("options",)),
             ("check", {}, {"vm": "web"}),
             ("check", {}, {"vm": "web", "destinations": ["nowhere"], "options": {}}, ("options",)),
@@ -203,7 +217,7 @@ def main():
     served = caller.raw("GET", "/v1/openapi")
     caller.document = Document(served.body)
     caller.document.check_itself()
-    for step in (lambda: hosts(caller, folder), lambda: vms(caller), lambda: moves(caller), lambda: tokens_and_events(caller, file), lambda: limits(caller),
+    for step in (lambda: hosts(caller, folder), lambda: vms(caller), lambda: datastores(caller), lambda: moves(caller), lambda: tokens_and_events(caller, file), lambda: limits(caller),
                  lambda: errors(caller)):
         step()
     never = set(caller.document.operations) - caller.succeeded

@@ -16,9 +16,11 @@
 static void give(struct fake_agent *agent, const char *state, const char *uuid)
 {
     struct host_datastore *datastore = &agent->datastores[0];
-    *datastore = (struct host_datastore){.name = "store", .path = "/store", .capacity_bytes = 100, .free_bytes = 7};
+    *datastore =
+        (struct host_datastore){.name = "store", .path = "/store", .capacity_bytes = 100, .free_bytes = 7};
     (void)g_strlcpy(datastore->state, state, sizeof datastore->state);
-    (void)g_strlcpy(datastore->reason, strcmp(state, DATASTORE_OK) ? "because" : "", sizeof datastore->reason);
+    (void)g_strlcpy(datastore->reason, strcmp(state, DATASTORE_OK) ? "because" : "",
+                    sizeof datastore->reason);
     (void)g_strlcpy(datastore->uuid, uuid, sizeof datastore->uuid);
     agent->n_datastores = 1;
 }

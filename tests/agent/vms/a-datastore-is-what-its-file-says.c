@@ -55,7 +55,8 @@ static int set_up(void **state)
     struct scene *scene = g_new0(struct scene, 1);
     scene->host = host_up(NULL);
     scene->folder = g_strdup_printf("%s/store", scene->host->folder);
-    run("chmod 711 %s && mkdir %s && chown %u %s", scene->host->folder, scene->folder, HOST_UID, scene->folder);
+    run("chmod 711 %s && mkdir %s && chown %u %s", scene->host->folder, scene->folder, HOST_UID,
+        scene->folder);
     *state = scene;
     return 0;
 }
@@ -186,7 +187,8 @@ static void what_is_wrong_with_an_image_is_found(void **state)
     open_store(scene);
     assert_int_equal(datastores_init(&scene->host->agent, "store", false, &found, &err), 0);
     run("cd %s && qemu-img create -q -f raw base.raw 1M && qemu-img create -q -f qcow2 -b base.raw -F raw "
-        "middle 1M && mkdir in && cd in && qemu-img create -q -f qcow2 -b ../middle -F qcow2 top 1M && chown -R "
+        "middle 1M && mkdir in && cd in && qemu-img create -q -f qcow2 -b ../middle -F qcow2 top 1M && chown "
+        "-R "
         "%u ..",
         folder, HOST_UID);
     struct vm_spec spec = spec_with("in/top", "qcow2");
@@ -205,7 +207,8 @@ static void what_is_wrong_with_an_image_is_found(void **state)
     must_find(scene, &spec, true, "disk-backing-missing");
     run("mv %1$s/away %1$s/base.raw && chmod 000 %1$s/middle && chown 0 %1$s/middle", folder);
     must_find(scene, &spec, true, "disk-backing-missing");
-    run("cd %1$s && chown %2$u middle && chmod 644 middle && qemu-img rebase -u -f qcow2 -b in/top -F qcow2 middle",
+    run("cd %1$s && chown %2$u middle && chmod 644 middle && qemu-img rebase -u -f qcow2 -b in/top -F qcow2 "
+        "middle",
         folder, HOST_UID);
     must_find(scene, &spec, true, "disk-backing-missing"); /* a circle */
     run("qemu-img rebase -u -f qcow2 -b nbd://127.0.0.1:1/x -F raw %s/middle", folder);
@@ -231,7 +234,8 @@ static void an_image_that_another_qemu_has_open_is_found(void **state)
     open_store(scene);
     assert_int_equal(datastores_init(&scene->host->agent, "store", false, &found, &err), 0);
     g_autofree char *base = g_strdup_printf("%s/base.raw", scene->folder);
-    run("cd %s && qemu-img create -q -f raw base.raw 1M && qemu-img create -q -f qcow2 -b base.raw -F raw top 1M && "
+    run("cd %s && qemu-img create -q -f raw base.raw 1M && qemu-img create -q -f qcow2 -b base.raw -F raw "
+        "top 1M && "
         "chown %u top base.raw",
         scene->folder, HOST_UID);
     g_autofree char *command = g_strdup_printf("exec qemu-io -f raw %s >/dev/null", base);

@@ -55,7 +55,8 @@ static void guests_can_use_what_is_there_and_writable(void **state)
 static void a_host_tells_its_datastores(void **state)
 {
     (void)state;
-    struct host_facts facts = {.n_datastores = 1, .datastores = {{.name = "nfs", .path = "/d", .uuid = UUID}}};
+    struct host_facts facts = {.n_datastores = 1,
+                               .datastores = {{.name = "nfs", .path = "/d", .uuid = UUID}}};
     struct host_facts back;
     struct err err = {0};
     facts.datastores[0].free_bytes = 1ull << 50;

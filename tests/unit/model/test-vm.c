@@ -28,7 +28,8 @@ static void a_spec_survives_its_json_form(void **state)
                 "1048576,\"cpus\":64,\"accel\":\"tcg\",\"machine\":\"pc-q35-7.2\",\"cpu_model\":"
                 "\"max\",\"kernel\":\"/k,1\",\"initrd\":\"/i\",\"append\":\"console=ttyS0,115200\","
                 "\"disks\":[{\"path\":\"/d/a.qcow2\",\"format\":\"qcow2\"},{\"datastore\":\"nfs\","
-                "\"file\":\"web/b\",\"format\":\"raw\"}],\"nics\":[{\"network\":\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}],"
+                "\"file\":\"web/"
+                "b\",\"format\":\"raw\"}],\"nics\":[{\"network\":\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}],"
                 "\"autostart\":true}",
                 &spec, &err),
         0);

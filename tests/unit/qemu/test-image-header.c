@@ -33,7 +33,8 @@ static int tear_down(void **state)
 /* What qemu-img makes of `arguments`, in the folder; `ret_size` bytes, g_free. */
 static char *make(const char *arguments, gsize *ret_size)
 {
-    g_autofree char *command = g_strdup_printf("cd %s && qemu-img create -q %s >/dev/null", folder, arguments);
+    g_autofree char *command =
+        g_strdup_printf("cd %s && qemu-img create -q %s >/dev/null", folder, arguments);
     g_autofree char *path = g_strdup_printf("%s/image", folder);
     char *bytes = NULL;
     assert_int_equal(system(command), 0);
