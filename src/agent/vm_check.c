@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/bounded.h"
 #include "agent/disks.h"
 #include "agent/facts.h"
 #include "agent/journal.h"
@@ -97,24 +98,46 @@ static int check_network(struct agent *agent, const struct vm_spec *spec, const 
                                 {"bridge", network->bridge}));
 }
 
+struct boot_file {
+    struct agent_user user; /* QEMU's */
+    char path[MODEL_PATH_MAX];
+    int errnum; /* 0: it is there */
+    bool is_readable;
+};
+
 /* The kernel and the initial ramdisk are opened by the agent and again by QEMU, through its descriptor. */
+static void look_at_boot_file(void *argument)
+{
+    struct boot_file *file = argument;
+    auto_fd fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        file->errnum = errno;
+        return;
+    }
+    g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", fd);
+    auto_fd theirs = open_as(&file->user, 0, again, O_RDONLY);
+    file->is_readable = theirs >= 0;
+}
+
 static int check_boot_file(struct agent *agent, const struct vm_spec *spec, const char *what,
                            const char *path, struct err *err)
 {
+    struct boot_file file = {.user = agent->config.qemu_user};
     if (!path[0])
         return 0;
-    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return check_say(err, CHECK_BOOT_FILE_MISSING,
-                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what},
-                                    {"path", path}, {"reason", g_strerror(errno)}));
-    g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", fd);
-    auto_fd theirs = open_as(&agent->config.qemu_user, 0, again, O_RDONLY);
-    if (theirs >= 0)
+    (void)g_strlcpy(file.path, path, sizeof file.path);
+    bool is_answered =
+        !disks_is_stale(agent, path) && bounded_call(look_at_boot_file, &file, sizeof file, BOUNDED_MS);
+    if (!is_answered || file.errnum)
+        return check_say(
+            err, CHECK_BOOT_FILE_MISSING,
+            CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what}, {"path", path},
+                       {"reason", is_answered ? g_strerror(file.errnum) : "its storage does not answer"}));
+    if (file.is_readable)
         return 0;
     return check_say(err, CHECK_BOOT_FILE_UNREADABLE,
                      CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what},
-                                {"path", path}, {"uid", .number = agent->config.qemu_user.uid}));
+                                {"path", path}, {"uid", .number = file.user.uid}));
 }
 
 int vm_check_owned(const struct vm *vm, struct err *err)

@@ -165,15 +165,7 @@ must_find datastores '.cause | test("No such file")'
 mkdir "$store"
 # A file system whose server never answers, and then is gone: what a dead NFS server is.
 if [ -c /dev/fuse ]; then
-    python3 - "$store" <<'PYTHON' &
-import ctypes, os, sys, time
-server = os.open("/dev/fuse", os.O_RDWR)
-libc = ctypes.CDLL(None, use_errno=True)
-options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % server
-if libc.mount(b"hung", os.fsencode(sys.argv[1]), b"fuse", 0, options):
-    sys.exit("cannot mount: " + os.strerror(ctypes.get_errno()))
-time.sleep(1000)
-PYTHON
+    "$tests/tools/hung-mount" "$store" &
     server=$!
     on_exit "kill $server 2>/dev/null || true"
     is_mounted() { grep -q "^hung $store " /proc/mounts; }
