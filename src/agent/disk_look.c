@@ -44,6 +44,8 @@ static int read_header(int fd, struct image_header *ret_header)
 static void learn_growth(int fd, const struct image_header *header, struct disk_look *look)
 {
     struct stat facts;
+    if (look->is_read_only)
+        return;
     if (fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode))
         return;
     uint64_t whole = header->is_qcow2 ? header->size : (uint64_t)facts.st_size;
@@ -130,7 +132,7 @@ void disk_look(void *argument)
 {
     struct disk_look *look = argument;
     struct image_header header;
-    auto_fd fd = open_as(&look->user, 0, look->path, O_RDWR | O_NONBLOCK);
+    auto_fd fd = open_as(&look->user, 0, look->path, (look->is_read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK);
     if (fd < 0 || read_header(fd, &header) < 0) {
         bool is_missing = errno == ENOENT || errno == ENOTDIR;
         say(look, is_missing ? DISK_MISSING : DISK_NOT_ACCESSIBLE, g_strerror(errno));
@@ -139,7 +141,7 @@ void disk_look(void *argument)
     check_format(look, &header);
     if (look->trouble != DISK_FINE)
         return;
-    if (!look->is_open_elsewhere && (is_locked(fd, LOCK_WRITES) || is_locked(fd, LOCK_LETS_NOBODY_WRITE))) {
+    if (!look->is_open_elsewhere && (is_locked(fd, LOCK_WRITES) || (!look->is_read_only && is_locked(fd, LOCK_LETS_NOBODY_WRITE)))) {
         say(look, DISK_LOCKED, "another QEMU, or qemu-img, holds its locks");
         return;
     }

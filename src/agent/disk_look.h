@@ -20,6 +20,7 @@ struct disk_look {
     struct agent_user user; /* QEMU's */
     char path[MODEL_PATH_MAX];
     char format[8];
+    bool is_read_only;
     bool is_open_elsewhere; /* by the QEMU that hands it over: its locks say nothing */
     /* out */
     enum disk_trouble trouble;

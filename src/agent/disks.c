@@ -71,6 +71,15 @@ static enum check check_of_state(const char *state)
     return !strcmp(state, DATASTORE_UNINITIALISED) ? CHECK_DATASTORE_UNINITIALISED : CHECK_DATASTORE_STALE;
 }
 
+/* CDs are not. */
+static bool is_written(const struct vm_spec *spec, const char *store)
+{
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (!strcmp(spec->disks[i].datastore, store) && !vm_disk_is_cdrom(&spec->disks[i]))
+            return true;
+    return false;
+}
+
 /* 0: usable. One that was not looked at yet is asked by the look at the disk. */
 static int check_store(const struct agent *agent, const struct vm_spec *spec, const char *name,
                        struct err *err)
@@ -78,7 +87,8 @@ static int check_store(const struct agent *agent, const struct vm_spec *spec, co
     struct host_datastore now;
     if (!datastores_get(agent, name, &now))
         return refuse_unknown(agent, spec, name, err);
-    if (datastore_is_usable(&now) || !strcmp(now.state, DATASTORE_UNKNOWN))
+    if (datastore_is_usable(&now) || !strcmp(now.state, DATASTORE_UNKNOWN) ||
+        (!strcmp(now.state, DATASTORE_READ_ONLY) && !is_written(spec, name)))
         return 0;
     return check_say(err, check_of_state(now.state),
                      CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"datastore", name},
@@ -126,7 +136,7 @@ static void say_trouble(const struct agent *agent, const struct vm_spec *spec, c
 static bool look_at(const struct agent *agent, const struct vm_disk *disk, const char *path, bool as_incoming,
                     struct disk_look *ret_look)
 {
-    *ret_look = (struct disk_look){.user = agent->config.qemu_user, .is_open_elsewhere = as_incoming};
+    *ret_look = (struct disk_look){.user = agent->config.qemu_user, .is_open_elsewhere = as_incoming, .is_read_only = vm_disk_is_cdrom(disk)};
     (void)g_strlcpy(ret_look->path, path, sizeof ret_look->path);
     (void)g_strlcpy(ret_look->format, disk->format, sizeof ret_look->format);
     return !disks_is_stale(agent, path) && bounded_call(disk_look, ret_look, sizeof *ret_look, BOUNDED_MS);

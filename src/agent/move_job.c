@@ -8,6 +8,7 @@
 
 #include "agent/door.h"
 #include "agent/move.h"
+#include "agent/disk_flush.h"
 #include "agent/premap.h"
 #include "agent/switch_cost.h"
 #include "base/cleanup.h"
@@ -178,6 +179,7 @@ void move_job_round(const struct ctl_round *round, void *user)
                                              .throttle_bytes_s = round->throttle_bytes_s};
     status->n_rounds = at + 1;
     source_progress(move);
+    disk_flush_begin(move->disk_flush);
     move_changed(move);
 }
 

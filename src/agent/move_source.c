@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/disk_flush.h"
 #include "agent/disks.h"
 #include "agent/forecast.h"
 #include "agent/move.h"
@@ -254,6 +255,8 @@ static int start_job(struct move *move, struct err *err)
     if (result < 0)
         return -1;
     move_note(move, "job started", NULL);
+    move->disk_flush = disk_flush_new(move->agent, &move->vm->status.spec);
+    disk_flush_begin(move->disk_flush);
     int stream = move_new_stream(move, err);
     if (stream < 0)
         return -1;

@@ -10,6 +10,7 @@
 #include "agent/door.h"
 #include "agent/move.h"
 #include "agent/precedence.h"
+#include "agent/disk_flush.h"
 #include "agent/premap.h"
 #include "agent/space.h"
 #include "base/clock.h"
@@ -397,6 +398,7 @@ void move_settle(struct move *move, enum move_state outcome)
 {
     give_precedence_back(move);
     premap_end(g_steal_pointer(&move->premap));
+    disk_flush_free(g_steal_pointer(&move->disk_flush));
     move->is_settled = true;
     move->outcome = outcome;
     if (move->limit_timer)

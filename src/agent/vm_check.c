@@ -183,9 +183,9 @@ void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const cha
     findings_note(findings, check_cpu(agent, spec, &err), &err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         findings_note(findings, check_network(agent, spec, spec->nics[i].network, &err), &err);
+    disks_find_problems(agent, spec, as_incoming, findings);
     findings_note(findings, check_boot_file(agent, spec, "kernel", spec->kernel, &err), &err);
     findings_note(findings, check_boot_file(agent, spec, "initrd", spec->initrd, &err), &err);
-    disks_find_problems(agent, spec, as_incoming, findings);
 }
 
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,

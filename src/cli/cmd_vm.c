@@ -50,7 +50,6 @@ struct spec_options {
 
 #define NOT_GIVEN G_MININT
 #define SPEC_ROWS 14
-#define DISK_FORMAT ",format="
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -64,8 +63,8 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"initrd", 0, 0, G_OPTION_ARG_FILENAME, &options->initrd, "initial RAM disk", "PATH"},
         {"append", 0, 0, G_OPTION_ARG_STRING, &options->append, "kernel command line", "TEXT"},
         {"disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->disks,
-         "image, on a datastore or by its path, qcow2 unless it ends in .raw; may be repeated",
-         "DATASTORE:FILE|PATH[,format=qcow2|raw]"},
+         "image, on a datastore or by its path, qcow2 unless it ends in .raw or is a CD; may be repeated",
+         "DATASTORE:FILE|PATH[,format=qcow2|raw][,bus=virtio-blk|virtio-scsi][,media=disk|cdrom]"},
         {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->networks,
          "network of the host; may be repeated", "N"},
         {"accel", 0, 0, G_OPTION_ARG_STRING, &options->accel, "auto, kvm or tcg", "A"},
@@ -112,27 +111,42 @@ static void set_path(JsonObject *spec, const char *member, const char *path)
     set_text(spec, member, absolute);
 }
 
-/* "DATASTORE:FILE" or a path, with ",format=FORMAT" behind it where its name does not say that. */
+/* Takes ",format=F", ",bus=B" and ",media=M" from the end; a path may hold commas as well. */
+static void take_disk_options(char *text, JsonObject *disk)
+{
+    static const char *const names[] = {"format", "bus", "media"};
+    char *comma;
+    bool is_taken = true;
+    while (is_taken && (comma = strrchr(text, ','))) {
+        is_taken = false;
+        for (size_t i = 0; i < G_N_ELEMENTS(names) && !is_taken; i++) {
+            size_t length = strlen(names[i]);
+            is_taken = !strncmp(comma + 1, names[i], length) && comma[1 + length] == '=';
+            if (is_taken)
+                json_object_set_string_member(disk, names[i], comma + length + 2);
+        }
+        if (is_taken)
+            *comma = '\0';
+    }
+}
+
+/* "DATASTORE:FILE" or a path, with options. */
 static JsonObject *disk_of(const char *text)
 {
-    const char *option = g_strrstr(text, DISK_FORMAT);
-    g_autofree char *where = option ? g_strndup(text, (gsize)(option - text)) : g_strdup(text);
-    const char *format = option                            ? option + strlen(DISK_FORMAT)
-                         : g_str_has_suffix(where, ".raw") ? "raw"
-                                                           : "qcow2";
-    char *colon = strchr(where, ':');
     JsonObject *disk = json_object_new();
-    if (colon)
-        *colon = '\0';
-    if (colon && model_name_is_valid(where)) {
-        json_object_set_string_member(disk, "datastore", where);
+    g_autofree char *where = g_strdup(text);
+    take_disk_options(where, disk);
+    bool is_raw = g_str_has_suffix(where, ".raw") || !strcmp(cli_string(disk, "media"), "cdrom");
+    if (!json_object_has_member(disk, "format"))
+        json_object_set_string_member(disk, "format", is_raw ? "raw" : "qcow2");
+    char *colon = strchr(where, ':');
+    g_autofree char *store = g_strndup(where, colon ? (gsize)(colon - where) : 0);
+    if (model_name_is_valid(store)) {
+        json_object_set_string_member(disk, "datastore", store);
         json_object_set_string_member(disk, "file", colon + 1);
     } else {
-        if (colon)
-            *colon = ':';
         set_path(disk, "path", where);
     }
-    json_object_set_string_member(disk, "format", format);
     return disk;
 }
 

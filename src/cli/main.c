@@ -24,7 +24,7 @@ static const struct cli_command commands[] = {
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
-     "--append A] [--disk DATASTORE:FILE|PATH[,format=F]]… [--network N]… "
+     "--append A] [--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… "
      "[--accel auto|kvm|tcg] "
      "[--machine M] [--cpu-model M] [--autostart yes|no] [--pinned yes|no] [--held-by WHO] [--client-key "
      "KEY] "
@@ -34,7 +34,7 @@ static const struct cli_command commands[] = {
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--disk DATASTORE:FILE|PATH[,format=F]]… [--network N]… [--autostart yes|no] [--pinned "
+     "[--append A] [--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… [--autostart yes|no] [--pinned "
      "yes|no] [--held-by WHO]",
      "change a VM that is off; name, autostart and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},

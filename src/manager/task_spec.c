@@ -16,6 +16,8 @@ static JsonObject *disk_of(const struct vm_disk *disk)
     JsonObject *object = pair_of("path", disk->path, "format", disk->format);
     json_object_set_string_member(object, "datastore", disk->datastore);
     json_object_set_string_member(object, "file", disk->file);
+    json_object_set_string_member(object, "bus", disk->bus);
+    json_object_set_string_member(object, "media", disk->media);
     return object;
 }
 

@@ -53,6 +53,16 @@ static bool is_disk_format(const char *text)
     return !strcmp(text, "qcow2") || !strcmp(text, "raw");
 }
 
+static bool is_disk_bus(const char *text)
+{
+    return !strcmp(text, "virtio-blk") || !strcmp(text, "virtio-scsi");
+}
+
+static bool is_disk_media(const char *text)
+{
+    return !strcmp(text, "disk") || !strcmp(text, "cdrom");
+}
+
 static bool is_address(const char *text)
 {
     struct in6_addr address;
@@ -129,6 +139,8 @@ const struct text_rule rule_qemu_words = {
     is_qemu_words,
     "names QEMU knows, of letters, digits, '-', '_' and '.', with spaces between them, or empty", true};
 const struct text_rule rule_disk_format = {is_disk_format, "\"qcow2\" or \"raw\"", false};
+const struct text_rule rule_disk_bus = {is_disk_bus, "\"virtio-blk\" or \"virtio-scsi\", or empty", true};
+const struct text_rule rule_disk_media = {is_disk_media, "\"disk\" or \"cdrom\", or empty", true};
 const struct text_rule rule_mac_or_empty = {
     is_mac, "a unicast MAC address like 52:54:00:12:34:56, or empty to get one", true};
 const struct text_rule rule_address = {is_address, "a numeric IPv4 or IPv6 address", false};

@@ -22,6 +22,8 @@ extern const struct text_rule rule_line;          /* any text without control ch
 extern const struct text_rule rule_qemu_words;    /* several, one space between two, or empty */
 extern const struct text_rule rule_qemu_word;     /* a machine type or CPU model, or empty: no commas */
 extern const struct text_rule rule_disk_format;
+extern const struct text_rule rule_disk_bus;   /* or empty */
+extern const struct text_rule rule_disk_media; /* or empty */
 extern const struct text_rule rule_mac_or_empty;
 extern const struct text_rule rule_address;        /* numeric IPv4 or IPv6 */
 extern const struct text_rule rule_accel_or_empty; /* "kvm" or "tcg": what something runs on */

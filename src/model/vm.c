@@ -21,6 +21,8 @@ static const struct field disk_fields[] = {
     TEXT(struct vm_disk, format, &rule_disk_format),
     TEXT(struct vm_disk, datastore, &rule_name_or_empty, NEWER),
     TEXT(struct vm_disk, file, &rule_file_or_empty, NEWER),
+    TEXT(struct vm_disk, bus, &rule_disk_bus, NEWER),
+    TEXT(struct vm_disk, media, &rule_disk_media, NEWER),
     FIELDS_END,
 };
 
@@ -105,10 +107,24 @@ static int check_disk(const struct vm_spec *spec, uint32_t i, struct err *err)
                              *disk->file ? "the datastore that has the file" : "the file on the datastore",
                              err);
     }
+    if (vm_disk_is_cdrom(disk) && !strcmp(disk->bus, "virtio-blk")) {
+        fields_where(list, "bus", where);
+        return fields_refuse("field-invalid", where, "virtio-scsi or empty for a CD", err);
+    }
     if (*disk->path || *disk->datastore)
         return 0;
     fields_where(list, "path", where);
     return fields_refuse("field-invalid", where, rule_path.must, err);
+}
+
+bool vm_disk_is_cdrom(const struct vm_disk *disk)
+{
+    return !strcmp(disk->media, "cdrom");
+}
+
+bool vm_disk_is_scsi(const struct vm_disk *disk)
+{
+    return vm_disk_is_cdrom(disk) || !strcmp(disk->bus, "virtio-scsi");
 }
 
 static bool is_same_disk(const struct vm_disk *one, const struct vm_disk *other)

@@ -33,6 +33,8 @@ struct vm_disk {
     char format[8];                 /* "qcow2" or "raw" */
     char datastore[MODEL_NAME_MAX]; /* of the host's configuration; "": the path says it */
     char file[MODEL_FILE_MAX];      /* on the datastore, relative to its folder */
+    char bus[12];                   /* "virtio-blk" or "virtio-scsi"; "": the first, of a CD the second */
+    char media[8];                  /* "disk" or "cdrom", which is read-only; "": a disk */
 };
 
 struct vm_nic {
@@ -97,6 +99,8 @@ int vm_refuse_cpu_without(struct err *err);
  * whole. ERR_BAD_REQUEST as from_json, also for an empty object ("nothing-to-change"), for the uuid and for
  * cpu_without; *spec is untouched then. */
 int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err);
+bool vm_disk_is_cdrom(const struct vm_disk *disk);
+bool vm_disk_is_scsi(const struct vm_disk *disk);
 /* "DATASTORE:FILE", or the path: the same on all hosts. */
 #define DISK_LABEL_MAX MODEL_PATH_MAX
 void vm_disk_label(const struct vm_disk *disk, char ret_label[DISK_LABEL_MAX]);

@@ -9,6 +9,7 @@
 #define SLOT_RNG 0x02
 #define SLOT_NIC 0x08
 #define SLOT_DISK 0x10
+#define SLOT_SCSI 0x18
 
 static void add(GPtrArray *argv, const char *option, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -51,8 +52,12 @@ static void add_member(JsonBuilder *builder, const char *name, const char *value
 }
 
 /* Writes go through the page cache: pages written by direct I/O would be missed by write tracking. */
-static void add_cache(JsonBuilder *builder)
+static void add_access(JsonBuilder *builder, const struct vm_disk *disk)
 {
+    if (vm_disk_is_cdrom(disk)) {
+        (void)json_builder_set_member_name(builder, "read-only");
+        (void)json_builder_add_boolean_value(builder, TRUE);
+    }
     (void)json_builder_set_member_name(builder, "cache");
     (void)json_builder_begin_object(builder);
     (void)json_builder_set_member_name(builder, "direct");
@@ -76,7 +81,7 @@ static void add_disk(GPtrArray *argv, const struct cmdline_config *config, unsig
     add_member(builder, "aio", "threads");
     add_member(builder, "locking", "on");
     add_member(builder, "discard", "unmap");
-    add_cache(builder);
+    add_access(builder, disk);
     (void)json_builder_end_object(builder);
     add_blockdev(argv, builder);
 
@@ -85,12 +90,16 @@ static void add_disk(GPtrArray *argv, const struct cmdline_config *config, unsig
     add_member(builder, "node-name", node);
     add_member(builder, "file", file_node);
     add_member(builder, "discard", "unmap");
-    add_cache(builder);
+    add_access(builder, disk);
     (void)json_builder_end_object(builder);
     add_blockdev(argv, builder);
 
-    add(argv, "-device", "virtio-blk-pci,id=vdisk%u,drive=%s,bus=pcie.0,addr=0x%x,bootindex=%u", i, node,
-        SLOT_DISK + i, i + 1);
+    if (vm_disk_is_scsi(disk))
+        add(argv, "-device", "%s,id=vdisk%u,drive=%s,bus=scsi.0,scsi-id=%u,bootindex=%u",
+            vm_disk_is_cdrom(disk) ? "scsi-cd" : "scsi-hd", i, node, i, i + 1);
+    else
+        add(argv, "-device", "virtio-blk-pci,id=vdisk%u,drive=%s,bus=pcie.0,addr=0x%x,bootindex=%u", i, node,
+            SLOT_DISK + i, i + 1);
 }
 
 /* g_free. */
@@ -144,6 +153,12 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
         add(argv, "-device", "virtio-net-pci,id=vnic%u,netdev=net%u,mac=%s,bus=pcie.0,addr=0x%x,romfile=", i,
             i, spec->nics[i].mac, SLOT_NIC + i);
     }
+    /* One controller, at its place whether the first or the last disk needs it. */
+    for (unsigned i = 0; i < spec->n_disks; i++)
+        if (vm_disk_is_scsi(&spec->disks[i])) {
+            add(argv, "-device", "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x%x", SLOT_SCSI);
+            break;
+        }
     for (unsigned i = 0; i < spec->n_disks; i++)
         add_disk(argv, config, i);
 }

@@ -13,10 +13,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/datastore_look.h"
 #include "agent/datastores.h"
+#include "agent/disk_flush.h"
 #include "agent/disks.h"
 #include "base/cleanup.h"
 #include "fixture.h"
@@ -254,6 +256,74 @@ static void an_image_that_another_qemu_has_open_is_found(void **state)
     must_find(scene, &spec, false, "");
 }
 
+struct cachestat_range {
+    uint64_t offset, length;
+};
+struct cachestat {
+    uint64_t n_cache, n_dirty, n_writeback, n_evicted, n_recently_evicted;
+};
+
+static uint64_t unwritten_pages(int fd)
+{
+    const struct cachestat_range all = {0, 0};
+    struct cachestat stat = {0};
+    if (syscall(SYS_cachestat, fd, &all, &stat, 0) < 0)
+        return UINT64_MAX; /* Linux before 6.5 */
+    return stat.n_dirty + stat.n_writeback;
+}
+
+static bool is_flushed;
+
+static gboolean look_at_flush(gpointer flush)
+{
+    is_flushed = !disk_flush_is_busy(flush);
+    return G_SOURCE_CONTINUE;
+}
+
+static void what_a_guest_has_written_is_flushed_while_it_runs(void **state)
+{
+    struct scene *scene = *state;
+    struct vm_spec spec = spec_with("web.raw", "raw");
+    g_autofree char *path = g_strdup_printf("%s/web.raw", scene->folder);
+    open_store(scene);
+    run("dd if=/dev/zero of=%1$s bs=1M count=8 status=none && chown %2$u %1$s", path, HOST_UID);
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (!unwritten_pages(fd) || unwritten_pages(fd) == UINT64_MAX)
+        skip(); /* a file system without a cache, or a kernel that does not tell */
+    struct disk_flush *flush = disk_flush_new(&scene->host->agent, &spec);
+    disk_flush_begin(flush);
+    guint poll = g_timeout_add(20, look_at_flush, flush);
+    is_flushed = false;
+    wait_until(&is_flushed, 60, "the flush");
+    (void)g_source_remove(poll);
+    assert_int_equal(unwritten_pages(fd), 0);
+    disk_flush_begin(flush);
+    disk_flush_free(flush); /* one that is under way goes on */
+    spec.n_disks = 0;
+    assert_null(disk_flush_new(&scene->host->agent, &spec));
+    disk_flush_begin(NULL);
+    disk_flush_free(NULL);
+}
+
+/* A CD may be on a datastore that is read-only, and be used by many. */
+static void a_cd_is_only_read(void **state)
+{
+    struct scene *scene = *state;
+    struct host_datastore found;
+    struct err err = {0};
+    open_store(scene);
+    assert_int_equal(datastores_init(&scene->host->agent, "store", false, &found, &err), 0);
+    run("truncate -s 1M %1$s/cd.iso && chmod 444 %1$s/cd.iso", scene->folder); /* of root */
+    struct vm_spec spec = spec_with("cd.iso", "raw");
+    must_find(scene, &spec, false, "disk-not-accessible");
+    (void)g_strlcpy(spec.disks[0].media, "cdrom", sizeof spec.disks[0].media);
+    must_find(scene, &spec, false, "");
+    datastores_close(&scene->host->agent);
+    run("mount --bind %1$s %1$s && mount -o remount,bind,ro %1$s", scene->folder);
+    open_store(scene);
+    must_find(scene, &spec, false, "");
+}
+
 /* Its server took the mount and never answers: what a dead NFS server is. */
 static void storage_that_never_answers_holds_nobody_up(void **state)
 {
@@ -282,6 +352,8 @@ int main(void)
         TEST(a_folder_that_lost_its_storage_gets_no_second_identity),
         TEST(what_is_wrong_with_an_image_is_found),
         TEST(an_image_that_another_qemu_has_open_is_found),
+        TEST(what_a_guest_has_written_is_flushed_while_it_runs),
+        TEST(a_cd_is_only_read),
         TEST(storage_that_never_answers_holds_nobody_up),
     };
     return cmocka_run_group_tests(tests, NULL, hosts_sweep);
