@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "model/check_table.h"
-#include "model/move.h"
+#include "model/json.h"
 
 #define LOOK_S 5
 /* A look that takes so long does not come back soon. */

@@ -141,7 +141,8 @@ void disk_look(void *argument)
     check_format(look, &header);
     if (look->trouble != DISK_FINE)
         return;
-    if (!look->is_open_elsewhere && (is_locked(fd, LOCK_WRITES) || (!look->is_read_only && is_locked(fd, LOCK_LETS_NOBODY_WRITE)))) {
+    if (!look->is_open_elsewhere &&
+        (is_locked(fd, LOCK_WRITES) || (!look->is_read_only && is_locked(fd, LOCK_LETS_NOBODY_WRITE)))) {
         say(look, DISK_LOCKED, "another QEMU, or qemu-img, holds its locks");
         return;
     }

@@ -136,7 +136,9 @@ static void say_trouble(const struct agent *agent, const struct vm_spec *spec, c
 static bool look_at(const struct agent *agent, const struct vm_disk *disk, const char *path, bool as_incoming,
                     struct disk_look *ret_look)
 {
-    *ret_look = (struct disk_look){.user = agent->config.qemu_user, .is_open_elsewhere = as_incoming, .is_read_only = vm_disk_is_cdrom(disk)};
+    *ret_look = (struct disk_look){.user = agent->config.qemu_user,
+                                   .is_open_elsewhere = as_incoming,
+                                   .is_read_only = vm_disk_is_cdrom(disk)};
     (void)g_strlcpy(ret_look->path, path, sizeof ret_look->path);
     (void)g_strlcpy(ret_look->format, disk->format, sizeof ret_look->format);
     return !disks_is_stale(agent, path) && bounded_call(disk_look, ret_look, sizeof *ret_look, BOUNDED_MS);

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/disk_flush.h"
 #include "agent/door.h"
 #include "agent/move.h"
-#include "agent/disk_flush.h"
 #include "agent/premap.h"
 #include "agent/switch_cost.h"
 #include "base/cleanup.h"

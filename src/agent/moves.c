@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/disk_flush.h"
 #include "agent/door.h"
 #include "agent/move.h"
 #include "agent/precedence.h"
-#include "agent/disk_flush.h"
 #include "agent/premap.h"
 #include "agent/space.h"
 #include "base/clock.h"

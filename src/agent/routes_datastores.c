@@ -3,6 +3,7 @@
 
 #include "agent/datastores.h"
 #include "agent/routes_vms.h"
+#include "model/json.h"
 
 void route_datastore_init(struct http_request *request, void *user)
 {
@@ -12,8 +13,7 @@ void route_datastore_init(struct http_request *request, void *user)
     if (!route_allowed(request))
         return;
     if (http_body(request, &body, &err) < 0 ||
-        datastores_init(user, http_param(request, "datastore"),
-                        json_object_get_boolean_member_with_default(body, "force", FALSE), &found, &err) < 0)
+        datastores_init(user, http_param(request, "datastore"), model_flag(body, "force"), &found, &err) < 0)
         http_fail(request, &err);
     else
         http_reply(request, 200, host_datastore_to_json(&found));

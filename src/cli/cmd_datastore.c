@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "model/json.h"
 
 /* "12.5 GiB" */
 static char *size_text(gint64 bytes)
@@ -20,10 +21,10 @@ static char *hosts_text(JsonArray *hosts, bool with_identity)
     GString *text = g_string_new(NULL);
     for (guint i = 0; hosts && i < json_array_get_length(hosts); i++) {
         JsonObject *host = json_array_get_object_element(hosts, i);
-        bool is_connected = json_object_get_boolean_member_with_default(host, "connected", FALSE);
+        bool is_connected = model_flag(host, "connected");
         g_string_append_printf(text, "%s%s %s", text->len ? ", " : "", cli_string(host, "host"),
                                is_connected ? cli_string(host, "state") : "disconnected");
-        if (is_connected && json_object_get_boolean_member_with_default(host, "slow", FALSE))
+        if (is_connected && model_flag(host, "slow"))
             g_string_append(text, " (slow)");
         if (with_identity && *cli_string(host, "uuid"))
             g_string_append_printf(text, " (%s)", cli_string(host, "uuid"));

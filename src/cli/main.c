@@ -34,7 +34,8 @@ static const struct cli_command commands[] = {
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… [--autostart yes|no] [--pinned "
+     "[--append A] [--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… "
+     "[--autostart yes|no] [--pinned "
      "yes|no] [--held-by WHO]",
      "change a VM that is off; name, autostart and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},

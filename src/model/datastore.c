@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/datastore_fields.h"
-#include "model/move.h"
+#include "model/json.h"
 
 const struct field datastore_fields[] = {
     TEXT(struct host_datastore, name, NULL),

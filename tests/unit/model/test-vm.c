@@ -29,7 +29,8 @@ static void a_spec_survives_its_json_form(void **state)
                 "\"max\",\"kernel\":\"/k,1\",\"initrd\":\"/i\",\"append\":\"console=ttyS0,115200\","
                 "\"disks\":[{\"path\":\"/d/a.qcow2\",\"format\":\"qcow2\"},{\"datastore\":\"nfs\","
                 "\"file\":\"web/"
-                "b\",\"format\":\"raw\"}],\"nics\":[{\"network\":\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}],"
+                "b\",\"format\":\"raw\",\"bus\":\"virtio-scsi\",\"media\":\"cdrom\"}],\"nics\":[{\"network\":"
+                "\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}],"
                 "\"autostart\":true}",
                 &spec, &err),
         0);

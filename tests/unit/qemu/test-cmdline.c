@@ -148,7 +148,8 @@ static void scsi_disks_and_cds_share_one_controller(void **state)
     for (unsigned i = 0; i < 6; i++) {
         g_autoptr(JsonNode) node = json_from_string(value_of(argv, "-blockdev", i), NULL);
         assert_int_equal(
-            json_object_get_boolean_member_with_default(json_node_get_object(node), "read-only", FALSE), i >= 4);
+            json_object_get_boolean_member_with_default(json_node_get_object(node), "read-only", FALSE),
+            i >= 4);
     }
 }
 
