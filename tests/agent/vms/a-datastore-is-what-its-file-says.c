@@ -256,20 +256,24 @@ static void an_image_that_another_qemu_has_open_is_found(void **state)
     must_find(scene, &spec, false, "");
 }
 
-struct cachestat_range {
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* newer than Debian's headers; the same everywhere */
+#endif
+
+struct cache_range {
     uint64_t offset, length;
 };
-struct cachestat {
+struct cache_state {
     uint64_t n_cache, n_dirty, n_writeback, n_evicted, n_recently_evicted;
 };
 
 static uint64_t unwritten_pages(int fd)
 {
-    const struct cachestat_range all = {0, 0};
-    struct cachestat stat = {0};
-    if (syscall(SYS_cachestat, fd, &all, &stat, 0) < 0)
+    const struct cache_range all = {0, 0};
+    struct cache_state found = {0};
+    if (syscall(SYS_cachestat, fd, &all, &found, 0) < 0)
         return UINT64_MAX; /* Linux before 6.5 */
-    return stat.n_dirty + stat.n_writeback;
+    return found.n_dirty + found.n_writeback;
 }
 
 static bool is_flushed;
