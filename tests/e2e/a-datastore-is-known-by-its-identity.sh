@@ -37,6 +37,7 @@ done
 checker_vm scsi h1 64 1 tcg "mb=8 rate=2 mode=page" --disk shared:scsi.raw,bus=virtio-scsi --disk shared:cd.iso,media=cdrom
 task=$(migrate scsi h2) || fail "the VM with a SCSI disk and a CD did not move: $(jq -c .error <<<"$task")"
 checker_is_whole scsi
+godwit vm stop scsi --force
 
 # A second VM on the disk is refused before its QEMU is started.
 expect_error disk-locked godwit vm create other --memory 128 --host h2 --disk shared:data.qcow2 --start
