@@ -44,6 +44,8 @@ enum check {
     CHECK_MACHINE_UNKNOWN,
     CHECK_MACHINE_MISSING, /* as an agent finds it, which does not see the source */
     CHECK_KVM_MISSING,
+    CHECK_CPU_BASELINE_UNSUPPORTED,
+    CHECK_CPU_BASELINE_REFUSED, /* as a setting that hosts cannot provide */
     CHECK_NETWORK_MISSING,
     CHECK_BRIDGE_MISSING,
     CHECK_BOOT_FILE_MISSING,
@@ -77,6 +79,9 @@ enum check {
     CHECK_CPU_FEATURES_MISSING,
     CHECK_CPU_VENDOR_DIFFERS,
     CHECK_CPU_CONFIG_MODIFIED,
+    /* the model of a VM's CPU, when it is made, changed or started */
+    CHECK_CPU_BEYOND_BASELINE,
+    CHECK_CPU_MODEL_UNKNOWN,
     CHECK_COUNT
 };
 
