@@ -8,6 +8,7 @@
 #include "agent/vm.h"
 #include "base/clock.h"
 #include "http/http.h"
+#include "model/json.h"
 
 static void get_status(struct http_request *request, void *user)
 {
@@ -90,7 +91,7 @@ static void post_shutdown(struct http_request *request, void *user)
         http_fail(request, &err);
         return;
     }
-    gint64 timeout_s = json_object_get_int_member_with_default(body, "timeout_s", 0);
+    gint64 timeout_s = model_int(body, "timeout_s", 0);
     if (timeout_s < 1 || timeout_s > LOCAL_SHUTDOWN_MAX_S) {
         (void)err_set(&err, ERR_BAD_REQUEST, "bad-timeout", "timeout_s must be a whole number from 1 to %d",
                       LOCAL_SHUTDOWN_MAX_S);
@@ -110,7 +111,7 @@ static void post_power_on(struct http_request *request, void *user)
         http_fail(request, &err);
         return;
     }
-    bool now = json_object_get_boolean_member_with_default(body, "now", FALSE);
+    bool now = model_flag(body, "now");
     vms_power_on(local->agent, now, on_power, request);
 }
 

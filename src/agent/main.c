@@ -290,7 +290,7 @@ static int shut_down(const struct agent_config *config, const struct arguments *
     if (local_call(config, "/shutdown", body, (unsigned)arguments->timeout_s + LOCAL_ANSWER_S, &answer, err) <
         0)
         return -1;
-    gint64 n_on = json_object_get_int_member_with_default(answer, "on", 0);
+    gint64 n_on = model_int(answer, "on", 0);
     if (n_on) {
         (void)err_set(err, ERR_TIMEOUT, "vms-still-on", "%d VMs of host %s were not off after %d s",
                       (int)n_on, config->name, arguments->timeout_s);
@@ -310,9 +310,8 @@ static int power_on(const struct agent_config *config, const struct arguments *a
     json_object_set_boolean_member(body, "now", arguments->now);
     if (local_call(config, "/power-on", body, POWER_ON_S, &answer, err) < 0)
         return -1;
-    (void)printf("%d VMs of host %s are on\n", (int)json_object_get_int_member_with_default(answer, "on", 0),
-                 config->name);
-    if (json_object_get_boolean_member_with_default(answer, "waits", FALSE))
+    (void)printf("%d VMs of host %s are on\n", (int)model_int(answer, "on", 0), config->name);
+    if (model_flag(answer, "waits"))
         (void)printf("those with autostart wait for the manager's word, which knows whether they were given "
                      "to another host; --now starts them without it\n");
     return 0;

@@ -3,7 +3,7 @@
 
 #include "agent/cpu_baseline.h"
 #include "agent/routes_vms.h"
-#include "model/move.h"
+#include "model/json.h"
 #include "qemu/caps.h"
 #include "qemu/cpu_models.h"
 

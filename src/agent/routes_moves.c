@@ -91,7 +91,7 @@ static int read_check(struct http_request *request, struct check_wish *ret_wish,
     ret_wish->as_source = !strcmp(side, "source");
     if (!ret_wish->as_source && strcmp(side, "destination") != 0)
         return err_set(err, ERR_BAD_REQUEST, "bad-field", "side: must be source or destination");
-    ret_wish->wants_all = json_object_get_boolean_member_with_default(body, "all", FALSE);
+    ret_wish->wants_all = model_flag(body, "all");
     return 0;
 }
 

@@ -96,7 +96,7 @@ static void on_event(const char *name, JsonObject *data, void *user)
         if (!vm->incoming && vm->status.state == VM_PAUSED)
             vm_set_state(vm, VM_RUNNING);
     } else if (!strcmp(name, "SHUTDOWN")) {
-        vm->process->guest_ended = data && json_object_get_boolean_member_with_default(data, "guest", FALSE);
+        vm->process->guest_ended = data && model_flag(data, "guest");
     } else if (!strcmp(name, "RESET")) {
         log_info("VM %s: the guest was reset", vm->status.spec.name);
     } else if (!strcmp(name, "MIGRATION") && data) {

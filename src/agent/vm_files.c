@@ -180,21 +180,21 @@ int vm_process_read(struct vm *vm, struct err *err)
     g_autoptr(JsonObject) object = NULL;
     if (read_record(vm->agent, vm->status.spec.uuid, &object, err) < 0)
         return -1;
-    gint64 pid = json_object_get_int_member_with_default(object, "pid", -1);
-    uint64_t start_time = (uint64_t)json_object_get_int_member_with_default(object, "start_time", 0);
-    uint64_t ram_inode = (uint64_t)json_object_get_int_member_with_default(object, "ram_inode", 0);
+    gint64 pid = model_int(object, "pid", -1);
+    uint64_t start_time = (uint64_t)model_int(object, "start_time", 0);
+    uint64_t ram_inode = (uint64_t)model_int(object, "ram_inode", 0);
     if (check_record(vm, pid, start_time, ram_inode, err) < 0)
         return -1;
     struct vm_process *process = g_new0(struct vm_process, 1);
     vm->status.pid = (int)pid;
     process->start_time = start_time;
     process->ram_inode = ram_inode;
-    process->ram_device = (uint64_t)json_object_get_int_member_with_default(object, "ram_device", 0);
-    process->qemu_ram_fd = (int)json_object_get_int_member_with_default(object, "ram_fd", -1);
-    process->qemu_major = (int)json_object_get_int_member_with_default(object, "qemu_major", 0);
-    process->log_start = (uint64_t)json_object_get_int_member_with_default(object, "log_start", 0);
-    process->has_trace = json_object_get_boolean_member_with_default(object, "has_trace", FALSE);
-    vm->incoming = json_object_get_boolean_member_with_default(object, "incoming", FALSE);
+    process->ram_device = (uint64_t)model_int(object, "ram_device", 0);
+    process->qemu_ram_fd = (int)model_int(object, "ram_fd", -1);
+    process->qemu_major = (int)model_int(object, "qemu_major", 0);
+    process->log_start = (uint64_t)model_int(object, "log_start", 0);
+    process->has_trace = model_flag(object, "has_trace");
+    vm->incoming = model_flag(object, "incoming");
     g_strlcpy(vm->status.qemu_version, model_text(object, "qemu_version"), sizeof vm->status.qemu_version);
     g_strlcpy(vm->status.accel, model_text(object, "accel"), sizeof vm->status.accel);
     g_strlcpy(vm->status.move, model_text(object, "move"), sizeof vm->status.move);

@@ -107,9 +107,9 @@ static int lease_read(struct vm *vm, struct err *err)
         return -1;
     g_strlcpy(lease->task, model_text(object, "task"), sizeof lease->task);
     g_strlcpy(lease->boot_id, model_text(object, "boot_id"), sizeof lease->boot_id);
-    lease->epoch = (uint64_t)json_object_get_int_member_with_default(object, "epoch", 0);
-    lease->expires_ns = (uint64_t)json_object_get_int_member_with_default(object, "expires_ns", 0);
-    lease->renewals = (uint64_t)json_object_get_int_member_with_default(object, "renewals", 0);
+    lease->epoch = (uint64_t)model_int(object, "epoch", 0);
+    lease->expires_ns = (uint64_t)model_int(object, "expires_ns", 0);
+    lease->renewals = (uint64_t)model_int(object, "renewals", 0);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/query.h"
+#include "model/json.h"
 
 #define FILTERS                                                                                              \
     {"vm", "of this VM: its name then, or its UUID", "V", NULL},                                             \
@@ -65,7 +66,7 @@ int cmd_event_ls(struct cli *cli, int argc, char **argv)
     }
     JsonArray *events = cli_array(answer, "events");
     print_events(events);
-    if (events && json_object_get_boolean_member_with_default(answer, "more", FALSE))
+    if (events && model_flag(answer, "more"))
         say_more(path, events);
     return CLI_DONE;
 }

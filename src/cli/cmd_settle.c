@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
+#include "model/json.h"
 
 struct settle_options {
     char *owner;
@@ -22,7 +23,7 @@ static void settle_options_clear(struct settle_options *options)
 
 static bool truth(JsonObject *object, const char *member)
 {
-    return json_object_get_boolean_member_with_default(object, member, FALSE);
+    return model_flag(object, member);
 }
 
 static void add_row(struct table *table, JsonObject *host)

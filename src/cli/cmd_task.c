@@ -125,8 +125,7 @@ static void print_specification(JsonObject *task)
            (int)cli_number(vm, "memory_mib"), (int)cli_number(vm, "cpus"), cli_string(vm, "accel"),
            cli_string(vm, "machine"), *baseline ? baseline : cli_string(vm, "cpu_model"),
            *without ? " without " : "", without, (int)cli_number(specification, "channels"),
-           json_object_get_boolean_member_with_default(specification, "encrypt", FALSE) ? "encrypted"
-                                                                                        : "in the clear");
+           model_flag(specification, "encrypt") ? "encrypted" : "in the clear");
     for (guint i = 0; i < json_array_get_length(addresses); i++) {
         JsonObject *pair = json_array_get_object_element(addresses, i);
         printf("  from %s to %s port %d\n", cli_string(pair, "from"), cli_string(pair, "to"),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/findings.h"
+#include "model/json.h"
 
 static double megabytes(JsonObject *object, const char *member)
 {
@@ -12,11 +13,10 @@ static double megabytes(JsonObject *object, const char *member)
 
 static const char *verdict(JsonObject *forecast)
 {
-    if (!json_object_get_boolean_member_with_default(forecast, "converges", FALSE))
+    if (!model_flag(forecast, "converges"))
         return "it would be given up: the guest writes memory faster than it can be sent";
-    return json_object_get_boolean_member_with_default(forecast, "needs_sdps", FALSE)
-               ? "the guest has to be held up page by page (SDPS)"
-               : "the guest is not held up";
+    return model_flag(forecast, "needs_sdps") ? "the guest has to be held up page by page (SDPS)"
+                                              : "the guest is not held up";
 }
 
 static void print(JsonObject *answer)

@@ -66,13 +66,13 @@ static void say_hung(const struct patient *patient, struct report *report, const
 
 static void say_answer(const struct patient *patient, struct report *report, JsonObject *status, uint64_t ms)
 {
-    gint64 late_ms = json_object_get_int_member_with_default(status, "loop_late_ms", -1);
+    gint64 late_ms = model_int(status, "loop_late_ms", -1);
     bool is_slow = ms > SLOW_MS || late_ms > SLOW_MS;
-    struct err *line = report_line(
-        report, is_slow ? DIAGNOSIS_WARNING : DIAGNOSIS_OK,
-        "the agent (pid %d, version %s) answered in %" PRIu64 " ms; %d of %d VMs run", patient->agent_pid,
-        model_text(status, "version"), ms, (int)json_object_get_int_member_with_default(status, "running", 0),
-        (int)json_object_get_int_member_with_default(status, "vms", 0));
+    struct err *line =
+        report_line(report, is_slow ? DIAGNOSIS_WARNING : DIAGNOSIS_OK,
+                    "the agent (pid %d, version %s) answered in %" PRIu64 " ms; %d of %d VMs run",
+                    patient->agent_pid, model_text(status, "version"), ms,
+                    (int)model_int(status, "running", 0), (int)model_int(status, "vms", 0));
     (void)err_arg(line, "pid", "%d", patient->agent_pid);
     (void)err_arg(line, "answer_ms", "%" PRIu64, ms);
     if (late_ms >= 0)

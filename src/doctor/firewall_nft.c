@@ -294,7 +294,7 @@ int firewall_read_nft(struct firewall *firewall, const char *json, const struct 
         const struct place place = {.family = model_text(either, "family"),
                                     .table = model_text(either, "table"),
                                     .chain = model_text(either, "chain"),
-                                    .handle = json_object_get_int_member_with_default(either, "handle", 0),
+                                    .handle = model_int(either, "handle", 0),
                                     .firewall = firewall,
                                     .packet = packet};
         if (chain)

@@ -86,12 +86,10 @@ static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
 
 static void tell(const struct task *plan, JsonObject *answer, JsonObject *forecast)
 {
-    bool converges = json_object_get_boolean_member_with_default(forecast, "converges", FALSE);
-    g_autofree char *detail =
-        g_strdup_printf("%.2f s, with a downtime of %.1f ms%s",
-                        json_object_get_double_member_with_default(forecast, "duration_ms", 0) / 1e3,
-                        json_object_get_double_member_with_default(forecast, "downtime_ms", 0),
-                        converges ? "" : ", and it would not succeed");
+    bool converges = model_flag(forecast, "converges");
+    g_autofree char *detail = g_strdup_printf(
+        "%.2f s, with a downtime of %.1f ms%s", model_real(forecast, "duration_ms", 0) / 1e3,
+        model_real(forecast, "downtime_ms", 0), converges ? "" : ", and it would not succeed");
     events_emit(plan->manager->events, EVENT_MIGRATION_FORECAST,
                 &(struct event){.user = plan->user,
                                 .vm = plan->vm_name,

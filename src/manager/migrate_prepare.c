@@ -309,7 +309,7 @@ static int take_answer(JsonObject *object, const char *host, struct move_spec *r
     }
     if (move_spec_from_json(json_node_get_object(node), ret_spec, err))
         return err_prefix(err, "the answer of host %s", host);
-    *ret_ram_bytes = (uint64_t)json_object_get_int_member_with_default(object, "ram_bytes", 0);
+    *ret_ram_bytes = (uint64_t)model_int(object, "ram_bytes", 0);
     return 0;
 }
 

@@ -60,12 +60,12 @@ static void source_told(struct task *task, JsonObject *object, const struct err 
 static bool is_verdict(const char *name)
 {
     static const char *const verdicts[] = {"running", "aborted", "returned", NULL};
-    return name && g_strv_contains(verdicts, name);
+    return g_strv_contains(verdicts, name);
 }
 
 static void destination_told(struct task *task, JsonObject *object, const struct err *err)
 {
-    const char *verdict = object ? json_object_get_string_member_with_default(object, "verdict", NULL) : NULL;
+    const char *verdict = object ? model_text(object, "verdict") : "";
     if (!err_is_set(err) && is_verdict(verdict)) {
         log_info("task %s: relays verdict %s to host %s", task->id, verdict, task->source_host);
         g_autofree char *path = task_move_path(task, "/verdict");

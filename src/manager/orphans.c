@@ -169,8 +169,8 @@ static void ask_next(struct orphan *orphan);
 static void asked(JsonObject *object, const struct err *err, void *user)
 {
     struct orphan *orphan = user;
-    const char *verdict = object ? json_object_get_string_member_with_default(object, "verdict", NULL) : NULL;
-    if (err_is_set(err) || !verdict) {
+    const char *verdict = object ? model_text(object, "verdict") : "";
+    if (err_is_set(err) || !verdict[0]) {
         if (err->code == ERR_RETRY) {
             (void)say(orphan, "host %s is settling it", orphan->answering);
             rest(orphan);

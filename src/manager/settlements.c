@@ -115,12 +115,12 @@ static void load(const char *uuid, const char *document, void *user)
     (void)g_strlcpy(plan.vm_name, model_text(object, "vm"), sizeof plan.vm_name);
     (void)g_strlcpy(plan.owner, model_text(object, "owner"), sizeof plan.owner);
     (void)g_strlcpy(plan.user, model_text(object, "user"), sizeof plan.user);
-    plan.epoch = (uint64_t)json_object_get_int_member_with_default(object, "epoch", 0);
+    plan.epoch = (uint64_t)model_int(object, "epoch", 0);
     plan.hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (json_object_has_member(object, "hosts"))
         read_hosts(json_object_get_object_member(object, "hosts"), plan.hosts);
     struct settlement *settlement = settlement_new(manager, &plan);
-    settlement->is_owned = json_object_get_boolean_member_with_default(object, "is_owned", FALSE);
+    settlement->is_owned = model_flag(object, "is_owned");
     g_hash_table_replace(manager->settlements->table, settlement->plan.uuid, settlement);
 }
 

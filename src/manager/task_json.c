@@ -252,7 +252,9 @@ JsonObject *task_internals_to_json(const struct task *task)
 
 static int take_text(JsonObject *object, const char *name, char *ret_text, size_t size, struct err *err)
 {
-    const char *text = json_object_get_string_member_with_default(object, name, NULL);
+    JsonNode *node = json_object_get_member(object, name);
+    const char *text =
+        node && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node) : NULL;
     if (!text || strlen(text) >= size) {
         (void)err_set(err, ERR_CORRUPT, "task-document", "the member '%s' is missing or too long", name);
         return err_arg(err, "name", "%s", name);
@@ -317,12 +319,12 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
     JsonNode *error = json_object_get_member(document, "error");
     if (error && JSON_NODE_HOLDS_OBJECT(error))
         model_error_from_json(json_node_get_object(error), &ret_task->error);
-    ret_task->is_ending = json_object_get_boolean_member_with_default(internals, "is_ending", FALSE);
-    ret_task->created_ms = json_object_get_int_member_with_default(internals, "created_ms", 0);
-    ret_task->started_ms = json_object_get_int_member_with_default(internals, "started_ms", 0);
-    ret_task->progress = json_object_get_double_member_with_default(internals, "progress", 0);
-    ret_task->ram_bytes = (uint64_t)json_object_get_int_member_with_default(internals, "ram_bytes", 0);
-    ret_task->vm_epoch = (uint64_t)json_object_get_int_member_with_default(internals, "vm_epoch", 0);
+    ret_task->is_ending = model_flag(internals, "is_ending");
+    ret_task->created_ms = model_int(internals, "created_ms", 0);
+    ret_task->started_ms = model_int(internals, "started_ms", 0);
+    ret_task->progress = model_real(internals, "progress", 0);
+    ret_task->ram_bytes = (uint64_t)model_int(internals, "ram_bytes", 0);
+    ret_task->vm_epoch = (uint64_t)model_int(internals, "vm_epoch", 0);
     take_phases(internals, ret_task);
     JsonNode *warnings = json_object_get_member(internals, "warnings");
     if (warnings && JSON_NODE_HOLDS_ARRAY(warnings))

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "model/json.h"
+
 #include <string.h>
 
-#include "model/move.h"
+#include "base/err.h"
 
 /* The parser recurses once a level; our documents have fewer than ten. */
 #define DEPTH_MAX 64
@@ -122,6 +124,30 @@ const char *model_text(JsonObject *object, const char *member)
 {
     JsonNode *node = json_object_get_member(object, member);
     return node && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node) : "";
+}
+
+static bool is_number(JsonNode *node)
+{
+    GType type = node ? json_node_get_value_type(node) : G_TYPE_INVALID;
+    return type == G_TYPE_INT64 || type == G_TYPE_DOUBLE;
+}
+
+gint64 model_int(JsonObject *object, const char *member, gint64 otherwise)
+{
+    JsonNode *node = json_object_get_member(object, member);
+    return is_number(node) ? json_node_get_int(node) : otherwise;
+}
+
+double model_real(JsonObject *object, const char *member, double otherwise)
+{
+    JsonNode *node = json_object_get_member(object, member);
+    return is_number(node) ? json_node_get_double(node) : otherwise;
+}
+
+bool model_flag(JsonObject *object, const char *member)
+{
+    JsonNode *node = json_object_get_member(object, member);
+    return node && json_node_get_value_type(node) == G_TYPE_BOOLEAN && json_node_get_boolean(node);
 }
 
 char *model_print(JsonObject *object, bool pretty)

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "model/host.h"
+#include "model/json.h"
 #include "model/vm.h"
 
 #define MOVE_SECRET_SIZE 32
@@ -219,12 +220,6 @@ const char *move_verdict_name(enum move_verdict verdict); /* "none","running","a
 JsonObject *model_error_to_json(const struct err *err);
 /* Fills *ret_error from such a document (the inner object); never fails: what is missing stays empty. */
 void model_error_from_json(JsonObject *object, struct err *ret_error);
-/* Parses text into an object; ERR_BAD_REQUEST with the parser's line and position. Transfer full. */
-int model_parse(const char *text, gssize length, JsonObject **ret_object, struct err *err);
-/* Compact text of an object; g_free. */
-char *model_print(JsonObject *object, bool pretty);
-/* The member if it is a text, else "": what a foreign program sends, or a damaged file holds. */
-const char *model_text(JsonObject *object, const char *member);
 /* Hexadecimal. `text` takes 2*size+1 bytes. model_unhex: -1 unless exactly `size` bytes. */
 void model_hex(const uint8_t *data, size_t size, char *text);
 int model_unhex(const char *text, uint8_t *ret_data, size_t size);

@@ -243,8 +243,9 @@ static int refuse_reservations(enum pool_resource r, const struct pool_spec *poo
             "the pools below '%s' would reserve %" PRIu64 " %s of %s, %s %" PRIu64 ": %" PRIu64 " too much",
             path, wanted, words[r].unit, words[r].name, what, bound, wanted - bound);
     (void)err_arg(err, "unit", "%s", words[r].unit);
-    (void)err_arg(err, "name", "%s", words[r].name);
     (void)err_arg(err, "what", "%s", what);
+    (void)err_arg(err, "reserved", "%" PRIu64, wanted);
+    (void)err_arg(err, "bound", "%" PRIu64, bound);
     err_arg(err, "pool", "%s", path);
     err_arg(err, "resource", "%s", r == POOL_MEMORY ? "memory" : "cpu");
     err_arg(err, "excess", "%" PRIu64, wanted - bound);

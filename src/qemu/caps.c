@@ -26,9 +26,9 @@ int caps_take_version(struct qemu_caps *caps, JsonNode *result, struct err *err)
     if (!node || !JSON_NODE_HOLDS_OBJECT(node))
         return err_set(err, ERR_INTERNAL, "qemu-version-unknown", "QEMU did not tell its version");
     JsonObject *version = json_node_get_object(node);
-    caps->major = (int)json_object_get_int_member_with_default(version, "major", 0);
-    caps->minor = (int)json_object_get_int_member_with_default(version, "minor", 0);
-    caps->micro = (int)json_object_get_int_member_with_default(version, "micro", 0);
+    caps->major = (int)model_int(version, "major", 0);
+    caps->minor = (int)model_int(version, "minor", 0);
+    caps->micro = (int)model_int(version, "micro", 0);
     (void)snprintf(caps->version, sizeof caps->version, "%d.%d.%d", caps->major, caps->minor, caps->micro);
     return 0;
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "model/move.h"
+#include "model/json.h"
 #include "qemu/cpu_features.h"
 #include "qemu/qmp.h"
 

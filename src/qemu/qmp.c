@@ -282,7 +282,7 @@ static void capabilities_done(JsonNode *result, const struct err *err, void *use
 static void take_answer(struct qmp *qmp, JsonObject *object)
 {
     struct call *call = g_queue_peek_head(&qmp->waiting);
-    if (!call || json_object_get_int_member_with_default(object, "id", 0) != (gint64)call->id) {
+    if (!call || model_int(object, "id", 0) != (gint64)call->id) {
         connection_lost(qmp, "an answer came out of order");
         return;
     }

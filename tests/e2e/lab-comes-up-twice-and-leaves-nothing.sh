@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # `lab up` may be repeated, `lab down` leaves no process, namespace, mount or file; also after an interrupted `up`.
+# alone: it looks for processes that nobody has taken note of, on the whole machine
 . "$(dirname "$0")/../functions.sh" "$1"
 
 

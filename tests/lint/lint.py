@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MAX_FILE_LINES = 800
 MAX_FUNCTION_LINES = 80
 MAX_PARAMETERS = 5
-ERR_ARGS_MAX = 6  # src/base/err.h
+ERR_ARGS_MAX = 8  # src/base/err.h
 
 # Folder -> folders whose headers it may include (its own always). ARCHITECTURE.md holds the same table with the reasons.
 LAW = {
@@ -114,6 +114,9 @@ def check_names(path, text):
         problem(path, text[: match.start()].count("\n") + 1, f"the product's name in the symbol {match.group(1)}")
     for match in re.finditer(r"^typedef struct", text, re.M):
         problem(path, text[: match.start()].count("\n") + 1, "a typedef of a struct")
+    if path.startswith("src/"):
+        for match in re.finditer(r"json_object_get_\w+_member_with_default", text):
+            problem(path, text[: match.start()].count("\n") + 1, f"{match.group()} complains of foreign types: model_int, model_text and the like do not")
     if path.startswith("src/") and not path.endswith("main.c") and not path.startswith("src/agent/launch"):
         for match in re.finditer(r"[^_\w.]exit\s*\(", text):
             problem(path, text[: match.start()].count("\n") + 1, "exit() outside main.c")

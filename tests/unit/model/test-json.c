@@ -144,6 +144,28 @@ static void what_is_no_text_is_an_empty_one(void **state)
         assert_string_equal(model_text(object, (char[]){*name, '\0'}), "");
 }
 
+static void a_foreign_type_in_the_place_of_a_number_is_no_complaint_to_the_log(void **state)
+{
+    (void)state;
+    g_autoptr(JsonObject) object = NULL;
+    assert_int_equal(model_parse("{\"i\":7,\"r\":1.5,\"t\":true,\"a\":\"7\",\"b\":[7],\"c\":{},\"d\":null}",
+                                 -1, &object, NULL),
+                     0);
+    assert_int_equal(model_int(object, "i", -1), 7);
+    assert_true(model_real(object, "r", -1) == 1.5);
+    assert_true(model_flag(object, "t"));
+    GLogLevelFlags before = g_log_set_always_fatal(G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_ERROR);
+    for (const char *name = "abcdn"; *name; name++) {
+        char member[] = {*name, '\0'};
+        assert_int_equal(model_int(object, member, -1), -1);
+        assert_true(model_real(object, member, -1) == -1);
+        assert_false(model_flag(object, member));
+    }
+    (void)g_log_set_always_fatal(before);
+    assert_false(model_flag(object, "i"));
+    assert_int_equal(model_int(object, "t", -1), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +175,7 @@ int main(void)
         cmocka_unit_test(nesting_hides_behind_no_comment),
         cmocka_unit_test(half_a_surrogate_pair_is_refused),
         cmocka_unit_test(what_is_no_text_is_an_empty_one),
+        cmocka_unit_test(a_foreign_type_in_the_place_of_a_number_is_no_complaint_to_the_log),
         cmocka_unit_test(an_error_survives_its_json_form),
         cmocka_unit_test(an_error_with_foreign_bytes_is_still_utf_8),
         cmocka_unit_test(an_incomplete_error_is_still_an_error),
