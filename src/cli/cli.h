@@ -103,6 +103,8 @@ int cmd_vm_console(struct cli *cli, int argc, char **argv);
 int cmd_vm_settle(struct cli *cli, int argc, char **argv);
 int cmd_vm_check(struct cli *cli, int argc, char **argv);
 int cmd_vm_migrate(struct cli *cli, int argc, char **argv);
+int cmd_cluster_show(struct cli *cli, int argc, char **argv);
+int cmd_cluster_set(struct cli *cli, int argc, char **argv);
 int cmd_pool_ls(struct cli *cli, int argc, char **argv);
 int cmd_pool_show(struct cli *cli, int argc, char **argv);
 int cmd_pool_create(struct cli *cli, int argc, char **argv);

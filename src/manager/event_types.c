@@ -104,6 +104,13 @@ static const struct event_type_row rows[EVENT_TYPES] = {
     [EVENT_MAINTENANCE_EXITED] = {"ExitMaintenanceModeEvent", "host", EVENT_INFO,
                                   "host '{host}' takes VMs again" BY},
 
+    [EVENT_HOST_CPU_BASELINE] = {"EVCAdmissionFailedEvent", "host", EVENT_ERROR,
+                                 "host '{host}' cannot provide the CPU baseline of the cluster, and takes no "
+                                 "VM: {detail}"},
+
+    [EVENT_CLUSTER_CHANGED] = {"ClusterReconfiguredEvent", "cluster", EVENT_INFO,
+                               "the CPU baseline of the cluster is {detail} now" BY},
+
     [EVENT_POOL_CREATED] = {"ResourcePoolCreatedEvent", "pool", EVENT_INFO, "pool '{name}' was created" BY},
     [EVENT_POOL_CHANGED] = {"ResourcePoolReconfiguredEvent", "pool", EVENT_INFO,
                             "pool '{name}' was changed" BY},

@@ -69,6 +69,9 @@ enum event_type {
     EVENT_MAINTENANCE_ENTERING,
     EVENT_MAINTENANCE_ENTERED,
     EVENT_MAINTENANCE_EXITED,
+    EVENT_HOST_CPU_BASELINE,
+    /* all hosts together */
+    EVENT_CLUSTER_CHANGED,
     /* resource pools */
     EVENT_POOL_CREATED,
     EVENT_POOL_CHANGED,

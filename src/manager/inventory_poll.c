@@ -12,6 +12,7 @@
 #include "manager/agent_client.h"
 #include "manager/autostart.h"
 #include "manager/claims.h"
+#include "manager/cluster.h"
 #include "manager/inventory_private.h"
 #include "manager/maintenance.h"
 #include "manager/orphans.h"
@@ -149,6 +150,7 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
         set_state(host, HOST_CONNECTED, NULL);
         maintenance_look(host, false);
         settlements_work(host);
+        cluster_work(host);
         autostart_work(host);
         take_moves(host, object);
     }
@@ -188,6 +190,7 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
     }
     if (host->has_facts)
         tell_upgrade(host, &facts);
+    cluster_look(host, &facts);
     host->facts = facts;
     host->has_facts = true;
     host->last_seen_ms = clock_wall_ms();

@@ -118,7 +118,8 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_MEMORY_SHORT] =
         {"memory-short", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "host '{host}' is {short_mib} MiB short of memory for VM '{vm}'",
-         "the VM needs {needed_mib} MiB; {free_mib} MiB are neither promised to VMs nor in "
+         "the VM needs {needed_mib} MiB, {overhead_mib} of them for its QEMU; {free_mib} MiB are neither "
+         "promised to VMs nor in "
          "use by those of others nor kept for the host (memory_reserve_mib of its agent)",
          "stop or move another VM away from '{host}', give this one less memory, or choose "
          "another host"},
@@ -146,6 +147,18 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                            "VM '{vm}' needs KVM and host '{host}' does not offer it", "{reason}",
                            "enable virtualization in the firmware of '{host}' and let the QEMU user open "
                            "/dev/kvm, or set the VM's accel to tcg while it is off"},
+    [CHECK_CPU_BASELINE_UNSUPPORTED] =
+        {"cpu-baseline-unsupported", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "host '{host}' cannot provide the CPU baseline {baseline} of the cluster, so VM '{vm}' can neither "
+         "come to it nor start there",
+         "{reason}",
+         "choose another host; for good: a baseline that all hosts can provide ('godwit cluster show' lists "
+         "them; godwit cluster set --cpu-baseline MODEL), or a newer CPU or QEMU in '{host}'"},
+    [CHECK_CPU_BASELINE_REFUSED] =
+        {"cpu-baseline-unsupported", ERROR, PHASE_REQUEST, MANAGER,
+         "{baseline} cannot be the CPU baseline of the cluster: host {hosts} cannot provide it", "{reason}",
+         "choose one that all connected hosts can provide, the best of them: {best}; or remove the host that "
+         "cannot (godwit host rm)"},
     [CHECK_NETWORK_MISSING] =
         {"network-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "host '{host}' has no network '{network}', which VM '{vm}' uses", "it has {networks}",
@@ -295,7 +308,9 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "its CPU model {cpu_model} is all that a host can do, and host '{host}' can do more than host "
          "'{source}'",
          "nothing need be done: the VM gets all that its host can do with its next start; with a named CPU "
-         "model (godwit vm set {vm} --cpu-model) it is the same everywhere"},
+         "model (godwit vm set {vm} --cpu-model) or a baseline for all VMs (godwit cluster set) it is the "
+         "same "
+         "everywhere"},
 
     [CHECK_GUEST_AGENT_MISSING] =
         {"guest-agent-missing", ERROR, PHASE_REQUEST, MANAGER,
@@ -313,6 +328,18 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                                    "the clock of the guest of VM '{vm}' was not set to that of host '{host}'",
                                    "{problem}",
                                    "see that qemu-guest-agent runs in the guest and may set its clock"},
+
+    [CHECK_CPU_BEYOND_BASELINE] =
+        {"cpu-beyond-baseline", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "the CPU model {cpu_model} of VM '{vm}' has more than the cluster's baseline {baseline}: {features}",
+         "a VM that was started with it could not go to every host of the cluster",
+         "let it have the baseline: godwit vm set {vm} --cpu-model '' while it is off (or create it without "
+         "a model), or name a lesser model, or raise the baseline"},
+    [CHECK_CPU_MODEL_UNKNOWN] =
+        {"cpu-model-unknown", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "QEMU {qemu_version} on host '{host}' has no CPU model {cpu_model}, which VM '{vm}' has", NULL,
+         "correct it while the VM is off: godwit vm set {vm} --cpu-model ''; 'qemu-system-x86_64 -cpu help' "
+         "on '{host}' lists those there are"},
 };
 
 const struct check_kind *check_kind(enum check check)

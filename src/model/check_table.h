@@ -45,6 +45,8 @@ enum check {
     CHECK_MACHINE_UNKNOWN,
     CHECK_MACHINE_MISSING, /* as an agent finds it, which does not see the source */
     CHECK_KVM_MISSING,
+    CHECK_CPU_BASELINE_UNSUPPORTED,
+    CHECK_CPU_BASELINE_REFUSED, /* as a setting that hosts cannot provide */
     CHECK_NETWORK_MISSING,
     CHECK_BRIDGE_MISSING,
     CHECK_BOOT_FILE_MISSING,
@@ -82,6 +84,9 @@ enum check {
     CHECK_GUEST_AGENT_MISSING,
     CHECK_GUEST_NOT_NOTIFIED,
     CHECK_GUEST_CLOCK_NOT_SET,
+    /* the model of a VM's CPU, when it is made, changed or started */
+    CHECK_CPU_BEYOND_BASELINE,
+    CHECK_CPU_MODEL_UNKNOWN,
     CHECK_COUNT
 };
 

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "model/overhead.h"
+
 /* Fixed slots on the root bus: a device keeps its address whatever else the VM has. */
 #define SLOT_RNG 0x02
 #define SLOT_SERIAL 0x06
@@ -96,7 +98,7 @@ static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
 /* g_free. */
 static char *cpu_option(const struct vm_spec *spec)
 {
-    g_autofree char *model = escape_commas(spec->cpu_model);
+    g_autofree char *model = escape_commas(vm_spec_cpu(spec));
     g_auto(GStrv) without = g_strsplit(spec->cpu_without, " ", -1);
     GString *text = g_string_new(model);
     for (char **name = without; *name; name++)
@@ -120,7 +122,10 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
     add(argv, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add(argv, "-msg", "timestamp=on");
     add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off", spec->machine);
-    add(argv, "-accel", "%s", !strcmp(config->accel, "tcg") ? "tcg,thread=multi" : config->accel);
+    if (!strcmp(config->accel, "tcg"))
+        add(argv, "-accel", "tcg,thread=multi,tb-size=%d", TCG_CACHE_MIB);
+    else
+        add(argv, "-accel", "%s", config->accel);
     g_autofree char *cpu = cpu_option(spec);
     add(argv, "-cpu", "%s", cpu);
     add(argv, "-smp", "cpus=%u,maxcpus=%u", spec->cpus, spec->cpus);
@@ -160,7 +165,7 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
 int cmdline_build(const struct cmdline_config *config, char ***ret_argv, struct err *err)
 {
     const struct vm_spec *spec = config->spec;
-    if (!spec->machine[0] || !spec->cpu_model[0]) {
+    if (!spec->machine[0] || !vm_spec_cpu(spec)[0]) {
         (void)err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
                       "machine and cpu_model of VM %s are not set", spec->name);
         return err_arg(err, "vm", "%s", spec->name);

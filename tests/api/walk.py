@@ -76,6 +76,15 @@ def vms(caller):
     caller.call("stopVm", {"vm": "new"}, {"force": True})
     caller.call("removeVm", {"vm": "new"})
     caller.call("removePool", {"pool": "lab/in"})
+    assert caller.call("changeCluster", body={"cpu_baseline": "none"})["cpu_baseline"] == "none"
+    refused = caller.raw("PATCH", "/v1/cluster", json.dumps({"cpu_baseline": "No-Such-CPU"}))
+    assert refused.error["id"] == "cpu-baseline-unsupported" and [host["host"] for host in refused.body["hosts"]] == ["h1", "h2"], refused.body
+    # What every x86 host can provide.
+    caller.call("changeCluster", body={"cpu_baseline": "pentium3"})
+    shown = caller.call("showCluster")
+    assert shown["cpu_baseline"] == "pentium3" and {vm["vm"] for vm in shown["power_cycle_needed"]} >= {"web", "other"}, shown
+    caller.refuse("createVm", 409, "cpu-beyond-baseline", body={"host": "h1", "spec": {"name": "more", "memory_mib": 64, "cpu_model": "Nehalem"}})
+    caller.call("changeCluster", body={"cpu_baseline": "none"})
     # The agent of h3 is off.
     caller.refuse("createVm", 502, "peer-lost", body={"host": "h3", "spec": {"name": "lost", "memory_mib": 64}})
 
@@ -129,7 +138,7 @@ def tokens_and_events(caller, file):
     stored = caller.call("followEvents", query={"since": 0})["events"]
     assert {event["type"] for event in stored} <= types
     kinds = {event["kind"] for event in stored}
-    assert kinds >= {"host", "vm", "task", "pool", "forecast", "audit", "recovery"}, kinds
+    assert kinds >= {"host", "vm", "task", "cluster", "pool", "forecast", "audit", "recovery"}, kinds
     for count, _ in enumerate(caller.stream("followEvents", query={"since": 0}), 1):
         if count == len(stored):
             break
@@ -147,6 +156,7 @@ def limits(caller):
             ("stopVm", {"vm": "nobody"}, {}),
             ("settleVm", {"vm": "nobody"}, {"owner": "nowhere", "confirm": "nowhere"}),
             ("assignPool", {"vm": "nobody"}, {"pool": "nowhere"}),
+            ("changeCluster", {}, {"cpu_baseline": "No-Such-CPU"}),
             ("createPool", {}, {"path": "not/there"}),
             ("changePool", {"pool": "lab"}, {}),
             ("migrate", {}, wish, (), ("options",)),

@@ -183,6 +183,7 @@ static void get_host(struct http_request *request, void *user)
     (void)g_strlcpy(facts.agent_version, "fake", sizeof facts.agent_version);
     (void)g_strlcpy(facts.dirty_source, "async", sizeof facts.dirty_source);
     (void)g_strlcpy(facts.migration_addresses[0], "127.0.0.1", MODEL_ADDRESS_MAX);
+    fake_cpu_facts(agent, &facts);
     http_reply(request, 200, host_facts_to_json(&facts));
 }
 
@@ -711,6 +712,8 @@ static const struct http_route routes[] = {
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, post_vm_stop},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, put_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, put_pools},
+    {"GET", "/v1/cpu-models/{model}", HTTP_CLIENT, fake_cpu_model},
+    {"PUT", "/v1/cpu-baseline", HTTP_CLIENT, fake_cpu_baseline},
     {"POST", "/v1/autostart", HTTP_CLIENT, post_autostart},
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},

@@ -81,7 +81,7 @@ static void the_accelerator_is_spelled_out(void **state)
 {
     (void)state;
     g_auto(GStrv) tcg = build();
-    assert_string_equal(value_of(tcg, "-accel", 0), "tcg,thread=multi");
+    assert_string_equal(value_of(tcg, "-accel", 0), "tcg,thread=multi,tb-size=128");
     config.accel = "kvm";
     g_auto(GStrv) kvm = build();
     assert_string_equal(value_of(kvm, "-accel", 0), "kvm");
