@@ -15,6 +15,7 @@
 #include "agent/cgroup.h"
 #include "agent/config.h"
 #include "agent/datastores.h"
+#include "agent/cpu_baseline.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
 #include "agent/facts.h"
@@ -151,6 +152,7 @@ static void on_loaded(struct agent *agent)
 static void on_probed(struct agent *agent)
 {
     cgroup_open(agent);
+    cpu_baseline_open(agent);
     vms_load(agent, on_loaded);
 }
 

@@ -60,7 +60,7 @@ void site_learn_cpu(struct vm *vm)
 {
     struct question *question = g_new0(struct question, 1);
     question->vm = vm;
-    cpu_features_query(vm->qmp, vm->status.spec.cpu_model, question->features, on_features, question);
+    cpu_features_query(vm->qmp, vm_spec_cpu(&vm->status.spec), question->features, on_features, question);
 }
 
 /* ---- disks ---- */

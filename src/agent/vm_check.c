@@ -11,6 +11,7 @@
 
 #include "agent/bounded.h"
 #include "agent/disks.h"
+#include "agent/cpu_baseline.h"
 #include "agent/facts.h"
 #include "agent/journal.h"
 #include "agent/network.h"
@@ -18,20 +19,23 @@
 #include "agent/vm.h"
 #include "base/cleanup.h"
 #include "model/check_table.h"
+#include "model/overhead.h"
 #include "qemu/caps.h"
 
-static int check_memory(struct agent *agent, const struct vm_spec *spec, struct err *err)
+static int check_memory(struct agent *agent, const struct vm_spec *spec, const char *accel, struct err *err)
 {
     struct host_facts facts;
     facts_now(agent, &facts);
     struct vm *vm = vm_find(agent, spec->uuid);
-    uint64_t free_mib = facts.memory_free_mib + (vm && vm->process ? spec->memory_mib : 0);
-    if (spec->memory_mib <= free_mib)
+    uint64_t wanted = vm_memory_mib(spec, accel);
+    uint64_t free_mib = facts.memory_free_mib + (vm && vm->process ? wanted : 0);
+    if (wanted <= free_mib)
         return 0;
     return check_say(err, CHECK_MEMORY_SHORT,
-                     CHECK_ARGS({"host", facts.name}, {"vm", spec->name},
-                                {"needed_mib", .number = spec->memory_mib}, {"free_mib", .number = free_mib},
-                                {"short_mib", .number = spec->memory_mib - free_mib}));
+                     CHECK_ARGS({"host", facts.name}, {"vm", spec->name}, {"needed_mib", .number = wanted},
+                                {"overhead_mib", .number = wanted - spec->memory_mib},
+                                {"free_mib", .number = free_mib},
+                                {"short_mib", .number = wanted - free_mib}));
 }
 
 static int check_cpu(struct agent *agent, const struct vm_spec *spec, struct err *err)
@@ -179,7 +183,11 @@ void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const cha
     findings_note(findings, check_qemu(agent, &err), &err);
     findings_note(findings, check_machine(agent, spec, &err), &err);
     findings_note(findings, check_accel(agent, spec, accel, &err), &err);
-    findings_note(findings, check_memory(agent, spec, &err), &err);
+    findings_note(findings, cpu_baseline_check_host(agent, spec, accel, &err), &err);
+    /* One that runs keeps what it was started with. */
+    if (!as_incoming)
+        findings_note(findings, cpu_baseline_check_model(agent, spec, accel, &err), &err);
+    findings_note(findings, check_memory(agent, spec, accel, &err), &err);
     findings_note(findings, check_cpu(agent, spec, &err), &err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         findings_note(findings, check_network(agent, spec, spec->nics[i].network, &err), &err);

@@ -15,6 +15,7 @@
 
 #include "agent/cgroup.h"
 #include "agent/disks.h"
+#include "agent/cpu_baseline.h"
 #include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/site.h"
@@ -30,8 +31,6 @@
 #define CONT_MS 5000
 /* The same instructions on every host and under both accelerators: a VM can go anywhere. */
 #define DEFAULT_CPU_MODEL "qemu64"
-/* A guest with guests of its own: no test has shown yet that all they write is seen. */
-#define NESTING_FEATURES "svm vmx"
 
 /* What QEMU inherits; -1: none. Closed here once it is started. */
 struct inheritance {
@@ -65,6 +64,13 @@ static int give_socket(struct vm *vm, struct inheritance *given, const char *fil
         return -1;
     *ret_number = give(given, fd, true);
     return 0;
+}
+
+static int give_guest_agent(struct vm *vm, struct inheritance *given, struct err *err)
+{
+    if (!vm->status.spec.guest_agent)
+        return 0;
+    return give_socket(vm, given, VM_GUEST_AGENT_SOCKET, SOCK_STREAM, &given->cmdline.guest_agent_fd, err);
 }
 
 static int give_file(struct inheritance *given, const char *path, int *ret_number, struct err *err)
@@ -160,7 +166,7 @@ static int give_all(struct vm *vm, struct inheritance *given, char *preload, siz
         return -1;
     vm->process->qemu_ram_fd = given->cmdline.ram_fd = give(given, vm->ram_fd, false);
     if (give_socket(vm, given, "qmp.sock", SOCK_STREAM, &given->cmdline.qmp_fd, err) < 0 ||
-        give_console(vm, given, err) < 0 ||
+        give_guest_agent(vm, given, err) < 0 || give_console(vm, given, err) < 0 ||
         give_file(given, spec->kernel, &given->cmdline.kernel_fd, err) < 0 ||
         give_file(given, spec->initrd, &given->cmdline.initrd_fd, err) < 0 || give_taps(vm, given, err) < 0)
         return -1;
@@ -304,8 +310,8 @@ static int may_start(struct vm *vm, struct err *err)
     if (may_run(vm, err) < 0)
         return -1;
     if (vm->process || vm->n_conts) {
-        (void)err_set(err, ERR_REFUSED, "vm-busy", "VM %s is %s", vm->status.spec.name,
-                      vm_state_name(vm->status.state));
+        (void)err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s and cannot be started",
+                      vm->status.spec.name, vm_state_name(vm->status.state));
         (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
         (void)err_arg(err, "vm", "%s", vm->status.spec.name);
         return err_fix(err, "wait until 'godwit vm ls' shows it as off or running");
@@ -313,20 +319,22 @@ static int may_start(struct vm *vm, struct err *err)
     return vm_check_fits(vm->agent, &vm->status.spec, "", false, err);
 }
 
-/* The first start pins what later hosts must offer too; each start gives an open CPU model all that this host
- * has. */
+/* The first start pins what later hosts must offer too; each start gives an open CPU model the cluster's
+ * baseline, or all that this host has. */
 static int pin_machine(struct vm *vm, struct err *err)
 {
     const struct vm_spec *before = &vm->status.spec;
     struct vm_spec spec = *before;
     if (!spec.machine[0])
         g_strlcpy(spec.machine, vm->agent->qemu->machine, sizeof spec.machine);
-    if (!spec.cpu_model[0])
-        g_strlcpy(spec.cpu_model, DEFAULT_CPU_MODEL, sizeof spec.cpu_model);
-    bool has_nesting = !strcmp(vm_accel_here(vm->agent, &spec), "kvm") && cpu_model_is_open(spec.cpu_model);
+    const char *accel = vm_accel_here(vm->agent, &spec);
+    bool has_nesting = !strcmp(accel, "kvm") && cpu_model_is_open(spec.cpu_model);
     g_strlcpy(spec.cpu_without, has_nesting ? NESTING_FEATURES : "", sizeof spec.cpu_without);
+    cpu_baseline_apply(vm->agent, accel, &spec);
+    if (!vm_spec_cpu(&spec)[0])
+        g_strlcpy(spec.cpu_model, DEFAULT_CPU_MODEL, sizeof spec.cpu_model);
     if (!strcmp(spec.machine, before->machine) && !strcmp(spec.cpu_model, before->cpu_model) &&
-        !strcmp(spec.cpu_without, before->cpu_without))
+        !strcmp(spec.cpu_without, before->cpu_without) && !strcmp(spec.cpu_baseline, before->cpu_baseline))
         return 0;
     return vm_config_write(vm, &spec, "", err);
 }

@@ -106,6 +106,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv);
 int cmd_datastore_ls(struct cli *cli, int argc, char **argv);
 int cmd_datastore_show(struct cli *cli, int argc, char **argv);
 int cmd_datastore_init(struct cli *cli, int argc, char **argv);
+int cmd_cluster_show(struct cli *cli, int argc, char **argv);
+int cmd_cluster_set(struct cli *cli, int argc, char **argv);
 int cmd_pool_ls(struct cli *cli, int argc, char **argv);
 int cmd_pool_show(struct cli *cli, int argc, char **argv);
 int cmd_pool_create(struct cli *cli, int argc, char **argv);

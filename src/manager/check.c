@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/cluster.h"
 #include "model/check_table.h"
 #include "model/protocol.h"
 
@@ -74,10 +75,10 @@ static void clock_differs(const struct check_host *host, const char *side, struc
         return;
     (void)snprintf(seconds, sizeof seconds, "%.1f", (double)llabs(ahead_ms) / 1000);
     (void)snprintf(signed_ms, sizeof signed_ms, "%" PRId64, ahead_ms);
-    struct err *err = findings_say(findings, CHECK_CLOCK_DIFFERS,
-                                   CHECK_ARGS({"host", host->name}, {"seconds", seconds},
-                                              {"direction", ahead_ms > 0 ? "ahead of" : "behind"},
-                                              {"ahead_ms", signed_ms}));
+    struct err *err =
+        findings_say(findings, ahead_ms > 0 ? CHECK_CLOCK_AHEAD : CHECK_CLOCK_BEHIND,
+                     CHECK_ARGS({"host", host->name}, {"seconds", seconds},
+                                {"direction", ahead_ms > 0 ? "ahead" : "behind"}, {"ahead_ms", signed_ms}));
     err_place(err, "", side);
 }
 
@@ -97,13 +98,27 @@ static void link_mtu(const struct check_input *input, struct findings *findings)
 static void memory(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *facts = input->destination.facts;
-    uint64_t wanted = input->vm->spec.memory_mib;
+    uint64_t wanted = (uint64_t)input->vm->spec.memory_mib + input->vm->overhead_mib;
     if (facts && wanted > facts->memory_free_mib)
         findings_say(findings, CHECK_MEMORY_SHORT,
                      CHECK_ARGS({"host", input->destination.name}, {"vm", input->vm->spec.name},
                                 {"needed_mib", .number = wanted},
+                                {"overhead_mib", .number = input->vm->overhead_mib},
                                 {"free_mib", .number = facts->memory_free_mib},
                                 {"short_mib", .number = wanted - facts->memory_free_mib}));
+}
+
+static void cpu_baseline(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *facts = input->destination.facts;
+    char problem[ERR_TEXT_MAX];
+    if (!facts)
+        return;
+    cluster_problem(input->cpu_baseline, facts, problem);
+    if (problem[0])
+        findings_say(findings, CHECK_CPU_BASELINE_UNSUPPORTED,
+                     CHECK_ARGS({"host", input->destination.name}, {"vm", input->vm->spec.name},
+                                {"baseline", input->cpu_baseline}, {"reason", problem}));
 }
 
 static bool has_machine(const struct host_facts *facts, const char *machine)
@@ -173,6 +188,8 @@ static void protection(const struct check_input *input, struct findings *finding
     const struct vm_spec *spec = &input->vm->spec;
     if (spec->pinned)
         findings_say(findings, CHECK_VM_PINNED, CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}));
+    if (input->options->sync_clock && !spec->guest_agent)
+        findings_say(findings, CHECK_GUEST_AGENT_MISSING, CHECK_ARGS({"vm", spec->name}));
     if (spec->held_by[0])
         findings_say(findings, CHECK_VM_HELD,
                      CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}, {"holder", spec->held_by}));
@@ -256,6 +273,7 @@ void check_hosts(const struct check_input *input, struct findings *findings)
     if (input->destination.is_connected) { /* else what is known of it may be long over */
         memory(input, findings);
         machine(input, findings);
+        cpu_baseline(input, findings);
         network(input, findings);
         clock_differs(&input->destination, "destination", findings);
         link_speed(&input->destination, "destination", findings);

@@ -104,6 +104,13 @@ static const struct event_type_row rows[EVENT_TYPES] = {
     [EVENT_MAINTENANCE_EXITED] = {"ExitMaintenanceModeEvent", "host", EVENT_INFO,
                                   "host '{host}' takes VMs again" BY},
 
+    [EVENT_HOST_CPU_BASELINE] = {"EVCAdmissionFailedEvent", "host", EVENT_ERROR,
+                                 "host '{host}' cannot provide the CPU baseline of the cluster, and takes no "
+                                 "VM: {detail}"},
+
+    [EVENT_CLUSTER_CHANGED] = {"ClusterReconfiguredEvent", "cluster", EVENT_INFO,
+                               "the CPU baseline of the cluster is {detail} now" BY},
+
     [EVENT_DATASTORE_INITIALISED] = {"DatastoreInitialisedEvent", "datastore", EVENT_INFO,
                                      "datastore '{name}' got the identity {detail} on host '{host}'" BY},
     [EVENT_DATASTORE_DISCOVERED] = {"DatastoreDiscoveredEvent", "datastore", EVENT_INFO,

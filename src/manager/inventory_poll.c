@@ -13,6 +13,7 @@
 #include "manager/autostart.h"
 #include "manager/claims.h"
 #include "manager/datastores.h"
+#include "manager/cluster.h"
 #include "manager/inventory_private.h"
 #include "manager/maintenance.h"
 #include "manager/orphans.h"
@@ -150,6 +151,7 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
         set_state(host, HOST_CONNECTED, NULL);
         maintenance_look(host, false);
         settlements_work(host);
+        cluster_work(host);
         autostart_work(host);
         take_moves(host, object);
     }
@@ -191,6 +193,7 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
     if (before)
         tell_upgrade(host, &facts);
     datastores_complete(host, &facts);
+    cluster_look(host, &facts);
     host->facts = facts;
     host->has_facts = true;
     datastores_tell(host, before);

@@ -32,6 +32,8 @@ const struct http_route routes_table[] = {
     {"GET", "/v1/vms/{vm}/ownership", HTTP_TOKEN, route_vm_ownership},
     {"POST", "/v1/vms/{vm}/settle", HTTP_TOKEN, route_vm_settle},
     {"POST", "/v1/vms/{vm}/pool", HTTP_TOKEN, route_vm_pool},
+    {"GET", "/v1/cluster", HTTP_TOKEN, route_cluster_show},
+    {"PATCH", "/v1/cluster", HTTP_TOKEN, route_cluster_set},
     {"GET", "/v1/pools", HTTP_TOKEN, route_pools_list},
     {"POST", "/v1/pools", HTTP_TOKEN, route_pool_add},
     {"GET", "/v1/pools/{pool}", HTTP_TOKEN, route_pool_show},

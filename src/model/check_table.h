@@ -30,7 +30,8 @@ enum check {
     CHECK_HOST_DISCONNECTED,
     CHECK_MIGRATION_DISABLED,
     CHECK_QEMU_MISSING,
-    CHECK_CLOCK_DIFFERS,
+    CHECK_CLOCK_AHEAD,
+    CHECK_CLOCK_BEHIND,
     CHECK_ENCRYPTION_UNKNOWN,
     CHECK_AGENT_TOO_OLD,
     CHECK_MANAGER_TOO_OLD,
@@ -44,6 +45,8 @@ enum check {
     CHECK_MACHINE_UNKNOWN,
     CHECK_MACHINE_MISSING, /* as an agent finds it, which does not see the source */
     CHECK_KVM_MISSING,
+    CHECK_CPU_BASELINE_UNSUPPORTED,
+    CHECK_CPU_BASELINE_REFUSED, /* as a setting that hosts cannot provide */
     CHECK_NETWORK_MISSING,
     CHECK_BRIDGE_MISSING,
     CHECK_BOOT_FILE_MISSING,
@@ -88,6 +91,13 @@ enum check {
     CHECK_CPU_FEATURES_MISSING,
     CHECK_CPU_VENDOR_DIFFERS,
     CHECK_CPU_CONFIG_MODIFIED,
+    /* the guest, through its guest agent */
+    CHECK_GUEST_AGENT_MISSING,
+    CHECK_GUEST_NOT_NOTIFIED,
+    CHECK_GUEST_CLOCK_NOT_SET,
+    /* the model of a VM's CPU, when it is made, changed or started */
+    CHECK_CPU_BEYOND_BASELINE,
+    CHECK_CPU_MODEL_UNKNOWN,
     CHECK_COUNT
 };
 

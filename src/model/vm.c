@@ -47,10 +47,13 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, append, &rule_line),
     LIST(struct vm_spec, disks, disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
+    BOOL(struct vm_spec, guest_agent, NEWER),
+    NUMBER(struct vm_spec, notice_timeout_s, 0, GUEST_NOTICE_MAX_S, NEWER),
     BOOL(struct vm_spec, autostart),
     BOOL(struct vm_spec, pinned, NEWER),
     TEXT(struct vm_spec, held_by, &rule_line, NEWER),
     TEXT(struct vm_spec, cpu_without, &rule_qemu_words, NEWER),
+    TEXT(struct vm_spec, cpu_baseline, &rule_qemu_word, NEWER),
     FIELDS_END,
 };
 
@@ -64,7 +67,9 @@ static const struct field status_fields[] = {
     COUNT(struct vm_status, epoch),
     TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
+    COUNT(struct vm_status, overhead_mib),
     TEXT(struct vm_status, problem, NULL),
+    TEXT(struct vm_status, cpu_beyond_baseline, NULL),
     FIELDS_END,
 };
 
@@ -171,6 +176,8 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
     for (uint32_t i = 0; i < spec->n_disks; i++)
         if (check_disk(spec, i, err))
             return -1;
+    if (spec->notice_timeout_s && !spec->guest_agent)
+        return fields_refuse("guest-agent-missing", "notice_timeout_s", "0 when guest_agent is false", err);
     return check_duplicates(spec, err);
 }
 
@@ -202,6 +209,20 @@ static void clear_list_tails(struct vm_spec *spec)
         spec->nics[i] = (struct vm_nic){0};
 }
 
+static int refuse_cpu_member(const char *member, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "cpu-without", "%s is made by Godwit: leave it out", member);
+    (void)err_arg(err, "member", "%s", member);
+    return err_fix(err, "choose what the guest's CPU can do with cpu_model");
+}
+
+int vm_spec_check_new(const struct vm_spec *spec, struct err *err)
+{
+    if (spec->cpu_without[0])
+        return refuse_cpu_member("cpu_without", err);
+    return spec->cpu_baseline[0] ? refuse_cpu_member("cpu_baseline", err) : 0;
+}
+
 int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
 {
     struct vm_spec changed = *spec;
@@ -215,7 +236,9 @@ int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
     if (strcmp(changed.uuid, spec->uuid) != 0)
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid cannot be changed: leave it out");
     if (strcmp(changed.cpu_without, spec->cpu_without) != 0)
-        return vm_refuse_cpu_without(err);
+        return refuse_cpu_member("cpu_without", err);
+    if (strcmp(changed.cpu_baseline, spec->cpu_baseline) != 0)
+        return refuse_cpu_member("cpu_baseline", err);
     clear_list_tails(&changed);
     vm_spec_normalize(&changed);
     if (vm_spec_check(&changed, err))
@@ -224,16 +247,10 @@ int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
     return 0;
 }
 
-int vm_refuse_cpu_without(struct err *err)
-{
-    (void)err_set(err, ERR_BAD_REQUEST, "cpu-without", "cpu_without is made by Godwit: leave it out");
-    return err_fix(err, "choose what the guest's CPU can do with cpu_model");
-}
-
 /* In force at once. */
 static bool is_live(const char *field)
 {
-    static const char *const fields[] = {"name", "autostart", "pinned", "held_by", NULL};
+    static const char *const fields[] = {"name", "autostart", "pinned", "held_by", "notice_timeout_s", NULL};
     return g_strv_contains(fields, field);
 }
 
@@ -277,6 +294,11 @@ int vm_accel_from_name(const char *name, enum vm_accel *ret_accel)
             return 0;
         }
     return -1;
+}
+
+const char *vm_spec_cpu(const struct vm_spec *spec)
+{
+    return spec->cpu_baseline[0] ? spec->cpu_baseline : spec->cpu_model;
 }
 
 bool cpu_model_is_open(const char *model)

@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "model/overhead.h"
+
 /* Fixed slots on the root bus: a device keeps its address whatever else the VM has. */
 #define SLOT_RNG 0x02
+#define SLOT_SERIAL 0x06
 #define SLOT_NIC 0x08
 #define SLOT_DISK 0x10
 #define SLOT_SCSI 0x18
@@ -105,7 +108,7 @@ static void add_disk(GPtrArray *argv, const struct cmdline_config *config, unsig
 /* g_free. */
 static char *cpu_option(const struct vm_spec *spec)
 {
-    g_autofree char *model = escape_commas(spec->cpu_model);
+    g_autofree char *model = escape_commas(vm_spec_cpu(spec));
     g_auto(GStrv) without = g_strsplit(spec->cpu_without, " ", -1);
     GString *text = g_string_new(model);
     for (char **name = without; *name; name++)
@@ -129,13 +132,23 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
     add(argv, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add(argv, "-msg", "timestamp=on");
     add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off", spec->machine);
-    add(argv, "-accel", "%s", !strcmp(config->accel, "tcg") ? "tcg,thread=multi" : config->accel);
+    if (!strcmp(config->accel, "tcg"))
+        add(argv, "-accel", "tcg,thread=multi,tb-size=%d", TCG_CACHE_MIB);
+    else
+        add(argv, "-accel", "%s", config->accel);
     g_autofree char *cpu = cpu_option(spec);
     add(argv, "-cpu", "%s", cpu);
     add(argv, "-smp", "cpus=%u,maxcpus=%u", spec->cpus, spec->cpus);
     add(argv, "-m", "size=%uM", spec->memory_mib);
     add(argv, "-object", "memory-backend-file,id=ram,size=%uM,share=on,mem-path=/proc/self/fd/%d",
         spec->memory_mib, config->ram_fd);
+}
+
+static void add_guest_agent(GPtrArray *argv, int fd)
+{
+    add(argv, "-chardev", "socket,id=qga,fd=%d,server=on,wait=off", fd);
+    add(argv, "-device", "virtio-serial-pci,id=vserial,max_ports=2,bus=pcie.0,addr=0x%x", SLOT_SERIAL);
+    add(argv, "-device", "%s", "virtserialport,bus=vserial.0,nr=1,chardev=qga,name=org.qemu.guest_agent.0");
 }
 
 static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
@@ -147,6 +160,8 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
     add(argv, "-serial", "chardev:console");
     add(argv, "-object", "rng-random,id=rng,filename=/dev/urandom");
     add(argv, "-device", "virtio-rng-pci,id=vrng,rng=rng,bus=pcie.0,addr=0x%x", SLOT_RNG);
+    if (spec->guest_agent)
+        add_guest_agent(argv, config->guest_agent_fd);
     for (unsigned i = 0; i < spec->n_nics; i++) {
         add(argv, "-netdev", "tap,id=net%u,fd=%d,vhost=off", i, config->tap_fds[i]);
         /* No option ROM: nothing boots from the network, and it would be one more RAM block to move. */
@@ -166,7 +181,7 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
 int cmdline_build(const struct cmdline_config *config, char ***ret_argv, struct err *err)
 {
     const struct vm_spec *spec = config->spec;
-    if (!spec->machine[0] || !spec->cpu_model[0]) {
+    if (!spec->machine[0] || !vm_spec_cpu(spec)[0]) {
         (void)err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
                       "machine and cpu_model of VM %s are not set", spec->name);
         return err_arg(err, "vm", "%s", spec->name);

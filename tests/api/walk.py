@@ -76,6 +76,15 @@ def vms(caller):
     caller.call("stopVm", {"vm": "new"}, {"force": True})
     caller.call("removeVm", {"vm": "new"})
     caller.call("removePool", {"pool": "lab/in"})
+    assert caller.call("changeCluster", body={"cpu_baseline": "none"})["cpu_baseline"] == "none"
+    refused = caller.raw("PATCH", "/v1/cluster", json.dumps({"cpu_baseline": "No-Such-CPU"}))
+    assert refused.error["id"] == "cpu-baseline-unsupported" and [host["host"] for host in refused.body["hosts"]] == ["h1", "h2"], refused.body
+    # What every x86 host can provide.
+    caller.call("changeCluster", body={"cpu_baseline": "pentium3"})
+    shown = caller.call("showCluster")
+    assert shown["cpu_baseline"] == "pentium3" and {vm["vm"] for vm in shown["power_cycle_needed"]} >= {"web", "other"}, shown
+    caller.refuse("createVm", 409, "cpu-beyond-baseline", body={"host": "h1", "spec": {"name": "more", "memory_mib": 64, "cpu_model": "Nehalem"}})
+    caller.call("changeCluster", body={"cpu_baseline": "none"})
     # The agent of h3 is off.
     caller.refuse("createVm", 502, "peer-lost", body={"host": "h3", "spec": {"name": "lost", "memory_mib": 64}})
 
@@ -143,7 +152,7 @@ def tokens_and_events(caller, file):
     stored = caller.call("followEvents", query={"since": 0})["events"]
     assert {event["type"] for event in stored} <= types
     kinds = {event["kind"] for event in stored}
-    assert kinds >= {"host", "vm", "task", "pool", "datastore", "forecast", "audit", "recovery"}, kinds
+    assert kinds >= {"host", "vm", "task", "cluster", "pool", "datastore", "forecast", "audit", "recovery"}, kinds
     for count, _ in enumerate(caller.stream("followEvents", query={"since": 0}), 1):
         if count == len(stored):
             break
@@ -151,16 +160,17 @@ def tokens_and_events(caller, file):
 
 def limits(caller):
     nic = {"network": "net"}
-    spec = {"name": "x", "memory_mib": 64, "disks": [{"path": "/d", "format": "raw"}], "nics": [nic]}
+    spec = {"name": "x", "memory_mib": 64, "guest_agent": True, "disks": [{"path": "/d", "format": "raw"}], "nics": [nic]}
     wish = {"vm": "web", "destination": "nowhere", "options": {}}
     for name, values, body, *inside in [
             ("addHost", {}, {"name": "h1", "address": "198.18.1.11"}),
             ("adoptHost", {"host": "h1"}, {"address": "198.18.1.11"}),
             ("createVm", {}, {"host": "nowhere", "spec": spec}, (), ("spec",), ("spec", "disks"), ("spec", "nics")),
-            ("changeVm", {"vm": "web"}, {}),
+            ("changeVm", {"vm": "web"}, {"guest_agent": True}),
             ("stopVm", {"vm": "nobody"}, {}),
             ("settleVm", {"vm": "nobody"}, {"owner": "nowhere", "confirm": "nowhere"}),
             ("assignPool", {"vm": "nobody"}, {"pool": "nowhere"}),
+            ("changeCluster", {}, {"cpu_baseline": "No-Such-CPU"}),
             ("createPool", {}, {"path": "not/there"}),
             ("changePool", {"pool": "lab"}, {}),
             ("initDatastore", {"host": "nowhere", "datastore": "shared"}, {}),

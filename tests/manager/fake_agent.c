@@ -185,6 +185,7 @@ static void get_host(struct http_request *request, void *user)
     (void)g_strlcpy(facts.migration_addresses[0], "127.0.0.1", MODEL_ADDRESS_MAX);
     facts.n_datastores = agent->n_datastores;
     memcpy(facts.datastores, agent->datastores, sizeof agent->datastores);
+    fake_cpu_facts(agent, &facts);
     http_reply(request, 200, host_facts_to_json(&facts));
 }
 
@@ -497,6 +498,11 @@ static void forecast(struct fake_agent *agent, struct http_request *request, boo
     struct move_spec answer = agent->spec;
     memset(answer.ticket, 7, MOVE_SECRET_SIZE);
     json_object_set_int_member(figures, "rounds", 3);
+    if (agent->again_mb_s > 0) {
+        json_object_set_int_member(figures, "ram_used_bytes", 1 << 30);
+        json_object_set_int_member(figures, "zero_percent", agent->zero_percent);
+        json_object_set_double_member(figures, "again_mb_s", agent->again_mb_s);
+    }
     json_object_set_object_member(object, "forecast", figures);
     json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
     http_reply(request, 200, object);
@@ -718,6 +724,8 @@ static const struct http_route routes[] = {
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, post_vm_stop},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, put_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, put_pools},
+    {"GET", "/v1/cpu-models/{model}", HTTP_CLIENT, fake_cpu_model},
+    {"PUT", "/v1/cpu-baseline", HTTP_CLIENT, fake_cpu_baseline},
     {"POST", "/v1/autostart", HTTP_CLIENT, post_autostart},
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},

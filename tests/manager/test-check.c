@@ -48,7 +48,8 @@ static void good_scene(struct scene *scene)
                                         .source = {"h1", true, .facts = &scene->source},
                                         .destination = {"h2", true, .facts = &scene->destination},
                                         .options = &scene->options,
-                                        .protocol = 5};
+                                        .protocol = 5,
+                                        .cpu_baseline = ""};
 }
 
 static unsigned count_findings(struct scene *scene)
@@ -150,13 +151,15 @@ static void what_does_not_forbid_a_move_is_a_warning(void **state)
     scene.input.source.clock_ahead_ms = -1000;
     assert_warning(&scene, "clock-differs", "source");
     assert_string_equal(scene.found.list[0].err.message,
-                        "the clock of host 'h1' is 1.0 s behind the manager's");
+                        "the clock of host 'h1' differs from the manager's by 1.0 s");
+    assert_argument(&scene.found.list[0].err, "direction", "behind");
     scene.input.source.clock_ahead_ms = 999;
     assert_int_equal(count_findings(&scene), 0);
     scene.input.destination.clock_ahead_ms = 61500;
     assert_warning(&scene, "clock-differs", "destination");
     assert_string_equal(scene.found.list[0].err.message,
-                        "the clock of host 'h2' is 61.5 s ahead of the manager's");
+                        "the clock of host 'h2' differs from the manager's by 61.5 s");
+    assert_argument(&scene.found.list[0].err, "direction", "ahead");
     good_scene(&scene);
     scene.source.migration_mtu = 9000;
     assert_int_equal(count_findings(&scene), 0); /* the other does not say */
@@ -321,6 +324,38 @@ static void short_memory_is_counted(void **state)
     assert_argument(&scene.found.list[0].err, "short_mib", "12");
     scene.destination.memory_free_mib = 512;
     assert_int_equal(count_findings(&scene), 0);
+    scene.vm.overhead_mib = 60;
+    assert_one(&scene, "memory-short", "destination");
+    assert_argument(&scene.found.list[0].err, "needed_mib", "572");
+    assert_argument(&scene.found.list[0].err, "overhead_mib", "60");
+    assert_non_null(strstr(scene.found.list[0].err.cause, "572 MiB, 60 of them"));
+    scene.destination.memory_free_mib = 572;
+    assert_int_equal(count_findings(&scene), 0);
+}
+
+static void a_host_without_the_baseline_takes_no_vm(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.input.cpu_baseline = "Westmere";
+    assert_one(&scene, "cpu-baseline-unsupported", "destination");
+    assert_non_null(strstr(scene.found.list[0].err.cause, "upgrade it"));
+    /* One that has not been told yet has nothing to say. */
+    scene.destination.keeps_cpu_baseline = true;
+    assert_int_equal(count_findings(&scene), 0);
+    (void)snprintf(scene.destination.cpu_baseline, sizeof scene.destination.cpu_baseline, "Westmere");
+    assert_int_equal(count_findings(&scene), 0);
+    (void)snprintf(scene.destination.cpu_baseline_problem, sizeof scene.destination.cpu_baseline_problem,
+                   "under kvm it lacks aes");
+    assert_one(&scene, "cpu-baseline-unsupported", "destination");
+    assert_argument(&scene.found.list[0].err, "baseline", "Westmere");
+    assert_non_null(strstr(scene.found.list[0].err.cause, "lacks aes"));
+    /* What it says of another baseline is over. */
+    scene.input.cpu_baseline = "Nehalem";
+    assert_int_equal(count_findings(&scene), 0);
+    scene.input.cpu_baseline = "";
+    assert_int_equal(count_findings(&scene), 0);
 }
 
 static void a_request_for_the_same_host_or_a_stopped_vm_is_refused(void **state)
@@ -483,6 +518,7 @@ int main(void)
         cmocka_unit_test(another_device_in_a_disks_place_is_refused),
         cmocka_unit_test(each_missing_cpu_feature_is_named),
         cmocka_unit_test(short_memory_is_counted),
+        cmocka_unit_test(a_host_without_the_baseline_takes_no_vm),
         cmocka_unit_test(a_machine_type_that_is_too_new_names_both_versions_and_the_cure),
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
         cmocka_unit_test(each_finding_carries_what_it_speaks_of),

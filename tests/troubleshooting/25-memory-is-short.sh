@@ -5,9 +5,11 @@ finds=('error|memory-short|destination check|destination')
 ends='memory-short|destination check|destination'
 words='[0-9]+ MiB short'
 inject() {
-    local free
+    local free overhead
     free=$(godwit host show h2 --json | jq .facts.memory_free_mib)
-    godwit vm set other --memory $(((free - 100) / 2 * 2)) >/dev/null
+    # What its QEMU needs grows with its memory.
+    overhead=$(godwit vm create other --host h2 --memory $((free / 2 * 2)) --cpus 1 --accel tcg --kernel "$checker" --append "vcpus=1 mb=4 rate=1 mode=page" --json | jq .overhead_mib)
+    godwit vm set other --memory $(((free - overhead - 50) / 2 * 2)) >/dev/null
     godwit vm start other >/dev/null
 }
-heal() { other_back; }
+heal() { no_other; }
