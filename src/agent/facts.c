@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "agent/autostart.h"
-#include "agent/datastores.h"
 #include "agent/cpu_baseline.h"
+#include "agent/datastores.h"
 #include "agent/kvm.h"
 #include "agent/network.h"
 #include "agent/probe.h"

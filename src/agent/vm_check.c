@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "agent/bounded.h"
-#include "agent/disks.h"
 #include "agent/cpu_baseline.h"
+#include "agent/disks.h"
 #include "agent/facts.h"
 #include "agent/journal.h"
 #include "agent/network.h"

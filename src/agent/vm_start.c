@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
-#include "agent/disks.h"
 #include "agent/cpu_baseline.h"
+#include "agent/disks.h"
 #include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/site.h"

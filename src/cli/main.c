@@ -35,7 +35,8 @@ static const struct cli_command commands[] = {
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… [--guest-agent yes|no] [--notice-timeout S] "
+     "[--append A] [--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… "
+     "[--guest-agent yes|no] [--notice-timeout S] "
      "[--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
      "change a VM that is off; name, autostart, notice and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
