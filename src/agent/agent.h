@@ -35,7 +35,7 @@ struct agent_config {
     char listen[MODEL_ADDRESS_MAX];
     uint16_t port;
     char state_dir[MODEL_PATH_MAX];   /* vms/UUID.{json,lease,journal}, tls/, pools.json, datastores.json,
-                                         cpu_baseline.json,   boot_id */
+                                         cpu_baseline.json, boot_id */
     char run_dir[MODEL_PATH_MAX];     /* vms/UUID/{qmp,trace}.sock, console.log, process.json */
     char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, -guard, -door, -launch, -trace.so */
     char qemu_path[MODEL_PATH_MAX];
