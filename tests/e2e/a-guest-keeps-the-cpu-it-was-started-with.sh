@@ -126,9 +126,12 @@ godwit cluster set --cpu-baseline Westmere >/dev/null
 
 # A host that cannot provide it takes no VM, and says so. The KVM of the machines that this was written on has next to nothing.
 kvm_host() { sed -i '/^accel=/d; /^\[agent\]/a accel=kvm' "$lab_dir/hosts/h3/agent.conf"; }
+on_kvm() { [ "$(godwit host show h3 --json | jq -r .facts.accel)" = kvm ]; }
+has_westmere() { godwit host show h3 --json | jq -e '.facts.cpu_models | index("Westmere")' >/dev/null; }
 agent_restart h3 kvm_host
+wait_until 30 "h3 to be a host with KVM" on_kvm
 lacks() { grep -q "under kvm it lacks" <<<"$(cluster '.hosts[2].problem')"; }
-if [ -w /dev/kvm ] && ! godwit host show h3 --json | jq -e '.facts.cpu_models | index("Westmere")' >/dev/null; then
+if [ -w /dev/kvm ] && ! has_westmere; then
     wait_until 10 "h3 to lack it" lacks
     expect_found h3 '[["cpu-baseline-unsupported","error","destination"]]'
     godwit event ls --host h3 --json | jq -e '[.events[].type] | index("EVCAdmissionFailedEvent")' >/dev/null || fail "nobody is told"
