@@ -4,5 +4,10 @@
 finds=('error|memory-short|destination check|destination')
 ends='memory-short|destination check|destination'
 words='[0-9]+ MiB short'
-inject() { other_on_h2 --cpus 1 --memory $((($(godwit host show h2 --json | jq .facts.memory_free_mib) - 100) / 2 * 2)); }
+inject() {
+    # The manager may still count the VM that has just left.
+    wait_until 30 "host h2 to be free" is_free
+    other_on_h2 --cpus 1 --memory $((($(godwit host show h2 --json | jq .facts.memory_free_mib) - 100) / 2 * 2))
+}
+is_free() { [ "$(godwit host show h2 --json | jq .facts.memory_used_mib)" = 0 ]; }
 heal() { no_other; }
