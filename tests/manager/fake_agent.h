@@ -55,6 +55,8 @@ struct fake_agent {
     bool is_booted;        /* its VMs with autostart wait for the word */
     JsonObject *released;  /* the word, POST autostart; or NULL */
     unsigned n_orders_at_release;
+    double again_mb_s;     /* what its forecasts measure; 0: they do not say */
+    unsigned zero_percent; /* ... with it */
 };
 
 void fake_agent_start(struct fake_agent *agent);
