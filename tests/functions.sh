@@ -124,11 +124,13 @@ migrate() {
     godwit vm migrate "$name" --to "$to" "$@" --json 2>/dev/null
 }
 # need_qemu10: sets qemu10 and qemu10_data (program and firmware, which QEMU's user can read wherever the build folder is), or skips the test.
-need_qemu10() {
-    local said status=0
-    said=$("$tests/tools/get-qemu10" "$build" 2>&1) || status=$?
-    echo "$said"
-    [ $status != 3 ] || skip "$(tail -n 1 <<<"$said")"
+# take_qemu10: sets them, or fails when it cannot be had.
+need_qemu10() { take_qemu10 || skip "$(tail -n 1 <<<"$qemu10_said")"; }
+take_qemu10() {
+    local status=0
+    qemu10_said=$("$tests/tools/get-qemu10" "$build" 2>&1) || status=$?
+    echo "$qemu10_said"
+    [ $status != 3 ] || return 1
     [ $status = 0 ] || fail "get-qemu10 failed with status $status"
     qemu10=$build/qemu10/qemu-system-x86_64
     qemu10_data=/run/gwt-$$-qemu10

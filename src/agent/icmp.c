@@ -28,7 +28,25 @@ static uint16_t checksum(const uint8_t *bytes, size_t size)
     return htons((uint16_t)~sum);
 }
 
-void icmp_send(const struct icmp_socket *icmp, uint16_t number, uint32_t size)
+/* IPv6 keeps it in a queue too, from which it must be taken. */
+static void note_error(struct icmp_socket *icmp, int errnum)
+{
+    struct msghdr nothing = {0};
+    icmp->is_told |= errnum == EMSGSIZE;
+    if (icmp->is_v6)
+        (void)recvmsg(icmp->fd, &nothing, MSG_ERRQUEUE | MSG_DONTWAIT);
+}
+
+ssize_t icmp_receive(struct icmp_socket *icmp, struct msghdr *message)
+{
+    ssize_t size = recvmsg(icmp->fd, message, MSG_DONTWAIT);
+    if (size >= 0 || errno == EAGAIN)
+        return size;
+    note_error(icmp, errno);
+    return 0;
+}
+
+void icmp_send(struct icmp_socket *icmp, uint16_t number, uint32_t size)
 {
     static uint8_t packet[ICMP_PACKET_MAX];
     size_t length = size - (icmp->is_v6 ? IPV6_HEADER : IP_HEADER);
@@ -39,6 +57,10 @@ void icmp_send(const struct icmp_socket *icmp, uint16_t number, uint32_t size)
     if (!icmp->is_v6) /* the kernel fills in that of IPv6 */
         header.checksum = checksum(packet, length);
     memcpy(packet, &header, sizeof header);
+    if (send(icmp->fd, packet, length, 0) >= 0)
+        return;
+    /* Most likely it was told what the path says of an earlier packet, and this one was not sent. */
+    note_error(icmp, errno);
     (void)send(icmp->fd, packet, length, 0);
 }
 
@@ -61,12 +83,14 @@ static int prepare_socket(struct icmp_socket *icmp, const struct sockaddr_storag
     socklen_t size = icmp->is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     struct icmp6_filter filter;
     /* PROBE: never in fragments, and whatever an earlier answer said of the path. */
-    int discover = icmp->is_v6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
+    int discover = icmp->is_v6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE, on = 1;
     if (icmp->is_v6) {
         ICMP6_FILTER_SETBLOCKALL(&filter);
         ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
         if (setsockopt(icmp->fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) < 0 ||
-            setsockopt(icmp->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &discover, sizeof discover) < 0)
+            setsockopt(icmp->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &discover, sizeof discover) < 0 ||
+            /* Else a socket that does not care for the path's MTU is not told of it. */
+            setsockopt(icmp->fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on) < 0)
             return -1;
     } else if (setsockopt(icmp->fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, sizeof discover) < 0) {
         return -1;

@@ -17,6 +17,7 @@ struct icmp_socket {
     bool is_v6;
     uint16_t id;
     uint32_t smallest; /* packet that every path passes */
+    bool is_told;      /* a router said of a packet that it was too large */
 };
 
 /* icmp_close afterwards, also after a failure. */
@@ -25,8 +26,10 @@ int icmp_open(const struct sockaddr_storage *from, const struct sockaddr_storage
 void icmp_close(struct icmp_socket *icmp);
 /* A packet of so many bytes, header of IP included, `smallest` at least. What cannot be sent does not come
  * back: that is all that counts. */
-void icmp_send(const struct icmp_socket *icmp, uint16_t number, uint32_t size);
-/* The number of the echo that came back in these bytes, as recv gave them; -1: it is none of ours. */
+void icmp_send(struct icmp_socket *icmp, uint16_t number, uint32_t size);
+/* As recvmsg, without waiting; 0: the path said something of one packet, and there may be more. */
+ssize_t icmp_receive(struct icmp_socket *icmp, struct msghdr *message);
+/* The number of the echo that came back in these bytes, as they were received; -1: it is none of ours. */
 int icmp_number(const struct icmp_socket *icmp, const uint8_t *bytes, size_t size);
 
 #endif

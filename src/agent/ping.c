@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/ping.h"
 
-#include <errno.h>
 #include <glib-unix.h>
 
 #include "agent/icmp.h"
@@ -41,6 +40,7 @@ static gboolean over(void *user)
     struct ping *ping = user;
     ping->timer = 0;
     g_clear_handle_id(&ping->source, g_source_remove);
+    ping->result.is_told = ping->icmp.is_told;
     ping->done(&ping->result, ping->user);
     return G_SOURCE_REMOVE;
 }
@@ -96,17 +96,13 @@ static gboolean on_packet(int fd, GIOCondition condition, void *user)
 {
     static uint8_t packet[ICMP_PACKET_MAX];
     struct ping *ping = user;
+    struct iovec vector = {packet, sizeof packet};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    ssize_t size = 0;
+    (void)fd;
     (void)condition;
-    /* An error here is what the path said of one packet. */
-    for (unsigned i = 0; i < ECHOES_MAX; i++) {
-        ssize_t size = recv(fd, packet, sizeof packet, MSG_DONTWAIT);
-        if (size > 0)
-            take(ping, packet, (size_t)size);
-        else if (size < 0 && errno == EAGAIN)
-            break;
-        else if (size < 0 && errno == EMSGSIZE)
-            ping->result.is_told = true;
-    }
+    for (unsigned i = 0; i < ECHOES_MAX && (size = icmp_receive(&ping->icmp, &message)) >= 0; i++)
+        take(ping, packet, (size_t)size);
     if (ping->result.path_mtu < ping->result.mtu || !ping->timer)
         return G_SOURCE_CONTINUE;
     ping->source = 0; /* all is known */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/round_trips.h"
 
-#include <errno.h>
 #include <glib-unix.h>
 #include <string.h>
 #include <time.h>
@@ -102,9 +101,9 @@ static bool take_one(struct round_trips *trips)
     struct iovec vector = {packet, sizeof packet};
     struct msghdr message = {
         .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    ssize_t size = recvmsg(trips->icmp.fd, &message, MSG_DONTWAIT);
+    ssize_t size = icmp_receive(&trips->icmp, &message);
     if (size < 0)
-        return errno != EAGAIN; /* an error here is what the path said of one packet */
+        return false;
     int number = icmp_number(&trips->icmp, packet, (size_t)size);
     if (number >= 0 && (uint32_t)number < trips->n_sent && !trips->taken_ns[number])
         trips->taken_ns[number] = MAX(arrival_ns(&message) - trips->sent_ns[number], 1);

@@ -2,6 +2,7 @@
 #include "agent/routes.h"
 
 #include "agent/routes_forecasts.h"
+#include "agent/routes_guest.h"
 #include "agent/routes_moves.h"
 #include "agent/routes_reach.h"
 #include "agent/routes_settle.h"
@@ -17,6 +18,7 @@ const struct http_route agent_routes[] = {
     {"POST", "/v1/vms/{uuid}/start", HTTP_CLIENT, route_vm_start},
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, route_vm_stop},
     {"GET", "/v1/vms/{uuid}/console", HTTP_CLIENT, route_vm_console},
+    {"POST", "/v1/vms/{uuid}/guest", HTTP_CLIENT, route_vm_guest},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, route_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, route_pools_put},
     {"PUT", "/v1/cpu-baseline", HTTP_CLIENT, route_cpu_baseline_put},

@@ -58,8 +58,7 @@ static void reply_vm(struct http_request *request, struct vm *vm, int status)
     http_reply(request, status, vm_status_to_json(&vm->status));
 }
 
-/* NULL: answered. */
-static struct vm *find_vm(struct http_request *request, struct agent *agent)
+struct vm *route_find_vm(struct http_request *request, struct agent *agent)
 {
     const char *uuid = http_param(request, "uuid");
     struct vm *vm = vm_find(agent, uuid);
@@ -168,7 +167,7 @@ void route_vm_put(struct http_request *request, void *user)
 void route_vm_get(struct http_request *request, void *user)
 {
     struct vm *vm;
-    if (route_allowed(request) && (vm = find_vm(request, user)))
+    if (route_allowed(request) && (vm = route_find_vm(request, user)))
         reply_vm(request, vm, 200);
 }
 
@@ -177,7 +176,7 @@ void route_vm_patch(struct http_request *request, void *user)
     struct vm *vm;
     JsonObject *body;
     struct err err = {0};
-    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+    if (!route_allowed(request) || !(vm = route_find_vm(request, user)))
         return;
     if (http_body(request, &body, &err) < 0 || vm_set(vm, body, &err) < 0)
         http_fail(request, &err);
@@ -189,7 +188,7 @@ void route_vm_delete(struct http_request *request, void *user)
 {
     struct vm *vm;
     struct err err = {0};
-    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+    if (!route_allowed(request) || !(vm = route_find_vm(request, user)))
         return;
     if (vm_remove(vm, &err) < 0)
         http_fail(request, &err);
@@ -208,7 +207,7 @@ static void on_verb(struct vm *vm, const struct err *err, void *user)
 void route_vm_start(struct http_request *request, void *user)
 {
     struct vm *vm;
-    if (route_allowed(request) && (vm = find_vm(request, user)))
+    if (route_allowed(request) && (vm = route_find_vm(request, user)))
         vm_start(vm, on_verb, request);
 }
 
@@ -252,7 +251,7 @@ void route_vm_stop(struct http_request *request, void *user)
     bool force;
     unsigned timeout_s = 0;
     struct err err = {0};
-    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+    if (!route_allowed(request) || !(vm = route_find_vm(request, user)))
         return;
     if (read_stop(request, &force, &timeout_s, &err) < 0)
         http_fail(request, &err);
@@ -265,7 +264,7 @@ void route_vm_pool(struct http_request *request, void *user)
     struct vm *vm;
     struct err err = {0};
     JsonObject *body;
-    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+    if (!route_allowed(request) || !(vm = route_find_vm(request, user)))
         return;
     JsonNode *pool = http_body(request, &body, &err) ? NULL : json_object_get_member(body, "pool");
     if (!err_is_set(&err) && (!pool || json_node_get_value_type(pool) != G_TYPE_STRING))
@@ -321,7 +320,7 @@ void route_vm_console(struct http_request *request, void *user)
     struct err err = {0};
     guint64 offset = 0;
     JsonObject *object = NULL;
-    if (!route_allowed(request) || !(vm = find_vm(request, user)))
+    if (!route_allowed(request) || !(vm = route_find_vm(request, user)))
         return;
     const char *text = http_query(request, "offset");
     if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &offset, NULL))

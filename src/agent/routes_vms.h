@@ -10,6 +10,9 @@
 /* False: the caller is not the manager, or one of a version that does not fit, and the request is answered.
  */
 bool route_allowed(struct http_request *request);
+struct agent;
+/* The VM of the path; NULL: there is none, and the request is answered. */
+struct vm *route_find_vm(struct http_request *request, struct agent *agent);
 void route_host(struct http_request *request, void *user);
 void route_vm_list(struct http_request *request, void *user);
 void route_vm_put(struct http_request *request, void *user);

@@ -252,6 +252,7 @@ static void obey(struct settling *settling)
     if (vm && (vm->n_conts || vm->status.state == VM_STARTING)) {
         (void)err_set(&err, ERR_RETRY, "vm-busy", "VM %s is being started", vm->status.spec.name);
         (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
+        (void)err_arg(&err, "what", "start");
         (void)err_fix(&err, "repeat the command");
         answer(settling, &err);
     } else if (!settling->order.is_owner) {

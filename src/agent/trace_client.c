@@ -21,7 +21,11 @@ static int refuse(const struct vm *vm, const char *why, struct err *err)
     (void)err_set(err, ERR_REFUSED, "vm-not-traceable", "the memory writes of VM %s cannot be tracked",
                   vm->status.spec.name);
     (void)err_arg(err, "vm", "%s", vm->status.spec.name);
-    return err_cause(err, "%s", why);
+    (void)err_cause(err, "%s", why);
+    return err_fix(err,
+                   "stop and start VM %s; if that does not help, 'godwit doctor' on its host says what "
+                   "it lacks",
+                   vm->status.spec.name);
 }
 
 static int connect_trace(const struct vm *vm, int *ret_fd, struct err *err)

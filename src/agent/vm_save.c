@@ -141,9 +141,11 @@ static void start_stream(struct vm *vm, const char *command, vm_done done, void 
 {
     struct err err = {0};
     if (!vm->process || vm->process->moves.done) {
-        (void)err_set(&err, ERR_REFUSED, "vm-busy",
+        (void)err_set(&err, ERR_REFUSED, "device-state-busy",
                       "VM %s has no QEMU, or its device state is on the way already", vm->status.spec.name);
         (void)err_arg(&err, "vm", "%s", vm->status.spec.name);
+        (void)err_fix(&err, "see with 'godwit vm show %s' what it does; then move it again",
+                      vm->status.spec.name);
         done(vm, &err, user);
         return;
     }

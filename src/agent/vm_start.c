@@ -65,6 +65,13 @@ static int give_socket(struct vm *vm, struct inheritance *given, const char *fil
     return 0;
 }
 
+static int give_guest_agent(struct vm *vm, struct inheritance *given, struct err *err)
+{
+    if (!vm->status.spec.guest_agent)
+        return 0;
+    return give_socket(vm, given, VM_GUEST_AGENT_SOCKET, SOCK_STREAM, &given->cmdline.guest_agent_fd, err);
+}
+
 static int give_file(struct inheritance *given, const char *path, int *ret_number, struct err *err)
 {
     *ret_number = -1;
@@ -149,7 +156,7 @@ static int give_all(struct vm *vm, struct inheritance *given, char *preload, siz
         return -1;
     vm->process->qemu_ram_fd = given->cmdline.ram_fd = give(given, vm->ram_fd, false);
     if (give_socket(vm, given, "qmp.sock", SOCK_STREAM, &given->cmdline.qmp_fd, err) < 0 ||
-        give_console(vm, given, err) < 0 ||
+        give_guest_agent(vm, given, err) < 0 || give_console(vm, given, err) < 0 ||
         give_file(given, spec->kernel, &given->cmdline.kernel_fd, err) < 0 ||
         give_file(given, spec->initrd, &given->cmdline.initrd_fd, err) < 0 || give_taps(vm, given, err) < 0)
         return -1;
@@ -293,8 +300,8 @@ static int may_start(struct vm *vm, struct err *err)
     if (may_run(vm, err) < 0)
         return -1;
     if (vm->process || vm->n_conts) {
-        (void)err_set(err, ERR_REFUSED, "vm-busy", "VM %s is %s", vm->status.spec.name,
-                      vm_state_name(vm->status.state));
+        (void)err_set(err, ERR_REFUSED, "vm-not-off", "VM %s is %s and cannot be started",
+                      vm->status.spec.name, vm_state_name(vm->status.state));
         (void)err_arg(err, "state", "%s", vm_state_name(vm->status.state));
         (void)err_arg(err, "vm", "%s", vm->status.spec.name);
         return err_fix(err, "wait until 'godwit vm ls' shows it as off or running");

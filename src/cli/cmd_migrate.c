@@ -15,6 +15,7 @@ struct migrate_options {
     gboolean detach;
     gboolean dry_run;
     gboolean verify;
+    gboolean sync_clock;
     int bandwidth;
     int max_downtime;
     int switchover_limit;
@@ -59,6 +60,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_int_member(wishes, "channels", options->channels);
     if (options->pool)
         json_object_set_string_member(wishes, "pool", options->pool);
+    if (options->sync_clock)
+        json_object_set_boolean_member(wishes, "sync_clock", TRUE);
     if (options->verify)
         json_object_set_boolean_member(wishes, "verify", TRUE);
     if (options->compression)
@@ -107,6 +110,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"channels", 0, 0, G_OPTION_ARG_INT, &options.channels, "data connections (chosen)", "N"},
         {"verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
          "compare checksums of the whole memory before the guest runs", NULL},
+        {"sync-clock", 0, 0, G_OPTION_ARG_NONE, &options.sync_clock,
+         "set the guest's clock to the destination's through its guest agent", NULL},
         {"compression", 0, 0, G_OPTION_ARG_STRING, &options.compression,
          "auto, off, lz4 or zstd (auto: where it is faster)", "C"},
         {"delta", 0, 0, G_OPTION_ARG_STRING, &options.delta,

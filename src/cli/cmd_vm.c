@@ -43,13 +43,15 @@ struct spec_options {
     char *accel;
     char *machine;
     char *cpu_model;
+    char *guest_agent;
+    int notice_timeout;
     char *autostart;
     char *pinned;
     char *held_by;
 };
 
 #define NOT_GIVEN G_MININT
-#define SPEC_ROWS 14
+#define SPEC_ROWS 16
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -70,6 +72,10 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"machine", 0, 0, G_OPTION_ARG_STRING, &options->machine,
          "machine type, for hosts with different QEMUs the oldest one's (the newest of its first host)", "M"},
         {"cpu-model", 0, 0, G_OPTION_ARG_STRING, &options->cpu_model, "QEMU's name of a CPU model", "M"},
+        {"guest-agent", 0, 0, G_OPTION_ARG_STRING, &options->guest_agent,
+         "a port for qemu-guest-agent: yes or no (no)", "yes|no"},
+        {"notice-timeout", 0, 0, G_OPTION_ARG_INT, &options->notice_timeout,
+         "the guest is told of a migration and has so long to take note (0: it is not told)", "S"},
         {"autostart", 0, 0, G_OPTION_ARG_STRING, &options->autostart,
          "start it after a boot of its host: yes or no (no)", "yes|no"},
         {"pinned", 0, 0, G_OPTION_ARG_STRING, &options->pinned, "it is not migrated: yes or no (no)",
@@ -93,6 +99,7 @@ static void spec_options_clear(struct spec_options *options)
     g_free(options->machine);
     g_free(options->cpu_model);
     g_free(options->autostart);
+    g_free(options->guest_agent);
     g_free(options->pinned);
     g_free(options->held_by);
 }
@@ -147,6 +154,8 @@ static int check_switches(const struct spec_options *options)
 {
     if (!is_switch(options->autostart))
         (void)cli_usage_error("--autostart must be yes or no, not '%s'", options->autostart);
+    else if (!is_switch(options->guest_agent))
+        (void)cli_usage_error("--guest-agent must be yes or no, not '%s'", options->guest_agent);
     else if (!is_switch(options->pinned))
         (void)cli_usage_error("--pinned must be yes or no, not '%s'", options->pinned);
     else
@@ -182,6 +191,9 @@ static JsonObject *spec_of(const struct spec_options *options)
         json_object_set_array_member(spec, "disks", disks_of(options->disks));
     if (options->networks)
         json_object_set_array_member(spec, "nics", nics_of(options->networks));
+    set_switch(spec, "guest_agent", options->guest_agent);
+    if (options->notice_timeout != NOT_GIVEN)
+        json_object_set_int_member(spec, "notice_timeout_s", options->notice_timeout);
     set_switch(spec, "autostart", options->autostart);
     set_switch(spec, "pinned", options->pinned);
     set_text(spec, "held_by", options->held_by);
@@ -191,7 +203,7 @@ static JsonObject *spec_of(const struct spec_options *options)
 int cmd_vm_create(struct cli *cli, int argc, char **argv)
 {
     auto_call(spec_options_clear) struct spec_options options = {
-        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN};
+        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN, .notice_timeout = NOT_GIVEN};
     g_autofree char *host = NULL;
     g_autofree char *client_key = NULL;
     gboolean start = FALSE;
@@ -227,7 +239,7 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
 int cmd_vm_set(struct cli *cli, int argc, char **argv)
 {
     auto_call(spec_options_clear) struct spec_options options = {
-        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN};
+        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN, .notice_timeout = NOT_GIVEN};
     GOptionEntry entries[SPEC_ROWS + 2] = {
         {"name", 0, 0, G_OPTION_ARG_STRING, &options.name, "a new name", "N"},
     };

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "cli/steps.h"
 #include "model/move.h"
 
 #define BAR_WIDTH 24
@@ -15,8 +17,7 @@
 struct follow {
     const char *id;
     bool terminal;
-    char last_phase[32];
-    char *last_wait;  /* owned; NULL: none */
+    struct steps steps;
     JsonObject *task; /* the newest; owned */
 };
 
@@ -68,16 +69,12 @@ static bool on_event(const char *name, JsonObject *object, void *user)
         json_object_unref(follow->task);
     follow->task = json_object_ref(object);
     const char *phase = cli_string(object, "phase");
-    const char *waiting = cli_string(object, "waiting_for");
     if (follow->terminal) {
         show_bar(object);
-    } else if (strcmp(phase, follow->last_phase) || (*waiting && g_strcmp0(waiting, follow->last_wait))) {
+    } else if (steps_say(&follow->steps, phase, cli_string(object, "waiting_for"), clock_now_ns())) {
         g_autofree char *wait = wait_text(object);
         fprintf(stderr, "%3d %%  %s%s\n", (int)cli_number(object, "progress"), phase, wait);
-        (void)snprintf(follow->last_phase, sizeof follow->last_phase, "%s", phase);
     }
-    g_free(follow->last_wait);
-    follow->last_wait = g_strdup(waiting);
     return !is_final(object);
 }
 
@@ -173,12 +170,13 @@ static int watch(const char *id, bool cancels, JsonObject **ret_task, struct err
 {
     struct follow follow = {.id = id, .terminal = isatty(STDERR_FILENO)};
     struct interrupt interrupt = {.id = id, .cancels = cancels};
+    steps_init(&follow.steps);
     bool interruptible = interrupt_start(&interrupt);
     g_autofree char *path = cli_path("/v1/tasks/", id, "/events");
     int result = stream_until_final(&follow, path, err);
     if (interruptible)
         interrupt_end(&interrupt);
-    g_free(follow.last_wait);
+    steps_clear(&follow.steps);
     if (follow.terminal)
         fputs("\r\033[K", stderr);
     if (result == 0)

@@ -26,16 +26,18 @@ static const struct cli_command commands[] = {
      "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
      "--append A] [--disk PATH]… [--network N]… "
      "[--accel auto|kvm|tcg] "
-     "[--machine M] [--cpu-model M] [--autostart yes|no] [--pinned yes|no] [--held-by WHO] [--client-key "
-     "KEY] "
+     "[--machine M] [--cpu-model M] [--guest-agent yes|no] [--notice-timeout S] [--autostart yes|no] "
+     "[--pinned yes|no] "
+     "[--held-by WHO] [--client-key KEY] "
      "[--start]",
      "register a virtual machine", cmd_vm_create},
     {"vm", "set",
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--disk PATH]… [--network N]… [--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
-     "change a VM that is off; name, autostart and protection at any time", cmd_vm_set},
+     "[--append A] [--disk PATH]… [--network N]… [--guest-agent yes|no] [--notice-timeout S] "
+     "[--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
+     "change a VM that is off; name, autostart, notice and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
     {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},
@@ -48,7 +50,7 @@ static const struct cli_command commands[] = {
      "S] "
      "[--priority high|normal] [--channels N] "
      "[--compression auto|off|lz4|zstd] [--delta on|off] "
-     "[--verify] [--encryption disabled|opportunistic|required] "
+     "[--verify] [--sync-clock] [--encryption disabled|opportunistic|required] "
      "[--dirty-source auto|async|sync] [--client-key KEY]",
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",

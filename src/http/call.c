@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One request and its answer: on the main loop, or on a loop of its own for command lines. */
+#include <errno.h>
+
+#include "base/descriptors.h"
 #include "http/client.h"
 
 #define CHUNK_SIZE 16384
@@ -21,7 +24,8 @@ struct call {
     GInputStream *input;  /* of the answer, once its headers are in */
     GByteArray *received; /* of its body */
     bool timed_out;
-    bool is_asked; /* the whole request is written */
+    bool lacks_descriptors; /* for a connection */
+    bool is_asked;          /* the whole request is written */
     http_done done;
     void *user;
 };
@@ -99,6 +103,12 @@ static void say_silence(const struct call *call, struct err *err)
 static void why_failed(const struct call *call, const GError *error, struct err *err)
 {
     const char *peer = call->client->peer;
+    if (call->lacks_descriptors) {
+        g_autoptr(GError) lack =
+            g_error_new_literal(G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES, g_strerror(EMFILE));
+        (void)client_failed(call->client, lack, &call->distrust, err);
+        return;
+    }
     if (call->timed_out)
         say_silence(call, err);
     else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
@@ -181,6 +191,16 @@ static void on_asked(SoupMessage *msg, struct call *call)
     call->is_asked = true;
 }
 
+/* A connection begins; requests over one that stands need none. */
+static void on_network(SoupMessage *msg, GSocketClientEvent event, GIOStream *stream, struct call *call)
+{
+    (void)msg, (void)stream;
+    if (event != G_SOCKET_CLIENT_RESOLVING || descriptors_are_left())
+        return;
+    call->lacks_descriptors = true;
+    g_cancellable_cancel(call->cancel);
+}
+
 static gboolean on_unusable_path(gpointer user)
 {
     struct call *call = user;
@@ -226,6 +246,7 @@ static struct call *call_start(struct http_client *client, SoupSession *session,
         attach(call->deadline, on_tick, call);
     }
     (void)g_signal_connect(call->msg, "wrote-body", G_CALLBACK(on_asked), call);
+    (void)g_signal_connect(call->msg, "network-event", G_CALLBACK(on_network), call);
     soup_session_send_async(session, call->msg, G_PRIORITY_DEFAULT, call->cancel, on_headers, call);
     return call;
 }

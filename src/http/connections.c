@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "http/head.h"
+
 #define TICK_S 2
 #define N_TICKS(seconds) ((seconds) / TICK_S)
 
@@ -269,13 +271,14 @@ static void lend(struct connection *connection)
         return;
     }
     connection_set_stage(connection, ASKING);
+    head_stream_expect(connection->stream);
     g_object_set_data_full(G_OBJECT(remote), CONNECTION, g_rc_box_acquire(connection), on_library_done);
     (void)soup_server_accept_iostream(connection->connections->soup, connection->stream, local, remote, NULL);
 }
 
 void connection_hand_over(struct connection *connection, GIOStream *stream)
 {
-    connection->stream = g_object_ref(stream);
+    connection->stream = head_stream_new(stream);
     lend(connection);
 }
 

@@ -207,7 +207,7 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
     route->handler(request, request->server->config.user);
 }
 
-/* What is no HTTP the library answers by itself, with its status and what the message has by then. Of those
+/* What is no HTTP (head.h) the library answers by itself, with 400 and what the message has by then. Of those
  * that are understood request_new takes it away. */
 static void preset_malformed(SoupServerMessage *msg)
 {

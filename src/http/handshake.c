@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/descriptors.h"
 #include "http/connections.h"
 
 #define HANDSHAKES_MAX 6
@@ -69,7 +70,7 @@ static void on_shaken(GObject *source, GAsyncResult *result, gpointer user)
 
 static void begin(struct connection *connection)
 {
-    g_autoptr(GIOStream) tls = tls_new(connection);
+    g_autoptr(GIOStream) tls = descriptors_are_left() ? tls_new(connection) : NULL;
     if (!tls) {
         connection_drop(connection);
         return;

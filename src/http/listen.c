@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "http/server.h"
 
@@ -47,7 +48,7 @@ static GSocket *socket_listen(GSocketAddress *address, mode_t mode, GError **err
     return g_steal_pointer(&socket);
 }
 
-/* After a failure that lasts, as when there is no descriptor left: the client waits in the kernel. */
+/* After a failure that lasts, as when hardly a descriptor is left: the client waits in the kernel. */
 #define REST_MS 500
 
 struct listener {
@@ -65,11 +66,20 @@ static gboolean rested(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
+static gboolean rest(struct listener *listener, const char *why)
+{
+    log_warn("a client cannot be let in: %s", why);
+    listener->source = g_timeout_add(REST_MS, rested, listener);
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean on_client(gint fd, GIOCondition condition, gpointer user)
 {
     (void)fd, (void)condition;
     struct listener *listener = user;
     g_autoptr(GError) error = NULL;
+    if (!descriptors_are_left())
+        return rest(listener, g_strerror(EMFILE));
     g_autoptr(GSocket) client = g_socket_accept(listener->socket, NULL, &error);
     if (client) {
         connections_take(&listener->server->connections, client,
@@ -78,9 +88,7 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer user)
     }
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
         return G_SOURCE_CONTINUE;
-    log_warn("a client cannot be let in: %s", error->message);
-    listener->source = g_timeout_add(REST_MS, rested, listener);
-    return G_SOURCE_REMOVE;
+    return rest(listener, error->message);
 }
 
 static void await_client(struct listener *listener)

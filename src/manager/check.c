@@ -75,10 +75,10 @@ static void clock_differs(const struct check_host *host, const char *side, struc
         return;
     (void)snprintf(seconds, sizeof seconds, "%.1f", (double)llabs(ahead_ms) / 1000);
     (void)snprintf(signed_ms, sizeof signed_ms, "%" PRId64, ahead_ms);
-    struct err *err = findings_say(findings, CHECK_CLOCK_DIFFERS,
-                                   CHECK_ARGS({"host", host->name}, {"seconds", seconds},
-                                              {"direction", ahead_ms > 0 ? "ahead of" : "behind"},
-                                              {"ahead_ms", signed_ms}));
+    struct err *err =
+        findings_say(findings, ahead_ms > 0 ? CHECK_CLOCK_AHEAD : CHECK_CLOCK_BEHIND,
+                     CHECK_ARGS({"host", host->name}, {"seconds", seconds},
+                                {"direction", ahead_ms > 0 ? "ahead" : "behind"}, {"ahead_ms", signed_ms}));
     err_place(err, "", side);
 }
 
@@ -188,6 +188,8 @@ static void protection(const struct check_input *input, struct findings *finding
     const struct vm_spec *spec = &input->vm->spec;
     if (spec->pinned)
         findings_say(findings, CHECK_VM_PINNED, CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}));
+    if (input->options->sync_clock && !spec->guest_agent)
+        findings_say(findings, CHECK_GUEST_AGENT_MISSING, CHECK_ARGS({"vm", spec->name}));
     if (spec->held_by[0])
         findings_say(findings, CHECK_VM_HELD,
                      CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}, {"holder", spec->held_by}));

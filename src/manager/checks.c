@@ -16,6 +16,7 @@ struct run {
     struct task *plan;
     struct vm_status vm; /* as it is; the plan's has its new pool */
     struct findings findings;
+    unsigned n_waiting; /* for facts */
     void (*done)(const struct findings *findings, void *user);
     void *user;
 };
@@ -140,7 +141,7 @@ static void destination_answered(JsonObject *object, const struct err *err, void
     ask_source(run);
 }
 
-/* Whether it answered shows in its state. */
+/* Which host answered shows in its state. */
 static void facts_are_fresh(const struct err *call_err, void *user)
 {
     struct run *run = user;
@@ -148,6 +149,8 @@ static void facts_are_fresh(const struct err *call_err, void *user)
     struct vm_status vm;
     struct err err = {0};
     (void)call_err;
+    if (--run->n_waiting)
+        return;
     if (migrate_check_vm(plan, &vm, &err)) {
         findings_note(&run->findings, -1, &err);
         findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
@@ -172,15 +175,20 @@ static void facts_are_fresh(const struct err *call_err, void *user)
 
 void checks_run(struct task *plan, void (*done)(const struct findings *findings, void *user), void *user)
 {
+    const char *const names[] = {plan->source_host, plan->destination_host};
     struct run *run = g_new0(struct run, 1);
-    struct host *destination = inventory_find_host(plan->manager->inventory, plan->destination_host);
     run->plan = plan;
     run->done = done;
     run->user = user;
-    if (destination)
-        inventory_refresh(destination, facts_are_fresh, run);
-    else
-        facts_are_fresh(NULL, run);
+    run->n_waiting = 1;
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        struct host *host = inventory_find_host(plan->manager->inventory, names[i]);
+        if (!host)
+            continue;
+        run->n_waiting++;
+        inventory_refresh(host, facts_are_fresh, run);
+    }
+    facts_are_fresh(NULL, run);
 }
 
 /* ---- of several hosts ---- */

@@ -14,6 +14,8 @@
 #define SAMPLE_TIMEOUT_S 30
 /* The first version whose agents make forecasts. */
 #define FORECAST_PROTOCOL 3
+/* Of memory that is not zero, before it is packed: less than a fifth of what a link of 10 Mbit/s carries. */
+#define MB_S_LEAST 0.2
 
 struct run {
     struct http_request *request;
@@ -100,12 +102,10 @@ static void tell(const struct task *plan, JsonObject *answer, JsonObject *foreca
                                 .document = answer});
 }
 
-/* What the checks have seen of the way is why connections break on it. */
+/* What the checks have seen of the way is why memory does not cross it. */
 static void explain(const struct run *run, struct err *err)
 {
     static const char *const ways[] = {"migration-port-unreachable", "path-mtu", "address-duplicate", NULL};
-    if (err->code != ERR_PEER_LOST && err->code != ERR_TIMEOUT)
-        return;
     for (guint i = 0; i < json_array_get_length(run->findings); i++) {
         JsonObject *finding = json_array_get_object_element(run->findings, i);
         if (!g_strv_contains(ways, model_text(finding, "id")))
@@ -114,6 +114,32 @@ static void explain(const struct run *run, struct err *err)
         (void)err_fix(err, "%s", model_text(finding, "fix"));
         return;
     }
+}
+
+/* Figures of a way that carries next to nothing would say only how long nothing takes. Memory that is all
+ * zero has measured no way. */
+static int check_link(const struct run *run, JsonObject *forecast, struct err *err)
+{
+    const struct task *plan = &run->plan;
+    double mb_s = model_real(forecast, "again_mb_s", MB_S_LEAST);
+    if (mb_s >= MB_S_LEAST || !model_int(forecast, "ram_used_bytes", 0) ||
+        model_int(forecast, "zero_percent", 0) == 100)
+        return 0;
+    (void)err_set(
+        err, ERR_RETRY, "memory-hardly-crosses",
+        "hardly any memory crosses the migration network from host '%s' to host '%s': less than %.1f MB/s",
+        plan->source_host, plan->destination_host, MB_S_LEAST);
+    (void)err_arg(err, "source", "%s", plan->source_host);
+    (void)err_arg(err, "destination", "%s", plan->destination_host);
+    (void)err_arg(err, "mb_s", "%.1f", mb_s);
+    (void)err_cause(err, "packets are lost on the way, or something lets few of them pass");
+    (void)err_fix(
+        err,
+        "look at links, MTUs and switches between the two, for which 'godwit doctor --from %s --to %s' "
+        "measures the way; then ask again",
+        plan->source_host, plan->destination_host);
+    explain(run, err);
+    return -1;
 }
 
 static void sampled(JsonObject *object, const struct err *call_err, void *user)
@@ -126,8 +152,9 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
                       run->plan.source_host);
         (void)err_arg(&err, "host", "%s", run->plan.source_host);
     }
-    if (err_is_set(&err)) {
+    if (err.code == ERR_PEER_LOST || err.code == ERR_TIMEOUT)
         explain(run, &err);
+    if (err_is_set(&err) || check_link(run, json_node_get_object(node), &err)) {
         fail(run, &err, PHASE_COPY, "source");
         return;
     }

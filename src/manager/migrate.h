@@ -27,7 +27,16 @@ void migrate_enter_source_check(struct task *task);
 void migrate_enter_destination_shell(struct task *task);
 /* migrate_copy.c */
 void migrate_enter_copy(struct task *task);
+/* Phase 6 after the guest was told. */
+void migrate_start_copy(struct task *task);
 void migrate_enter_switch_over(struct task *task);
+/* migrate_guest.c */
+/* False: there is nobody to be told, and nothing was done. Else migrate_start_copy follows. */
+bool migrate_guest_before(struct task *task);
+/* The guest runs on the destination, and nothing of the move is left; goes on to the phase "complete". */
+void migrate_guest_after(struct task *task);
+/* A guest that was told hears that it stays. Nobody waits for it. */
+void migrate_guest_aborted(struct task *task);
 /* migrate_wait.c */
 #define MIGRATE_TO_REPORT "say how the move stands"
 /* While the copy or the switch-over lasts: the connections broke, or nothing has moved for a second: the task

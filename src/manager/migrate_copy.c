@@ -217,16 +217,22 @@ static void started(struct task *task, JsonObject *object, const struct err *cal
     struct err err = *call_err;
     if (!err_is_set(&err))
         watch_both(task);
-    else if (!task_try_again(task, &task->source, TO_START, migrate_enter_copy, &err))
+    else if (!task_try_again(task, &task->source, TO_START, migrate_start_copy, &err))
         task_fail(task, &err, "source");
 }
 
 void migrate_enter_copy(struct task *task)
 {
-    if (!task->has_key) {
+    if (!task->has_key)
         watch_both(task);
-        return;
-    }
+    else if (!migrate_guest_before(task))
+        migrate_start_copy(task);
+}
+
+void migrate_start_copy(struct task *task)
+{
+    /* What the guest took for itself is not the copy's. */
+    task->progress_ns = clock_now_ns();
     g_autofree char *path = task_move_path(task, "/start");
     struct task_call_spec call = {
         &task->source, "POST", path, move_spec_to_json(&task->spec), MIN(START_TIMEOUT_S, task_left_s(task)),

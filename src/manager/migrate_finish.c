@@ -13,11 +13,6 @@ static bool may_repeat(const struct task *task)
     return clock_now_ns() - task->phase_start_ns < task_deadline_s(task) * NS_PER_S;
 }
 
-static void complete(struct task *task)
-{
-    task_set_state(task, TASK_RUNNING, PHASE_COMPLETE);
-}
-
 static void forget_destination(struct task *task);
 
 /* What it saw at the end; the source told us of the success first. */
@@ -49,7 +44,7 @@ static void destination_forgot(struct task *task, JsonObject *object, const stru
                   task->destination_host);
     else if (host)
         inventory_move_over(host, task->id);
-    complete(task);
+    migrate_guest_after(task);
 }
 
 static void forget_destination(struct task *task)

@@ -70,8 +70,7 @@ static int take_promise(struct manager *manager, const struct vm_status *vm, con
     if (promise && (promise->is_change != is_change || strcmp(promise->pool, pool) != 0)) {
         err_set(err, ERR_RETRY, "vm-busy", "VM '%s' is being %s", vm->spec.name,
                 promise->is_change ? "changed" : "started, or put into another pool");
-        (void)err_arg(err, "what", "%s",
-                      promise->is_change ? "changed" : "started, or put into another pool");
+        (void)err_arg(err, "what", "%s", promise->is_change ? "change" : "start-or-pool");
         err_arg(err, "vm", "%s", vm->spec.name);
         return err_fix(err, "try again when that is done");
     }

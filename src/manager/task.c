@@ -312,6 +312,7 @@ void task_fail(struct task *task, const struct err *why, const char *side)
 void task_finish_failed(struct task *task)
 {
     bool is_cancelled = task->error.code == ERR_CANCELLED;
+    migrate_guest_aborted(task);
     task_set_state(task, is_cancelled ? TASK_CANCELLED : TASK_ERROR, task->phase);
 }
 

@@ -16,6 +16,7 @@
 #include "manager/inventory.h"
 #include "manager/manager.h"
 #include "model/finding.h"
+#include "model/guest_report.h"
 #include "model/move.h"
 #include "model/site.h"
 
@@ -56,6 +57,12 @@ struct task_side {
     bool has_answered; /* since the ending began */
 };
 
+/* What was heard from the guest. */
+struct task_guest {
+    bool is_known;
+    struct guest_report report;
+};
+
 struct task {
     struct manager *manager;
     char id[MODEL_UUID_SIZE];
@@ -80,7 +87,8 @@ struct task {
     char waiting_for[400];
     int64_t waiting_since_ms;  /* wall clock; 0 = it waits for nothing */
     JsonObject *specification; /* owned; what the hosts were told, for the document; NULL: not made yet */
-    JsonArray *warnings;       /* owned; of the checks, for the document; NULL: none */
+    struct task_guest guest_before, guest_after;
+    JsonArray *warnings; /* owned; of the checks, for the document; NULL: none */
     /* Not stored. */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
     bool has_place;  /* admitted to its pool; from the specification on it always is */

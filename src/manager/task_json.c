@@ -92,12 +92,39 @@ static JsonArray *phases_json(const struct task *task)
     return list;
 }
 
-static JsonObject *unmeasured_clock(void)
+static void set_clock(JsonObject *object, const char *name, const struct task_guest *guest)
 {
-    JsonObject *object = json_object_new();
-    json_object_set_null_member(object, "before");
-    json_object_set_null_member(object, "after");
-    return object;
+    if (guest->is_known && guest->report.has_clock)
+        json_object_set_double_member(object, name, (double)guest->report.clock_offset_us / 1e3);
+    else
+        json_object_set_null_member(object, name);
+}
+
+static void set_notice(JsonObject *object, const char *name, const struct task_guest *guest)
+{
+    if (!guest->is_known || guest->report.notice == NOTICE_OFF) {
+        json_object_set_null_member(object, name);
+        return;
+    }
+    JsonObject *notice = json_object_new();
+    json_object_set_string_member(notice, "result", guest_notice_name(guest->report.notice));
+    set_count(notice, "ms", guest->report.notice_ms);
+    json_object_set_string_member(notice, "problem", guest->report.problem);
+    json_object_set_object_member(object, name, notice);
+}
+
+/* Of the guest itself: its clock against its host's, and what it made of the notice. */
+static void add_guest(JsonObject *object, const struct task *task)
+{
+    JsonObject *clock = json_object_new();
+    JsonObject *notice = json_object_new();
+    set_clock(clock, "before", &task->guest_before);
+    set_clock(clock, "after", &task->guest_after);
+    json_object_set_boolean_member(clock, "was_set", task->guest_after.report.clock_was_set);
+    set_notice(notice, "before", &task->guest_before);
+    set_notice(notice, "after", &task->guest_after);
+    json_object_set_object_member(object, "clock_offset_ms", clock);
+    json_object_set_object_member(object, "guest_notice", notice);
 }
 
 /* Time left in the copy, or null while nobody can say. */
@@ -161,7 +188,7 @@ static void add_measurements(JsonObject *object, const struct task *task)
     json_object_set_string_member(object, "encryption_cipher", status->encryption_cipher);
     json_object_set_string_member(object, "dirty_source", status->dirty_source);
     json_object_set_boolean_member(object, "verified", status->verified);
-    json_object_set_object_member(object, "clock_offset_ms", unmeasured_clock());
+    add_guest(object, task);
 }
 
 static void add_error(JsonObject *object, const struct err *error)
@@ -235,6 +262,11 @@ JsonObject *task_internals_to_json(const struct task *task)
     json_object_set_array_member(object, "phases", phases);
     if (task->warnings)
         json_object_set_array_member(object, "warnings", json_array_ref(task->warnings));
+    if (task->guest_before.is_known)
+        json_object_set_object_member(object, "guest_before",
+                                      guest_report_to_json(&task->guest_before.report));
+    if (task->guest_after.is_known)
+        json_object_set_object_member(object, "guest_after", guest_report_to_json(&task->guest_after.report));
     json_object_set_object_member(object, "story", move_timeline_to_json(&task->story));
     json_object_set_object_member(object, "source_timeline", move_timeline_to_json(&task->source.timeline));
     json_object_set_object_member(object, "destination_timeline",
@@ -305,6 +337,14 @@ static int take_timeline(JsonObject *internals, const char *name, struct move_ti
     return move_timeline_from_json(json_node_get_object(node), ret_timeline, err);
 }
 
+static int take_guest(JsonObject *internals, const char *name, struct task_guest *ret_guest, struct err *err)
+{
+    JsonNode *node = json_object_get_member(internals, name);
+    ret_guest->is_known = node && JSON_NODE_HOLDS_OBJECT(node);
+    return ret_guest->is_known ? guest_report_from_json(json_node_get_object(node), &ret_guest->report, err)
+                               : 0;
+}
+
 int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret_task, struct err *err)
 {
     if (take_names(document, ret_task, err))
@@ -329,6 +369,9 @@ int task_from_json(JsonObject *document, JsonObject *internals, struct task *ret
     JsonNode *warnings = json_object_get_member(internals, "warnings");
     if (warnings && JSON_NODE_HOLDS_ARRAY(warnings))
         ret_task->warnings = json_node_dup_array(warnings);
+    if (take_guest(internals, "guest_before", &ret_task->guest_before, err) ||
+        take_guest(internals, "guest_after", &ret_task->guest_after, err))
+        return -1;
     if (take_timeline(internals, "story", &ret_task->story, err) ||
         take_timeline(internals, "source_timeline", &ret_task->source.timeline, err) ||
         take_timeline(internals, "destination_timeline", &ret_task->destination.timeline, err))

@@ -18,6 +18,11 @@
 #define PATH_CUT_DOWN                                                                                        \
     "packets of {mtu} bytes do not pass from host '{host}' ({from}) to host '{peer}' ({to}) and back: the "  \
     "largest that do have {path_mtu}"
+#define CLOCK_DIFFERS "the clock of host '{host}' differs from the manager's by {seconds} s"
+#define CLOCK_CAUSE                                                                                          \
+    "logs and certificates of both cannot be compared, and a guest that sets its clock by its host's would " \
+    "jump"
+#define CLOCK_FIX "synchronise the clocks of both with NTP (chronyc tracking shows whether that works)"
 #define PATH_CUT_DOWN_FIX                                                                                    \
     "give all switches and interfaces on the way an MTU of {mtu}, or that of {from} one of {path_mtu}; "     \
     "'godwit doctor' on both says whether their own firewalls drop packets"
@@ -56,8 +61,10 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_HOST_DISCONNECTED] =
         {"host-disconnected", ERR_PEER_LOST, FINDING_ERROR, PHASE_DESTINATION_CHECK, NULL,
          "host '{host}' does not answer", "{problem}",
-         "see that the agent on '{host}' runs and that the manager reaches it: 'godwit "
-         "doctor' there says what is wrong"},
+         "see that the agent on '{host}' runs ('godwit doctor' there says what is wrong), and that the "
+         "manager "
+         "reaches it by the name or address in 'godwit host ls': /etc/hosts and name servers, routes, "
+         "firewalls"},
     [CHECK_MIGRATION_DISABLED] = {"migration-disabled", ERROR, PHASE_DESTINATION_CHECK, NULL,
                                   "migration is not enabled on host '{host}'", NULL,
                                   "set enabled=true and addresses= in section [migration] of the agent's "
@@ -67,12 +74,10 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "{problem}",
          "install qemu-system-x86 (QEMU 7.2 or later) on '{host}', or correct qemu= in the "
          "agent's configuration"},
-    [CHECK_CLOCK_DIFFERS] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL,
-                             "the clock of host '{host}' is {seconds} s {direction} the manager's",
-                             "logs and certificates of both cannot be compared, and a guest that sets its "
-                             "clock by its host's would jump",
-                             "synchronise the clocks of both with NTP (chronyc tracking shows whether that "
-                             "works)"},
+    [CHECK_CLOCK_AHEAD] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL, CLOCK_DIFFERS,
+                           "it is ahead: " CLOCK_CAUSE, CLOCK_FIX},
+    [CHECK_CLOCK_BEHIND] = {"clock-differs", WARNING, PHASE_DESTINATION_CHECK, NULL, CLOCK_DIFFERS,
+                            "it is behind: " CLOCK_CAUSE, CLOCK_FIX},
     [CHECK_ENCRYPTION_UNKNOWN] = {"encryption-unknown", ERROR, PHASE_SPECIFICATION, NULL,
                                   "encryption is required, and host '{host}' cannot encrypt migrations",
                                   "its agent has version {agent_version}, which speaks version "
@@ -306,6 +311,24 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "model (godwit vm set {vm} --cpu-model) or a baseline for all VMs (godwit cluster set) it is the "
          "same "
          "everywhere"},
+
+    [CHECK_GUEST_AGENT_MISSING] =
+        {"guest-agent-missing", ERROR, PHASE_REQUEST, MANAGER,
+         "the clock of the guest cannot be set: VM '{vm}' has no port for a guest agent", NULL,
+         "migrate without --sync-clock, or switch the VM off, give it the port (godwit vm set {vm} "
+         "--guest-agent yes) and run qemu-guest-agent in the guest"},
+    [CHECK_GUEST_NOT_NOTIFIED] =
+        {"guest-not-notified", WARNING, PHASE_COPY, NULL,
+         "the guest of VM '{vm}' did not take note of its migration on host '{host}', which went on",
+         "{problem}",
+         "see that qemu-guest-agent runs in the guest, and that the program it is to call is there and ends "
+         "in "
+         "time (/etc/godwit/migration-notice); or do not tell it: godwit vm set {vm} --notice-timeout 0"},
+    [CHECK_GUEST_CLOCK_NOT_SET] = {"guest-clock-not-set", WARNING, PHASE_COMPLETE, DESTINATION,
+                                   "the clock of the guest of VM '{vm}' was not set to that of host '{host}'",
+                                   "{problem}",
+                                   "see that qemu-guest-agent runs in the guest and may set its clock"},
+
     [CHECK_CPU_BEYOND_BASELINE] =
         {"cpu-beyond-baseline", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "the CPU model {cpu_model} of VM '{vm}' has more than the cluster's baseline {baseline}: {features}",

@@ -32,23 +32,34 @@ void findings_place(struct findings *findings, const char *phase, const char *si
     }
 }
 
-static bool has_like(const struct findings *findings, const struct err *err)
+/* How much the best of those of this id and side tells; -1: there is none. */
+static int knowledge(const struct finding *list, unsigned n, const struct err *about)
 {
-    for (unsigned i = 0; i < findings->n; i++)
-        if (!strcmp(findings->list[i].err.id, err->id) && !strcmp(findings->list[i].err.side, err->side))
-            return true;
-    return false;
+    int most = -1;
+    for (unsigned i = 0; i < n; i++) {
+        const struct err *err = &list[i].err;
+        int n_told = 0;
+        if (strcmp(err->id, about->id) || strcmp(err->side, about->side))
+            continue;
+        for (unsigned k = 0; k < err->n_args; k++)
+            n_told += err->args[k].value[0] != 0;
+        most = MAX(most, n_told);
+    }
+    return most;
 }
 
 void findings_merge(struct findings *findings, const struct findings *more)
 {
-    unsigned n_old = findings->n;
-    findings->n = 0;
-    for (unsigned i = 0; i < n_old; i++)
-        if (!has_like(more, &findings->list[i].err))
-            findings->list[findings->n++] = findings->list[i];
+    unsigned n_old = findings->n, n_kept = 0;
+    for (unsigned i = 0; i < n_old; i++) {
+        const struct err *err = &findings->list[i].err;
+        if (knowledge(findings->list, n_old, err) > knowledge(more->list, more->n, err))
+            findings->list[n_kept++] = findings->list[i];
+    }
+    findings->n = n_kept;
     for (unsigned i = 0; i < more->n; i++)
-        *findings_add(findings, more->list[i].severity) = more->list[i].err;
+        if (knowledge(findings->list, n_kept, &more->list[i].err) < 0)
+            *findings_add(findings, more->list[i].severity) = more->list[i].err;
 }
 
 int findings_first(const struct findings *findings, struct err *err)

@@ -29,7 +29,8 @@ void findings_note(struct findings *findings, int result, const struct err *err)
 /* Sets phase and side of all where they are empty: those of the check's kind (check_table.h), else these. */
 void findings_place(struct findings *findings, const char *phase, const char *side);
 /* Adds all of `more`, each in the place of those of the same id and side: what a host says is newer than what
- * was known of it. */
+ * was known of it. Unless those tell more, in arguments, for who found them has seen both hosts: then they
+ * stay. */
 void findings_merge(struct findings *findings, const struct findings *more);
 /* -1 and the first error, 0 if there is none. */
 int findings_first(const struct findings *findings, struct err *err);

@@ -49,9 +49,10 @@ struct move_options {
     uint32_t channels;           /* data channels, 0 = chosen; at most MOVE_CHANNELS_MAX */
     uint32_t stun_limit_percent; /* of the vCPUs' time, while memory is copied; 0 = no limit; at most 100 */
     uint32_t resume_limit_s;     /* the copy waits so long for lost connections; 0 = MOVE_RESUME_LIMIT_S */
-    bool verify;                 /* compare checksums of the whole RAM before the device state is loaded */
-    char pool[POOL_PATH_MAX];    /* resource pool after the move; "": the same, "/": none */
-    char compression[8];         /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
+    bool sync_clock; /* the guest's clock is set to the destination's after the move; needs its guest agent */
+    bool verify;     /* compare checksums of the whole RAM before the device state is loaded */
+    char pool[POOL_PATH_MAX]; /* resource pool after the move; "": the same, "/": none */
+    char compression[8];      /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
     char delta[8]; /* changes of pages that are sent again: "" (where the link is slow), "on", "off" */
     char dirty_source[16]; /* "auto", "async", "sync": for tests and for the worried */
     char encryption[16];   /* "disabled", "opportunistic" or "required"; "": opportunistic */

@@ -14,6 +14,7 @@ const struct field move_options_fields[] = {
     NUMBER(struct move_options, channels, 0, MOVE_CHANNELS_MAX),
     NUMBER(struct move_options, stun_limit_percent, 0, 100, NEWER),
     NUMBER(struct move_options, resume_limit_s, 0, MOVE_RESUME_LIMIT_MAX_S, NEWER),
+    BOOL(struct move_options, sync_clock, NEWER),
     BOOL(struct move_options, verify),
     TEXT(struct move_options, pool, &rule_pool_choice),
     TEXT(struct move_options, compression, &rule_compression_choice, NEWER),

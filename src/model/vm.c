@@ -43,6 +43,8 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, append, &rule_line),
     LIST(struct vm_spec, disks, disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
+    BOOL(struct vm_spec, guest_agent, NEWER),
+    NUMBER(struct vm_spec, notice_timeout_s, 0, GUEST_NOTICE_MAX_S, NEWER),
     BOOL(struct vm_spec, autostart),
     BOOL(struct vm_spec, pinned, NEWER),
     TEXT(struct vm_spec, held_by, &rule_line, NEWER),
@@ -118,6 +120,8 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
     if (!*spec->kernel && (*spec->initrd || *spec->append))
         return fields_refuse("kernel-missing", *spec->initrd ? "initrd" : "append",
                              "empty when kernel is empty", err);
+    if (spec->notice_timeout_s && !spec->guest_agent)
+        return fields_refuse("guest-agent-missing", "notice_timeout_s", "0 when guest_agent is false", err);
     return check_duplicates(spec, err);
 }
 
@@ -190,7 +194,7 @@ int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
 /* In force at once. */
 static bool is_live(const char *field)
 {
-    static const char *const fields[] = {"name", "autostart", "pinned", "held_by", NULL};
+    static const char *const fields[] = {"name", "autostart", "pinned", "held_by", "notice_timeout_s", NULL};
     return g_strv_contains(fields, field);
 }
 

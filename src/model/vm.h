@@ -55,7 +55,11 @@ struct vm_spec {
     struct vm_disk disks[VM_DISKS_MAX];
     uint32_t n_nics;
     struct vm_nic nics[VM_NICS_MAX];
-    bool autostart; /* started by the agent after a boot of its host */
+    bool guest_agent; /* it has a port for the QEMU guest agent */
+    uint32_t
+        notice_timeout_s; /* its guest is told of a migration and has so long to take note, 0: it is not told;
+                             at most GUEST_NOTICE_MAX_S (model/guest_report.h); needs guest_agent */
+    bool autostart;       /* started by the agent after a boot of its host */
     /* Protection settings: in force at once. */
     bool pinned;                  /* it is not migrated */
     char held_by[MODEL_NAME_MAX]; /* who needs it to stay for a while, "nightly backup"; "": nobody */

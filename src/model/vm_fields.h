@@ -4,6 +4,7 @@
 #define MODEL_VM_FIELDS_H
 
 #include "model/fields.h"
+#include "model/guest_report.h"
 #include "model/vm.h"
 
 extern const struct field vm_fields[];

@@ -9,6 +9,7 @@
 
 /* Fixed slots on the root bus: a device keeps its address whatever else the VM has. */
 #define SLOT_RNG 0x02
+#define SLOT_SERIAL 0x06
 #define SLOT_NIC 0x08
 #define SLOT_DISK 0x10
 
@@ -133,6 +134,13 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
         spec->memory_mib, config->ram_fd);
 }
 
+static void add_guest_agent(GPtrArray *argv, int fd)
+{
+    add(argv, "-chardev", "socket,id=qga,fd=%d,server=on,wait=off", fd);
+    add(argv, "-device", "virtio-serial-pci,id=vserial,max_ports=2,bus=pcie.0,addr=0x%x", SLOT_SERIAL);
+    add(argv, "-device", "%s", "virtserialport,bus=vserial.0,nr=1,chardev=qga,name=org.qemu.guest_agent.0");
+}
+
 static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
 {
     const struct vm_spec *spec = config->spec;
@@ -142,6 +150,8 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
     add(argv, "-serial", "chardev:console");
     add(argv, "-object", "rng-random,id=rng,filename=/dev/urandom");
     add(argv, "-device", "virtio-rng-pci,id=vrng,rng=rng,bus=pcie.0,addr=0x%x", SLOT_RNG);
+    if (spec->guest_agent)
+        add_guest_agent(argv, config->guest_agent_fd);
     for (unsigned i = 0; i < spec->n_nics; i++) {
         add(argv, "-netdev", "tap,id=net%u,fd=%d,vhost=off", i, config->tap_fds[i]);
         /* No option ROM: nothing boots from the network, and it would be one more RAM block to move. */

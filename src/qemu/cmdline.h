@@ -18,11 +18,12 @@ struct cmdline_config {
     const char *accel;          /* "kvm" or "tcg" */
     const char *data_dir;       /* -L, or "" */
     bool incoming;
-    int qmp_fd;     /* listening unix stream socket */
-    int ram_fd;     /* memfd of the VM's memory size */
-    int console_fd; /* regular file, appended to */
-    int kernel_fd;  /* -1: none */
-    int initrd_fd;  /* -1: none */
+    int qmp_fd;         /* listening unix stream socket */
+    int ram_fd;         /* memfd of the VM's memory size */
+    int guest_agent_fd; /* listening unix stream socket; -1: the spec has none */
+    int console_fd;     /* regular file, appended to */
+    int kernel_fd;      /* -1: none */
+    int initrd_fd;      /* -1: none */
     int tap_fds[VM_NICS_MAX];
 };
 

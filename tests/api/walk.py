@@ -146,13 +146,13 @@ def tokens_and_events(caller, file):
 
 def limits(caller):
     nic = {"network": "net"}
-    spec = {"name": "x", "memory_mib": 64, "disks": [{"path": "/d", "format": "raw"}], "nics": [nic]}
+    spec = {"name": "x", "memory_mib": 64, "guest_agent": True, "disks": [{"path": "/d", "format": "raw"}], "nics": [nic]}
     wish = {"vm": "web", "destination": "nowhere", "options": {}}
     for name, values, body, *inside in [
             ("addHost", {}, {"name": "h1", "address": "198.18.1.11"}),
             ("adoptHost", {"host": "h1"}, {"address": "198.18.1.11"}),
             ("createVm", {}, {"host": "nowhere", "spec": spec}, (), ("spec",), ("spec", "disks"), ("spec", "nics")),
-            ("changeVm", {"vm": "web"}, {}),
+            ("changeVm", {"vm": "web"}, {"guest_agent": True}),
             ("stopVm", {"vm": "nobody"}, {}),
             ("settleVm", {"vm": "nobody"}, {"owner": "nowhere", "confirm": "nowhere"}),
             ("assignPool", {"vm": "nobody"}, {"pool": "nowhere"}),

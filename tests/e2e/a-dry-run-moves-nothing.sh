@@ -36,6 +36,14 @@ say "$(jq -c .forecast <<<"$answer")"
 jq -e '.forecast | .needs_sdps and .link_mb_s < 12' <<<"$answer" >/dev/null || fail "the forecast of a slow move says $answer"
 left_nothing "a dry run with a cap"
 
+# A way that carries next to nothing is said, and no figures of it.
+ip netns exec "$lab_name-h1" tc qdisc replace dev eth-mig root tbf rate 200kbit burst 5kb latency 400ms
+answer=$(dry_run) && fail "a dry run over 25 kB/s has figures: $answer"
+ip netns exec "$lab_name-h1" tc qdisc del dev eth-mig root
+say "$(jq -r '.error | "\(.message); \(.cause); \(.fix)"' <<<"$answer")"
+jq -e '.error | .id == "memory-hardly-crosses" and .cause != "" and .fix != ""' <<<"$answer" >/dev/null || fail "$answer"
+left_nothing "a dry run over a way that carries nothing"
+
 expect_error same-host godwit vm migrate check --to h1 --dry-run
 left_nothing "a dry run that was refused"
 

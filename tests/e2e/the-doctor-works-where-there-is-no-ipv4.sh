@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# On hosts that have IPv6 alone: ports, firewall and the way between two hosts are judged, and an address that two machines have is found, by its own host and by
-# those who look for it (neighbour discovery), although nobody checked it when it was given.
+# On hosts that have IPv6 alone: ports, firewall and the way between two hosts are judged, a router that passes less and says so is found, and an address that two
+# machines have, by its own host and by those who look for it (neighbour discovery), although nobody checked it when it was given.
 . "$(dirname "$0")/../functions.sh" "$1"
+. "$tests/fault/network.sh"
 lab_up --hosts 3 --ip 6
 status=0
 look() { answer=$("$@" --json) && status=0 || status=$?; }
@@ -21,6 +22,15 @@ for id in migration-port path-mtu round-trip address-duplicate symmetry; do
 done
 
 address=$(sed -n 's/^addresses=//p' "$lab_dir/hosts/h2/agent.conf")
+way=(1400 "${address%:*}:fe/64" "$(sed -n 's/^addresses=//p' "$lab_dir/hosts/h1/agent.conf")" "$address")
+router_up "${way[@]}"
+look godwit doctor --from h1 --to h2
+[ "$(problems)" = "path-mtu h1 > h2 path-mtu h2 > h1" ] || fail "$(problems): $answer"
+jq -e 'all(.checks[] | select(.id == "path-mtu"); .arguments.path_mtu == "1400" and (.cause | contains("and says so")))' <<<"$answer" >/dev/null || fail "$answer"
+router_down "${way[@]}"
+look godwit doctor --from h1 --to h2
+is_well path-mtu
+
 ip -n "$lab_name-h3" address add "$address/64" dev eth-mig nodad
 mac=$(ip -j -n "$lab_name-h3" link show eth-mig | jq -r '.[0].address')
 look on_h2

@@ -53,7 +53,7 @@ give_descriptors() { as_owner "$limited" prlimit --pid "$limited" --nofile="$des
 strike_descriptors() { take_descriptors "$(daemon_of "$node")"; }
 relent_descriptors() { give_descriptors; }
 # A daemon that can take no connection can only be said not to answer.
-check_descriptors() { error_names 'Too many open files|does not answer'; }
+check_descriptors() { error_names 'Too many open files|does not answer|no answer of'; }
 strike_job-descriptors() { take_descriptors godwit-job; }
 relent_job-descriptors() { give_descriptors; }
 check_job-descriptors() { error_names 'Too many open files'; }

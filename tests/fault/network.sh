@@ -62,6 +62,37 @@ relent_loss() {
     no_rule h2
 }
 
+# router_up MTU ITS-ADDRESS/PREFIX ADDRESS-OF-H1 ADDRESS-OF-H2: the two reach each other on the migration network through a router, which sends over a link of
+# that MTU, and says of packets that they are too large for it. (That link has an address of its own, so that nobody takes it for the other.)
+router_up() {
+    local sw=$lab_name-sw router=$lab_name-router port
+    ip netns add "$router"
+    ip netns exec "$router" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0 \
+        net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
+        net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0
+    for port in in out; do
+        ip -n "$router" link add $port type veth peer name "router-$port" netns "$sw"
+        ip -n "$sw" link set "router-$port" master mig up
+        ip -n "$router" link set $port up
+    done
+    ip -n "$router" link set out mtu "$1"
+    ip -n "$router" addr add 192.0.2.1/32 dev out
+    ip -n "$router" addr add "$2" dev in
+    ip -n "$router" route add "$3" dev out
+    ip -n "$router" route add "$4" dev out
+    ip -n "$lab_name-h1" route add "$4" via "${2%/*}" dev eth-mig
+    ip -n "$lab_name-h2" route add "$3" via "${2%/*}" dev eth-mig
+}
+router_down() {
+    local router=$lab_name-router port
+    ip -n "$lab_name-h1" route del "$4" via "${2%/*}" dev eth-mig
+    ip -n "$lab_name-h2" route del "$3" via "${2%/*}" dev eth-mig
+    for port in in out; do
+        ip -n "$router" link del $port
+    done
+    ip netns del "$router"
+}
+
 # cut_cable OPTION…: the migration cable of the host leads through tests/tools/frame-bridge before it comes to the switch
 cut_cable() {
     local sw=$lab_name-sw device

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """docs/troubleshooting.md against the sources and tests/troubleshooting: no error that a move or a check can end with is missing, each has a cause and a
-cure, each row of the symptoms has its test, each test its row, and both say the same."""
+cure, each row of the symptoms has its test in that folder, each test its row, and both say the same."""
 import glob
 import os
 import re
@@ -109,13 +109,23 @@ def check_ids(found, every, reaching):
     return set(listed)
 
 
+def ids_of_doctor():
+    """Of the lines of `godwit doctor`, and of what keeps it from its work."""
+    found = set()
+    for path in glob.glob(os.path.join(ROOT, "src/doctor/*.c")):
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        found |= set(re.findall(r'\{"([a-z-]+)", "[^"]+", [A-Z_]+, check_', text) + re.findall(r'err_(?:set|sys)\([^"]*"([a-z-]+)"', text))
+    return found
+
+
 def said_by(path):
     """The ids that a row's test expects; nothing where it expects a move that succeeds."""
     with open(os.path.join(ROOT, path), encoding="utf-8") as file:
         text = file.read()
-    finds = re.search(r"^finds=\((.*?)\)", text, re.M | re.S)
+    lists = re.findall(r"^(?:finds|examined)=\((.*?)\)", text, re.M | re.S)
     ends = re.search(r"^ends='?([^'|\n]+)", text, re.M)
-    found = set(re.findall(r"'\w+\|([a-z-]+)\|", finds.group(1))) if finds else set()
+    found = set(re.findall(r"'\w+\|([a-z-]+)[|']", " ".join(lists)))
     if ends and ends.group(1) != "moved":
         found.add(ends.group(1))
     return found
@@ -128,19 +138,19 @@ def check_symptoms(rows, listed):
             problem(f"{PAGE}: the symptom '{row[0]}' has not seven cells that say something")
             continue
         numbers |= numbers_in(row[0])
-        said, test = set(ids_in(row[2])), re.search(r"`(tests/[^`]+)`", row[6])
+        said, test = set(ids_in(row[2])), re.fullmatch(rf"`({TESTS}/[0-9k][^`]*\.sh)`", row[6])
         if said & GENERIC:
             problem(f"{PAGE}: the symptom '{row[0]}' ends in {', '.join(sorted(said & GENERIC))}")
         for one in sorted(said - listed):
-            problem(f"{PAGE}: the symptom '{row[0]}' names {one}, which is not among all errors")
+            problem(f"{PAGE}: the symptom '{row[0]}' names {one}, which is neither among all errors nor the doctor's")
         if not test:
-            problem(f"{PAGE}: the symptom '{row[0]}' has no test")
+            problem(f"{PAGE}: the symptom '{row[0]}' has no test in {TESTS}, but {row[6]}")
             continue
         path = test.group(1)
         tests.add(path)
         if not os.path.exists(os.path.join(ROOT, path)):
             problem(f"{PAGE}: there is no {path}")
-        elif path.startswith(TESTS) and path.endswith(".sh") and said_by(path) - said:
+        elif said_by(path) - said:
             problem(f"{PAGE}: {path} expects {', '.join(sorted(said_by(path) - said))}, its row says {', '.join(sorted(said)) or 'nothing'}")
     return tests, numbers
 
@@ -152,7 +162,7 @@ def check_folder(tests):
             problem(f"{PAGE}: no row names {name}")
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        if not re.search(r"^inject\(\)", text, re.M) or not re.search(r"^(finds|ends)=", text, re.M):
+        if not re.search(r"^inject\(\)", text, re.M) or not re.search(r"^(finds|ends|examined)=", text, re.M):
             problem(f"{name}: no trouble, or nothing that is expected of it")
 
 
@@ -168,7 +178,7 @@ def main():
         found = tables(file.read())
     every, reaching = ids_of_sources()
     listed = check_ids(found, every, reaching)
-    tests, numbers = check_symptoms(found.get("Symptoms", []), listed)
+    tests, numbers = check_symptoms(found.get("Symptoms", []), listed | ids_of_doctor())
     for row in found.get("What cannot happen here", []):
         numbers |= numbers_in(row[0])
         if len(row) != 3 or not all(row):

@@ -486,6 +486,11 @@ static void forecast(struct fake_agent *agent, struct http_request *request, boo
     struct move_spec answer = agent->spec;
     memset(answer.ticket, 7, MOVE_SECRET_SIZE);
     json_object_set_int_member(figures, "rounds", 3);
+    if (agent->again_mb_s > 0) {
+        json_object_set_int_member(figures, "ram_used_bytes", 1 << 30);
+        json_object_set_int_member(figures, "zero_percent", agent->zero_percent);
+        json_object_set_double_member(figures, "again_mb_s", agent->again_mb_s);
+    }
     json_object_set_object_member(object, "forecast", figures);
     json_object_set_object_member(object, "spec", move_spec_to_json(&answer));
     http_reply(request, 200, object);

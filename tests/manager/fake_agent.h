@@ -56,6 +56,8 @@ struct fake_agent {
     bool is_booted;        /* its VMs with autostart wait for the word */
     JsonObject *released;  /* the word, POST autostart; or NULL */
     unsigned n_orders_at_release;
+    double again_mb_s;     /* what its forecasts measure; 0: they do not say */
+    unsigned zero_percent; /* ... with it */
     /* CPU models that it can provide, the best first; NULL: of a version that keeps no baseline */
     const char *const *cpu_models;
     char cpu_baseline[CPU_MODEL_SIZE]; /* as it was told last */

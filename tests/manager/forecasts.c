@@ -130,6 +130,26 @@ static void an_agent_of_the_version_before_is_named(void **state)
     assert_false(fake_agent_was_called(&harness->destination, "PUT forecast"));
 }
 
+static void figures_of_a_way_that_carries_nothing_are_an_error(void **state)
+{
+    struct harness *harness = *state;
+    harness->source.again_mb_s = 0.2;
+    struct answer answer = ask(harness);
+    assert_false(err_is_set(&answer.err));
+    answer_clear(&answer);
+    harness->source.again_mb_s = 0.1;
+    answer = ask(harness);
+    assert_string_equal(answer.err.id, "memory-hardly-crosses");
+    assert_string_equal(answer.err.phase, "copy");
+    assert_string_equal(err_arg_find(&answer.err, "destination"), "h2");
+    assert_true(answer.err.cause[0] && answer.err.fix[0]);
+    answer_clear(&answer);
+    harness->source.zero_percent = 100;
+    answer = ask(harness);
+    assert_false(err_is_set(&answer.err));
+    answer_clear(&answer);
+}
+
 static void a_bad_wish_is_refused_as_a_migrations(void **state)
 {
     static const char *const bodies[][2] = {
@@ -155,6 +175,7 @@ int main(void)
         TEST(what_refuses_it_has_its_phase_and_side),
         TEST(a_vm_that_a_task_moves_is_not_sampled),
         TEST(an_agent_of_the_version_before_is_named),
+        TEST(figures_of_a_way_that_carries_nothing_are_an_error),
         TEST(a_bad_wish_is_refused_as_a_migrations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

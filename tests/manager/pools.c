@@ -313,7 +313,8 @@ static void two_starts_at_once_cannot_share_the_last_room(void **state)
     assert_int_equal(used_mib(harness, "prod"), VM_MIB);
     (void)refused(harness, "POST", "/v1/vms/two/start", NULL, "pool-memory-short");
     /* It goes nowhere else meanwhile. */
-    (void)refused(harness, "POST", "/v1/vms/one/pool", "{\"pool\":\"/\"}", "vm-busy");
+    struct err busy = refused(harness, "POST", "/v1/vms/one/pool", "{\"pool\":\"/\"}", "vm-busy");
+    assert_string_equal(err_arg_find(&busy, "what"), "start-or-pool");
     (void)refused(harness, "DELETE", "/v1/pools/prod", NULL, "pool-in-use");
     refuse_held(&harness->source);
     harness_wait(answer_is_done, &first, "the first start to be answered");
@@ -403,7 +404,8 @@ static void a_change_under_way_holds_a_start_up(void **state)
     http_client_call(harness->client, &(struct http_call){"PATCH", "/v1/vms/one", body, 60, NULL}, answered,
                      &change);
     harness_wait(is_held, &harness->source, "the change to reach the agent");
-    (void)refused(harness, "POST", "/v1/vms/one/start", NULL, "vm-busy");
+    struct err busy = refused(harness, "POST", "/v1/vms/one/start", NULL, "vm-busy");
+    assert_string_equal(err_arg_find(&busy, "what"), "change");
     refuse_held(&harness->source);
     harness_wait(answer_is_done, &change, "the change to be answered");
     answer_clear(&change);

@@ -159,6 +159,42 @@ static void those_that_never_end_their_request_are_cut_off(void **state)
     wait_for_descriptors(strangers);
 }
 
+#define MANAGER "https://127.0.0.1:8443/v1/hosts"
+
+/* A limit that leaves room for so many more; 0: as before. */
+static void leave_descriptors(const struct harness *harness, unsigned n_more)
+{
+    const struct rlimit all = {N_FILES, N_FILES};
+    struct rlimit few = all;
+    unsigned n_free = 0, number = 0;
+    for (; n_free <= n_more; number++) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/fd/%u", harness->pid, number);
+        n_free += !g_file_test(path, G_FILE_TEST_IS_SYMLINK);
+    }
+    few.rlim_cur = number - 1;
+    assert_int_equal(prlimit(harness->pid, RLIMIT_NOFILE, n_more ? &few : &all, NULL), 0);
+}
+
+/* GLib ends a process that has no descriptor left for what it needs inside. */
+static void a_manager_with_few_descriptors_left_lives_on(void **state)
+{
+    struct strangers *strangers = *state;
+    static const char *const visitors[] = {"curl",  "-s",    "-k",    "-Z",    "-m", "1",
+                                           MANAGER, MANAGER, MANAGER, MANAGER, NULL};
+    static const unsigned few[] = {1, 2, 3, 5, 8};
+    struct harness *harness = strangers->harness;
+    for (unsigned i = 0; i < G_N_ELEMENTS(few); i++) {
+        leave_descriptors(harness, few[i]);
+        /* Whether they are answered is all the same. */
+        assert_true(
+            g_spawn_sync(NULL, (char **)(uintptr_t)visitors, NULL,
+                         G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                         NULL, NULL, NULL, NULL, NULL));
+        leave_descriptors(harness, 0);
+        operator_is_answered(harness);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -167,6 +203,7 @@ int main(void)
         TEST(two_thousand_silent_ones_keep_no_operator_out),
         TEST(those_that_stop_in_the_handshake_keep_no_operator_out),
         TEST(those_that_never_end_their_request_are_cut_off),
+        TEST(a_manager_with_few_descriptors_left_lives_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

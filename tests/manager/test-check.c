@@ -151,13 +151,15 @@ static void what_does_not_forbid_a_move_is_a_warning(void **state)
     scene.input.source.clock_ahead_ms = -1000;
     assert_warning(&scene, "clock-differs", "source");
     assert_string_equal(scene.found.list[0].err.message,
-                        "the clock of host 'h1' is 1.0 s behind the manager's");
+                        "the clock of host 'h1' differs from the manager's by 1.0 s");
+    assert_argument(&scene.found.list[0].err, "direction", "behind");
     scene.input.source.clock_ahead_ms = 999;
     assert_int_equal(count_findings(&scene), 0);
     scene.input.destination.clock_ahead_ms = 61500;
     assert_warning(&scene, "clock-differs", "destination");
     assert_string_equal(scene.found.list[0].err.message,
-                        "the clock of host 'h2' is 61.5 s ahead of the manager's");
+                        "the clock of host 'h2' differs from the manager's by 61.5 s");
+    assert_argument(&scene.found.list[0].err, "direction", "ahead");
     good_scene(&scene);
     scene.source.migration_mtu = 9000;
     assert_int_equal(count_findings(&scene), 0); /* the other does not say */

@@ -4,8 +4,5 @@
 finds=('error|cpu-short|destination check|destination')
 ends='cpu-short|destination check|destination'
 words='percent of a core short .*reserves 50'
-inject() {
-    godwit vm set other --cpus 8 --cpu-reservation $(($(godwit host show h2 --json | jq .facts.cpus) * 100 - 20)) >/dev/null
-    godwit vm start other >/dev/null
-}
-heal() { other_back; }
+inject() { other_on_h2 --memory 64 --cpus 8 --cpu-reservation $(($(godwit host show h2 --json | jq .facts.cpus) * 100 - 20)); }
+heal() { no_other; }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What a check and a task say, by command line, API and event. Sourced by tests/troubleshooting/run; a row sets finds, ends and words.
+# What a check, a task and the doctor say, by command line, API and event. Sourced by tests/troubleshooting/run; a row sets finds, ends, examined and words.
 
 # api METHOD PATH [BODY]
 api() {
@@ -18,11 +18,11 @@ pool_option() { [ -z "$pool" ] || echo --pool "$pool"; }
 look() {
     local text_pid api_pid option
     read -ra option < <(pool_option) || true
-    godwit vm check vm --to "$to" "${option[@]}" >"$lab_dir/check.txt" &
+    godwit vm check "$vm" --to "$to" "${option[@]}" >"$lab_dir/check.txt" &
     text_pid=$!
-    api POST /v1/checks "$(jq -cn --arg to "$to" --argjson options "$(options_json)" '{vm: "vm", destinations: [$to], options: $options}')" >"$lab_dir/check.json" &
+    api POST /v1/checks "$(jq -cn --arg vm "$vm" --arg to "$to" --argjson options "$(options_json)" '{vm: $vm, destinations: [$to], options: $options}')" >"$lab_dir/check.json" &
     api_pid=$!
-    found=$(godwit vm check vm --to "$to" "${option[@]}" --json) || true # it says no
+    found=$(godwit vm check "$vm" --to "$to" "${option[@]}" --json) || true # it says no
     wait $text_pid || true
     wait $api_pid
 }
@@ -98,10 +98,43 @@ check_task() {
 check_refusal() {
     local error by_api by_events
     error=$(jq -cS .error <<<"$said")
-    by_api=$(api POST /v1/migrations "$(jq -cn --arg to "$to" --argjson options "$(options_json)" '{vm: "vm", destination: $to, options: $options}')" | jq -cS .error)
+    by_api=$(api POST /v1/migrations "$(jq -cn --arg vm "$vm" --arg to "$to" --argjson options "$(options_json)" '{vm: $vm, destination: $to, options: $options}')" | jq -cS .error)
     [ "$error" = "$by_api" ] || fail "the command line says $error, the API $by_api"
     by_events=$(events VmMigrationRefusedEvent | jq -cS '[.[].error] | unique')
     [ "$by_events" = "[$error]" ] || fail "the command line says $error, the events $by_events"
     [ "$(events VmMigrationRequestedEvent)" = '[]' ] || fail "a refusal made a task"
     say "$(jq -r '"\(.id): \(.message); cause: \(.cause); cure: \(.fix)"' <<<"$error")"
+}
+
+# ask_doctor [OPTION…]: what the doctor of h2 says, into `seen`
+ask_doctor() { seen=$(on_h2 godwit doctor --config "$lab_dir/hosts/h2/agent.conf" "$@" --json 2>/dev/null) || true; } # a problem is a failure
+# What is not well, one a line; a doctor that cannot do its work says one error.
+ill() { jq -c '.checks // [.error + {verdict: "error"}] | .[] | select(.verdict | IN("problem", "warning", "error"))' <<<"$seen"; }
+# Other warnings are the machine's.
+has_examined() {
+    local all wanted one
+    all=$(ill | jq -r '"\(.verdict)|\(.id)"' | sort -u)
+    wanted=$(printf '%s\n' "${examined[@]}" | sort)
+    [ "$(sed '/^warning/d' <<<"$all")" = "$(sed '/^warning/d' <<<"$wanted")" ] || return 1
+    for one in "${examined[@]}"; do
+        grep -qxF -- "$one" <<<"$all" || return 1
+    done
+    ill | jq -se --arg one "${examined[0]}" --arg words "$words" --arg cure "$cure" \
+        'any(.[]; "\(.verdict)|\(.id)" == $one and (.message + "; " + .cause | test($words)) and (.fix | test($cure)))' >/dev/null
+}
+must_examine() {
+    local deadline=$((SECONDS + 60)) one
+    until examine && has_examined; do
+        [ $SECONDS -lt $deadline ] || fail "the doctor did not find ${examined[*]} /$words/ /$cure/, but $(ill)"
+    done
+    for one in "${examined[@]}"; do
+        say "$(ill | jq -r --arg one "$one" 'select("\(.verdict)|\(.id)" == $one) | "\(.id): \(.message); cause: \(.cause); cure: \(.fix)"')"
+    done
+}
+# Neither the row's lines nor any problem.
+must_not_examine() {
+    local deadline=$((SECONDS + 60))
+    until examine && ! has_examined && [ -z "$(ill | jq 'select(.verdict != "warning")')" ]; do
+        [ $SECONDS -lt $deadline ] || fail "the doctor finds, without the trouble: $(ill)"
+    done
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # usage: build.sh OUTDIR
-# Makes OUTDIR/vmlinuz and OUTDIR/initrd: Debian's cloud kernel, busybox and the programs of this directory. Downloads
+# Makes OUTDIR/vmlinuz and OUTDIR/initrd: Debian's cloud kernel, busybox and the programs of this directory; and OUTDIR/guest-agent, a piece of an
+# initrd that adds qemu-guest-agent when it is put behind the other. Downloads
 # packages with apt (nothing is installed). Does nothing if OUTDIR was made from the same sources and kernel version.
 set -eu
 [ $# -eq 1 ] || {
@@ -11,7 +12,7 @@ set -eu
 mkdir -p "$1"
 outdir=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
-modules="virtio_pci virtio_blk virtio_net virtio-rng virtio_balloon ext4 button evdev"
+modules="virtio_pci virtio_blk virtio_net virtio-rng virtio_balloon virtio_console ext4 button evdev"
 cc=${CC:-gcc}
 
 fail() {
@@ -30,7 +31,7 @@ update_lists() {
 }
 
 kernel_package=$(find_kernel)
-sources=$(cat "$here"/*.c "$here"/*.h "$here/init" "$here/build.sh" | sha256sum | cut -d' ' -f1)
+sources=$(cat "$here"/*.c "$here"/*.h "$here/init" "$here"/guest-agent/* "$here/build.sh" | sha256sum | cut -d' ' -f1)
 made_from=$(cat "$outdir/stamp" 2>/dev/null || :)
 if [ -z "$kernel_package" ] && [ "${made_from%% *}" != "$sources" ]; then
     update_lists
@@ -43,7 +44,7 @@ if [ -z "$kernel_package" ]; then
 fi
 kernel_version=$(apt-cache show --no-all-versions "$kernel_package" | sed -n 's/^Version: //p')
 stamp="$sources $kernel_package $kernel_version"
-if [ "$made_from" = "$stamp" ] && [ -f "$outdir/vmlinuz" ] && [ -f "$outdir/initrd" ]; then
+if [ "$made_from" = "$stamp" ] && [ -f "$outdir/vmlinuz" ] && [ -f "$outdir/initrd" ] && [ -f "$outdir/guest-agent" ]; then
     echo "linux guest: $outdir is up to date ($kernel_package $kernel_version)"
     exit 0
 fi
@@ -92,10 +93,29 @@ while read -r path; do
     basename "$path"
 done <"$work/order" >"$tree/modules/order"
 
-(cd "$tree" && find . -print0 | LC_ALL=C sort -z | cpio --null --quiet -o -H newc --owner 0:0 --reproducible) |
-    gzip -9n >"$work/initrd"
+pack() {
+    (cd "$1" && find . -print0 | LC_ALL=C sort -z | cpio --null --quiet -o -H newc --owner 0:0 --reproducible) | gzip -9n
+}
+pack "$tree" >"$work/initrd"
+
+# Its libraries are this machine's, which has the same Debian.
+fetch qemu-guest-agent
+agent=$work/agent
+mkdir -p "$agent/bin" "$agent/hooks" "$agent/etc/godwit"
+mkdir -p "$agent/sbin"
+ln -s ../bin/busybox "$agent/sbin/hwclock"
+cp "$work/qemu-guest-agent/usr/sbin/qemu-ga" "$agent/bin/qemu-ga"
+install -m 755 "$here/guest-agent/start" "$agent/hooks/guest-agent"
+install -m 755 "$here/guest-agent/migration-notice" "$agent/etc/godwit/migration-notice"
+ldd "$agent/bin/qemu-ga" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) .*/\1/p' >"$work/libraries"
+! ldd "$agent/bin/qemu-ga" | grep "not found" || fail "qemu-guest-agent needs a library that is not here"
+while read -r library; do
+    mkdir -p "$agent$(dirname "$library")"
+    cp -L "$library" "$agent$library"
+done <"$work/libraries"
+pack "$agent" >"$work/guest-agent"
 cp "$work/$kernel_package/boot/vmlinuz-$release" "$work/vmlinuz"
 rm -f "$outdir/stamp"
-mv "$work/vmlinuz" "$work/initrd" "$outdir/"
+mv "$work/vmlinuz" "$work/initrd" "$work/guest-agent" "$outdir/"
 echo "$stamp" >"$outdir/stamp"
 echo "linux guest: $outdir made from $kernel_package $kernel_version"

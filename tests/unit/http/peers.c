@@ -117,8 +117,7 @@ void answer_clear(struct answer *answer)
 
 struct raw {
     const char *path;
-    const char *bytes;
-    size_t size;
+    const struct raw_request *request;
     char *text;
     bool is_done;
 };
@@ -137,12 +136,14 @@ static gpointer raw_run(gpointer user)
     g_autoptr(GSocket) socket =
         g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
     g_assert(g_socket_connect(socket, address, NULL, NULL));
-    for (size_t sent = 0; sent < raw->size;) {
-        gssize n = g_socket_send(socket, raw->bytes + sent, raw->size - sent, NULL, NULL);
+    for (size_t sent = 0; sent < raw->request->size;) {
+        gssize n = g_socket_send(socket, raw->request->bytes + sent, raw->request->size - sent, NULL, NULL);
         if (n <= 0)
             break; /* the server has cut us off */
         sent += (size_t)n;
     }
+    if (raw->request->ends)
+        (void)g_socket_shutdown(socket, FALSE, TRUE, NULL);
     char buffer[4096];
     gssize n;
     while ((n = g_socket_receive(socket, buffer, sizeof buffer, NULL, NULL)) > 0)
@@ -152,11 +153,16 @@ static gpointer raw_run(gpointer user)
     return NULL;
 }
 
-char *ask_raw(const struct peers *peers, const char *bytes, size_t size)
+char *ask_raw_so(const struct peers *peers, const struct raw_request *request)
 {
-    struct raw raw = {.path = peers->socket_path, .bytes = bytes, .size = size};
+    struct raw raw = {.path = peers->socket_path, .request = request};
     GThread *thread = g_thread_new("raw", raw_run, &raw);
     wait_for(&raw.is_done);
     (void)g_thread_join(thread);
     return raw.text;
+}
+
+char *ask_raw(const struct peers *peers, const char *bytes, size_t size)
+{
+    return ask_raw_so(peers, &(struct raw_request){bytes, size, false});
 }

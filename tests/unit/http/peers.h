@@ -48,5 +48,11 @@ void answer_clear(struct answer *answer);
 /* Bytes straight to the unix socket; the answer's text up to the end of the connection, while the main loop
  * runs. g_free. */
 char *ask_raw(const struct peers *peers, const char *bytes, size_t size);
+struct raw_request {
+    const char *bytes;
+    size_t size;
+    bool ends; /* nothing more will be said, and the server learns of it */
+};
+char *ask_raw_so(const struct peers *peers, const struct raw_request *request);
 
 #endif

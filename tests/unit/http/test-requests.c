@@ -520,6 +520,8 @@ static void what_is_no_request_gets_the_error_form_too(void **state)
         "GET /v1/refuse HTTP/9.9\r\nHost: x\r\nConnection: close\r\n\r\n",
         "POST /v1/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: more\r\nContent-Length: "
         "2\r\n\r\n{}",
+        "POST /v1/wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: knots\r\n\r\n",
+        "POST /v1/wait HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
     };
     struct peers *peers = *state;
     for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {

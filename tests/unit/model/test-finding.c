@@ -54,6 +54,27 @@ static void what_a_host_says_takes_the_place_of_what_was_known_of_it(void **stat
         assert_string_equal(known.list[i].err.message, messages[i]);
 }
 
+/* The manager has seen the source too. */
+static void who_knows_more_about_a_thing_is_heard(void **state)
+{
+    (void)state;
+    struct findings known = {0}, said = {0};
+    add(&known, FINDING_ERROR, "machine-unknown", "destination", "known");
+    (void)err_arg(&known.list[0].err, "source", "h1");
+    add(&known, FINDING_ERROR, "disk-missing", "destination", "x");
+    add(&known, FINDING_ERROR, "machine-unknown", "destination", "known too");
+    add(&said, FINDING_ERROR, "machine-unknown", "destination", "said");
+    (void)err_arg(&said.list[0].err, "source", "%s", "");
+    add(&said, FINDING_ERROR, "disk-missing", "destination", "y");
+    (void)err_arg(&said.list[1].err, "path", "/y");
+    add(&said, FINDING_ERROR, "disk-missing", "destination", "z");
+    findings_merge(&known, &said);
+    static const char *const messages[] = {"known", "known too", "y", "z"};
+    assert_int_equal(known.n, sizeof messages / sizeof *messages);
+    for (unsigned i = 0; i < known.n; i++)
+        assert_string_equal(known.list[i].err.message, messages[i]);
+}
+
 static void findings_cross_hosts_whole(void **state)
 {
     (void)state;
@@ -111,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(warnings_forbid_nothing),
         cmocka_unit_test(what_a_host_says_takes_the_place_of_what_was_known_of_it),
+        cmocka_unit_test(who_knows_more_about_a_thing_is_heard),
         cmocka_unit_test(findings_cross_hosts_whole),
         cmocka_unit_test(what_are_no_findings_is_refused),
         cmocka_unit_test(too_many_lose_no_room),

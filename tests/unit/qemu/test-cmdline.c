@@ -164,9 +164,27 @@ static void a_spec_without_machine_is_refused(void **state)
     assert_int_equal(err.code, ERR_BAD_REQUEST);
 }
 
+static void the_guest_agents_port_is_there_only_if_it_is_wanted(void **state)
+{
+    (void)state;
+    g_auto(GStrv) without = build();
+    for (unsigned i = 0; without[i]; i++)
+        assert_null(strstr(without[i], "vserial"));
+    spec.guest_agent = true;
+    config.guest_agent_fd = 9;
+    g_auto(GStrv) argv = build();
+    bool has_port = false, has_socket = false;
+    for (unsigned i = 0; argv[i]; i++) {
+        has_port |= strstr(argv[i], "name=org.qemu.guest_agent.0") != NULL;
+        has_socket |= !strcmp(argv[i], "socket,id=qga,fd=9,server=on,wait=off");
+    }
+    assert_true(has_port && has_socket);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(the_guest_agents_port_is_there_only_if_it_is_wanted, set_up),
         cmocka_unit_test_setup(memory_is_a_shared_named_file, set_up),
         cmocka_unit_test_setup(qemu_gets_no_more_than_it_needs, set_up),
         cmocka_unit_test_setup(the_accelerator_is_spelled_out, set_up),
