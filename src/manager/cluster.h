@@ -20,7 +20,7 @@ const char *cluster_cpu_baseline(const struct manager *manager);
 /* Settings, what each host makes of them, and which VMs have more. Transfer full. */
 JsonObject *cluster_json(struct manager *manager);
 /* Asks each connected host whether it can provide the model ("": none), stores it, tells them, and answers
- * the request with cluster_json; REFUSED "cpu-baseline-unsupported" if one cannot, with all of them beside
+ * the request with cluster_json; REFUSED "cpu-baseline-refused" if one cannot, with all of them beside
  * it. */
 void cluster_set_cpu_baseline(struct manager *manager, struct http_request *request, const char *model);
 

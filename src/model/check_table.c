@@ -155,7 +155,7 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "choose another host; for good: a baseline that all hosts can provide ('godwit cluster show' lists "
          "them; godwit cluster set --cpu-baseline MODEL), or a newer CPU or QEMU in '{host}'"},
     [CHECK_CPU_BASELINE_REFUSED] =
-        {"cpu-baseline-unsupported", ERROR, PHASE_REQUEST, MANAGER,
+        {"cpu-baseline-refused", ERROR, PHASE_REQUEST, MANAGER,
          "{baseline} cannot be the CPU baseline of the cluster: host {hosts} cannot provide it", "{reason}",
          "choose one that all connected hosts can provide, the best of them: {best}; or remove the host that "
          "cannot (godwit host rm)"},

@@ -78,7 +78,7 @@ def vms(caller):
     caller.call("removePool", {"pool": "lab/in"})
     assert caller.call("changeCluster", body={"cpu_baseline": "none"})["cpu_baseline"] == "none"
     refused = caller.raw("PATCH", "/v1/cluster", json.dumps({"cpu_baseline": "No-Such-CPU"}))
-    assert refused.error["id"] == "cpu-baseline-unsupported" and [host["host"] for host in refused.body["hosts"]] == ["h1", "h2"], refused.body
+    assert refused.error["id"] == "cpu-baseline-refused" and [host["host"] for host in refused.body["hosts"]] == ["h1", "h2"], refused.body
     # What every x86 host can provide.
     caller.call("changeCluster", body={"cpu_baseline": "pentium3"})
     shown = caller.call("showCluster")

@@ -82,12 +82,12 @@ static void only_what_all_hosts_can_do_becomes_the_baseline(void **state)
     struct harness *harness = *state;
     /* Agents of the version before cannot keep one. */
     struct answer answer = set(harness, "Westmere");
-    assert_string_equal(answer.err.id, "cpu-baseline-unsupported");
+    assert_string_equal(answer.err.id, "cpu-baseline-refused");
     assert_non_null(strstr(answer.err.cause, "upgrade it"));
     answer_clear(&answer);
     make_able(harness);
     answer = set(harness, "Haswell");
-    assert_string_equal(answer.err.id, "cpu-baseline-unsupported");
+    assert_string_equal(answer.err.id, "cpu-baseline-refused");
     assert_string_equal(err_arg_find(&answer.err, "hosts"), "'h2'");
     assert_string_equal(err_arg_find(&answer.err, "best"), "Westmere");
     assert_non_null(strstr(answer.err.cause, "h2: under tcg it lacks fake"));
