@@ -152,7 +152,8 @@ on_exit "umount -l $store"
 # It is registered and never started: what the doctor looks at are the folders of its files.
 godwit vm create web --host h1 --memory 64 --disk "$store/web.qcow2" >/dev/null
 must_be_well
-is_so ok datastores ".arguments.path == \"$store\""
+# The lab's own datastore has a line too.
+jq -e --arg path "$store" 'any(.checks[]; .id == "datastores" and .verdict == "ok" and .arguments.path == $path)' <<<"$answer" >/dev/null || fail "no line for $store: $answer"
 mount -o remount,ro "$store"
 must_find datastores '.message | test("read-only")' '.fix | test("remount,rw")'
 mount -o remount,rw "$store"
