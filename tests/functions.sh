@@ -96,10 +96,11 @@ linux_vm() {
         --append "console=ttyS0 quiet gw.ip=198.18.3.10/24 $append" --network vmnet ${disk:+--disk "$disk"} --start
     wait_until 60 "the guest $name to be ready" console_has "$name" "GUEST ready"
 }
-# checker_vm NAME HOST MEMORY CPUS ACCEL APPEND: the self-checking guest, its memory filled
+# checker_vm NAME HOST MEMORY CPUS ACCEL APPEND [OPTION…]: the self-checking guest, its memory filled
 checker_vm() {
-    godwit vm create "$1" --host "$2" --memory "$3" --cpus "$4" --accel "$5" --kernel "$checker" --append "vcpus=$4 sweep_ms=1500 $6" --start
-    wait_until 60 "the guest $1 to be filled and to report" checker_reports "$1"
+    local name=$1
+    godwit vm create "$1" --host "$2" --memory "$3" --cpus "$4" --accel "$5" --kernel "$checker" --append "vcpus=$4 sweep_ms=1500 $6" "${@:7}" --start
+    wait_until 60 "the guest $name to be filled and to report" checker_reports "$name"
 }
 # The newest line of the checker's report. Where a guest left in the middle of a line, and came back in the middle of another, both are one.
 checker_line() { godwit vm console "$1" --log | sed -n '/sweeps=.*sweeps=/d; /^CHK t_ms=.* cpu0=[0-9]/p' | tail -n 1; }

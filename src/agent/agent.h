@@ -16,6 +16,7 @@ struct qemu_caps;
 struct cgroup;
 struct shutdown;
 struct autostart;
+struct datastores;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -23,12 +24,18 @@ struct agent_user {
     gid_t gid;
 };
 
+struct datastore_config {
+    char name[MODEL_NAME_MAX];
+    char path[MODEL_PATH_MAX]; /* of its folder, absolute */
+};
+
 /* From the configuration file (agent/config.c). Paths are absolute. */
 struct agent_config {
     char name[MODEL_NAME_MAX];
     char listen[MODEL_ADDRESS_MAX];
     uint16_t port;
-    char state_dir[MODEL_PATH_MAX];   /* vms/UUID.{json,lease,journal}, tls/, pools.json, boot_id */
+    char state_dir[MODEL_PATH_MAX];   /* vms/UUID.{json,lease,journal}, tls/, pools.json, datastores.json,
+                                         cpu_baseline.json, boot_id */
     char run_dir[MODEL_PATH_MAX];     /* vms/UUID/{qmp,trace}.sock, console.log, process.json */
     char libexec_dir[MODEL_PATH_MAX]; /* godwit-job, -guard, -door, -launch, -trace.so */
     char qemu_path[MODEL_PATH_MAX];
@@ -49,6 +56,8 @@ struct agent_config {
     char migration_addresses[HOST_ADDRESSES_MAX][MODEL_ADDRESS_MAX];
     uint32_t n_networks;
     struct host_network networks[HOST_NETWORKS_MAX];
+    uint32_t n_datastores;
+    struct datastore_config datastores[HOST_DATASTORES_MAX];
 };
 
 /* Tells a file that was replaced or written from the one before. */
@@ -62,18 +71,19 @@ struct agent {
     struct host_facts facts; /* refreshed by facts.c */
     struct qemu_caps
         *qemu; /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
-    struct agent_file qemu_file; /* config.qemu_path as it was when `qemu` was asked */
-    bool is_probing;             /* it changed and is being asked again */
-    gid_t kvm_group;             /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
-    bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
-    GHashTable *vms;             /* uuid -> struct vm, owned (agent/vm.h) */
-    GHashTable *moves;           /* id -> struct move, owned (agent/moves.h) */
-    GHashTable *forecasts;       /* id -> struct forecast, owned (agent/forecast.c) */
-    GHashTable *switch_costs;    /* owned; NULL: nothing learnt yet (agent/switch_cost.h) */
-    struct cgroup *cgroup;       /* agent/cgroup.h; NULL until it is opened */
-    struct door *door;           /* NULL when migration is disabled (agent/door.h) */
-    struct shutdown *shutdown;   /* not NULL: vms_shutdown was called, no VM starts or moves any more */
-    struct autostart *autostart; /* not NULL: a start after a boot waits for the manager's word */
+    struct agent_file qemu_file;   /* config.qemu_path as it was when `qemu` was asked */
+    bool is_probing;               /* it changed and is being asked again */
+    gid_t kvm_group;               /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
+    bool kvm_works;                /* for QEMU's user; facts.accel_reason says why not */
+    GHashTable *vms;               /* uuid -> struct vm, owned (agent/vm.h) */
+    GHashTable *moves;             /* id -> struct move, owned (agent/moves.h) */
+    GHashTable *forecasts;         /* id -> struct forecast, owned (agent/forecast.c) */
+    GHashTable *switch_costs;      /* owned; NULL: nothing learnt yet (agent/switch_cost.h) */
+    struct cgroup *cgroup;         /* agent/cgroup.h; NULL until it is opened */
+    struct datastores *datastores; /* agent/datastores.h; NULL until it is opened */
+    struct door *door;             /* NULL when migration is disabled (agent/door.h) */
+    struct shutdown *shutdown;     /* not NULL: vms_shutdown was called, no VM starts or moves any more */
+    struct autostart *autostart;   /* not NULL: a start after a boot waits for the manager's word */
 };
 
 #endif

@@ -235,13 +235,36 @@ static int read_network(const struct reader *in, const char *group, struct agent
     return 0;
 }
 
+static int read_datastore(const struct reader *in, const char *group, struct agent_config *config)
+{
+    static const char *const known[] = {"path", NULL};
+    const char *name = group + strlen("datastore ");
+    if (config->n_datastores == HOST_DATASTORES_MAX)
+        return bad(in, group, "path", "at most 16 datastores");
+    struct datastore_config *datastore = &config->datastores[config->n_datastores];
+    if (check_keys(in, group, known) < 0 ||
+        read_text(in, &(struct text_key){group, "path", ""}, datastore->path, sizeof datastore->path) < 0)
+        return -1;
+    if (!model_name_is_valid(name) ||
+        g_strlcpy(datastore->name, name, sizeof datastore->name) >= sizeof datastore->name)
+        return bad(in, group, "path", "the datastore's name may have letters, digits, '-', '_' and '.' only");
+    if (datastore->path[0] != '/')
+        return bad(in, group, "path", "must be the absolute path of its folder");
+    for (uint32_t i = 0; i < config->n_datastores; i++)
+        if (!strcmp(config->datastores[i].path, datastore->path))
+            return bad(in, group, "path", "is that of another datastore");
+    config->n_datastores++;
+    return 0;
+}
+
 static int refuse_group(const struct reader *in, const char *group)
 {
     g_auto(GStrv) keys = g_key_file_get_keys(in->file, group, NULL, NULL);
     const char *key = keys && keys[0] ? keys[0] : "";
     (void)err_set(in->err, ERR_BAD_REQUEST, "bad-configuration",
-                  "%s: [%s]%s%s: unknown group, [agent], [migration] and [network NAME] are known", in->path,
-                  group, key[0] ? " " : "", key);
+                  "%s: [%s]%s%s: unknown group, [agent], [migration], [network NAME] and "
+                  "[datastore NAME] are known",
+                  in->path, group, key[0] ? " " : "", key);
     (void)err_arg(in->err, "path", "%s", in->path);
     (void)err_arg(in->err, "group", "%s", group);
     return err_arg(in->err, "key", "%s", key);
@@ -254,6 +277,8 @@ static int read_groups(const struct reader *in, struct agent_config *config)
         int result = 0;
         if (g_str_has_prefix(groups[i], "network "))
             result = read_network(in, groups[i], config);
+        else if (g_str_has_prefix(groups[i], "datastore "))
+            result = read_datastore(in, groups[i], config);
         else if (strcmp(groups[i], "agent") != 0 && strcmp(groups[i], "migration") != 0)
             result = refuse_group(in, groups[i]);
         if (result < 0)

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "agent/autostart.h"
+#include "agent/cpu_baseline.h"
+#include "agent/datastores.h"
 #include "agent/kvm.h"
 #include "agent/network.h"
 #include "agent/probe.h"
@@ -93,15 +95,18 @@ static int newer_first(const void *one, const void *other)
     return strverscmp(other, one);
 }
 
-static void take_qemu(struct agent *agent, const struct qemu_caps *caps, const struct err *err)
+/* What `caps` owns becomes the agent's. */
+static void take_qemu(struct agent *agent, struct qemu_caps *caps, const struct err *err)
 {
     struct host_facts *facts = &agent->facts;
-    g_clear_pointer(&agent->qemu, g_free);
+    g_clear_pointer(&agent->qemu, caps_free);
     facts->qemu_version[0] = facts->qemu_problem[0] = '\0';
     facts->n_machines = 0;
     if (err_is_set(err)) {
         (void)snprintf(facts->qemu_problem, sizeof facts->qemu_problem, "%.70s%s%.80s", err->message,
                        err->cause[0] ? ": " : "", err->cause);
+        caps_clear(caps);
+        cpu_baseline_describe(agent);
         return;
     }
     agent->qemu = g_memdup2(caps, sizeof *caps);
@@ -110,6 +115,7 @@ static void take_qemu(struct agent *agent, const struct qemu_caps *caps, const s
         if (g_str_has_prefix(caps->machines[i], "pc-q35-"))
             g_strlcpy(facts->machines[facts->n_machines++], caps->machines[i], sizeof facts->machines[0]);
     qsort(facts->machines, facts->n_machines, sizeof facts->machines[0], newer_first);
+    cpu_baseline_describe(agent);
 }
 
 static void on_qemu(const struct err *err, void *user)
@@ -259,4 +265,5 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
         facts->networks[i].mtu = *last_mtu;
     }
     network_find_isolated(facts->networks, facts->n_networks);
+    datastores_now(agent, facts->datastores, &facts->n_datastores);
 }

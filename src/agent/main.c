@@ -14,6 +14,8 @@
 #include "agent/autostart.h"
 #include "agent/cgroup.h"
 #include "agent/config.h"
+#include "agent/cpu_baseline.h"
+#include "agent/datastores.h"
 #include "agent/door.h"
 #include "agent/enroll.h"
 #include "agent/facts.h"
@@ -150,6 +152,7 @@ static void on_loaded(struct agent *agent)
 static void on_probed(struct agent *agent)
 {
     cgroup_open(agent);
+    cpu_baseline_open(agent);
     vms_load(agent, on_loaded);
 }
 
@@ -214,6 +217,8 @@ static int run(const struct agent_config *config, const struct arguments *argume
     program.agent.config = *config;
     if (prepare(&program, &lock, err) < 0)
         return -1;
+    if (datastores_open(&program.agent, err) < 0)
+        return -1;
     program.loop = g_main_loop_new(NULL, FALSE);
     (void)g_unix_signal_add(SIGTERM, on_signal, &program);
     (void)g_unix_signal_add(SIGINT, on_signal, &program);
@@ -226,6 +231,7 @@ static int run(const struct agent_config *config, const struct arguments *argume
     identity_clear(&program.identity);
     door_free(program.agent.door);
     cgroup_close(&program.agent);
+    datastores_close(&program.agent);
     g_main_loop_unref(program.loop);
     if (!err_is_set(&program.err))
         return 0;

@@ -29,6 +29,7 @@ struct move {
 
     /* handover.c: events wait here while one is carried out */
     GQueue events;
+    struct disk_flush *disk_flush; /* source: while it copies (agent/disk_flush.h) */
     bool is_busy;
     bool is_tainted;         /* a write that failed may still be on the disk as GIVEN */
     bool is_overruled;       /* the operator settled the VM: nothing of this move counts any more */

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/disk_flush.h"
 #include "agent/door.h"
 #include "agent/move.h"
 #include "agent/premap.h"
@@ -178,6 +179,7 @@ void move_job_round(const struct ctl_round *round, void *user)
                                              .throttle_bytes_s = round->throttle_bytes_s};
     status->n_rounds = at + 1;
     source_progress(move);
+    disk_flush_begin(move->disk_flush);
     move_changed(move);
 }
 

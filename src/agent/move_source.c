@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/disk_flush.h"
+#include "agent/disks.h"
 #include "agent/forecast.h"
 #include "agent/move.h"
 #include "agent/switch_cost.h"
@@ -82,6 +84,7 @@ void source_find_problems(struct agent *agent, const struct move_spec *spec, str
     findings_note(findings, vm_check_owned(vm, &err), &err);
     findings_note(findings, check_runs(agent, vm, &err), &err);
     findings_note(findings, check_dirty_source(agent, vm, &err), &err);
+    disks_find_store_problems(agent, &vm->status.spec, findings);
 }
 
 /* ---- prepare ---- */
@@ -252,6 +255,8 @@ static int start_job(struct move *move, struct err *err)
     if (result < 0)
         return -1;
     move_note(move, "job started", NULL);
+    move->disk_flush = disk_flush_new(move->agent, &move->vm->status.spec);
+    disk_flush_begin(move->disk_flush);
     int stream = move_new_stream(move, err);
     if (stream < 0)
         return -1;

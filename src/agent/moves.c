@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/disk_flush.h"
 #include "agent/door.h"
 #include "agent/move.h"
 #include "agent/precedence.h"
@@ -397,6 +398,7 @@ void move_settle(struct move *move, enum move_state outcome)
 {
     give_precedence_back(move);
     premap_end(g_steal_pointer(&move->premap));
+    disk_flush_free(g_steal_pointer(&move->disk_flush));
     move->is_settled = true;
     move->outcome = outcome;
     if (move->limit_timer)

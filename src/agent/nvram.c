@@ -12,6 +12,7 @@
 #include "model/check_table.h"
 
 #define VARIABLES_BYTES_MAX (16u << 20)
+#define NVRAM_MODE 0600
 
 static int refuse_to_make(const struct agent *agent, const struct vm_spec *spec, int errnum, struct err *err)
 {
@@ -48,7 +49,7 @@ int nvram_make(const struct agent *agent, const struct vm_spec *spec, struct err
 {
     g_autofree char *data = NULL;
     size_t size;
-    auto_fd fd = open_as(&agent->config.qemu_user, 0, spec->nvram, O_WRONLY | O_CREAT | O_EXCL);
+    auto_fd fd = open_as_at(&agent->config.qemu_user, AT_FDCWD, spec->nvram, O_WRONLY | O_CREAT | O_EXCL, NVRAM_MODE);
     if (fd < 0)
         return errno == EEXIST ? 0 : refuse_to_make(agent, spec, errno, err);
     if (read_template(agent, &data, &size) == 0 && fdio_write(fd, data, size, NULL) == 0 && fsync(fd) == 0)

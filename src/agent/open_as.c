@@ -6,24 +6,44 @@
 #include <grp.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define OWN_GROUPS_MAX 256
 
-/* The kernel keeps these ids per thread, and this thread is the only one that opens files for others. A
- * failure to take the rights back would leave the agent crippled: better no agent. */
-int open_as(const struct agent_user *user, gid_t group, const char *path, int flags)
+struct wish {
+    int folder_fd;
+    const char *path;
+    int flags;
+    mode_t mode;
+};
+
+static int open_wish(const struct wish *wish)
+{
+    int fd = openat(wish->folder_fd, wish->path, wish->flags | O_CLOEXEC, wish->mode);
+    if (fd >= 0 && (wish->flags & O_CREAT) && fchmod(fd, wish->mode) < 0 && errno != EPERM) {
+        int errnum = errno;
+        (void)close(fd);
+        errno = errnum;
+        return -1;
+    }
+    return fd;
+}
+
+/* The kernel keeps these ids per thread, and no other part of the agent changes them. A failure to take the
+ * rights back would leave the agent crippled: better no agent. */
+static int as_user(const struct agent_user *user, gid_t group, const struct wish *wish)
 {
     if (user->uid == 0)
-        return open(path, flags | O_CLOEXEC, 0600);
+        return open_wish(wish);
     gid_t groups[OWN_GROUPS_MAX];
     int n_groups = getgroups(OWN_GROUPS_MAX, groups);
     if (n_groups < 0 || syscall(SYS_setgroups, group ? 1 : 0, &group) < 0)
         return -1;
     uid_t own_uid = (uid_t)setfsuid(user->uid);
     gid_t own_gid = (gid_t)setfsgid(user->gid);
-    int fd = open(path, flags | O_CLOEXEC, 0600);
+    int fd = open_wish(wish);
     int errnum = errno;
     (void)setfsuid(own_uid);
     (void)setfsgid(own_gid);
@@ -31,4 +51,14 @@ int open_as(const struct agent_user *user, gid_t group, const char *path, int fl
         abort();
     errno = errnum;
     return fd;
+}
+
+int open_as(const struct agent_user *user, gid_t group, const char *path, int flags)
+{
+    return as_user(user, group, &(struct wish){AT_FDCWD, path, flags, 0});
+}
+
+int open_as_at(const struct agent_user *user, int folder_fd, const char *name, int flags, mode_t mode)
+{
+    return as_user(user, 0, &(struct wish){folder_fd, name, flags, mode});
 }

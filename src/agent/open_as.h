@@ -4,8 +4,10 @@
 
 #include "agent/agent.h"
 
-/* open(2) with the rights of `user` (and one supplementary group, 0: none), always close-on-exec; what it
- * makes is for that user only. -1 and errno. */
+/* open(2) with the rights of `user` (and one supplementary group, 0: none), always close-on-exec. -1 and
+ * errno. Thread: any, each has rights of its own. */
 int open_as(const struct agent_user *user, gid_t group, const char *path, int flags);
+/* openat(2) likewise, without a group; a file that it makes gets `mode`, whatever the umask. */
+int open_as_at(const struct agent_user *user, int folder_fd, const char *name, int flags, mode_t mode);
 
 #endif

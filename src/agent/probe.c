@@ -17,6 +17,7 @@
 #include "model/move.h"
 #include "qemu/caps.h"
 #include "qemu/cpu_features.h"
+#include "qemu/cpu_models.h"
 #include "qemu/qmp.h"
 
 #define QEMU_MS 15000
@@ -151,12 +152,25 @@ static void on_qemu_exit(pid_t pid, int status, void *user)
     probe_free(probe);
 }
 
-static void on_features(const struct err *err, void *user)
+static void on_models(const struct err *err, void *user)
 {
     struct probe *probe = user;
     if (err_is_set(err))
-        log_error(err, "which CPU features a guest can have is not known");
+        log_error(err, "which CPU models a guest can have is not known");
     kill_program(probe);
+}
+
+static void on_features(const struct err *err, void *user)
+{
+    struct probe *probe = user;
+    struct cpu_models **models = probe->is_kvm ? &probe->caps->kvm_cpu_models : &probe->caps->cpu_models;
+    if (err_is_set(err)) {
+        log_error(err, "which CPU features a guest can have is not known");
+        kill_program(probe);
+        return;
+    }
+    *models = g_new0(struct cpu_models, 1);
+    cpu_models_query(probe->qmp, *models, on_models, probe);
 }
 
 static void on_caps(const struct err *err, void *user)
@@ -253,6 +267,7 @@ static int ask_qemu(struct probe *probe, struct err *err)
 {
     probe->n_tries++;
     err_clear(&probe->err);
+    caps_clear(probe->caps);
     memset(probe->caps, 0, sizeof *probe->caps);
     return run_qemu(probe, err);
 }

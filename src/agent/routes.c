@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/routes.h"
 
+#include "agent/routes_datastores.h"
 #include "agent/routes_forecasts.h"
 #include "agent/routes_guest.h"
 #include "agent/routes_moves.h"
@@ -21,6 +22,8 @@ const struct http_route agent_routes[] = {
     {"POST", "/v1/vms/{uuid}/guest", HTTP_CLIENT, route_vm_guest},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, route_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, route_pools_put},
+    {"PUT", "/v1/cpu-baseline", HTTP_CLIENT, route_cpu_baseline_put},
+    {"GET", "/v1/cpu-models/{model}", HTTP_CLIENT, route_cpu_model},
     {"POST", "/v1/autostart", HTTP_CLIENT, route_autostart},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, route_ownership},
     {"POST", "/v1/vms/{uuid}/settle", HTTP_CLIENT, route_settle},
@@ -36,5 +39,6 @@ const struct http_route agent_routes[] = {
     {"PUT", "/v1/forecasts/{id}/destination", HTTP_CLIENT, route_forecast_destination},
     {"POST", "/v1/forecasts/{id}/source", HTTP_CLIENT, route_forecast_source},
     {"POST", "/v1/reach", HTTP_CLIENT, route_reach},
+    {"POST", "/v1/datastores/{datastore}/init", HTTP_CLIENT, route_datastore_init},
     {0},
 };

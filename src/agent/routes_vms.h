@@ -26,5 +26,8 @@ void route_vm_pool(struct http_request *request, void *user);
 void route_autostart(struct http_request *request, void *user);
 /* routes_pools.c */
 void route_pools_put(struct http_request *request, void *user);
+/* routes_cpu.c */
+void route_cpu_model(struct http_request *request, void *user);
+void route_cpu_baseline_put(struct http_request *request, void *user);
 
 #endif

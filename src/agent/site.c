@@ -12,6 +12,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/bounded.h"
+#include "agent/disks.h"
 #include "agent/kvm.h"
 #include "agent/nvram.h"
 #include "agent/open_as.h"
@@ -59,7 +61,7 @@ void site_learn_cpu(struct vm *vm)
 {
     struct question *question = g_new0(struct question, 1);
     question->vm = vm;
-    cpu_features_query(vm->qmp, vm->status.spec.cpu_model, question->features, on_features, question);
+    cpu_features_query(vm->qmp, vm_spec_cpu(&vm->status.spec), question->features, on_features, question);
 }
 
 /* ---- disks ---- */
@@ -86,25 +88,63 @@ static void read_serial(dev_t device, struct site_disk *disk)
     }
 }
 
-static void describe_disk(const struct agent *agent, const char *path, struct site_disk *ret_disk)
+struct disk_question {
+    struct agent_user user;
+    char path[MODEL_PATH_MAX];
+    struct site_disk disk;
+};
+
+/* On a thread that may never come back. */
+static void describe_disk(void *argument)
 {
+    struct disk_question *question = argument;
+    struct site_disk *disk = &question->disk;
     struct statx facts;
-    g_strlcpy(ret_disk->path, path, sizeof ret_disk->path);
-    auto_fd fd = open_as(&agent->config.qemu_user, 0, path, O_RDONLY | O_NONBLOCK);
+    auto_fd fd = open_as(&question->user, 0, question->path, O_RDONLY | O_NONBLOCK);
     if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &facts) < 0)
         return;
     if (S_ISBLK(facts.stx_mode)) {
-        g_strlcpy(ret_disk->kind, "block", sizeof ret_disk->kind);
-        (void)ioctl(fd, BLKGETSIZE64, &ret_disk->size);
-        read_serial(makedev(facts.stx_rdev_major, facts.stx_rdev_minor), ret_disk);
+        g_strlcpy(disk->kind, "block", sizeof disk->kind);
+        (void)ioctl(fd, BLKGETSIZE64, &disk->size);
+        read_serial(makedev(facts.stx_rdev_major, facts.stx_rdev_minor), disk);
     } else if (S_ISREG(facts.stx_mode)) {
-        g_strlcpy(ret_disk->kind, "file", sizeof ret_disk->kind);
+        g_strlcpy(disk->kind, "file", sizeof disk->kind);
         if (has_own_numbers(fd))
             return;
-        ret_disk->inode = facts.stx_ino;
+        disk->inode = facts.stx_ino;
         if (facts.stx_mask & STATX_BTIME)
-            ret_disk->born_ns = facts.stx_btime.tv_sec * (int64_t)NS_PER_S + (int64_t)facts.stx_btime.tv_nsec;
+            disk->born_ns = facts.stx_btime.tv_sec * (int64_t)NS_PER_S + (int64_t)facts.stx_btime.tv_nsec;
     }
+}
+
+/* What does not answer is not known; the checks say so. */
+static void describe_disks(const struct agent *agent, const struct vm_spec *spec, struct move_site *ret_site)
+{
+    bool is_answered = true;
+    ret_site->n_disks = spec->n_disks;
+    for (uint32_t i = 0; i < spec->n_disks; i++) {
+        struct disk_question question = {.user = agent->config.qemu_user};
+        vm_disk_label(&spec->disks[i], ret_site->disks[i].path);
+        if (!is_answered || disks_path(agent, spec, &spec->disks[i], question.path, NULL) < 0 ||
+            disks_is_stale(agent, question.path))
+            continue;
+        question.disk = ret_site->disks[i];
+        is_answered = bounded_call(describe_disk, &question, sizeof question, BOUNDED_MS);
+        if (is_answered)
+            ret_site->disks[i] = question.disk;
+    }
+}
+
+static void describe_firmware(const struct agent *agent, const struct vm_spec *spec, struct move_site *ret_site)
+{
+    struct disk_question question = {.user = agent->config.qemu_user};
+    g_strlcpy(ret_site->nvram.path, spec->nvram, sizeof ret_site->nvram.path);
+    g_strlcpy(question.path, spec->nvram, sizeof question.path);
+    question.disk = ret_site->nvram;
+    if (!disks_is_stale(agent, question.path) &&
+        bounded_call(describe_disk, &question, sizeof question, BOUNDED_MS))
+        ret_site->nvram = question.disk;
+    ret_site->firmware_bytes = nvram_firmware_bytes(agent);
 }
 
 void site_describe(struct agent *agent, const struct move_spec *spec, bool as_source,
@@ -119,11 +159,7 @@ void site_describe(struct agent *agent, const struct move_spec *spec, bool as_so
         g_strlcpy(ret_site->cpu_features, vm->process->cpu_features, sizeof ret_site->cpu_features);
     if (!strcmp(accel, "kvm"))
         kvm_cpu_vendor(ret_site->cpu_vendor);
-    if (spec->vm.firmware == VM_FIRMWARE_UEFI) {
-        describe_disk(agent, spec->vm.nvram, &ret_site->nvram);
-        ret_site->firmware_bytes = nvram_firmware_bytes(agent);
-    }
-    ret_site->n_disks = spec->vm.n_disks;
-    for (uint32_t i = 0; i < spec->vm.n_disks; i++)
-        describe_disk(agent, spec->vm.disks[i].path, &ret_site->disks[i]);
+    if (spec->vm.firmware == VM_FIRMWARE_UEFI)
+        describe_firmware(agent, &spec->vm, ret_site);
+    describe_disks(agent, &spec->vm, ret_site);
 }

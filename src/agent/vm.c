@@ -11,9 +11,12 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/cpu_baseline.h"
 #include "agent/journal.h"
+#include "agent/vm_check.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
+#include "model/overhead.h"
 #include "model/ownership.h"
 #include "qemu/qmp.h"
 
@@ -86,6 +89,10 @@ void vm_refresh(struct vm *vm)
     vm->status.epoch = entry.epoch;
     g_strlcpy(vm->status.journal, vm->journal ? journal_step_name(entry.step) : OWNERSHIP_CORRUPT,
               sizeof vm->status.journal);
+    const struct vm_spec *spec = &vm->status.spec;
+    vm->status.overhead_mib =
+        vm_overhead_mib(spec, vm->process ? vm->status.accel : vm_accel_here(vm->agent, spec));
+    cpu_baseline_beyond(vm, vm->status.cpu_beyond_baseline);
 }
 
 void vm_explain(const struct vm *vm, struct err *err)
@@ -221,6 +228,7 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
         if (!same.cpu_model[0])
             g_strlcpy(same.cpu_model, vm->status.spec.cpu_model, sizeof same.cpu_model);
         g_strlcpy(same.cpu_without, vm->status.spec.cpu_without, sizeof same.cpu_without);
+        g_strlcpy(same.cpu_baseline, vm->status.spec.cpu_baseline, sizeof same.cpu_baseline);
         g_autoptr(JsonObject) wanted = vm_spec_to_json(&same);
         g_autoptr(JsonObject) present = vm_spec_to_json(&vm->status.spec);
         g_autofree char *wanted_text = model_print(wanted, false);
@@ -239,6 +247,8 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
     }
     if (!model_uuid_is_valid(spec->uuid))
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid: a lower-case UUID is needed");
+    if (cpu_baseline_check_model(agent, spec, vm_accel_here(agent, spec), err) < 0)
+        return -1;
     vm = vm_new(agent, spec);
     if (own(vm, err) < 0 || vm_config_write(vm, spec, "", err) < 0) {
         unregister(vm);
@@ -292,6 +302,9 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
         return -1;
     const char *member = vm_spec_needs_restart(&vm->status.spec, &changed);
     if (member && refuse_unless_off(vm, member, err) < 0)
+        return -1;
+    if (strcmp(changed.cpu_model, vm->status.spec.cpu_model) != 0 &&
+        cpu_baseline_check_model(vm->agent, &changed, vm_accel_here(vm->agent, &changed), err) < 0)
         return -1;
     g_autofree char *text = model_print(changes, false);
     if (take_spec(vm, &changed, err) < 0)
@@ -380,7 +393,7 @@ int vm_remove(struct vm *vm, struct err *err)
 }
 
 /* Of the VMs that are on, shells included. */
-static uint64_t sum_of(struct agent *agent, uint32_t (*share)(const struct vm_spec *spec))
+static uint64_t sum_of(struct agent *agent, uint64_t (*share)(const struct vm *vm))
 {
     uint64_t sum = 0;
     GHashTableIter iter;
@@ -389,19 +402,19 @@ static uint64_t sum_of(struct agent *agent, uint32_t (*share)(const struct vm_sp
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct vm *vm = value;
         if (vm->process)
-            sum += share(&vm->status.spec);
+            sum += share(vm);
     }
     return sum;
 }
 
-static uint32_t memory_of(const struct vm_spec *spec)
+static uint64_t memory_of(const struct vm *vm)
 {
-    return spec->memory_mib;
+    return vm_memory_mib(&vm->status.spec, vm->status.accel);
 }
 
-static uint32_t cpu_of(const struct vm_spec *spec)
+static uint64_t cpu_of(const struct vm *vm)
 {
-    return spec->cpu_reservation_percent;
+    return vm->status.spec.cpu_reservation_percent;
 }
 
 uint64_t vms_memory_mib(struct agent *agent)

@@ -59,7 +59,7 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
 int vm_set(struct vm *vm, JsonObject *changes, struct err *err);
 /* REFUSED unless off and not held by a move. The journal stays if a source may still ask it for a verdict. */
 int vm_remove(struct vm *vm, struct err *err);
-/* Memory promised to running VMs and shells, MiB. */
+/* Memory promised to running VMs and shells, with what their QEMUs need, MiB. */
 uint64_t vms_memory_mib(struct agent *agent);
 /* CPU promised to the same, percent of one core. */
 uint64_t vms_cpu_percent(struct agent *agent);
@@ -104,7 +104,7 @@ int vm_check_owned(const struct vm *vm, struct err *err);
 
 /* ---- verbs of a move (called by moves.c and handover.c only) ---- */
 /* Destination: registers the VM as a shell and starts QEMU with -S -incoming defer, empty memfd,
- * x-ignore-shared, late-block-activate, announce-rounds 0. The journal is already INCOMING; it becomes the
+ * x-ignore-shared, late-block-activate, announce-rounds 1. The journal is already INCOMING; it becomes the
  * VM's. On failure nothing is left: `done` gets vm == NULL and the journal is still the caller's. */
 void vm_shell(struct agent *agent, const struct vm_spec *spec, const char *accel, struct journal *journal,
               vm_done done, void *user);

@@ -9,6 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/bounded.h"
+#include "agent/cpu_baseline.h"
+#include "agent/disks.h"
 #include "agent/facts.h"
 #include "agent/journal.h"
 #include "agent/network.h"
@@ -17,20 +20,23 @@
 #include "agent/vm.h"
 #include "base/cleanup.h"
 #include "model/check_table.h"
+#include "model/overhead.h"
 #include "qemu/caps.h"
 
-static int check_memory(struct agent *agent, const struct vm_spec *spec, struct err *err)
+static int check_memory(struct agent *agent, const struct vm_spec *spec, const char *accel, struct err *err)
 {
     struct host_facts facts;
     facts_now(agent, &facts);
     struct vm *vm = vm_find(agent, spec->uuid);
-    uint64_t free_mib = facts.memory_free_mib + (vm && vm->process ? spec->memory_mib : 0);
-    if (spec->memory_mib <= free_mib)
+    uint64_t wanted = vm_memory_mib(spec, accel);
+    uint64_t free_mib = facts.memory_free_mib + (vm && vm->process ? wanted : 0);
+    if (wanted <= free_mib)
         return 0;
     return check_say(err, CHECK_MEMORY_SHORT,
-                     CHECK_ARGS({"host", facts.name}, {"vm", spec->name},
-                                {"needed_mib", .number = spec->memory_mib}, {"free_mib", .number = free_mib},
-                                {"short_mib", .number = spec->memory_mib - free_mib}));
+                     CHECK_ARGS({"host", facts.name}, {"vm", spec->name}, {"needed_mib", .number = wanted},
+                                {"overhead_mib", .number = wanted - spec->memory_mib},
+                                {"free_mib", .number = free_mib},
+                                {"short_mib", .number = wanted - free_mib}));
 }
 
 static int check_cpu(struct agent *agent, const struct vm_spec *spec, struct err *err)
@@ -97,36 +103,46 @@ static int check_network(struct agent *agent, const struct vm_spec *spec, const 
                                 {"bridge", network->bridge}));
 }
 
+struct boot_file {
+    struct agent_user user; /* QEMU's */
+    char path[MODEL_PATH_MAX];
+    int errnum; /* 0: it is there */
+    bool is_readable;
+};
+
 /* The kernel and the initial ramdisk are opened by the agent and again by QEMU, through its descriptor. */
+static void look_at_boot_file(void *argument)
+{
+    struct boot_file *file = argument;
+    auto_fd fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        file->errnum = errno;
+        return;
+    }
+    g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", fd);
+    auto_fd theirs = open_as(&file->user, 0, again, O_RDONLY);
+    file->is_readable = theirs >= 0;
+}
+
 static int check_boot_file(struct agent *agent, const struct vm_spec *spec, const char *what,
                            const char *path, struct err *err)
 {
+    struct boot_file file = {.user = agent->config.qemu_user};
     if (!path[0])
         return 0;
-    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return check_say(err, CHECK_BOOT_FILE_MISSING,
-                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what},
-                                    {"path", path}, {"reason", g_strerror(errno)}));
-    g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", fd);
-    auto_fd theirs = open_as(&agent->config.qemu_user, 0, again, O_RDONLY);
-    if (theirs >= 0)
+    (void)g_strlcpy(file.path, path, sizeof file.path);
+    bool is_answered =
+        !disks_is_stale(agent, path) && bounded_call(look_at_boot_file, &file, sizeof file, BOUNDED_MS);
+    if (!is_answered || file.errnum)
+        return check_say(
+            err, CHECK_BOOT_FILE_MISSING,
+            CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what}, {"path", path},
+                       {"reason", is_answered ? g_strerror(file.errnum) : "its storage does not answer"}));
+    if (file.is_readable)
         return 0;
     return check_say(err, CHECK_BOOT_FILE_UNREADABLE,
                      CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"file", what},
-                                {"path", path}, {"uid", .number = agent->config.qemu_user.uid}));
-}
-
-static int check_disk(struct agent *agent, const struct vm_spec *spec, const char *path, struct err *err)
-{
-    const struct agent_user *user = &agent->config.qemu_user;
-    auto_fd theirs = open_as(user, 0, path, O_RDWR | O_NONBLOCK);
-    if (theirs >= 0)
-        return 0;
-    int errnum = errno;
-    return check_say(err, errnum == ENOENT ? CHECK_DISK_MISSING : CHECK_DISK_NOT_ACCESSIBLE,
-                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"path", path},
-                                {"uid", .number = user->uid}, {"reason", g_strerror(errnum)}));
+                                {"path", path}, {"uid", .number = file.user.uid}));
 }
 
 int vm_check_owned(const struct vm *vm, struct err *err)
@@ -168,16 +184,19 @@ void vm_find_problems(struct agent *agent, const struct vm_spec *spec, const cha
     findings_note(findings, check_qemu(agent, &err), &err);
     findings_note(findings, check_machine(agent, spec, &err), &err);
     findings_note(findings, check_accel(agent, spec, accel, &err), &err);
-    findings_note(findings, check_memory(agent, spec, &err), &err);
+    findings_note(findings, cpu_baseline_check_host(agent, spec, accel, &err), &err);
+    /* One that runs keeps what it was started with. */
+    if (!as_incoming)
+        findings_note(findings, cpu_baseline_check_model(agent, spec, accel, &err), &err);
+    findings_note(findings, check_memory(agent, spec, accel, &err), &err);
     findings_note(findings, check_cpu(agent, spec, &err), &err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         findings_note(findings, check_network(agent, spec, spec->nics[i].network, &err), &err);
+    disks_find_problems(agent, spec, as_incoming, findings);
     findings_note(findings, check_boot_file(agent, spec, "kernel", spec->kernel, &err), &err);
     findings_note(findings, check_boot_file(agent, spec, "initrd", spec->initrd, &err), &err);
     if (spec->firmware == VM_FIRMWARE_UEFI)
         findings_note(findings, nvram_check(agent, spec, as_incoming, &err), &err);
-    for (uint32_t i = 0; i < spec->n_disks; i++)
-        findings_note(findings, check_disk(agent, spec, spec->disks[i].path, &err), &err);
 }
 
 int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *accel, bool as_incoming,

@@ -62,12 +62,14 @@ bool vm_runstate_is_stopped(const char *runstate)
 }
 
 /* Of nodes "diskN" and "diskN-file" (qemu/cmdline.c). */
-static const char *disk_of_node(const struct vm *vm, const char *node)
+static void disk_of_node(const struct vm *vm, const char *node, char ret_label[DISK_LABEL_MAX])
 {
     const struct vm_spec *spec = &vm->status.spec;
     unsigned long number =
         g_str_has_prefix(node, "disk") ? strtoul(node + strlen("disk"), NULL, 10) : VM_DISKS_MAX;
-    return number < spec->n_disks ? spec->disks[number].path : "";
+    ret_label[0] = '\0';
+    if (number < spec->n_disks)
+        vm_disk_label(&spec->disks[number], ret_label);
 }
 
 /* A disk that a host cannot write (a full datastore, a lost one): QEMU stops the guest, which finds the write
@@ -75,7 +77,8 @@ static const char *disk_of_node(const struct vm *vm, const char *node)
 static void note_io_error(struct vm *vm, JsonObject *data)
 {
     struct vm_status *status = &vm->status;
-    const char *disk = data ? disk_of_node(vm, model_text(data, "node-name")) : "";
+    char disk[DISK_LABEL_MAX];
+    disk_of_node(vm, data ? model_text(data, "node-name") : "", disk);
     const char *reason = data ? model_text(data, "reason") : "";
     (void)snprintf(status->problem, sizeof status->problem,
                    "stopped by an I/O error of a disk%s%.300s%s%.100s", disk[0] ? ", " : "", disk,

@@ -49,7 +49,10 @@ static void on_capabilities(JsonNode *result, const struct err *err, void *user)
     JsonObject *arguments = json_object_new();
     json_object_set_int_member(arguments, "max-bandwidth", SAVE_BANDWIDTH);
     json_object_set_int_member(arguments, "downtime-limit", SAVE_DOWNTIME_MS);
-    json_object_set_int_member(arguments, "announce-rounds", 0);
+    /* What QEMU announces while it loads is lost at a port that is down (vm_cont announces when it is up).
+     * But without a round virtio-net throws away the timer of its announcements as it is loaded, and QEMU
+     * dies of that when the guest resets the device: when it boots again. */
+    json_object_set_int_member(arguments, "announce-rounds", 1);
     vm_qmp(prepare->vm, "migrate-set-parameters", arguments, -1, on_parameters, prepare);
 }
 

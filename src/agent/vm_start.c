@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/cpu_baseline.h"
+#include "agent/disks.h"
 #include "agent/journal.h"
 #include "agent/network.h"
 #include "agent/nvram.h"
@@ -30,8 +32,6 @@
 #define CONT_MS 5000
 /* The same instructions on every host and under both accelerators: a VM can go anywhere. */
 #define DEFAULT_CPU_MODEL "qemu64"
-/* A guest with guests of its own: no test has shown yet that all they write is seen. */
-#define NESTING_FEATURES "svm vmx"
 
 /* What QEMU inherits; -1: none. Closed here once it is started. */
 struct inheritance {
@@ -150,13 +150,22 @@ static int give_trace(struct vm *vm, struct inheritance *given, char *preload, s
     return 0;
 }
 
+static int find_disks(const struct vm *vm, struct inheritance *given, struct err *err)
+{
+    const struct vm_spec *spec = &vm->status.spec;
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (disks_path(vm->agent, spec, &spec->disks[i], given->cmdline.disk_paths[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 static int give_all(struct vm *vm, struct inheritance *given, char *preload, size_t preload_size,
                     struct err *err)
 {
     const struct vm_spec *spec = &vm->status.spec;
     if (spec->firmware == VM_FIRMWARE_UEFI && !vm->incoming && nvram_make(vm->agent, spec, err) < 0)
         return -1;
-    if (vm_run_folder(vm, err) < 0 || ram_new(vm, err) < 0)
+    if (vm_run_folder(vm, err) < 0 || find_disks(vm, given, err) < 0 || ram_new(vm, err) < 0)
         return -1;
     vm->process->qemu_ram_fd = given->cmdline.ram_fd = give(given, vm->ram_fd, false);
     if (give_socket(vm, given, "qmp.sock", SOCK_STREAM, &given->cmdline.qmp_fd, err) < 0 ||
@@ -314,20 +323,22 @@ static int may_start(struct vm *vm, struct err *err)
     return vm_check_fits(vm->agent, &vm->status.spec, "", false, err);
 }
 
-/* The first start pins what later hosts must offer too; each start gives an open CPU model all that this host
- * has. */
+/* The first start pins what later hosts must offer too; each start gives an open CPU model the cluster's
+ * baseline, or all that this host has. */
 static int pin_machine(struct vm *vm, struct err *err)
 {
     const struct vm_spec *before = &vm->status.spec;
     struct vm_spec spec = *before;
     if (!spec.machine[0])
         g_strlcpy(spec.machine, vm->agent->qemu->machine, sizeof spec.machine);
-    if (!spec.cpu_model[0])
-        g_strlcpy(spec.cpu_model, DEFAULT_CPU_MODEL, sizeof spec.cpu_model);
-    bool has_nesting = !strcmp(vm_accel_here(vm->agent, &spec), "kvm") && cpu_model_is_open(spec.cpu_model);
+    const char *accel = vm_accel_here(vm->agent, &spec);
+    bool has_nesting = !strcmp(accel, "kvm") && cpu_model_is_open(spec.cpu_model);
     g_strlcpy(spec.cpu_without, has_nesting ? NESTING_FEATURES : "", sizeof spec.cpu_without);
+    cpu_baseline_apply(vm->agent, accel, &spec);
+    if (!vm_spec_cpu(&spec)[0])
+        g_strlcpy(spec.cpu_model, DEFAULT_CPU_MODEL, sizeof spec.cpu_model);
     if (!strcmp(spec.machine, before->machine) && !strcmp(spec.cpu_model, before->cpu_model) &&
-        !strcmp(spec.cpu_without, before->cpu_without))
+        !strcmp(spec.cpu_without, before->cpu_without) && !strcmp(spec.cpu_baseline, before->cpu_baseline))
         return 0;
     return vm_config_write(vm, &spec, "", err);
 }

@@ -120,10 +120,11 @@ static void print_specification(JsonObject *task)
     if (!vm || !addresses)
         return;
     const char *without = cli_string(vm, "cpu_without");
+    const char *baseline = cli_string(vm, "cpu_baseline");
     printf("specification: %d MiB, %d CPUs, %s, %s, %s%s%s; %d channels, %s\n",
            (int)cli_number(vm, "memory_mib"), (int)cli_number(vm, "cpus"), cli_string(vm, "accel"),
-           cli_string(vm, "machine"), cli_string(vm, "cpu_model"), *without ? " without " : "", without,
-           (int)cli_number(specification, "channels"),
+           cli_string(vm, "machine"), *baseline ? baseline : cli_string(vm, "cpu_model"),
+           *without ? " without " : "", without, (int)cli_number(specification, "channels"),
            model_flag(specification, "encrypt") ? "encrypted" : "in the clear");
     for (guint i = 0; i < json_array_get_length(addresses); i++) {
         JsonObject *pair = json_array_get_object_element(addresses, i);

@@ -225,6 +225,13 @@ static int count_connected(struct http_client *client, struct err *err)
     return count;
 }
 
+static int init_datastore(struct http_client *client, struct err *err)
+{
+    g_autoptr(JsonObject) answer = NULL;
+    const struct http_call call = {"POST", "/v1/hosts/h1/datastores/" LAB_DATASTORE "/init", NULL, 30};
+    return http_client_call_sync(client, &call, &answer, err);
+}
+
 static int start_hosts(const struct lab *lab, struct err *err)
 {
     struct http_client *client = NULL;
@@ -241,6 +248,8 @@ static int start_hosts(const struct lab *lab, struct err *err)
         else if (connected < lab->hosts)
             g_usleep(100000);
     }
+    if (result == 0 && connected == lab->hosts)
+        result = init_datastore(client, err);
     http_client_free(client);
     if (result == 0 && connected < lab->hosts) {
         (void)err_set(err, ERR_TIMEOUT, "hosts-not-connected", "only %d of %d hosts connected within %d s",
@@ -271,7 +280,7 @@ static int say_up(struct cli *cli, const struct lab *lab, const char *how)
     printf("The lab %s: hosts h1 to h%d, manager, client.\n", how, lab->hosts);
     if (strcmp(lab->dir, LAB_DEFAULT_DIR))
         printf("export GODWIT_CONFIG=%s/cli.conf\n", lab->dir);
-    printf("Shared datastore: %s/datastore   logs: %s/log\n", lab->dir, lab->dir);
+    printf("Datastore '" LAB_DATASTORE "': %s/datastore   logs: %s/log\n", lab->dir, lab->dir);
     return CLI_DONE;
 }
 

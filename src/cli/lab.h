@@ -28,6 +28,7 @@
 #define LAB_DEFAULT_DIR "/run/godwit-lab"
 #define LAB_DEFAULT_NAME "gwlab"
 /* Numeric users of the lab's daemons; they need no entry in the password file. */
+#define LAB_DATASTORE "shared"
 #define LAB_QEMU_UID 64101
 #define LAB_JOB_UID 64102
 #define LAB_DOOR_UID 64103

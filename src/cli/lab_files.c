@@ -153,10 +153,11 @@ static int write_agent_config(const struct lab *lab, int host, struct err *err)
         "[agent]\nname=h%d\nlisten=%s\nport=8443\nstate=%s/%s/state\nrun=%s/%s/run\nlibexec=%s\n%s"
         "qemu_user=%d:%d\njob_user=%d:%d\ndoor_user=%d:%d\nmemory_reserve_mib=256\n"
         "log_folder=%s/%s/tasks\n\n"
-        "[migration]\nenabled=true\naddresses=%s\nport=8000\n\n[network vmnet]\nbridge=br0\n",
+        "[migration]\nenabled=true\naddresses=%s\nport=8000\n\n[network vmnet]\nbridge=br0\n\n"
+        "[datastore " LAB_DATASTORE "]\npath=%s/datastore\n",
         host, lab_address(lab, LAB_MANAGEMENT, LAB_HOST(host), management), lab->dir, dir, lab->dir, dir,
         lab->libexec_dir, qemu->str, LAB_QEMU_UID, LAB_QEMU_UID, LAB_JOB_UID, LAB_JOB_UID, LAB_DOOR_UID,
-        LAB_DOOR_UID, lab->dir, dir, addresses->str);
+        LAB_DOOR_UID, lab->dir, dir, addresses->str, lab->dir);
 }
 
 int lab_write_configs(const struct lab *lab, struct err *err)

@@ -24,7 +24,8 @@ static const struct cli_command commands[] = {
     {"vm", "show", "V", "one virtual machine", cmd_vm_show},
     {"vm", "create",
      "V --memory MIB --host H [--cpus N] [--pool P] [--cpu-reservation PERCENT] [--kernel K --initrd I "
-     "--append A] [--firmware bios|uefi] [--nvram PATH] [--disk PATH]… [--network N]… "
+     "--append A] [--firmware bios|uefi] [--nvram PATH] "
+     "[--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… "
      "[--accel auto|kvm|tcg] "
      "[--machine M] [--cpu-model M] [--guest-agent yes|no] [--notice-timeout S] [--autostart yes|no] "
      "[--pinned yes|no] "
@@ -35,8 +36,9 @@ static const struct cli_command commands[] = {
      "V [--name N] [--memory MIB] [--cpus N] [--cpu-reservation PERCENT] [--accel A] [--machine M] "
      "[--cpu-model M] [--kernel K] "
      "[--initrd I] "
-     "[--append A] [--firmware bios|uefi] [--nvram PATH] [--disk PATH]… [--network N]… [--guest-agent "
-     "yes|no] [--notice-timeout S] "
+     "[--append A] [--firmware bios|uefi] [--nvram PATH] "
+     "[--disk DATASTORE:FILE|PATH[,format=F][,bus=B][,media=cdrom]]… [--network N]… "
+     "[--guest-agent yes|no] [--notice-timeout S] "
      "[--autostart yes|no] [--pinned yes|no] [--held-by WHO]",
      "change a VM that is off; name, autostart, notice and protection at any time", cmd_vm_set},
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
@@ -56,6 +58,15 @@ static const struct cli_command commands[] = {
      "move a running VM to another host", cmd_vm_migrate},
     {"vm", "settle", "V [--owner H [--confirm H] [--host-is-down H]…]",
      "last resort: shows what the hosts know of a VM's owner; with --owner, says who it is", cmd_vm_settle},
+    {"datastore", "ls", "", "datastores: what they are, their room, and how each host finds them",
+     cmd_datastore_ls},
+    {"datastore", "show", "D", "one datastore", cmd_datastore_show},
+    {"datastore", "init", "D --host H [--force]",
+     "give a new datastore its identity: a file in its folder, as host H has it mounted", cmd_datastore_init},
+    {"cluster", "show", "", "what is set for all hosts: the CPU baseline, and who does not fit it",
+     cmd_cluster_show},
+    {"cluster", "set", "--cpu-baseline MODEL|none",
+     "the CPU that each VM gets at most, so that it can go to any host", cmd_cluster_set},
     {"pool", "ls", "", "resource pools: what they reserve, may use, use and have left", cmd_pool_ls},
     {"pool", "show", "P", "one resource pool", cmd_pool_show},
     {"pool", "create",

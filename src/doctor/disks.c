@@ -26,6 +26,7 @@ struct question {
     char path[MODEL_PATH_MAX];
     int errnum;
     bool is_read_only;
+    bool has_identity;
     uint64_t free_bytes, all_bytes, free_files, all_files;
     uint64_t took_ns;
 };
@@ -46,6 +47,7 @@ static void look_at_path(void *answer)
     question->all_bytes = (uint64_t)its.f_blocks * its.f_frsize;
     question->free_files = its.f_favail;
     question->all_files = its.f_files;
+    question->has_identity = faccessat(fd, DATASTORE_FILE, F_OK, 0) == 0;
     question->took_ns = clock_now_ns() - begun_ns;
 }
 
@@ -53,6 +55,7 @@ struct folder {
     const char *what; /* "the agent's state" */
     const char *path;
     bool is_datastore; /* may be full: its images need not grow */
+    const char *name;  /* of a configured datastore, which has an identity; else NULL */
 };
 
 static void say_unreachable(struct report *report, const struct folder *folder, int errnum)
@@ -70,6 +73,17 @@ static void say_unreachable(struct report *report, const struct folder *folder, 
                                      : "look at its file system: findmnt -T %s; dmesg",
                   folder->path);
     (void)err_arg(line, "path", "%s", folder->path);
+}
+
+static void say_nameless(struct report *report, const struct folder *folder)
+{
+    struct err *line = report_line(report, DIAGNOSIS_PROBLEM, "datastore '%s' (%s) has no identity",
+                                   folder->name, folder->path);
+    (void)err_cause(line, "the folder has no file " DATASTORE_FILE ": most likely nothing is mounted there");
+    (void)err_fix(line, "mount it (findmnt %s); only if it is new: godwit datastore init %s --host HOST",
+                  folder->path, folder->name);
+    (void)err_arg(line, "path", "%s", folder->path);
+    (void)err_arg(line, "datastore", "%s", folder->name);
 }
 
 static void say_hung(struct report *report, const struct folder *folder)
@@ -128,6 +142,10 @@ static void look(struct report *report, const struct folder *folder)
         say_unreachable(report, folder, found.errnum);
         return;
     }
+    if (folder->name && !found.has_identity) {
+        say_nameless(report, folder);
+        return;
+    }
     struct err *line = report_line(report, judge(&found, folder->is_datastore),
                                    "%s (%s) has %" PRIu64 " of %" PRIu64 " MiB free%s", folder->what,
                                    folder->path, found.free_bytes >> 20, found.all_bytes >> 20,
@@ -142,21 +160,21 @@ void check_folders(const struct patient *patient, struct report *report)
     const struct agent_config *agent = &patient->agent_config;
     const struct manager_config *manager = &patient->manager_config;
     if (patient->is_host) {
-        look(report, &(struct folder){"the agent's state", agent->state_dir, false});
-        look(report, &(struct folder){"the agent's run folder", agent->run_dir, false});
+        look(report, &(struct folder){"the agent's state", agent->state_dir, false, NULL});
+        look(report, &(struct folder){"the agent's run folder", agent->run_dir, false, NULL});
         if (agent->log.folder[0])
-            look(report, &(struct folder){"the logs of tasks", agent->log.folder, false});
+            look(report, &(struct folder){"the logs of tasks", agent->log.folder, false, NULL});
     }
     if (patient->is_manager) {
-        look(report, &(struct folder){"the manager's state", manager->state_dir, false});
+        look(report, &(struct folder){"the manager's state", manager->state_dir, false, NULL});
         if (manager->log.folder[0])
-            look(report, &(struct folder){"the manager's logs of tasks", manager->log.folder, false});
+            look(report, &(struct folder){"the manager's logs of tasks", manager->log.folder, false, NULL});
     }
     if (!patient->is_host && !patient->is_manager)
         report_absent(report, "not looked at", "this machine is neither host nor manager yet");
 }
 
-/* ---- datastores: where the files of the VMs of this host are ---- */
+/* ---- datastores: those of the configuration, and where else the files of the VMs of this host are ---- */
 
 static void add_folder(GHashTable *folders, const char *path)
 {
@@ -172,7 +190,8 @@ static void add_folders_of(const char *config_path, GHashTable *folders)
     /* One that is damaged is named by the agent, and has no disks that can be looked for. */
     if (text && model_parse(text, -1, &object, NULL) == 0 && vm_spec_from_json(object, spec, NULL) == 0) {
         for (uint32_t i = 0; i < spec->n_disks; i++)
-            add_folder(folders, spec->disks[i].path);
+            if (!spec->disks[i].datastore[0])
+                add_folder(folders, spec->disks[i].path);
         add_folder(folders, spec->kernel);
         add_folder(folders, spec->initrd);
         add_folder(folders, spec->nvram);
@@ -191,9 +210,14 @@ void check_datastores(const struct patient *patient, struct report *report)
         if (g_str_has_suffix(name, ".json"))
             add_folders_of(path, folders);
     }
+    for (uint32_t i = 0; patient->has_agent_config && i < patient->agent_config.n_datastores; i++) {
+        const struct datastore_config *datastore = &patient->agent_config.datastores[i];
+        (void)g_hash_table_remove(folders, datastore->path);
+        look(report, &(struct folder){"the datastore", datastore->path, true, datastore->name});
+    }
     g_autoptr(GList) paths = g_list_sort(g_hash_table_get_keys(folders), (GCompareFunc)strcmp);
     for (GList *at = paths; at; at = at->next)
-        look(report, &(struct folder){"the datastore", at->data, true});
-    if (!paths)
-        report_absent(report, "no datastore", "no VM of this host has files");
+        look(report, &(struct folder){"the datastore", at->data, true, NULL});
+    if (!paths && !(patient->has_agent_config && patient->agent_config.n_datastores))
+        report_absent(report, "no datastore", "none is configured, and no VM of this host has files");
 }

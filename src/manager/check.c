@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/cluster.h"
 #include "model/check_table.h"
 #include "model/protocol.h"
 
@@ -97,13 +98,27 @@ static void link_mtu(const struct check_input *input, struct findings *findings)
 static void memory(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *facts = input->destination.facts;
-    uint64_t wanted = input->vm->spec.memory_mib;
+    uint64_t wanted = (uint64_t)input->vm->spec.memory_mib + input->vm->overhead_mib;
     if (facts && wanted > facts->memory_free_mib)
         findings_say(findings, CHECK_MEMORY_SHORT,
                      CHECK_ARGS({"host", input->destination.name}, {"vm", input->vm->spec.name},
                                 {"needed_mib", .number = wanted},
+                                {"overhead_mib", .number = input->vm->overhead_mib},
                                 {"free_mib", .number = facts->memory_free_mib},
                                 {"short_mib", .number = wanted - facts->memory_free_mib}));
+}
+
+static void cpu_baseline(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *facts = input->destination.facts;
+    char problem[ERR_TEXT_MAX];
+    if (!facts)
+        return;
+    cluster_problem(input->cpu_baseline, facts, problem);
+    if (problem[0])
+        findings_say(findings, CHECK_CPU_BASELINE_UNSUPPORTED,
+                     CHECK_ARGS({"host", input->destination.name}, {"vm", input->vm->spec.name},
+                                {"baseline", input->cpu_baseline}, {"reason", problem}));
 }
 
 static bool has_machine(const struct host_facts *facts, const char *machine)
@@ -222,6 +237,34 @@ static void network_differs(const struct check_input *input, struct findings *fi
     }
 }
 
+static bool is_first_on_store(const struct vm_spec *spec, uint32_t disk)
+{
+    for (uint32_t i = 0; i < disk; i++)
+        if (!strcmp(spec->disks[i].datastore, spec->disks[disk].datastore))
+            return false;
+    return spec->disks[disk].datastore[0] != '\0';
+}
+
+/* What else is wrong with it, its host says. */
+static void datastore_differs(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *source = input->source.facts;
+    const struct host_facts *destination = input->destination.facts;
+    for (uint32_t i = 0; source && destination && i < input->vm->spec.n_disks; i++) {
+        const char *name = input->vm->spec.disks[i].datastore;
+        if (!is_first_on_store(&input->vm->spec, i))
+            continue;
+        const struct host_datastore *here = datastore_find(source->datastores, source->n_datastores, name);
+        const struct host_datastore *there =
+            datastore_find(destination->datastores, destination->n_datastores, name);
+        if (here && there && here->uuid[0] && there->uuid[0] && strcmp(here->uuid, there->uuid) != 0)
+            findings_say(findings, CHECK_DATASTORE_DIFFERS,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"datastore", name},
+                                    {"source", input->source.name}, {"destination", input->destination.name},
+                                    {"source_uuid", here->uuid}, {"destination_uuid", there->uuid}));
+    }
+}
+
 void check_hosts(const struct check_input *input, struct findings *findings)
 {
     protection(input, findings);
@@ -230,6 +273,7 @@ void check_hosts(const struct check_input *input, struct findings *findings)
     if (input->destination.is_connected) { /* else what is known of it may be long over */
         memory(input, findings);
         machine(input, findings);
+        cpu_baseline(input, findings);
         network(input, findings);
         clock_differs(&input->destination, "destination", findings);
         link_speed(&input->destination, "destination", findings);
@@ -241,6 +285,7 @@ void check_hosts(const struct check_input *input, struct findings *findings)
     if (input->destination.is_connected && input->source.is_connected) {
         link_mtu(input, findings);
         network_differs(input, findings);
+        datastore_differs(input, findings);
     }
     findings_place(findings, "", "");
 }

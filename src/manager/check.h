@@ -24,7 +24,8 @@ struct check_input {
     struct check_host source;
     struct check_host destination;
     const struct move_options *options;
-    uint32_t protocol; /* of the manager */
+    uint32_t protocol;        /* of the manager */
+    const char *cpu_baseline; /* of the cluster; "": none */
 };
 
 /* What the operator gets as the answer to the request: same host, VM off or not movable. */

@@ -104,7 +104,7 @@ static bool cpu_is_less(const struct check_input *input, const struct move_site 
         return false;
     findings_say(findings, CHECK_CPU_FEATURES_MISSING,
                  CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
-                            {"source", input->source.name}, {"cpu_model", spec->cpu_model},
+                            {"source", input->source.name}, {"cpu_model", vm_spec_cpu(spec)},
                             {"accel", input->vm->accel}, {"missing", missing}));
     return true;
 }
@@ -115,7 +115,7 @@ static void cpu_besides(const struct vm_spec *spec, const struct move_site *sour
 {
     char besides[CPU_FEATURES_MAX];
     ret_added[0] = '\0';
-    if (!cpu_model_is_open(spec->cpu_model) || !source->cpu_features[0])
+    if (!cpu_model_is_open(vm_spec_cpu(spec)) || !source->cpu_features[0])
         return;
     cpu_features_missing(destination->cpu_features, source->cpu_features, besides);
     cpu_features_missing(besides, spec->cpu_without, ret_added);
@@ -150,7 +150,7 @@ static void cpu_is_more(const struct check_input *input, const struct move_site 
     if (added[0])
         findings_say(findings, CHECK_CPU_CONFIG_MODIFIED,
                      CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
-                                {"source", input->source.name}, {"cpu_model", spec->cpu_model},
+                                {"source", input->source.name}, {"cpu_model", vm_spec_cpu(spec)},
                                 {"added", added}));
 }
 

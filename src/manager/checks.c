@@ -14,7 +14,7 @@
 
 struct run {
     struct task *plan;
-    struct vm_spec vm; /* as it is; the plan's has its new pool */
+    struct vm_status vm; /* as it is; the plan's has its new pool */
     struct findings findings;
     unsigned n_waiting; /* for facts */
     void (*done)(const struct findings *findings, void *user);
@@ -157,7 +157,7 @@ static void facts_are_fresh(const struct err *call_err, void *user)
         finish(run);
         return;
     }
-    run->vm = vm.spec;
+    run->vm = vm;
     findings_note(&run->findings, admit_check(plan->manager, &vm, &err), &err);
     migrate_check_hosts(plan, &vm, &run->findings);
     findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");

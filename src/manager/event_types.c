@@ -104,6 +104,29 @@ static const struct event_type_row rows[EVENT_TYPES] = {
     [EVENT_MAINTENANCE_EXITED] = {"ExitMaintenanceModeEvent", "host", EVENT_INFO,
                                   "host '{host}' takes VMs again" BY},
 
+    [EVENT_HOST_CPU_BASELINE] = {"EVCAdmissionFailedEvent", "host", EVENT_ERROR,
+                                 "host '{host}' cannot provide the CPU baseline of the cluster, and takes no "
+                                 "VM: {detail}"},
+
+    [EVENT_CLUSTER_CHANGED] = {"ClusterReconfiguredEvent", "cluster", EVENT_INFO,
+                               "the CPU baseline of the cluster is {detail} now" BY},
+
+    [EVENT_DATASTORE_INITIALISED] = {"DatastoreInitialisedEvent", "datastore", EVENT_INFO,
+                                     "datastore '{name}' got the identity {detail} on host '{host}'" BY},
+    [EVENT_DATASTORE_DISCOVERED] = {"DatastoreDiscoveredEvent", "datastore", EVENT_INFO,
+                                    "host '{host}' sees datastore '{name}': {detail}"},
+    [EVENT_DATASTORE_DUPLICATED] = {"DatastoreDuplicatedEvent", "datastore", EVENT_WARNING,
+                                    "datastore '{name}' is not the same on all hosts: on host '{host}' it is "
+                                    "{detail}"},
+    [EVENT_DATASTORE_INACCESSIBLE] = {"DatastoreInaccessibleEvent", "datastore", EVENT_ERROR,
+                                      "datastore '{name}' cannot be used on host '{host}': it is {detail}"},
+    [EVENT_DATASTORE_LIMITED] = {"DatastoreLimitedEvent", "datastore", EVENT_WARNING,
+                                 "datastore '{name}' on host '{host}' is {detail}"},
+    [EVENT_DATASTORE_ACCESSIBLE] = {"DatastoreAccessibleEvent", "datastore", EVENT_INFO,
+                                    "datastore '{name}' can be used on host '{host}' again"},
+    [EVENT_DATASTORE_REMOVED] = {"DatastoreRemovedOnHostEvent", "datastore", EVENT_INFO,
+                                 "host '{host}' has no datastore '{name}' any more"},
+
     [EVENT_POOL_CREATED] = {"ResourcePoolCreatedEvent", "pool", EVENT_INFO, "pool '{name}' was created" BY},
     [EVENT_POOL_CHANGED] = {"ResourcePoolReconfiguredEvent", "pool", EVENT_INFO,
                             "pool '{name}' was changed" BY},

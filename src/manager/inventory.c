@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "manager/agent_client.h"
 #include "manager/ca.h"
+#include "manager/cluster.h"
 #include "manager/inventory_private.h"
 #include "manager/maintenance.h"
 #include "manager/vm_events.h"
@@ -292,6 +293,17 @@ int inventory_remove_host(struct host *host, const char *user, struct err *err)
     return 0;
 }
 
+static void set_baseline_problem(const struct host *host, JsonObject *object)
+{
+    const char *baseline = cluster_cpu_baseline(host->manager);
+    char problem[ERR_TEXT_MAX];
+    cluster_problem(baseline, &host->facts, problem);
+    if (!problem[0])
+        return;
+    g_autofree char *text = g_strdup_printf("the CPU baseline %s of the cluster: %s", baseline, problem);
+    json_object_set_string_member(object, "problem", text);
+}
+
 JsonObject *inventory_host_json(const struct host *host)
 {
     JsonObject *object = json_object_new();
@@ -302,6 +314,8 @@ JsonObject *inventory_host_json(const struct host *host)
     json_object_set_string_member(object, "maintenance", maintenance_name(host));
     if (host->state == HOST_DISCONNECTED && host->problem[0])
         json_object_set_string_member(object, "problem", host->problem);
+    if (host->state == HOST_CONNECTED && host->has_facts)
+        set_baseline_problem(host, object);
     if (host->has_facts)
         json_object_set_object_member(object, "facts", host_facts_to_json(&host->facts));
     else

@@ -31,6 +31,7 @@ struct host {
     bool in_maintenance; /* manager/maintenance.h */
     bool has_reached_maintenance;
     bool is_releasing;          /* manager/autostart.h: the word is on its way */
+    bool is_told_baseline;      /* manager/cluster.h: it is on its way */
     struct clock_offset clock;  /* measured with each answer */
     GHashTable *vms;            /* uuid -> struct vm_status, owned: what this host said last */
     GHashTable *claims;         /* uuid -> its claim (manager/claims.h), owned */

@@ -12,6 +12,8 @@
 #include "manager/agent_client.h"
 #include "manager/autostart.h"
 #include "manager/claims.h"
+#include "manager/cluster.h"
+#include "manager/datastores.h"
 #include "manager/inventory_private.h"
 #include "manager/maintenance.h"
 #include "manager/orphans.h"
@@ -149,6 +151,7 @@ static void got_vms(JsonObject *object, const struct err *call_err, void *user)
         set_state(host, HOST_CONNECTED, NULL);
         maintenance_look(host, false);
         settlements_work(host);
+        cluster_work(host);
         autostart_work(host);
         take_moves(host, object);
     }
@@ -186,10 +189,14 @@ static void got_facts(JsonObject *object, const struct err *call_err, void *user
         finish(question, host, &err);
         return;
     }
-    if (host->has_facts)
+    g_autofree struct host_facts *before = host->has_facts ? g_memdup2(&host->facts, sizeof facts) : NULL;
+    if (before)
         tell_upgrade(host, &facts);
+    datastores_complete(host, &facts);
+    cluster_look(host, &facts);
     host->facts = facts;
     host->has_facts = true;
+    datastores_tell(host, before);
     host->last_seen_ms = clock_wall_ms();
     clock_offset_take(&host->clock, question->sent_ms, host->last_seen_ms, facts.wall_ms);
     if (host->last_seen_ms - host->saved_ms > SAVE_INTERVAL_MS)

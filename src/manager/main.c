@@ -12,6 +12,7 @@
 #include "manager/auth.h"
 #include "manager/backup.h"
 #include "manager/ca.h"
+#include "manager/cluster.h"
 #include "manager/events.h"
 #include "manager/inventory.h"
 #include "manager/orphans.h"
@@ -115,7 +116,7 @@ static int open_all(struct manager *manager, struct err *err)
     manager->events = events_new(manager->db);
     manager->orphans = orphans_new(manager);
     if (settlements_open(manager, err) || tasks_open(manager, err) || pools_open(manager, err) ||
-        inventory_open(manager, err))
+        cluster_open(manager, err) || inventory_open(manager, err))
         return -1;
     manager->retention = retention_start(manager);
     struct http_server_config server = {
@@ -140,6 +141,7 @@ static void close_all(struct manager *manager)
     struct pools *pools = g_steal_pointer(&manager->pools);
     pools_free(pools);
     inventory_free(manager->inventory);
+    cluster_free(manager->cluster);
     orphans_free(manager->orphans);
     settlements_free(manager->settlements);
     events_free(manager->events);

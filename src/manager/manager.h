@@ -10,6 +10,7 @@
 #include "store/db.h"
 
 struct authority;
+struct cluster;
 struct events;
 struct http_server;
 struct inventory;
@@ -48,6 +49,7 @@ struct manager {
     struct events *events;
     struct inventory *inventory;
     struct pools *pools;
+    struct cluster *cluster;
     struct tasks *tasks;
     struct orphans *orphans;
     struct settlements *settlements;

@@ -6,6 +6,7 @@
 #include "base/fdio.h"
 #include "manager/admit.h"
 #include "manager/check.h"
+#include "manager/cluster.h"
 #include "manager/migrate.h"
 #include "manager/pools.h"
 #include "model/protocol.h"
@@ -66,7 +67,10 @@ int migrate_check_vm(struct task *task, struct vm_status *ret_vm, struct err *er
 static struct check_input check_input(const struct task *task, const struct vm_status *vm)
 {
     struct inventory *inventory = task->manager->inventory;
-    struct check_input input = {.vm = vm, .options = &task->options, .protocol = PROTOCOL};
+    struct check_input input = {.vm = vm,
+                                .options = &task->options,
+                                .protocol = PROTOCOL,
+                                .cpu_baseline = cluster_cpu_baseline(task->manager)};
     fill_check(inventory_find_host(inventory, task->source_host), task->source_host, &input.source);
     fill_check(inventory_find_host(inventory, task->destination_host), task->destination_host,
                &input.destination);
@@ -108,7 +112,7 @@ static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *
         err->phase[0] = '\0'; /* the task says in which of its phases that was */
         return -1;
     }
-    return pools_admit(task, &ret_vm->spec, err);
+    return pools_admit(task, ret_vm, err);
 }
 
 /* The destination writes the VM's file with its new pool; the source's keeps the old one, should the VM stay.

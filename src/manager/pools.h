@@ -35,17 +35,17 @@ JsonObject *pools_show(struct manager *manager, const char *path);
 JsonArray *pools_list(struct manager *manager); /* transfer full */
 
 /* ---- admission ---- */
-/* Promises the VM's memory and CPU reservation in that pool and all above it, unless it counts there already;
- * REFUSED "pool-memory-short" or "pool-cpu-short". Each call that returns 0 needs one pools_release, after
- * the inventory shows what the agent made of it. RETRY "vm-busy" while another call changes the VM, or wants
- * it in another pool. */
-int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err);
+/* Promises the VM's memory, its overhead with it, and CPU reservation in that pool and all above it, unless
+ * it counts there already; REFUSED "pool-memory-short" or "pool-cpu-short". Each call that returns 0 needs
+ * one pools_release, after the inventory shows what the agent made of it. RETRY "vm-busy" while another call
+ * changes the VM, or wants it in another pool. */
+int pools_reserve(struct manager *manager, const struct vm_status *vm, const char *pool, struct err *err);
 /* As above for a call that changes a VM which is off, its pool or what it needs: takes nothing, and holds a
  * start up, which would be admitted by what the VM was. `pool`: where it will be. */
-int pools_hold(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err);
+int pools_hold(struct manager *manager, const struct vm_status *vm, const char *pool, struct err *err);
 void pools_release(struct manager *manager, const char *uuid);
 /* The same for a migration: kept in task->has_place, and given back by the task's end. */
-int pools_admit(struct task *task, const struct vm_spec *vm, struct err *err);
+int pools_admit(struct task *task, const struct vm_status *vm, struct err *err);
 /* The pool of the VM after a move with these options; borrowed from either. */
 const char *pools_target(const struct move_options *options, const struct vm_spec *vm);
 

@@ -21,7 +21,7 @@ static const struct {
     [POOL_CPU] = {CHECK_POOL_CPU_SHORT, "short_percent"},
 };
 
-static int refuse(const struct pool_tree *tree, int index, enum pool_resource r, const struct vm_spec *vm,
+static int refuse(const struct pool_tree *tree, int index, enum pool_resource r, const struct vm_status *vm,
                   struct err *err)
 {
     uint64_t amounts[POOL_RESOURCES];
@@ -40,13 +40,13 @@ static int refuse(const struct pool_tree *tree, int index, enum pool_resource r,
                               " reserved by pools below it",
                               pool_limit(&tree->pools[bound].spec, r), at->used, at->inner - at->used);
     return check_say(err, words[r].check,
-                     CHECK_ARGS({"vm", vm->name}, {"pool", pool}, {"bounding_pool", bounding},
+                     CHECK_ARGS({"vm", vm->spec.name}, {"pool", pool}, {"bounding_pool", bounding},
                                 {words[r].short_arg, .number = amounts[r] - sum->room}, {"limit", limit}));
 }
 
-static int check_room(struct manager *manager, const struct vm_spec *vm, const char *path, struct err *err)
+static int check_room(struct manager *manager, const struct vm_status *vm, const char *path, struct err *err)
 {
-    if (pools_counts(manager, vm->uuid, path))
+    if (pools_counts(manager, vm->spec.uuid, path))
         return 0;
     if (pools_check_exists(manager, path, err))
         return -1;
@@ -63,30 +63,30 @@ static int check_room(struct manager *manager, const struct vm_spec *vm, const c
 }
 
 /* The promise to the VM in that pool, with one more call. */
-static int take_promise(struct manager *manager, const struct vm_spec *vm, const char *pool, bool is_change,
+static int take_promise(struct manager *manager, const struct vm_status *vm, const char *pool, bool is_change,
                         struct pool_promise **ret_promise, struct err *err)
 {
-    struct pool_promise *promise = g_hash_table_lookup(manager->pools->promises, vm->uuid);
+    struct pool_promise *promise = g_hash_table_lookup(manager->pools->promises, vm->spec.uuid);
     if (promise && (promise->is_change != is_change || strcmp(promise->pool, pool) != 0)) {
-        err_set(err, ERR_RETRY, "vm-busy", "VM '%s' is being %s", vm->name,
+        err_set(err, ERR_RETRY, "vm-busy", "VM '%s' is being %s", vm->spec.name,
                 promise->is_change ? "changed" : "started, or put into another pool");
         (void)err_arg(err, "what", "%s", promise->is_change ? "change" : "start-or-pool");
-        err_arg(err, "vm", "%s", vm->name);
+        err_arg(err, "vm", "%s", vm->spec.name);
         return err_fix(err, "try again when that is done");
     }
     if (!promise) {
         promise = g_new0(struct pool_promise, 1);
-        (void)g_strlcpy(promise->uuid, vm->uuid, sizeof promise->uuid);
+        (void)g_strlcpy(promise->uuid, vm->spec.uuid, sizeof promise->uuid);
         (void)g_strlcpy(promise->pool, pool, sizeof promise->pool);
         promise->is_change = is_change;
-        g_hash_table_insert(manager->pools->promises, g_strdup(vm->uuid), promise);
+        g_hash_table_insert(manager->pools->promises, g_strdup(vm->spec.uuid), promise);
     }
     promise->n_calls++;
     *ret_promise = promise;
     return 0;
 }
 
-int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
+int pools_reserve(struct manager *manager, const struct vm_status *vm, const char *pool, struct err *err)
 {
     struct pool_promise *promise;
     if (check_room(manager, vm, pool, err) || take_promise(manager, vm, pool, false, &promise, err))
@@ -95,7 +95,7 @@ int pools_reserve(struct manager *manager, const struct vm_spec *vm, const char 
     return 0;
 }
 
-int pools_hold(struct manager *manager, const struct vm_spec *vm, const char *pool, struct err *err)
+int pools_hold(struct manager *manager, const struct vm_status *vm, const char *pool, struct err *err)
 {
     struct pool_promise *promise;
     return take_promise(manager, vm, pool, true, &promise, err);
@@ -110,9 +110,9 @@ void pools_release(struct manager *manager, const char *uuid)
         (void)g_hash_table_remove(manager->pools->promises, uuid);
 }
 
-int pools_admit(struct task *task, const struct vm_spec *vm, struct err *err)
+int pools_admit(struct task *task, const struct vm_status *vm, struct err *err)
 {
-    if (check_room(task->manager, vm, pools_target(&task->options, vm), err)) {
+    if (check_room(task->manager, vm, pools_target(&task->options, &vm->spec), err)) {
         err_place(err, "", "manager");
         return -1;
     }

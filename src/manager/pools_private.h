@@ -24,7 +24,7 @@ struct pools {
 
 /* What the hosts have together, and what of it a VM takes. */
 void pools_capacity(struct manager *manager, uint64_t ret_capacity[POOL_RESOURCES]);
-void pools_amounts(const struct vm_spec *vm, uint64_t ret_amounts[POOL_RESOURCES]);
+void pools_amounts(const struct vm_status *vm, uint64_t ret_amounts[POOL_RESOURCES]);
 /* True if the sums hold the VM in that pool already. */
 bool pools_counts(struct manager *manager, const char *uuid, const char *pool);
 

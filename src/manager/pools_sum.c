@@ -7,7 +7,7 @@
 #include "manager/task.h"
 
 /* One VM in one pool. Several sources may name it: it counts once. */
-typedef void (*sum_entry)(const struct vm_spec *vm, const char *pool, void *user);
+typedef void (*sum_entry)(const struct vm_status *vm, const char *pool, void *user);
 
 struct walk {
     struct manager *manager;
@@ -18,7 +18,7 @@ struct walk {
 static void walk_vm(const struct vm_status *vm, void *user)
 {
     const struct walk *walk = user;
-    walk->entry(&vm->spec, vm->spec.pool, walk->user);
+    walk->entry(vm, vm->spec.pool, walk->user);
 }
 
 static void walk_host(struct host *host, void *user)
@@ -38,7 +38,7 @@ static void walk_task(struct task *task, void *user)
         const struct vm_status *vm = host ? g_hash_table_lookup(host->vms, task->vm_uuid) : NULL;
         if (!vm)
             continue;
-        walk->entry(&vm->spec, pools_target(&task->options, &vm->spec), walk->user);
+        walk->entry(vm, pools_target(&task->options, &vm->spec), walk->user);
         return;
     }
 }
@@ -50,10 +50,10 @@ static void walk_all(struct manager *manager, sum_entry entry, void *user)
     tasks_each(manager, walk_task, &walk);
 }
 
-void pools_amounts(const struct vm_spec *vm, uint64_t ret_amounts[POOL_RESOURCES])
+void pools_amounts(const struct vm_status *vm, uint64_t ret_amounts[POOL_RESOURCES])
 {
-    ret_amounts[POOL_MEMORY] = vm->memory_mib;
-    ret_amounts[POOL_CPU] = vm->cpu_reservation_percent;
+    ret_amounts[POOL_MEMORY] = (uint64_t)vm->spec.memory_mib + vm->overhead_mib;
+    ret_amounts[POOL_CPU] = vm->spec.cpu_reservation_percent;
 }
 
 struct summing {
@@ -74,11 +74,11 @@ static void add(struct summing *summing, const char *uuid, const char *pool,
             summing->tree->pools[index].sums[r].own += amounts[r];
 }
 
-static void add_vm(const struct vm_spec *vm, const char *pool, void *user)
+static void add_vm(const struct vm_status *vm, const char *pool, void *user)
 {
     uint64_t amounts[POOL_RESOURCES];
     pools_amounts(vm, amounts);
-    add(user, vm->uuid, pool, amounts);
+    add(user, vm->spec.uuid, pool, amounts);
 }
 
 static void add_capacity(struct host *host, void *user)
@@ -134,10 +134,10 @@ struct search {
     bool is_found;
 };
 
-static void look(const struct vm_spec *vm, const char *pool, void *user)
+static void look(const struct vm_status *vm, const char *pool, void *user)
 {
     struct search *search = user;
-    search->is_found |= !strcmp(vm->uuid, search->uuid) && !strcmp(pool, search->pool);
+    search->is_found |= !strcmp(vm->spec.uuid, search->uuid) && !strcmp(pool, search->pool);
 }
 
 bool pools_counts(struct manager *manager, const char *uuid, const char *pool)

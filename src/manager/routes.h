@@ -35,7 +35,13 @@ void route_vm_pool(struct http_request *request, void *user);
 JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm);
 /* routes_diagnoses.c */
 void route_diagnose(struct http_request *request, void *user);
+/* routes_cluster.c */
+void route_cluster_show(struct http_request *request, void *user);
+void route_cluster_set(struct http_request *request, void *user);
 /* routes_pools.c */
+void route_datastores_list(struct http_request *request, void *user);
+void route_datastore_show(struct http_request *request, void *user);
+void route_datastore_init(struct http_request *request, void *user);
 void route_pools_list(struct http_request *request, void *user);
 void route_pool_add(struct http_request *request, void *user);
 void route_pool_show(struct http_request *request, void *user);

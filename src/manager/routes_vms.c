@@ -5,6 +5,7 @@
 #include "manager/admit.h"
 #include "manager/agent_client.h"
 #include "manager/claims.h"
+#include "manager/cluster.h"
 #include "manager/forward.h"
 #include "manager/inventory.h"
 #include "manager/maintenance.h"
@@ -135,8 +136,9 @@ void route_vm_start(struct http_request *request, void *user)
     }
     if (find_owned(user, request, &vm, &host))
         return;
-    if ((vm.state == VM_OFF && maintenance_check(host, vm.spec.name, &err)) ||
-        pools_reserve(manager, &vm.spec, vm.spec.pool, &err)) {
+    if ((vm.state == VM_OFF &&
+         (maintenance_check(host, vm.spec.name, &err) || cluster_check_start(host, vm.spec.name, &err))) ||
+        pools_reserve(manager, &vm, vm.spec.pool, &err)) {
         refuse_start(request, host, &vm, &err);
         return;
     }
@@ -176,7 +178,7 @@ void route_vm_pool(struct http_request *request, void *user)
     const struct vm_status *known = g_hash_table_lookup(host->vms, vm.spec.uuid);
     bool is_off = known && known->state == VM_OFF;
     if (pools_check_exists(manager, pool, &err) ||
-        (is_off ? pools_hold(manager, &vm.spec, pool, &err) : pools_reserve(manager, &vm.spec, pool, &err))) {
+        (is_off ? pools_hold(manager, &vm, pool, &err) : pools_reserve(manager, &vm, pool, &err))) {
         http_fail(request, &err);
         return;
     }
@@ -364,9 +366,7 @@ static int read_create(struct manager *manager, JsonObject *body, struct vm_spec
     if (ret_spec->uuid[0])
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid",
                        "spec: the uuid is made by the manager: leave it out");
-    if (ret_spec->cpu_without[0])
-        return vm_refuse_cpu_without(err);
-    if (check_name(manager->inventory, ret_spec->name, err) ||
+    if (vm_spec_check_new(ret_spec, err) || check_name(manager->inventory, ret_spec->name, err) ||
         check_macs(manager->inventory, ret_spec, NULL, err) ||
         pools_check_exists(manager, ret_spec->pool, err))
         return -1;
@@ -458,7 +458,7 @@ void route_vm_set(struct http_request *request, void *user)
         http_fail(request, &err);
         return;
     }
-    if (pools_hold(user, &vm.spec, vm.spec.pool, &err)) {
+    if (pools_hold(user, &vm, vm.spec.pool, &err)) {
         json_object_unref(changes);
         http_fail(request, &err);
         return;

@@ -3,11 +3,23 @@
  * hash. */
 #include "manager/task.h"
 
+#include "model/overhead.h"
+
 static JsonObject *pair_of(const char *name, const char *value, const char *other_name, const char *other)
 {
     JsonObject *object = json_object_new();
     json_object_set_string_member(object, name, value);
     json_object_set_string_member(object, other_name, other);
+    return object;
+}
+
+static JsonObject *disk_of(const struct vm_disk *disk)
+{
+    JsonObject *object = pair_of("path", disk->path, "format", disk->format);
+    json_object_set_string_member(object, "datastore", disk->datastore);
+    json_object_set_string_member(object, "file", disk->file);
+    json_object_set_string_member(object, "bus", disk->bus);
+    json_object_set_string_member(object, "media", disk->media);
     return object;
 }
 
@@ -17,16 +29,17 @@ static JsonObject *vm_of(const struct move_spec *spec)
     JsonObject *object = json_object_new();
     JsonArray *disks = json_array_new(), *nics = json_array_new();
     json_object_set_int_member(object, "memory_mib", vm->memory_mib);
+    json_object_set_int_member(object, "overhead_mib", vm_overhead_mib(vm, spec->accel));
     json_object_set_int_member(object, "cpus", vm->cpus);
     json_object_set_int_member(object, "cpu_reservation_percent", vm->cpu_reservation_percent);
     json_object_set_string_member(object, "accel", spec->accel);
     json_object_set_string_member(object, "machine", vm->machine);
     json_object_set_string_member(object, "cpu_model", vm->cpu_model);
     json_object_set_string_member(object, "cpu_without", vm->cpu_without);
+    json_object_set_string_member(object, "cpu_baseline", vm->cpu_baseline);
     json_object_set_string_member(object, "pool", vm->pool);
     for (uint32_t i = 0; i < vm->n_disks; i++)
-        json_array_add_object_element(disks,
-                                      pair_of("path", vm->disks[i].path, "format", vm->disks[i].format));
+        json_array_add_object_element(disks, disk_of(&vm->disks[i]));
     for (uint32_t i = 0; i < vm->n_nics; i++)
         json_array_add_object_element(nics, pair_of("network", vm->nics[i].network, "mac", vm->nics[i].mac));
     json_object_set_array_member(object, "disks", disks);

@@ -118,7 +118,8 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_MEMORY_SHORT] =
         {"memory-short", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "host '{host}' is {short_mib} MiB short of memory for VM '{vm}'",
-         "the VM needs {needed_mib} MiB; {free_mib} MiB are neither promised to VMs nor in "
+         "the VM needs {needed_mib} MiB, {overhead_mib} of them for its QEMU; {free_mib} MiB are neither "
+         "promised to VMs nor in "
          "use by those of others nor kept for the host (memory_reserve_mib of its agent)",
          "stop or move another VM away from '{host}', give this one less memory, or choose "
          "another host"},
@@ -146,6 +147,18 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                            "VM '{vm}' needs KVM and host '{host}' does not offer it", "{reason}",
                            "enable virtualization in the firmware of '{host}' and let the QEMU user open "
                            "/dev/kvm, or set the VM's accel to tcg while it is off"},
+    [CHECK_CPU_BASELINE_UNSUPPORTED] =
+        {"cpu-baseline-unsupported", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "host '{host}' cannot provide the CPU baseline {baseline} of the cluster, so VM '{vm}' can neither "
+         "come to it nor start there",
+         "{reason}",
+         "choose another host; for good: a baseline that all hosts can provide ('godwit cluster show' lists "
+         "them; godwit cluster set --cpu-baseline MODEL), or a newer CPU or QEMU in '{host}'"},
+    [CHECK_CPU_BASELINE_REFUSED] =
+        {"cpu-baseline-refused", ERROR, PHASE_REQUEST, MANAGER,
+         "{baseline} cannot be the CPU baseline of the cluster: host {hosts} cannot provide it", "{reason}",
+         "choose one that all connected hosts can provide, the best of them: {best}; or remove the host that "
+         "cannot (godwit host rm)"},
     [CHECK_NETWORK_MISSING] =
         {"network-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "host '{host}' has no network '{network}', which VM '{vm}' uses", "it has {networks}",
@@ -183,6 +196,39 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "{reason}",
          "it must be on storage that this host sees at the same path: see that it is mounted there, for "
          "writing; chown {uid} {path} where it is the owner that is wrong"},
+    [CHECK_DATASTORE_UNKNOWN] =
+        {"datastore-missing", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "host '{host}' has no datastore '{datastore}', which VM '{vm}' uses", "it has {datastores}",
+         "mount the storage there, add a section [datastore {datastore}] with path= to the agent's "
+         "configuration on '{host}', and restart the agent (its VMs run on)"},
+    [CHECK_DATASTORE_NOT_MOUNTED] =
+        {"datastore-not-mounted", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}', which VM '{vm}' uses, is not there on host '{host}': {path}", "{reason}",
+         "mount it at {path} on '{host}' (findmnt {path} shows whether something is mounted there)"},
+    [CHECK_DATASTORE_UNINITIALISED] =
+        {"datastore-uninitialised", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "the folder {path} of datastore '{datastore}', which VM '{vm}' uses, has no identity on host "
+         "'{host}'",
+         "{reason}: most likely the storage is not mounted there",
+         "mount it at {path}; only if this is a new datastore: godwit datastore init {datastore} --host "
+         "{host}"},
+    [CHECK_DATASTORE_READ_ONLY] =
+        {"datastore-read-only", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}', which VM '{vm}' uses, is read-only on host '{host}': {path}", "{reason}",
+         "mount it for writing there: mount -o remount,rw $(findmnt -n -o TARGET -T {path}); dmesg says why "
+         "a "
+         "file system went read-only, and a server may export it read-only"},
+    [CHECK_DATASTORE_STALE] =
+        {"datastore-stale", ERROR, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}' does not answer on host '{host}': {path}", "{reason}",
+         "see that its server runs and that '{host}' reaches it (findmnt -T {path} says which one it is); if "
+         "the server has forgotten the mount: umount -l, then mount again"},
+    [CHECK_DATASTORE_SPACE_SHORT] =
+        {"datastore-space-short", WARNING, PHASE_DESTINATION_CHECK, NULL,
+         "datastore '{datastore}', which VM '{vm}' uses, has {free_mib} MiB free on host '{host}'",
+         "its disks may still grow by {growth_mib} MiB; when there is no room, the guest is stopped until "
+         "there is some",
+         "make room there: remove images that nobody needs, or give the datastore more"},
     [CHECK_DISK_MISSING] =
         {"disk-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' does not exist on host '{host}'", NULL,
@@ -195,6 +241,24 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "{reason}",
          "see that the storage is mounted for writing and that the user may pass the "
          "folders above it; chown {uid} {path} where it is the owner that is wrong"},
+    [CHECK_DISK_NOT_ANSWERING] = {"disk-not-answering", ERROR, PHASE_DESTINATION_CHECK, NULL,
+                                  "the storage of disk {path} of VM '{vm}' does not answer on host '{host}'",
+                                  "{reason}", "see that its server runs and that '{host}' reaches it"},
+    [CHECK_DISK_FORMAT_DIFFERS] =
+        {"disk-format-differs", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' is not a {format} image on host '{host}'", "{reason}",
+         "qemu-img info shows what it is; set the format that it has while the VM is off, or put the right "
+         "image there"},
+    [CHECK_DISK_BACKING_MISSING] =
+        {"disk-backing-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' needs {backing}, which host '{host}' cannot use", "{reason}",
+         "put that file where every host sees it by the same name: best beside the image, with a relative "
+         "name "
+         "in it (qemu-img rebase -u -b FILE -F FORMAT, while the VM is off), readable by the QEMU user"},
+    [CHECK_DISK_LOCKED] =
+        {"disk-locked", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "disk {path} of VM '{vm}' is in use by another program on host '{host}'", "{reason}",
+         "see what has it open there (fuser -v on the file, 'godwit vm ls' for other VMs) and end that"},
     [CHECK_VM_EXISTS] = {"vm-exists", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
                          "VM '{vm}' is registered on host '{host}' already", NULL,
                          "see with 'godwit vm ls' which host has the VM, and move it from there"},
@@ -281,6 +345,13 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "packets to it reach now the one and now the other",
          "on '{peer}', 'ip link' shows which MAC address is its own; take the address from the machine that "
          "has the other, or give host '{peer}' another one (addresses= in [migration])"},
+    [CHECK_DATASTORE_DIFFERS] =
+        {"datastore-differs", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "datastore '{datastore}' of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
+         "its identity is {source_uuid} on '{source}' and {destination_uuid} on '{destination}'",
+         "mount on '{destination}' the storage that has the VM's disks, and name any other one differently "
+         "in "
+         "the agents' configurations"},
     [CHECK_DISK_DIFFERS] =
         {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
@@ -321,7 +392,9 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "its CPU model {cpu_model} is all that a host can do, and host '{host}' can do more than host "
          "'{source}'",
          "nothing need be done: the VM gets all that its host can do with its next start; with a named CPU "
-         "model (godwit vm set {vm} --cpu-model) it is the same everywhere"},
+         "model (godwit vm set {vm} --cpu-model) or a baseline for all VMs (godwit cluster set) it is the "
+         "same "
+         "everywhere"},
 
     [CHECK_GUEST_AGENT_MISSING] =
         {"guest-agent-missing", ERROR, PHASE_REQUEST, MANAGER,
@@ -339,6 +412,18 @@ static const struct check_kind kinds[CHECK_COUNT] = {
                                    "the clock of the guest of VM '{vm}' was not set to that of host '{host}'",
                                    "{problem}",
                                    "see that qemu-guest-agent runs in the guest and may set its clock"},
+
+    [CHECK_CPU_BEYOND_BASELINE] =
+        {"cpu-beyond-baseline", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "the CPU model {cpu_model} of VM '{vm}' has more than the cluster's baseline {baseline}: {features}",
+         "a VM that was started with it could not go to every host of the cluster",
+         "let it have the baseline: godwit vm set {vm} --cpu-model '' while it is off (or create it without "
+         "a model), or name a lesser model, or raise the baseline"},
+    [CHECK_CPU_MODEL_UNKNOWN] =
+        {"cpu-model-unknown", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "QEMU {qemu_version} on host '{host}' has no CPU model {cpu_model}, which VM '{vm}' has", NULL,
+         "correct it while the VM is off: godwit vm set {vm} --cpu-model ''; 'qemu-system-x86_64 -cpu help' "
+         "on '{host}' lists those there are"},
 };
 
 const struct check_kind *check_kind(enum check check)

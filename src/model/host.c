@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "model/fields.h"
+#include "model/datastore_fields.h"
 #include "model/move.h"
 
 static const struct field network_fields[] = {
@@ -29,6 +29,10 @@ static const struct field facts_fields[] = {
     TEXT(struct host_facts, cgroups, NULL),
     TEXT(struct host_facts, cgroups_reason, NULL),
     TEXTS(struct host_facts, machines, NULL),
+    TEXTS(struct host_facts, cpu_models, NULL),
+    BOOL(struct host_facts, keeps_cpu_baseline),
+    TEXT(struct host_facts, cpu_baseline, NULL),
+    TEXT(struct host_facts, cpu_baseline_problem, NULL),
     COUNT(struct host_facts, cpus),
     COUNT(struct host_facts, memory_mib),
     COUNT(struct host_facts, memory_used_mib),
@@ -41,6 +45,7 @@ static const struct field facts_fields[] = {
     COUNT(struct host_facts, migration_mtu),
     COUNT(struct host_facts, migration_mbit),
     LIST(struct host_facts, networks, network_fields),
+    LIST(struct host_facts, datastores, datastore_fields),
     COUNT(struct host_facts, n_vms),
     COUNT(struct host_facts, n_foreign_vms),
     BOOL(struct host_facts, autostart_pending),

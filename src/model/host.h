@@ -8,11 +8,13 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "model/datastore.h"
 #include "model/vm.h"
 
 #define HOST_NETWORKS_MAX 16
 #define HOST_ADDRESSES_MAX 4
 #define HOST_MACHINES_MAX 64
+#define HOST_CPU_MODELS_MAX 96
 #define MODEL_ADDRESS_MAX 64
 
 struct host_network {
@@ -38,6 +40,13 @@ struct host_facts {
     char cgroups_reason[160];
     uint32_t n_machines;
     char machines[HOST_MACHINES_MAX][32]; /* q35 machine types of this QEMU, newest first; none: not told */
+    uint32_t n_cpu_models;
+    /* QEMU's CPU models that can be had here whole, under `accel`, those with most features first; one name
+     * for each. */
+    char cpu_models[HOST_CPU_MODELS_MAX][32];
+    bool keeps_cpu_baseline;                 /* false: an agent that does not know what that is */
+    char cpu_baseline[CPU_MODEL_SIZE];       /* as the manager told it last; "": none */
+    char cpu_baseline_problem[ERR_TEXT_MAX]; /* why it cannot be had here under `accel`, or "" */
     uint32_t cpus;
     uint64_t memory_mib;           /* of the machine */
     uint64_t memory_used_mib;      /* promised to VMs, shells included */
@@ -52,6 +61,8 @@ struct host_facts {
     uint32_t migration_mbit; /* of the slowest link that has one of these addresses; 0: nobody knows */
     uint32_t n_networks;
     struct host_network networks[HOST_NETWORKS_MAX];
+    uint32_t n_datastores;
+    struct host_datastore datastores[HOST_DATASTORES_MAX];
     uint32_t n_vms;         /* ours */
     uint32_t n_foreign_vms; /* QEMU processes that are not ours: left alone */
     bool autostart_pending; /* booted, and VMs with autostart wait for the manager's word */

@@ -31,6 +31,13 @@ static bool is_path(const char *text)
     return text[0] == '/' && text[1] && is_one_line(text) && !has_parent_segment(text);
 }
 
+static bool is_file(const char *text)
+{
+    size_t length = strlen(text);
+    return text[0] != '/' && text[length - 1] != '/' && is_one_line(text) && strcmp(text, "..") != 0 &&
+           strncmp(text, "../", 3) != 0 && !has_parent_segment(text);
+}
+
 static bool is_qemu_word(const char *text)
 {
     return text[strspn(text, DIGITS LETTERS "-_.")] == '\0' && text[0] != '-' && text[0] != '.';
@@ -44,6 +51,16 @@ static bool is_qemu_words(const char *text)
 static bool is_disk_format(const char *text)
 {
     return !strcmp(text, "qcow2") || !strcmp(text, "raw");
+}
+
+static bool is_disk_bus(const char *text)
+{
+    return !strcmp(text, "virtio-blk") || !strcmp(text, "virtio-scsi");
+}
+
+static bool is_disk_media(const char *text)
+{
+    return !strcmp(text, "disk") || !strcmp(text, "cdrom");
 }
 
 static bool is_address(const char *text)
@@ -110,6 +127,11 @@ const struct text_rule rule_uuid = {model_uuid_is_valid, UUID_TEXT, false};
 const struct text_rule rule_uuid_or_empty = {model_uuid_is_valid, UUID_TEXT, true};
 const struct text_rule rule_path = {is_path, PATH_TEXT, false};
 const struct text_rule rule_path_or_empty = {is_path, PATH_TEXT ", or empty", true};
+const struct text_rule rule_name_or_empty = {model_name_is_valid, NAME_TEXT ", or empty", true};
+const struct text_rule rule_file_or_empty = {
+    is_file,
+    "a path below the datastore's folder, without '/' at its ends, '..' and control characters, or empty",
+    true};
 const struct text_rule rule_line = {is_one_line, "one line of text without control characters", true};
 const struct text_rule rule_qemu_word = {
     is_qemu_word, "a name QEMU knows, of letters, digits, '-', '_' and '.', or empty", true};
@@ -117,6 +139,8 @@ const struct text_rule rule_qemu_words = {
     is_qemu_words,
     "names QEMU knows, of letters, digits, '-', '_' and '.', with spaces between them, or empty", true};
 const struct text_rule rule_disk_format = {is_disk_format, "\"qcow2\" or \"raw\"", false};
+const struct text_rule rule_disk_bus = {is_disk_bus, "\"virtio-blk\" or \"virtio-scsi\", or empty", true};
+const struct text_rule rule_disk_media = {is_disk_media, "\"disk\" or \"cdrom\", or empty", true};
 const struct text_rule rule_mac_or_empty = {
     is_mac, "a unicast MAC address like 52:54:00:12:34:56, or empty to get one", true};
 const struct text_rule rule_address = {is_address, "a numeric IPv4 or IPv6 address", false};

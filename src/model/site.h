@@ -15,11 +15,11 @@
 
 /* Two hosts that see the same storage see the same of all that is set on both sides. */
 struct site_disk {
-    char path[MODEL_PATH_MAX];
-    char kind[8];    /* "file" or "block"; "": it could not be looked at */
-    uint64_t inode;  /* of a file; 0: this file system has numbers for one host only */
-    int64_t born_ns; /* of a file: when it was made, wall clock; 0: the file system does not say */
-    uint64_t size;   /* of a block device, bytes */
+    char path[MODEL_PATH_MAX]; /* as vm_disk_label */
+    char kind[8];              /* "file" or "block"; "": it could not be looked at */
+    uint64_t inode;            /* of a file; 0: this file system has numbers for one host only */
+    int64_t born_ns;           /* of a file: when it was made, wall clock; 0: the file system does not say */
+    uint64_t size;             /* of a block device, bytes */
     char serial[SITE_SERIAL_MAX]; /* of a block device: its world-wide name or serial number; "": it has none
                                    */
 };

@@ -22,8 +22,12 @@ static const char *const state_names[] = {
 };
 
 static const struct field disk_fields[] = {
-    TEXT(struct vm_disk, path, &rule_path),
+    TEXT(struct vm_disk, path, &rule_path_or_empty),
     TEXT(struct vm_disk, format, &rule_disk_format),
+    TEXT(struct vm_disk, datastore, &rule_name_or_empty, NEWER),
+    TEXT(struct vm_disk, file, &rule_file_or_empty, NEWER),
+    TEXT(struct vm_disk, bus, &rule_disk_bus, NEWER),
+    TEXT(struct vm_disk, media, &rule_disk_media, NEWER),
     FIELDS_END,
 };
 
@@ -56,6 +60,7 @@ const struct field vm_fields[] = {
     BOOL(struct vm_spec, pinned, NEWER),
     TEXT(struct vm_spec, held_by, &rule_line, NEWER),
     TEXT(struct vm_spec, cpu_without, &rule_qemu_words, NEWER),
+    TEXT(struct vm_spec, cpu_baseline, &rule_qemu_word, NEWER),
     FIELDS_END,
 };
 
@@ -69,7 +74,9 @@ static const struct field status_fields[] = {
     COUNT(struct vm_status, epoch),
     TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
+    COUNT(struct vm_status, overhead_mib),
     TEXT(struct vm_status, problem, NULL),
+    TEXT(struct vm_status, cpu_beyond_baseline, NULL),
     FIELDS_END,
 };
 
@@ -96,12 +103,61 @@ static int refuse_twice(const char *id, const char *list, const uint32_t at[2], 
     return err_arg(err, "other", "%s", other);
 }
 
+/* Either a path, or a file on a datastore. */
+static int check_disk(const struct vm_spec *spec, uint32_t i, struct err *err)
+{
+    const struct vm_disk *disk = &spec->disks[i];
+    char list[FIELD_WHERE_MAX], where[FIELD_WHERE_MAX];
+    fields_where_index("disks", i, list);
+    if (*disk->datastore && *disk->path) {
+        fields_where(list, "path", where);
+        return fields_refuse("field-invalid", where, "empty where datastore and file say where it is", err);
+    }
+    if (!*disk->datastore != !*disk->file) {
+        fields_where(list, *disk->file ? "datastore" : "file", where);
+        return fields_refuse("field-invalid", where,
+                             *disk->file ? "the datastore that has the file" : "the file on the datastore",
+                             err);
+    }
+    if (vm_disk_is_cdrom(disk) && !strcmp(disk->bus, "virtio-blk")) {
+        fields_where(list, "bus", where);
+        return fields_refuse("field-invalid", where, "virtio-scsi or empty for a CD", err);
+    }
+    if (*disk->path || *disk->datastore)
+        return 0;
+    fields_where(list, "path", where);
+    return fields_refuse("field-invalid", where, rule_path.must, err);
+}
+
+bool vm_disk_is_cdrom(const struct vm_disk *disk)
+{
+    return !strcmp(disk->media, "cdrom");
+}
+
+bool vm_disk_is_scsi(const struct vm_disk *disk)
+{
+    return vm_disk_is_cdrom(disk) || !strcmp(disk->bus, "virtio-scsi");
+}
+
+static bool is_same_disk(const struct vm_disk *one, const struct vm_disk *other)
+{
+    return !strcmp(one->path, other->path) && !strcmp(one->datastore, other->datastore) &&
+           !strcmp(one->file, other->file);
+}
+
+void vm_disk_label(const struct vm_disk *disk, char ret_label[DISK_LABEL_MAX])
+{
+    (void)g_snprintf(ret_label, DISK_LABEL_MAX, "%s%s%s", *disk->datastore ? disk->datastore : disk->path,
+                     *disk->datastore ? ":" : "", disk->file);
+}
+
 static int check_duplicates(const struct vm_spec *spec, struct err *err)
 {
     for (uint32_t i = 0; i < spec->n_disks; i++)
         for (uint32_t j = 0; j < i; j++)
-            if (!strcmp(spec->disks[i].path, spec->disks[j].path))
-                return refuse_twice("disk-twice", "disks", (uint32_t[]){i, j}, "path", err);
+            if (is_same_disk(&spec->disks[i], &spec->disks[j]))
+                return refuse_twice("disk-twice", "disks", (uint32_t[]){i, j},
+                                    *spec->disks[i].datastore ? "file" : "path", err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         for (uint32_t j = 0; j < i; j++)
             if (*spec->nics[i].mac && !strcmp(spec->nics[i].mac, spec->nics[j].mac))
@@ -139,6 +195,9 @@ int vm_spec_check(const struct vm_spec *spec, struct err *err)
     if (!*spec->kernel && (*spec->initrd || *spec->append))
         return fields_refuse("kernel-missing", *spec->initrd ? "initrd" : "append",
                              "empty when kernel is empty", err);
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (check_disk(spec, i, err))
+            return -1;
     if (spec->notice_timeout_s && !spec->guest_agent)
         return fields_refuse("guest-agent-missing", "notice_timeout_s", "0 when guest_agent is false", err);
     return check_firmware(spec, err) ? -1 : check_duplicates(spec, err);
@@ -172,6 +231,20 @@ static void clear_list_tails(struct vm_spec *spec)
         spec->nics[i] = (struct vm_nic){0};
 }
 
+static int refuse_cpu_member(const char *member, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "cpu-without", "%s is made by Godwit: leave it out", member);
+    (void)err_arg(err, "member", "%s", member);
+    return err_fix(err, "choose what the guest's CPU can do with cpu_model");
+}
+
+int vm_spec_check_new(const struct vm_spec *spec, struct err *err)
+{
+    if (spec->cpu_without[0])
+        return refuse_cpu_member("cpu_without", err);
+    return spec->cpu_baseline[0] ? refuse_cpu_member("cpu_baseline", err) : 0;
+}
+
 int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
 {
     struct vm_spec changed = *spec;
@@ -185,19 +258,15 @@ int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err)
     if (strcmp(changed.uuid, spec->uuid) != 0)
         return err_set(err, ERR_BAD_REQUEST, "uuid-invalid", "uuid cannot be changed: leave it out");
     if (strcmp(changed.cpu_without, spec->cpu_without) != 0)
-        return vm_refuse_cpu_without(err);
+        return refuse_cpu_member("cpu_without", err);
+    if (strcmp(changed.cpu_baseline, spec->cpu_baseline) != 0)
+        return refuse_cpu_member("cpu_baseline", err);
     clear_list_tails(&changed);
     vm_spec_normalize(&changed);
     if (vm_spec_check(&changed, err))
         return -1;
     *spec = changed;
     return 0;
-}
-
-int vm_refuse_cpu_without(struct err *err)
-{
-    (void)err_set(err, ERR_BAD_REQUEST, "cpu-without", "cpu_without is made by Godwit: leave it out");
-    return err_fix(err, "choose what the guest's CPU can do with cpu_model");
 }
 
 /* In force at once. */
@@ -247,6 +316,11 @@ int vm_accel_from_name(const char *name, enum vm_accel *ret_accel)
             return 0;
         }
     return -1;
+}
+
+const char *vm_spec_cpu(const struct vm_spec *spec)
+{
+    return spec->cpu_baseline[0] ? spec->cpu_baseline : spec->cpu_model;
 }
 
 bool cpu_model_is_open(const char *model)

@@ -16,11 +16,13 @@ struct err;
 #define MODEL_PATH_MAX 512
 #define MODEL_APPEND_MAX 1024
 #define POOL_PATH_MAX 512 /* of a resource pool (model/pool.h) */
+#define MODEL_FILE_MAX 256
 #define VM_DISKS_MAX 8
 #define VM_NICS_MAX 8
 #define VM_CPUS_MAX 64
 #define VM_PROBLEM_MAX 512
 #define CPU_FEATURES_MAX 4096
+#define CPU_MODEL_SIZE 64
 
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 enum vm_firmware { VM_FIRMWARE_BIOS, VM_FIRMWARE_UEFI };
@@ -29,8 +31,12 @@ enum vm_firmware { VM_FIRMWARE_BIOS, VM_FIRMWARE_UEFI };
 enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
 
 struct vm_disk {
-    char path[MODEL_PATH_MAX]; /* absolute, as every host sees it */
-    char format[8];            /* "qcow2" or "raw" */
+    char path[MODEL_PATH_MAX];      /* absolute, as every host sees it; "": it is on a datastore */
+    char format[8];                 /* "qcow2" or "raw" */
+    char datastore[MODEL_NAME_MAX]; /* of the host's configuration; "": the path says it */
+    char file[MODEL_FILE_MAX];      /* on the datastore, relative to its folder */
+    char bus[12];                   /* "virtio-blk" or "virtio-scsi"; "": the first, of a CD the second */
+    char media[8];                  /* "disk" or "cdrom", which is read-only; "": a disk */
 };
 
 struct vm_nic {
@@ -46,8 +52,8 @@ struct vm_spec {
     char pool[POOL_PATH_MAX];         /* resource pool, "prod/db"; "": none (the root) */
     uint32_t cpu_reservation_percent; /* of one core, 0 .. 100 * cpus: taken from the pool and the host */
     enum vm_accel accel;
-    char machine[32];   /* pinned machine version, "pc-q35-7.2"; "" until the first start fills it in */
-    char cpu_model[64]; /* QEMU's name; "" until the first start fills it in */
+    char machine[32]; /* pinned machine version, "pc-q35-7.2"; "" until the first start fills it in */
+    char cpu_model[CPU_MODEL_SIZE]; /* QEMU's name; "" until the first start without a baseline fills it in */
     char kernel[MODEL_PATH_MAX];
     char initrd[MODEL_PATH_MAX];
     char append[MODEL_APPEND_MAX];
@@ -68,6 +74,9 @@ struct vm_spec {
     /* QEMU's names of what its model "max" or "host" has and this guest does not get, one space between two:
      * so that its CPU stays the same when it moves. Made by Godwit, anew with each start. */
     char cpu_without[CPU_FEATURES_MAX];
+    /* The cluster's CPU baseline that this guest was started with, where cpu_model is open or empty; else "".
+     * Made by Godwit, anew with each start. */
+    char cpu_baseline[CPU_MODEL_SIZE];
 };
 
 /* What an agent says of one of its VMs, and what the manager caches. */
@@ -75,13 +84,18 @@ struct vm_status {
     struct vm_spec spec;
     enum vm_state state;
     char host[MODEL_NAME_MAX];
-    char accel[8];                /* what it runs on: "kvm" or "tcg", "" when off */
-    char qemu_version[32];        /* "" when off */
-    int pid;                      /* of QEMU, 0 when off */
-    uint64_t epoch;               /* of ownership, from the journal */
-    char journal[16];             /* its step, as in struct ownership; "" from an agent that does not say */
-    char move[MODEL_UUID_SIZE];   /* the move that holds it, or "" */
+    char accel[8];              /* what it runs on: "kvm" or "tcg", "" when off */
+    char qemu_version[32];      /* "" when off */
+    int pid;                    /* of QEMU, 0 when off */
+    uint64_t epoch;             /* of ownership, from the journal */
+    char journal[16];           /* its step, as in struct ownership; "" from an agent that does not say */
+    char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
+    uint32_t
+        overhead_mib; /* of its host's memory besides its own (model/overhead.h); 0: an agent of before */
     char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), why it is paused, or "" */
+    /* What its guest sees of a CPU beyond the cluster's baseline, since it was started before that was set:
+     * it keeps that until it is switched off. "": nothing, or not known. */
+    char cpu_beyond_baseline[CPU_FEATURES_MAX];
 };
 
 /* JSON forms. *_to_json: transfer full. *_from_json: ERR_BAD_REQUEST that names the field and what is
@@ -95,12 +109,18 @@ int vm_spec_from_json(JsonObject *object, struct vm_spec *ret_spec, struct err *
 /* All limits of the fields above in one place; called by vm_spec_from_json. uuid, machine, cpu_model and a
  * nic's mac may still be empty. Paths may hold commas: QEMU option strings need them doubled. */
 int vm_spec_check(const struct vm_spec *spec, struct err *err);
-/* ERR_BAD_REQUEST "cpu-without", for whoever takes a specification from outside. */
-int vm_refuse_cpu_without(struct err *err);
+/* ERR_BAD_REQUEST "cpu-without" if the new specification has what only Godwit may set (cpu_without,
+ * cpu_baseline): for whoever takes one from outside. */
+int vm_spec_check_new(const struct vm_spec *spec, struct err *err);
 /* Changes *spec to what `changes` has, a part of the JSON form, and leaves the rest; a list is replaced as a
- * whole. ERR_BAD_REQUEST as from_json, also for an empty object ("nothing-to-change"), for the uuid and for
- * cpu_without; *spec is untouched then. */
+ * whole. ERR_BAD_REQUEST as from_json, also for an empty object ("nothing-to-change"), for the uuid, for
+ * cpu_without and cpu_baseline; *spec is untouched then. */
 int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err);
+bool vm_disk_is_cdrom(const struct vm_disk *disk);
+bool vm_disk_is_scsi(const struct vm_disk *disk);
+/* "DATASTORE:FILE", or the path: the same on all hosts. */
+#define DISK_LABEL_MAX MODEL_PATH_MAX
+void vm_disk_label(const struct vm_disk *disk, char ret_label[DISK_LABEL_MAX]);
 /* The name of the first field that differs and takes effect only in a new QEMU, or NULL: name, autostart and
  * the protection settings do at once. */
 const char *vm_spec_needs_restart(const struct vm_spec *before, const struct vm_spec *after);
@@ -111,6 +131,9 @@ const char *
 vm_state_name(enum vm_state state); /* "off", "starting", "running", "paused", "incoming", "unknown" */
 const char *vm_accel_name(enum vm_accel accel); /* "auto", "kvm", "tcg" */
 int vm_accel_from_name(const char *name, enum vm_accel *ret_accel);
+/* The CPU model that QEMU is started with: the baseline where there is one for it. "" before the first start.
+ */
+const char *vm_spec_cpu(const struct vm_spec *spec);
 /* True for a CPU model that is all the host has ("max", "host"): another one on each kind of host. */
 bool cpu_model_is_open(const char *model);
 /* True for a name usable for VMs, hosts and networks. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model/move.h"
+#include "qemu/cpu_models.h"
 
 #define ANSWER_MS 10000
 
@@ -67,6 +68,26 @@ int caps_check_version(const struct qemu_caps *caps, struct err *err)
     (void)err_arg(err, "major_min", "%d", CAPS_MAJOR_MIN);
     (void)err_arg(err, "minor_min", "%d", CAPS_MINOR_MIN);
     return err_fix(err, "install QEMU %d.%d or later", CAPS_MAJOR_MIN, CAPS_MINOR_MIN);
+}
+
+static void models_free(struct cpu_models *models)
+{
+    if (models)
+        cpu_models_clear(models);
+    g_free(models);
+}
+
+void caps_clear(struct qemu_caps *caps)
+{
+    models_free(g_steal_pointer(&caps->cpu_models));
+    models_free(g_steal_pointer(&caps->kvm_cpu_models));
+}
+
+void caps_free(struct qemu_caps *caps)
+{
+    if (caps)
+        caps_clear(caps);
+    g_free(caps);
 }
 
 bool caps_has_machine(const struct qemu_caps *caps, const char *machine)

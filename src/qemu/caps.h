@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "model/site.h"
 
+struct cpu_models;
 struct qmp;
 
 #define CAPS_MACHINES_MAX 128
@@ -26,6 +27,8 @@ struct qemu_caps {
      */
     char cpu_features[CPU_FEATURES_MAX];
     char kvm_cpu_features[CPU_FEATURES_MAX];
+    /* The models that can be named, in the same way; owned, caps_free or caps_clear. */
+    struct cpu_models *cpu_models, *kvm_cpu_models;
 };
 
 /* Asks for version and machines. `done` is called once, from the main loop; *ret_caps is filled when err is
@@ -37,6 +40,10 @@ int caps_take_version(struct qemu_caps *caps, JsonNode *result, struct err *err)
 int caps_take_machines(struct qemu_caps *caps, JsonNode *result, struct err *err);
 /* REFUSED "qemu-too-old" below CAPS_MAJOR_MIN.CAPS_MINOR_MIN. */
 int caps_check_version(const struct qemu_caps *caps, struct err *err);
+/* What `caps` owns. */
+void caps_clear(struct qemu_caps *caps);
+/* NULL ok. */
+void caps_free(struct qemu_caps *caps);
 bool caps_has_machine(const struct qemu_caps *caps, const char *machine);
 
 #endif

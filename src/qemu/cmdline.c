@@ -5,11 +5,14 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "model/overhead.h"
+
 /* Fixed slots on the root bus: a device keeps its address whatever else the VM has. */
 #define SLOT_RNG 0x02
 #define SLOT_SERIAL 0x06
 #define SLOT_NIC 0x08
 #define SLOT_DISK 0x10
+#define SLOT_SCSI 0x18
 
 static void add(GPtrArray *argv, const char *option, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -51,18 +54,6 @@ static void add_member(JsonBuilder *builder, const char *name, const char *value
     (void)json_builder_add_string_value(builder, value);
 }
 
-/* Writes go through the page cache: pages written by direct I/O would be missed by write tracking. */
-static void add_cache(JsonBuilder *builder)
-{
-    (void)json_builder_set_member_name(builder, "cache");
-    (void)json_builder_begin_object(builder);
-    (void)json_builder_set_member_name(builder, "direct");
-    (void)json_builder_add_boolean_value(builder, FALSE);
-    (void)json_builder_set_member_name(builder, "no-flush");
-    (void)json_builder_add_boolean_value(builder, FALSE);
-    (void)json_builder_end_object(builder);
-}
-
 struct image {
     const char *node;
     const char *path;
@@ -70,14 +61,21 @@ struct image {
     bool is_read_only;
 };
 
+/* Writes go through the page cache: pages written by direct I/O would be missed by write tracking. */
 static void add_image_options(JsonBuilder *builder, const struct image *image)
 {
     add_member(builder, "discard", "unmap");
-    add_cache(builder);
     if (image->is_read_only) {
         (void)json_builder_set_member_name(builder, "read-only");
         (void)json_builder_add_boolean_value(builder, TRUE);
     }
+    (void)json_builder_set_member_name(builder, "cache");
+    (void)json_builder_begin_object(builder);
+    (void)json_builder_set_member_name(builder, "direct");
+    (void)json_builder_add_boolean_value(builder, FALSE);
+    (void)json_builder_set_member_name(builder, "no-flush");
+    (void)json_builder_add_boolean_value(builder, FALSE);
+    (void)json_builder_end_object(builder);
     (void)json_builder_end_object(builder);
 }
 
@@ -103,13 +101,21 @@ static void add_image(GPtrArray *argv, const struct image *image)
     add_blockdev(argv, builder);
 }
 
-static void add_disk(GPtrArray *argv, const struct vm_disk *disk, unsigned i)
+static void add_disk(GPtrArray *argv, const struct cmdline_config *config, unsigned i)
 {
+    const struct vm_disk *disk = &config->spec->disks[i];
     g_autofree char *node = g_strdup_printf("disk%u", i);
-    const struct image image = {.node = node, .path = disk->path, .format = disk->format};
+    const struct image image = {.node = node,
+                                .path = config->disk_paths[i],
+                                .format = disk->format,
+                                .is_read_only = vm_disk_is_cdrom(disk)};
     add_image(argv, &image);
-    add(argv, "-device", "virtio-blk-pci,id=vdisk%u,drive=%s,bus=pcie.0,addr=0x%x,bootindex=%u", i, node,
-        SLOT_DISK + i, i + 1);
+    if (vm_disk_is_scsi(disk))
+        add(argv, "-device", "%s,id=vdisk%u,drive=%s,bus=scsi.0,scsi-id=%u,bootindex=%u",
+            vm_disk_is_cdrom(disk) ? "scsi-cd" : "scsi-hd", i, node, i, i + 1);
+    else
+        add(argv, "-device", "virtio-blk-pci,id=vdisk%u,drive=%s,bus=pcie.0,addr=0x%x,bootindex=%u", i, node,
+            SLOT_DISK + i, i + 1);
 }
 
 /* Both are RAM to the guest and device state to a migration: they cross with it, after the guest has
@@ -126,7 +132,7 @@ static void add_uefi(GPtrArray *argv, const struct cmdline_config *config)
 /* g_free. */
 static char *cpu_option(const struct vm_spec *spec)
 {
-    g_autofree char *model = escape_commas(spec->cpu_model);
+    g_autofree char *model = escape_commas(vm_spec_cpu(spec));
     g_auto(GStrv) without = g_strsplit(spec->cpu_without, " ", -1);
     GString *text = g_string_new(model);
     for (char **name = without; *name; name++)
@@ -152,7 +158,10 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
     bool is_uefi = spec->firmware == VM_FIRMWARE_UEFI;
     add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off%s", spec->machine,
         is_uefi ? ",pflash0=pflash0,pflash1=pflash1" : "");
-    add(argv, "-accel", "%s", !strcmp(config->accel, "tcg") ? "tcg,thread=multi" : config->accel);
+    if (!strcmp(config->accel, "tcg"))
+        add(argv, "-accel", "tcg,thread=multi,tb-size=%d", TCG_CACHE_MIB);
+    else
+        add(argv, "-accel", "%s", config->accel);
     g_autofree char *cpu = cpu_option(spec);
     add(argv, "-cpu", "%s", cpu);
     add(argv, "-smp", "cpus=%u,maxcpus=%u", spec->cpus, spec->cpus);
@@ -185,8 +194,14 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
         add(argv, "-device", "virtio-net-pci,id=vnic%u,netdev=net%u,mac=%s,bus=pcie.0,addr=0x%x,romfile=", i,
             i, spec->nics[i].mac, SLOT_NIC + i);
     }
+    /* One controller, at its place whether the first or the last disk needs it. */
     for (unsigned i = 0; i < spec->n_disks; i++)
-        add_disk(argv, &spec->disks[i], i);
+        if (vm_disk_is_scsi(&spec->disks[i])) {
+            add(argv, "-device", "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x%x", SLOT_SCSI);
+            break;
+        }
+    for (unsigned i = 0; i < spec->n_disks; i++)
+        add_disk(argv, config, i);
     if (spec->firmware == VM_FIRMWARE_UEFI)
         add_uefi(argv, config);
 }
@@ -194,7 +209,7 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
 int cmdline_build(const struct cmdline_config *config, char ***ret_argv, struct err *err)
 {
     const struct vm_spec *spec = config->spec;
-    if (!spec->machine[0] || !spec->cpu_model[0]) {
+    if (!spec->machine[0] || !vm_spec_cpu(spec)[0]) {
         (void)err_set(err, ERR_BAD_REQUEST, "vm-machine-missing",
                       "machine and cpu_model of VM %s are not set", spec->name);
         return err_arg(err, "vm", "%s", spec->name);

@@ -26,6 +26,7 @@ struct cmdline_config {
     int kernel_fd;      /* -1: none */
     int initrd_fd;      /* -1: none */
     int tap_fds[VM_NICS_MAX];
+    char disk_paths[VM_DISKS_MAX][MODEL_PATH_MAX]; /* where this host has each */
 };
 
 /* NULL-terminated argv (g_strfreev), argv[0] included. ERR_BAD_REQUEST if the spec names no machine or CPU.

@@ -17,10 +17,24 @@ struct query {
 };
 
 /* QEMU lists some features twice. */
+static const struct {
+    const char *other, *name;
+} others[] = {
+    {"ffxsr", "fxsr-opt"}, {"i64", "lm"}, {"pclmuldq", "pclmulqdq"}, {"pni", "sse3"}, {"sse4-1", "sse4.1"},
+    {"sse4-2", "sse4.2"},  {"xd", "nx"},
+};
+
+const char *cpu_feature_name(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++)
+        if (!strcmp(others[i].other, name))
+            return others[i].name;
+    return name;
+}
+
 static bool is_other_name(const char *name)
 {
-    static const char *const others[] = {"ffxsr", "i64", "pclmuldq", "pni", "sse4-1", "sse4-2", "xd", NULL};
-    return strchr(name, '_') || g_strv_contains(others, name);
+    return strchr(name, '_') || cpu_feature_name(name) != name;
 }
 
 /* NULL if there is none. */

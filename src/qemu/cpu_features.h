@@ -17,5 +17,7 @@ void cpu_features_query(struct qmp *qmp, const char *model, char ret_features[CP
 /* From the two answers (query-cpu-model-expansion of "base" and of the model): what is on in the model and
  * not in "base", whose switches are QEMU's own and no features. Each under one of its names. */
 int cpu_features_take(JsonNode *base, JsonNode *model, char ret_features[CPU_FEATURES_MAX], struct err *err);
+/* The name that cpu_features_take gives a feature which QEMU calls `name` elsewhere. */
+const char *cpu_feature_name(const char *name);
 
 #endif

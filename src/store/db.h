@@ -27,8 +27,11 @@ int db_begin(struct db *db, struct err *err);
 int db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);
 
-/* ---- meta: single values, for who looks into the database ---- */
+/* ---- meta: single values; of settings, and for who looks into the database ---- */
 int db_meta_set(struct db *db, const char *key, const char *value, struct err *err);
+/* Found: `got` was called with the value. */
+int db_meta_get(struct db *db, const char *key, void (*got)(const char *value, void *user), void *user,
+                struct err *err);
 /* Found: the database came out of a backup, and nobody has dealt with that yet. */
 int db_is_restored(struct db *db, struct err *err);
 int db_restored_done(struct db *db, struct err *err);

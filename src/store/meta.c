@@ -24,3 +24,17 @@ int db_restored_done(struct db *db, struct err *err)
 {
     return statement_run(db, "DELETE FROM meta WHERE key=?", err, "t", META_RESTORED);
 }
+
+int db_meta_get(struct db *db, const char *key, void (*got)(const char *value, void *user), void *user,
+                struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (statement_start(db, "SELECT value FROM meta WHERE key=?", &statement, err, "t", key))
+        return -1;
+    int found = statement_step(db, statement, err);
+    if (found == 1) {
+        got(statement_text(statement, 0), user);
+        statement_end(statement);
+    }
+    return found;
+}

@@ -45,7 +45,7 @@ class Caller:
         assert response.getheader("Content-Type") == "application/json", f"{what} is {response.getheader('Content-Type')}: {text[:200]}"
         answer = Answer(response.status, response.headers, json.loads(text))
         if answer.status >= 400 and self.document:
-            schema = "CheckedErrorAnswer" if path == "/v1/forecasts" else "ErrorAnswer"
+            schema = {"/v1/forecasts": "CheckedErrorAnswer", "/v1/cluster": "ClusterRefusal"}.get(path, "ErrorAnswer")
             self.document.validate(answer.body, {"$ref": "#/components/schemas/" + schema}, what)
             assert answer.status in STATUS[answer.error["code"]], f"{what} for code {answer.error['code']}"
         return answer

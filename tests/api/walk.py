@@ -76,8 +76,31 @@ def vms(caller):
     caller.call("stopVm", {"vm": "new"}, {"force": True})
     caller.call("removeVm", {"vm": "new"})
     caller.call("removePool", {"pool": "lab/in"})
+    assert caller.call("changeCluster", body={"cpu_baseline": "none"})["cpu_baseline"] == "none"
+    refused = caller.raw("PATCH", "/v1/cluster", json.dumps({"cpu_baseline": "No-Such-CPU"}))
+    assert refused.error["id"] == "cpu-baseline-refused" and [host["host"] for host in refused.body["hosts"]] == ["h1", "h2"], refused.body
+    # What every x86 host can provide.
+    caller.call("changeCluster", body={"cpu_baseline": "pentium3"})
+    shown = caller.call("showCluster")
+    assert shown["cpu_baseline"] == "pentium3" and {vm["vm"] for vm in shown["power_cycle_needed"]} >= {"web", "other"}, shown
+    caller.refuse("createVm", 409, "cpu-beyond-baseline", body={"host": "h1", "spec": {"name": "more", "memory_mib": 64, "cpu_model": "Nehalem"}})
+    caller.call("changeCluster", body={"cpu_baseline": "none"})
     # The agent of h3 is off.
     caller.refuse("createVm", 502, "peer-lost", body={"host": "h3", "spec": {"name": "lost", "memory_mib": 64}})
+
+
+def datastores(caller):
+    seen = caller.call("showDatastore", {"datastore": "shared"})
+    assert [host["state"] for host in seen["hosts"] if host["host"] == "h1"] == ["ok"], seen
+    caller.refuse("initDatastore", 409, "datastore-initialised", {"host": "h1", "datastore": "shared"}, {})
+    # All hosts have one folder: without its identity each takes it for one where nothing is mounted.
+    os.unlink(os.path.join(seen["hosts"][0]["path"], ".godwit-datastore"))
+    wait(lambda: caller.call("showDatastore", {"datastore": "shared"})["hosts"][0]["state"] == "missing", "the loss to be seen")
+    caller.refuse("initDatastore", 409, "datastore-known", {"host": "h1", "datastore": "shared"}, {})
+    caller.call("initDatastore", {"host": "h1", "datastore": "shared"}, {"force": True})
+    # Of h3, whose agent is off, the old one is known.
+    wait(lambda: len({host["uuid"] for host in caller.call("showDatastore", {"datastore": "shared"})["hosts"] if host["host"] != "h3"}) == 1, "h2 to see it too")
+    caller.call("listDatastores")
 
 
 def moves(caller):
@@ -129,7 +152,7 @@ def tokens_and_events(caller, file):
     stored = caller.call("followEvents", query={"since": 0})["events"]
     assert {event["type"] for event in stored} <= types
     kinds = {event["kind"] for event in stored}
-    assert kinds >= {"host", "vm", "task", "pool", "forecast", "audit", "recovery"}, kinds
+    assert kinds >= {"host", "vm", "task", "cluster", "pool", "datastore", "forecast", "audit", "recovery"}, kinds
     for count, _ in enumerate(caller.stream("followEvents", query={"since": 0}), 1):
         if count == len(stored):
             break
@@ -147,8 +170,10 @@ def limits(caller):
             ("stopVm", {"vm": "nobody"}, {}),
             ("settleVm", {"vm": "nobody"}, {"owner": "nowhere", "confirm": "nowhere"}),
             ("assignPool", {"vm": "nobody"}, {"pool": "nowhere"}),
+            ("changeCluster", {}, {"cpu_baseline": "No-Such-CPU"}),
             ("createPool", {}, {"path": "not/there"}),
             ("changePool", {"pool": "lab"}, {}),
+            ("initDatastore", {"host": "nowhere", "datastore": "shared"}, {}),
             ("migrate", {}, wish, (), ("options",)),
             ("check", {}, {"vm": "web"}),
             ("check", {}, {"vm": "web", "destinations": ["nowhere"], "options": {}}, ("options",)),
@@ -203,7 +228,7 @@ def main():
     served = caller.raw("GET", "/v1/openapi")
     caller.document = Document(served.body)
     caller.document.check_itself()
-    for step in (lambda: hosts(caller, folder), lambda: vms(caller), lambda: moves(caller), lambda: tokens_and_events(caller, file), lambda: limits(caller),
+    for step in (lambda: hosts(caller, folder), lambda: vms(caller), lambda: datastores(caller), lambda: moves(caller), lambda: tokens_and_events(caller, file), lambda: limits(caller),
                  lambda: errors(caller)):
         step()
     never = set(caller.document.operations) - caller.succeeded

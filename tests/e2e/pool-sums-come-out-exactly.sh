@@ -11,6 +11,10 @@ godwit pool create test >/dev/null
 godwit vm create vm --host h1 --memory 512 --cpus 2 --accel tcg --kernel "$checker" --append "vcpus=2 sweep_ms=1500 mb=64 rate=4 mode=page" \
     --pool prod/db --cpu-reservation 30 >/dev/null
 checker_vm other h1 256 1 tcg "mb=32 rate=1"
+# needs VM: its memory and what its QEMU needs besides
+needs() { godwit vm show "$1" --json | jq '.spec.memory_mib + .overhead_mib'; }
+vm=$(needs vm) other=$(needs other)
+[ "$vm" -gt 512 ] && [ "$other" -gt 256 ] || fail "no overhead: $vm $other"
 
 # used POOL MIB PERCENT …: exactly this is in use
 used() {
@@ -46,57 +50,57 @@ file_pool() { jq -r .pool "$lab_dir/hosts/$1/state/vms/$(godwit vm show vm --jso
 say "a VM that is off takes nothing, one that is on its whole memory and its CPU reservation"
 used prod 0 0 prod/db 0 0 test 0 0
 godwit vm start vm >/dev/null
-used prod 512 30 prod/db 512 30 test 0 0
-hosts_use 768 0
+used prod "$vm" 30 prod/db "$vm" 30 test 0 0
+hosts_use $((vm + other)) 0
 
 say "a move inside its pool: once, though both hosts have promised the memory"
 move h2
-used prod 512 30 prod/db 512 30 test 0 0
-hosts_use 768 512
+used prod "$vm" 30 prod/db "$vm" 30 test 0 0
+hosts_use $((vm + other)) "$vm"
 ends_as success
-used prod 512 30 prod/db 512 30 test 0 0
-hosts_use 256 512
+used prod "$vm" 30 prod/db "$vm" 30 test 0 0
+hosts_use "$other" "$vm"
 
 say "a move to another pool: both while it lasts"
 move h1 --pool test
-used prod 512 30 prod/db 512 30 test 512 30
-hosts_use 768 512
+used prod "$vm" 30 prod/db "$vm" 30 test "$vm" 30
+hosts_use $((vm + other)) "$vm"
 [ "$(pool_of)" = prod/db ] || fail "the VM is in pool $(pool_of) before it has moved"
 ends_as success
-used prod 0 0 prod/db 0 0 test 512 30
-hosts_use 768 0
+used prod 0 0 prod/db 0 0 test "$vm" 30
+hosts_use $((vm + other)) 0
 [ "$(pool_of)" = test ] || fail "the VM is in pool '$(pool_of)'"
 [ "$(file_pool h1)" = test ] || fail "the VM's file says '$(file_pool h1)'"
 
 say "cancelled"
 move h2 --pool prod/db
-used prod 512 30 prod/db 512 30 test 512 30
+used prod "$vm" 30 prod/db "$vm" 30 test "$vm" 30
 godwit task cancel "$task" >/dev/null
 ends_as cancelled
-used prod 0 0 prod/db 0 0 test 512 30
-hosts_use 768 0
+used prod 0 0 prod/db 0 0 test "$vm" 30
+hosts_use $((vm + other)) 0
 [ "$(file_pool h1)" = test ] || fail "the VM's file says '$(file_pool h1)'"
 
 say "failed: the destination's job dies"
 move h2 --pool prod/db
 kill -KILL "$(pids_in h2 godwit-job)"
 ends_as error
-used prod 0 0 prod/db 0 0 test 512 30
-hosts_use 768 0
+used prod 0 0 prod/db 0 0 test "$vm" 30
+hosts_use $((vm + other)) 0
 
 say "the manager dies in the copy"
 move h2 --pool prod
 kill -KILL "$(pids_in mgr godwitd)"
 answers() { godwit vm ls --json >/dev/null 2>&1; }
 wait_until 30 "a new manager" answers
-used prod 512 30 prod/db 0 0 test 512 30
+used prod "$vm" 30 prod/db 0 0 test "$vm" 30
 ends_as success
-used prod 512 30 prod/db 0 0 test 0 0
-hosts_use 256 512
+used prod "$vm" 30 prod/db 0 0 test 0 0
+hosts_use "$other" "$vm"
 checker_is_whole vm
 
 say "no room: neither for a start, nor for a move, nor for two at once"
-godwit pool set prod --memory-limit 768 >/dev/null
+godwit pool set prod --memory-limit $((vm + other)) >/dev/null
 godwit vm create third --host h1 --memory 300 --kernel "$checker" --append "mb=32 rate=1" --accel tcg --pool prod >/dev/null
 expect_error pool-memory-short godwit vm start third
 [ "$(vm_state third)" = off ] || fail "the VM is $(vm_state third)"
@@ -104,31 +108,34 @@ godwit pool assign / third >/dev/null
 godwit vm start third >/dev/null
 expect_error pool-memory-short godwit pool assign prod third
 expect_error pool-memory-short godwit vm migrate third --to h2 --pool prod
-used prod 512 30
+used prod "$vm" 30
 first=$(godwit vm migrate other --to h2 --pool prod --bandwidth 20 --detach)
 expect_error pool-memory-short godwit vm migrate third --to h2 --pool prod
 task=$first
 ends_as success
-used prod 768 30
+used prod $((vm + other)) 30
 godwit vm stop other --force >/dev/null
-used prod 512 30
+used prod "$vm" 30
 expect_error pool-in-use godwit pool rm prod
 expect_error pool-not-found godwit pool rm nowhere
 expect_error pool-reservations-exceed godwit pool create all --memory-reservation 99999999
 godwit pool rm test >/dev/null
 
-say "a host's memory is promised once: two VMs of 300 MiB come to a host that has 400"
+say "a host's memory is promised once: two VMs come to a host that has room for one and a third"
 godwit vm create fourth --host h1 --memory 300 --kernel "$checker" --append "mb=32 rate=1" --accel tcg --start >/dev/null
-hosts_use 600 512
+third=$(needs third)
+room=$((third + 100))
+hosts_use $((2 * third)) "$vm"
 free=$(godwit host show h2 --json | jq .facts.memory_free_mib)
-sed -i "s/^memory_reserve_mib=.*/memory_reserve_mib=$((256 + free - 400))/" "$lab_dir/hosts/h2/agent.conf"
+sed -i "s/^memory_reserve_mib=.*/memory_reserve_mib=$((256 + free - room))/" "$lab_dir/hosts/h2/agent.conf"
 kill -KILL "$(pids_in h2 godwit-agent)"
-has_400() { godwit host show h2 --json | jq -e '.state == "connected" and .facts.memory_free_mib == 400' >/dev/null; }
-wait_until 30 "the agent with its new configuration" has_400
+# QEMUs of others on this machine come and go.
+has_room() { godwit host show h2 --json | jq -e --argjson one "$third" '.state == "connected" and .facts.memory_free_mib >= $one and .facts.memory_free_mib < 2 * $one' >/dev/null; }
+wait_until 30 "the agent with its new configuration" has_room
 one=$(godwit vm migrate third --to h2 --bandwidth 20 --detach)
 two=$(godwit vm migrate fourth --to h2 --bandwidth 20 --detach)
 for task in "$one" "$two"; do wait_until 120 "the task to end" task_is_over "$task"; done
 results=$(for task in "$one" "$two"; do godwit task show "$task" --json | jq -r '.state + " " + (.error.id // "")'; done | sort)
 [ "$results" = "error memory-short
 success " ] || fail "the two moves ended so: $results"
-hosts_use 300 812
+hosts_use "$third" $((vm + third))

@@ -152,7 +152,8 @@ on_exit "umount -l $store"
 # It is registered and never started: what the doctor looks at are the folders of its files.
 godwit vm create web --host h1 --memory 64 --disk "$store/web.qcow2" >/dev/null
 must_be_well
-is_so ok datastores ".arguments.path == \"$store\""
+# The lab's own datastore has a line too.
+jq -e --arg path "$store" 'any(.checks[]; .id == "datastores" and .verdict == "ok" and .arguments.path == $path)' <<<"$answer" >/dev/null || fail "no line for $store: $answer"
 mount -o remount,ro "$store"
 must_find datastores '.message | test("read-only")' '.fix | test("remount,rw")'
 mount -o remount,rw "$store"
@@ -165,15 +166,7 @@ must_find datastores '.cause | test("No such file")'
 mkdir "$store"
 # A file system whose server never answers, and then is gone: what a dead NFS server is.
 if [ -c /dev/fuse ]; then
-    python3 - "$store" <<'PYTHON' &
-import ctypes, os, sys, time
-server = os.open("/dev/fuse", os.O_RDWR)
-libc = ctypes.CDLL(None, use_errno=True)
-options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % server
-if libc.mount(b"hung", os.fsencode(sys.argv[1]), b"fuse", 0, options):
-    sys.exit("cannot mount: " + os.strerror(ctypes.get_errno()))
-time.sleep(1000)
-PYTHON
+    "$tests/tools/hung-mount" "$store" &
     server=$!
     on_exit "kill $server 2>/dev/null || true"
     is_mounted() { grep -q "^hung $store " /proc/mounts; }

@@ -183,7 +183,20 @@ static void get_host(struct http_request *request, void *user)
     (void)g_strlcpy(facts.agent_version, "fake", sizeof facts.agent_version);
     (void)g_strlcpy(facts.dirty_source, "async", sizeof facts.dirty_source);
     (void)g_strlcpy(facts.migration_addresses[0], "127.0.0.1", MODEL_ADDRESS_MAX);
+    facts.n_datastores = agent->n_datastores;
+    memcpy(facts.datastores, agent->datastores, sizeof agent->datastores);
+    fake_cpu_facts(agent, &facts);
     http_reply(request, 200, host_facts_to_json(&facts));
+}
+
+static void init_datastore(struct http_request *request, void *user)
+{
+    struct fake_agent *agent = user;
+    struct host_datastore *datastore = &agent->datastores[0];
+    g_ptr_array_add(agent->calls, g_strdup("POST init"));
+    (void)g_strlcpy(datastore->uuid, "3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e", sizeof datastore->uuid);
+    (void)g_strlcpy(datastore->state, DATASTORE_OK, sizeof datastore->state);
+    http_reply(request, 200, host_datastore_to_json(datastore));
 }
 
 static JsonArray *list_moves(struct fake_agent *agent)
@@ -711,6 +724,8 @@ static const struct http_route routes[] = {
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, post_vm_stop},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, put_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, put_pools},
+    {"GET", "/v1/cpu-models/{model}", HTTP_CLIENT, fake_cpu_model},
+    {"PUT", "/v1/cpu-baseline", HTTP_CLIENT, fake_cpu_baseline},
     {"POST", "/v1/autostart", HTTP_CLIENT, post_autostart},
     {"PATCH", "/v1/vms/{uuid}", HTTP_CLIENT, patch_vm},
     {"GET", "/v1/vms/{uuid}/ownership", HTTP_CLIENT, get_ownership},
@@ -726,6 +741,7 @@ static const struct http_route routes[] = {
     {"POST", "/v1/moves/{id}/commit", HTTP_CLIENT, post_commit},
     {"POST", "/v1/moves/{id}/verdict", HTTP_CLIENT, post_verdict},
     {"DELETE", "/v1/moves/{id}", HTTP_CLIENT, delete_move},
+    {"POST", "/v1/datastores/{datastore}/init", HTTP_CLIENT, init_datastore},
     {NULL},
 };
 

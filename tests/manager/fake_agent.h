@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "http/http.h"
+#include "model/host.h"
 #include "model/move.h"
 #include "model/ownership.h"
 
@@ -55,8 +56,13 @@ struct fake_agent {
     bool is_booted;        /* its VMs with autostart wait for the word */
     JsonObject *released;  /* the word, POST autostart; or NULL */
     unsigned n_orders_at_release;
+    struct host_datastore datastores[2];
+    unsigned n_datastores;
     double again_mb_s;     /* what its forecasts measure; 0: they do not say */
     unsigned zero_percent; /* ... with it */
+    /* CPU models that it can provide, the best first; NULL: of a version that keeps no baseline */
+    const char *const *cpu_models;
+    char cpu_baseline[CPU_MODEL_SIZE]; /* as it was told last */
 };
 
 void fake_agent_start(struct fake_agent *agent);
@@ -77,5 +83,10 @@ bool fake_agent_was_called(const struct fake_agent *agent, const char *call);
 void fake_agent_note(struct fake_agent *agent, const char *event);
 /* The source is done: the VM of its first move goes to the peer. */
 void fake_agent_finish_pair(struct fake_agent *source);
+
+/* fake_cpu.c, for fake_agent.c: what it says of CPU models. */
+void fake_cpu_facts(const struct fake_agent *agent, struct host_facts *facts);
+void fake_cpu_model(struct http_request *request, void *user);
+void fake_cpu_baseline(struct http_request *request, void *user);
 
 #endif

@@ -76,6 +76,17 @@ static bool vm_is(void *user)
     return is_so;
 }
 
+static bool has_number(void *user)
+{
+    const struct expectation *wanted = user;
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s", wanted->vm);
+    struct answer answer = harness_call(wanted->harness, "GET", path, NULL);
+    gint64 number =
+        answer.object ? json_object_get_int_member_with_default(answer.object, wanted->member, -1) : -1;
+    answer_clear(&answer);
+    return number == g_ascii_strtoll(wanted->value, NULL, 10);
+}
+
 static void wait_vm(struct harness *harness, const char *vm, const char *member, const char *value)
 {
     struct expectation wanted = {harness, vm, member, value};
@@ -231,6 +242,21 @@ static void a_start_needs_room_in_the_pool_and_all_above(void **state)
     do_must(harness, "POST", "/v1/vms/two/stop", "{\"force\":true}");
     assert_int_equal(used_mib(harness, "prod"), VM_MIB);
     assert_int_equal(used_mib(harness, "prod/db"), 0);
+}
+
+static void the_overhead_of_a_vm_is_taken_from_the_pool(void **state)
+{
+    struct harness *harness = *state;
+    make_pool(harness, "prod", VM_MIB + 39);
+    struct vm_status *vm = add_vm(harness, "one", "prod", VM_OFF);
+    vm->overhead_mib = 40;
+    struct expectation wanted = {harness, "one", "overhead_mib", "40"};
+    harness_wait(has_number, &wanted, "the overhead");
+    struct err err = refused(harness, "POST", "/v1/vms/one/start", NULL, "pool-memory-short");
+    assert_string_equal(err_arg_find(&err, "short_mib"), "1");
+    do_must(harness, "PATCH", "/v1/pools/prod", "{\"memory_limit_mib\":104}");
+    do_must(harness, "POST", "/v1/vms/one/start", NULL);
+    assert_int_equal(used_mib(harness, "prod"), VM_MIB + 40);
 }
 
 static void a_cpu_reservation_is_taken_from_the_pool(void **state)
@@ -575,6 +601,7 @@ int main(void)
         TEST(pools_outlive_the_manager),
         TEST(a_pool_with_a_vm_stays),
         TEST(a_start_needs_room_in_the_pool_and_all_above),
+        TEST(the_overhead_of_a_vm_is_taken_from_the_pool),
         TEST(a_cpu_reservation_is_taken_from_the_pool),
         TEST(reservations_of_others_are_kept_free),
         TEST(two_starts_at_once_cannot_share_the_last_room),

@@ -48,7 +48,8 @@ static void good_scene(struct scene *scene)
                                         .source = {"h1", true, .facts = &scene->source},
                                         .destination = {"h2", true, .facts = &scene->destination},
                                         .options = &scene->options,
-                                        .protocol = 5};
+                                        .protocol = 5,
+                                        .cpu_baseline = ""};
 }
 
 static unsigned count_findings(struct scene *scene)
@@ -213,6 +214,32 @@ static void the_cpu_of_an_open_model_is_kept_as_it_was(void **state)
     assert_string_equal(scene.found.list[0].err.id, "cpu-vendor-differs");
 }
 
+static void give_datastore(struct host_facts *facts, const char *uuid)
+{
+    facts->n_datastores = 1;
+    facts->datastores[0] = (struct host_datastore){.name = "store", .state = DATASTORE_OK};
+    (void)snprintf(facts->datastores[0].uuid, MODEL_UUID_SIZE, "%s", uuid);
+}
+
+static void another_datastore_of_the_same_name_is_refused(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.vm.spec.n_disks = 2;
+    for (unsigned i = 0; i < 2; i++)
+        (void)snprintf(scene.vm.spec.disks[i].datastore, MODEL_NAME_MAX, "store");
+    give_datastore(&scene.source, "3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    give_datastore(&scene.destination, "3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    assert_int_equal(count_findings(&scene), 0);
+    give_datastore(&scene.destination, "00000000-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    assert_one(&scene, "datastore-differs", "destination");
+    assert_argument(&scene.found.list[0].err, "datastore", "store");
+    assert_argument(&scene.found.list[0].err, "destination_uuid", "00000000-6b1d-4e7a-9c55-0d2f4b6a8c1e");
+    scene.vm.spec.disks[0].datastore[0] = scene.vm.spec.disks[1].datastore[0] = 'S'; /* not of this VM */
+    assert_int_equal(count_findings(&scene), 0);
+}
+
 static unsigned compare(struct scene *scene, const struct site_disk *source,
                         const struct site_disk *destination)
 {
@@ -321,6 +348,38 @@ static void short_memory_is_counted(void **state)
     assert_argument(&scene.found.list[0].err, "free_mib", "500");
     assert_argument(&scene.found.list[0].err, "short_mib", "12");
     scene.destination.memory_free_mib = 512;
+    assert_int_equal(count_findings(&scene), 0);
+    scene.vm.overhead_mib = 60;
+    assert_one(&scene, "memory-short", "destination");
+    assert_argument(&scene.found.list[0].err, "needed_mib", "572");
+    assert_argument(&scene.found.list[0].err, "overhead_mib", "60");
+    assert_non_null(strstr(scene.found.list[0].err.cause, "572 MiB, 60 of them"));
+    scene.destination.memory_free_mib = 572;
+    assert_int_equal(count_findings(&scene), 0);
+}
+
+static void a_host_without_the_baseline_takes_no_vm(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    scene.input.cpu_baseline = "Westmere";
+    assert_one(&scene, "cpu-baseline-unsupported", "destination");
+    assert_non_null(strstr(scene.found.list[0].err.cause, "upgrade it"));
+    /* One that has not been told yet has nothing to say. */
+    scene.destination.keeps_cpu_baseline = true;
+    assert_int_equal(count_findings(&scene), 0);
+    (void)snprintf(scene.destination.cpu_baseline, sizeof scene.destination.cpu_baseline, "Westmere");
+    assert_int_equal(count_findings(&scene), 0);
+    (void)snprintf(scene.destination.cpu_baseline_problem, sizeof scene.destination.cpu_baseline_problem,
+                   "under kvm it lacks aes");
+    assert_one(&scene, "cpu-baseline-unsupported", "destination");
+    assert_argument(&scene.found.list[0].err, "baseline", "Westmere");
+    assert_non_null(strstr(scene.found.list[0].err.cause, "lacks aes"));
+    /* What it says of another baseline is over. */
+    scene.input.cpu_baseline = "Nehalem";
+    assert_int_equal(count_findings(&scene), 0);
+    scene.input.cpu_baseline = "";
     assert_int_equal(count_findings(&scene), 0);
 }
 
@@ -479,11 +538,13 @@ int main(void)
         cmocka_unit_test(what_shall_stay_is_not_moved),
         cmocka_unit_test(what_does_not_forbid_a_move_is_a_warning),
         cmocka_unit_test(the_cpu_of_an_open_model_is_kept_as_it_was),
+        cmocka_unit_test(another_datastore_of_the_same_name_is_refused),
         cmocka_unit_test(another_file_in_a_disks_place_is_refused),
         cmocka_unit_test(other_variables_or_firmware_of_uefi_are_refused),
         cmocka_unit_test(another_device_in_a_disks_place_is_refused),
         cmocka_unit_test(each_missing_cpu_feature_is_named),
         cmocka_unit_test(short_memory_is_counted),
+        cmocka_unit_test(a_host_without_the_baseline_takes_no_vm),
         cmocka_unit_test(a_machine_type_that_is_too_new_names_both_versions_and_the_cure),
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
         cmocka_unit_test(each_finding_carries_what_it_speaks_of),

@@ -6,5 +6,5 @@ ends='pool-memory-short|destination check|manager'
 words='pool .small. is 28 MiB short of memory'
 with=(--pool small)
 pool=small
-inject() { godwit pool set small --memory-limit 100 >/dev/null; }
+inject() { godwit pool set small --memory-limit $((100 + $(godwit vm show vm --json | jq .overhead_mib))) >/dev/null; }
 heal() { godwit pool set small --memory-limit 1000 >/dev/null; }

@@ -33,11 +33,13 @@ begin_lab() {
     wait_until 60 "all hosts" all_connected
     godwit pool create small --memory-limit 1000 >/dev/null
     godwit pool create gone >/dev/null
-    disk=$(disk_image vm 8M)
+    disk=$lab_dir/datastore/vm.qcow2
+    disk_image base 8M >/dev/null
+    (cd "$lab_dir/datastore" && qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 vm.qcow2 && chown 64101:64101 vm.qcow2)
     cp --preserve=all "$disk" "$lab_dir/datastore/copy.qcow2"
     cp "$checker" "$lab_dir/datastore/kernel"
     chmod 644 "$lab_dir/datastore/kernel"
-    godwit vm create vm --host h1 --memory 128 --cpus 1 --cpu-reservation 50 --accel tcg --network vmnet --disk "$disk" --kernel "$lab_dir/datastore/kernel" \
+    godwit vm create vm --host h1 --memory 128 --cpus 1 --cpu-reservation 50 --accel tcg --network vmnet --disk shared:vm.qcow2 --kernel "$lab_dir/datastore/kernel" \
         --append "vcpus=1 mb=16 sweep_ms=500 rate=2 mode=page" --start >/dev/null
     wait_until 60 "the guest to be filled and to report" checker_reports vm
 }

@@ -12,6 +12,7 @@
 #include "agent/journal.h"
 #include "agent/vm_process.h"
 #include "fixture.h"
+#include "model/overhead.h"
 
 static void a_vm_starts_runs_and_stops(void **state)
 {
@@ -21,7 +22,7 @@ static void a_vm_starts_runs_and_stops(void **state)
     assert_int_equal(vm->status.state, VM_RUNNING);
     assert_string_equal(vm->status.accel, "tcg");
     assert_true(g_str_has_prefix(vm->status.spec.machine, "pc-q35-"));
-    assert_int_equal(vms_memory_mib(&host->agent), 128);
+    assert_int_equal(vms_memory_mib(&host->agent), 128 + vm_overhead_mib(&vm->status.spec, "tcg"));
     size_t at = wait_for_console(vm, "CHK filled", 0);
     (void)wait_for_console(vm, "bad=0", at);
 

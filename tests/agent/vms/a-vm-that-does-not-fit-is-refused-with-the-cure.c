@@ -12,10 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/cpu_baseline.h"
 #include "agent/facts.h"
 #include "agent/nvram.h"
 #include "agent/vm_process.h"
 #include "fixture.h"
+#include "model/overhead.h"
+#include "qemu/caps.h"
 
 static int set_up(void **state)
 {
@@ -68,8 +71,10 @@ static void memory_short_by_so_much(void **state)
     struct err err = {0};
     assert_int_equal(vm_check_fits(&host->agent, &spec, "tcg", false, &err), -1);
     assert_true(number_of(&err, "short_mib") >= 1000);
-    assert_int_equal(number_of(&err, "needed_mib"), spec.memory_mib);
-    assert_int_equal(number_of(&err, "short_mib") + number_of(&err, "free_mib"), spec.memory_mib);
+    assert_int_equal(number_of(&err, "overhead_mib"), vm_overhead_mib(&spec, "tcg"));
+    assert_int_equal(number_of(&err, "needed_mib"), spec.memory_mib + number_of(&err, "overhead_mib"));
+    assert_int_equal(number_of(&err, "short_mib") + number_of(&err, "free_mib"),
+                     number_of(&err, "needed_mib"));
     assert_string_equal(err_arg_find(&err, "vm"), "large");
 }
 
@@ -188,13 +193,50 @@ static void uefi_that_has_no_firmware_or_variables(void **state)
     assert_int_equal(nvram_check(&host->agent, &spec, true, &err), 0);
 }
 
+static void no_cpu_but_up_to_the_baseline(void **state)
+{
+    struct host *host = *state;
+    struct vm_spec spec = checker_spec("cpu");
+    struct err err = {0};
+    /* TCG has no such thing. */
+    assert_int_equal(cpu_baseline_set(&host->agent, "Haswell", &err), 0);
+    assert_non_null(strstr(host->agent.facts.cpu_baseline_problem, "invpcid"));
+    check_refused(host, &spec, "tcg", "cpu-baseline-unsupported", "Haswell");
+    assert_int_equal(cpu_baseline_set(&host->agent, "Westmere", &err), 0);
+    assert_string_equal(host->agent.facts.cpu_baseline_problem, "");
+    assert_int_equal(vm_check_fits(&host->agent, &spec, "tcg", false, &err), 0);
+    (void)g_strlcpy(spec.cpu_model, "EPYC", sizeof spec.cpu_model);
+    check_refused(host, &spec, "tcg", "cpu-beyond-baseline", "avx2");
+    struct vm *vm;
+    assert_int_equal(vm_create(&host->agent, &spec, &vm, &err), -1);
+    assert_string_equal(err.id, "cpu-beyond-baseline");
+    (void)g_strlcpy(spec.cpu_model, "no-such-cpu", sizeof spec.cpu_model);
+    check_refused(host, &spec, "tcg", "cpu-model-unknown", "no-such-cpu");
+    /* Started anew it has the baseline, or its own model without what no test covers. */
+    (void)g_strlcpy(spec.cpu_model, "max", sizeof spec.cpu_model);
+    cpu_baseline_apply(&host->agent, "tcg", &spec);
+    assert_string_equal(vm_spec_cpu(&spec), "Westmere");
+    assert_string_equal(spec.cpu_model, "max");
+    (void)g_strlcpy(spec.cpu_model, "qemu64", sizeof spec.cpu_model);
+    cpu_baseline_apply(&host->agent, "tcg", &spec);
+    assert_string_equal(vm_spec_cpu(&spec), "qemu64");
+    assert_string_equal(spec.cpu_without, "svm");
+    /* It is kept. */
+    host->agent.facts.cpu_baseline[0] = '\0';
+    cpu_baseline_open(&host->agent);
+    assert_string_equal(host->agent.facts.cpu_baseline, "Westmere");
+    assert_int_equal(cpu_baseline_set(&host->agent, "", &err), 0);
+    cpu_baseline_apply(&host->agent, "tcg", &spec);
+    assert_string_equal(spec.cpu_baseline, "");
+}
+
 static void kvm_or_qemu_that_is_not_there(void **state)
 {
     struct host *host = *state;
     struct vm_spec spec = checker_spec("kvm");
     host->agent.kvm_works = false;
     check_refused(host, &spec, "kvm", "kvm-missing", "needs KVM");
-    g_free(host->agent.qemu);
+    caps_free(host->agent.qemu);
     host->agent.qemu = NULL;
     check_refused(host, &spec, "tcg", "qemu-missing", "QEMU cannot be run");
 }
@@ -204,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_fits_is_not_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_short_by_so_much, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_cpu_but_up_to_the_baseline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cpu_short_by_so_much, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_machine_network_or_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_the_qemu_user_may_not_open, set_up, tear_down),

@@ -17,6 +17,7 @@
 #include "agent/vm_process.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "qemu/caps.h"
 
 #define ANSWER_S 60
 
@@ -238,7 +239,7 @@ void host_down(struct host *host)
     remove_folder(host->folder);
     (void)g_ptr_array_remove(hosts, host);
     g_hash_table_unref(host->agent.vms);
-    g_free(host->agent.qemu);
+    caps_free(host->agent.qemu);
     g_free(host);
 }
 

@@ -55,14 +55,16 @@ static void arguments_are_put_into_the_words(void **state)
     struct err err = {0};
     assert_int_equal(check_say(&err, CHECK_MEMORY_SHORT,
                                CHECK_ARGS({"host", "h2"}, {"vm", "web"}, {"needed_mib", .number = 512},
-                                          {"free_mib", .number = 12}, {"short_mib", .number = 500})),
+                                          {"overhead_mib", .number = 60}, {"free_mib", .number = 12},
+                                          {"short_mib", .number = 500})),
                      -1);
     assert_int_equal(err.code, ERR_REFUSED);
     assert_string_equal(err.id, "memory-short");
     assert_string_equal(err.message, "host 'h2' is 500 MiB short of memory for VM 'web'");
-    assert_ptr_equal(strstr(err.cause, "the VM needs 512 MiB; 12 MiB are"), err.cause);
+    assert_ptr_equal(strstr(err.cause, "the VM needs 512 MiB, 60 of them for its QEMU; 12 MiB are"),
+                     err.cause);
     assert_string_equal(err_arg_find(&err, "short_mib"), "500");
-    assert_int_equal(err.n_args, 5);
+    assert_int_equal(err.n_args, 6);
     assert_int_equal(check_say(NULL, CHECK_MEMORY_SHORT, CHECK_ARGS({"host", "h2"})), -1);
 }
 

@@ -27,8 +27,10 @@ static void a_spec_survives_its_json_form(void **state)
         read_vm("{\"uuid\":\"3f0c8a52-6b1d-4e7a-9c55-0d2f4b6a8c1e\",\"name\":\"v1\",\"memory_mib\":"
                 "1048576,\"cpus\":64,\"accel\":\"tcg\",\"machine\":\"pc-q35-7.2\",\"cpu_model\":"
                 "\"max\",\"kernel\":\"/k,1\",\"initrd\":\"/i\",\"append\":\"console=ttyS0,115200\","
-                "\"disks\":[{\"path\":\"/d/a.qcow2\",\"format\":\"qcow2\"},{\"path\":\"/d/b\","
-                "\"format\":\"raw\"}],\"nics\":[{\"network\":\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}],"
+                "\"disks\":[{\"path\":\"/d/a.qcow2\",\"format\":\"qcow2\"},{\"datastore\":\"nfs\","
+                "\"file\":\"web/"
+                "b\",\"format\":\"raw\",\"bus\":\"virtio-scsi\",\"media\":\"cdrom\"}],\"nics\":[{\"network\":"
+                "\"lan\",\"mac\":\"52:54:00:AA:bb:01\"}],"
                 "\"autostart\":true}",
                 &spec, &err),
         0);
@@ -101,6 +103,30 @@ static void bad_input_is_refused_by_field_and_cure(void **state)
         {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\",\"x\":1}]"), "there is no field \"disks[0].x\""},
         {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\"},{\"path\":\"/a\",\"format\":\"raw\"}]"),
          "disks[1].path must differ from disks[0].path"},
+        {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\",\"bus\":\"ide\"}]"),
+         "disks[0].bus must be \"virtio-blk\" or \"virtio-scsi\""},
+        {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\",\"media\":\"tape\"}]"),
+         "disks[0].media must be \"disk\" or \"cdrom\""},
+        {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"raw\",\"media\":\"cdrom\",\"bus\":\"virtio-blk\"}]"),
+         "disks[0].bus must be virtio-scsi or empty for a CD"},
+        {VM("\"disks\":[{\"format\":\"raw\"}]"), "disks[0].path must be an absolute path"},
+        {VM("\"disks\":[{\"path\":\"/a\",\"datastore\":\"d\",\"file\":\"a\",\"format\":\"raw\"}]"),
+         "disks[0].path must be empty where datastore and file say"},
+        {VM("\"disks\":[{\"datastore\":\"d\",\"format\":\"raw\"}]"), "disks[0].file must be the file on"},
+        {VM("\"disks\":[{\"file\":\"a\",\"format\":\"raw\"}]"), "disks[0].datastore must be the datastore"},
+        {VM("\"disks\":[{\"datastore\":\"a/b\",\"file\":\"a\",\"format\":\"raw\"}]"),
+         "disks[0].datastore must be 1 to 63 letters"},
+        {VM("\"disks\":[{\"datastore\":\"d\",\"file\":\"/a\",\"format\":\"raw\"}]"),
+         "disks[0].file must be a path below the datastore's folder"},
+        {VM("\"disks\":[{\"datastore\":\"d\",\"file\":\"../a\",\"format\":\"raw\"}]"),
+         "disks[0].file must be a path below the datastore's folder"},
+        {VM("\"disks\":[{\"datastore\":\"d\",\"file\":\"a/../../b\",\"format\":\"raw\"}]"),
+         "disks[0].file must be a path below the datastore's folder"},
+        {VM("\"disks\":[{\"datastore\":\"d\",\"file\":\"..\",\"format\":\"raw\"}]"),
+         "disks[0].file must be a path below the datastore's folder"},
+        {VM("\"disks\":[{\"datastore\":\"d\",\"file\":\"a\",\"format\":\"raw\"},{\"datastore\":\"d\","
+            "\"file\":\"a\",\"format\":\"raw\"}]"),
+         "disks[1].file must differ from disks[0].file"},
         {VM("\"disks\":[{},{},{},{},{},{},{},{},{}]"), "disks must be at most 8 elements long"},
         {VM("\"nics\":[{\"network\":\"\"}]"), "nics[0].network must be 1 to 63 letters"},
         {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"53:54:00:00:00:01\"}]"), "nics[0].mac must be a unicast"},

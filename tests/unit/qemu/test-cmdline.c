@@ -81,7 +81,7 @@ static void the_accelerator_is_spelled_out(void **state)
 {
     (void)state;
     g_auto(GStrv) tcg = build();
-    assert_string_equal(value_of(tcg, "-accel", 0), "tcg,thread=multi");
+    assert_string_equal(value_of(tcg, "-accel", 0), "tcg,thread=multi,tb-size=128");
     config.accel = "kvm";
     g_auto(GStrv) kvm = build();
     assert_string_equal(value_of(kvm, "-accel", 0), "kvm");
@@ -93,7 +93,7 @@ static void commas_cannot_add_options(void **state)
     g_strlcpy(spec.name, "a,debug-threads=off", sizeof spec.name);
     g_strlcpy(spec.cpu_model, "qemu64,+x", sizeof spec.cpu_model);
     spec.n_disks = 1;
-    g_strlcpy(spec.disks[0].path, "/d/a,b\"c\\d", sizeof spec.disks[0].path);
+    g_strlcpy(config.disk_paths[0], "/d/a,b\"c\\d", sizeof config.disk_paths[0]);
     g_strlcpy(spec.disks[0].format, "raw", sizeof spec.disks[0].format);
     g_auto(GStrv) argv = build();
     assert_string_equal(value_of(argv, "-name", 0), "guest=a,,debug-threads=off,debug-threads=on");
@@ -109,7 +109,7 @@ static void disks_go_through_the_page_cache_and_are_locked(void **state)
     (void)state;
     spec.n_disks = 2;
     for (unsigned i = 0; i < 2; i++) {
-        g_strlcpy(spec.disks[i].path, "/d", sizeof spec.disks[i].path);
+        g_strlcpy(config.disk_paths[i], "/d", sizeof config.disk_paths[i]);
         g_strlcpy(spec.disks[i].format, "qcow2", sizeof spec.disks[i].format);
     }
     g_auto(GStrv) argv = build();
@@ -156,6 +156,33 @@ static void uefi_is_two_images_and_bios_none(void **state)
     assert_null(value_of(uefi, "-blockdev", 4));
 }
 
+/* A CD is never written, and both kinds keep their places beside virtio-blk disks. */
+static void scsi_disks_and_cds_share_one_controller(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {
+        "virtio-rng-pci,id=vrng,rng=rng,bus=pcie.0,addr=0x2",
+        "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x18",
+        "virtio-blk-pci,id=vdisk0,drive=disk0,bus=pcie.0,addr=0x10,bootindex=1",
+        "scsi-hd,id=vdisk1,drive=disk1,bus=scsi.0,scsi-id=1,bootindex=2",
+        "scsi-cd,id=vdisk2,drive=disk2,bus=scsi.0,scsi-id=2,bootindex=3",
+    };
+    spec.n_disks = 3;
+    for (unsigned i = 0; i < 3; i++)
+        g_strlcpy(spec.disks[i].format, "raw", sizeof spec.disks[i].format);
+    g_strlcpy(spec.disks[1].bus, "virtio-scsi", sizeof spec.disks[1].bus);
+    g_strlcpy(spec.disks[2].media, "cdrom", sizeof spec.disks[2].media);
+    g_auto(GStrv) argv = build();
+    for (unsigned i = 0; i < G_N_ELEMENTS(devices); i++)
+        assert_string_equal(value_of(argv, "-device", i), devices[i]);
+    for (unsigned i = 0; i < 6; i++) {
+        g_autoptr(JsonNode) node = json_from_string(value_of(argv, "-blockdev", i), NULL);
+        assert_int_equal(
+            json_object_get_boolean_member_with_default(json_node_get_object(node), "read-only", FALSE),
+            i >= 4);
+    }
+}
+
 /* Ids and addresses are the same on both sides, whatever numbers the descriptors have there. */
 static void both_sides_have_the_same_devices(void **state)
 {
@@ -164,7 +191,7 @@ static void both_sides_have_the_same_devices(void **state)
     spec.n_disks = 2;
     for (unsigned i = 0; i < 2; i++) {
         g_strlcpy(spec.nics[i].mac, "52:54:00:00:00:01", sizeof spec.nics[i].mac);
-        g_strlcpy(spec.disks[i].path, "/d", sizeof spec.disks[i].path);
+        g_strlcpy(config.disk_paths[i], "/d", sizeof config.disk_paths[i]);
         g_strlcpy(spec.disks[i].format, "raw", sizeof spec.disks[i].format);
         config.tap_fds[i] = 6 + (int)i;
     }
@@ -221,6 +248,7 @@ int main(void)
         cmocka_unit_test_setup(commas_cannot_add_options, set_up),
         cmocka_unit_test_setup(disks_go_through_the_page_cache_and_are_locked, set_up),
         cmocka_unit_test_setup(uefi_is_two_images_and_bios_none, set_up),
+        cmocka_unit_test_setup(scsi_disks_and_cds_share_one_controller, set_up),
         cmocka_unit_test_setup(both_sides_have_the_same_devices, set_up),
         cmocka_unit_test_setup(a_spec_without_machine_is_refused, set_up),
     };
