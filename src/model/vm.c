@@ -25,6 +25,7 @@ static const struct field disk_fields[] = {
 static const struct field nic_fields[] = {
     TEXT(struct vm_nic, network, &rule_name),
     TEXT(struct vm_nic, mac, &rule_mac_or_empty),
+    NUMBER(struct vm_nic, mtu, 0, NIC_MTU_MAX, NEWER),
     FIELDS_END,
 };
 
@@ -49,6 +50,7 @@ const struct field vm_fields[] = {
     BOOL(struct vm_spec, pinned, NEWER),
     TEXT(struct vm_spec, held_by, &rule_line, NEWER),
     TEXT(struct vm_spec, cpu_without, &rule_qemu_words, NEWER),
+    NUMBER(struct vm_spec, hardware, 0, VM_HARDWARE_NOW, NEWER),
     FIELDS_END,
 };
 
@@ -62,6 +64,7 @@ static const struct field status_fields[] = {
     COUNT(struct vm_status, epoch),
     TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
+    COUNT(struct vm_status, balloon_mib),
     TEXT(struct vm_status, problem, NULL),
     FIELDS_END,
 };

@@ -22,6 +22,12 @@ struct err;
 #define VM_PROBLEM_MAX 512
 #define CPU_FEATURES_MAX 4096
 
+/* 0: random numbers. 1: also panic notifier, balloon, watchdog, and NICs that know the MTU of their network.
+ * A guest keeps what it has, wherever it runs and whatever Godwit is upgraded to; qemu/cmdline.c. */
+#define VM_HARDWARE_NOW 1
+#define NIC_MTU_MIN 68
+#define NIC_MTU_MAX 65535
+
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 /* "off": no QEMU. "incoming": a shell that waits for a migration. "paused": stopped vCPUs. "unknown": its
  * host does not answer, or does not know. */
@@ -35,6 +41,7 @@ struct vm_disk {
 struct vm_nic {
     char network[MODEL_NAME_MAX]; /* a network of the host's configuration */
     char mac[MODEL_MAC_SIZE];     /* "52:54:00:xx:xx:xx"; "" until the manager fills it in */
+    uint32_t mtu;                 /* that the guest is told, 0: none; made by Godwit, anew with each start */
 };
 
 struct vm_spec {
@@ -65,7 +72,12 @@ struct vm_spec {
     /* QEMU's names of what its model "max" or "host" has and this guest does not get, one space between two:
      * so that its CPU stays the same when it moves. Made by Godwit, anew with each start. */
     char cpu_without[CPU_FEATURES_MAX];
+    uint32_t hardware; /* which devices it has beside disks and NICs: VM_HARDWARE_NOW for a new VM */
 };
+
+/* `problem` of a guest that only a reset wakes. */
+#define VM_PROBLEM_PANICKED "stopped: the guest has panicked"
+#define VM_PROBLEM_BROKEN "stopped by an internal error of QEMU"
 
 /* What an agent says of one of its VMs, and what the manager caches. */
 struct vm_status {
@@ -78,6 +90,7 @@ struct vm_status {
     uint64_t epoch;               /* of ownership, from the journal */
     char journal[16];             /* its step, as in struct ownership; "" from an agent that does not say */
     char move[MODEL_UUID_SIZE];   /* the move that holds it, or "" */
+    uint64_t balloon_mib;         /* memory that its guest has; 0: off, no balloon, or not known yet */
     char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), why it is paused, or "" */
 };
 
