@@ -88,6 +88,7 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
         return;
     }
     vm_take_runstate(vm, runstate);
+    vm_balloon_ask(vm);
     settled();
 }
 

@@ -54,6 +54,7 @@ static void probe_host(struct agent *agent)
     g_strlcpy(facts->name, config->name, sizeof facts->name);
     g_strlcpy(facts->agent_version, AGENT_VERSION, sizeof facts->agent_version);
     facts->protocol = PROTOCOL;
+    facts->hardware = VM_HARDWARE_NOW;
     if (uname(&kernel) == 0)
         g_strlcpy(facts->kernel, kernel.release, sizeof facts->kernel);
     g_strlcpy(facts->qemu_path, config->qemu_path, sizeof facts->qemu_path);

@@ -312,6 +312,7 @@ static void end_guest(struct call *call)
         return;
     }
     move->vm->ended = NULL;
+    move->vm->told = NULL;
     vm_end(move->vm, qemu_is_gone, call);
 }
 

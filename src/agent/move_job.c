@@ -11,6 +11,7 @@
 #include "agent/move.h"
 #include "agent/premap.h"
 #include "agent/switch_cost.h"
+#include "agent/vm_process.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -239,8 +240,12 @@ void move_job_result(const struct ctl_result *result, void *user)
         status->bytes_left = 0;
     }
     move_changed(move);
-    if (!move->is_settled && err_is_set(&result->error))
-        handover_doubt(move, &result->error);
+    if (move->is_settled || !err_is_set(&result->error))
+        return;
+    struct err why = result->error;
+    if (move->status.is_source && move->vm && !strcmp(why.id, "qemu-died"))
+        vm_explain_loss(move->vm, &why); /* this side knows more of its QEMU */
+    handover_doubt(move, &why);
 }
 
 void move_job_ended(const struct err *why, void *user)

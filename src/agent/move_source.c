@@ -56,10 +56,7 @@ static int check_runs(const struct agent *agent, const struct vm *vm, struct err
     const struct check_arg *args = CHECK_ARGS(
         {"host", agent->config.name}, {"vm", status->spec.name},
         {"state", vm->ending ? "being stopped" : vm_state_name(status->state)}, {"problem", status->problem});
-    return check_say(err,
-                     status->state == VM_OFF ? CHECK_VM_OFF
-                     : status->problem[0]    ? CHECK_VM_STANDS
-                                             : CHECK_VM_NOT_RUNNING,
+    return check_say(err, status->state == VM_OFF ? CHECK_VM_OFF : check_why_not_running(status->problem),
                      args);
 }
 

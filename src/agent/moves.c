@@ -118,6 +118,21 @@ static void qemu_ended(struct vm *vm, void *user)
     handover_doubt(move, &err);
 }
 
+/* A reset needs nothing: what it writes is seen as any other write, and devices are saved when the guest
+ * stands. */
+static void guest_did(struct vm *vm, enum vm_news news, void *user)
+{
+    struct err err;
+    struct move *move = user;
+    if (news == VM_NEWS_RESET) {
+        move_note(move, "guest reset", NULL);
+        move_changed(move);
+        return;
+    }
+    vm_panicked(vm, &err);
+    handover_doubt(move, &err);
+}
+
 void move_take_vm(struct move *move, struct vm *vm)
 {
     move->vm = vm;
@@ -125,6 +140,7 @@ void move_take_vm(struct move *move, struct vm *vm)
     vm->status.epoch = move->entry.epoch;
     g_strlcpy(vm->status.move, move->spec.id, sizeof vm->status.move);
     vm->ended = qemu_ended;
+    vm->told = guest_did;
     vm->ended_user = move;
 }
 
@@ -415,6 +431,7 @@ void move_settle(struct move *move, enum move_state outcome)
         move->vm->status.move[0] = '\0';
         vm_lease_release(move->vm);
         move->vm->ended = NULL;
+        move->vm->told = NULL;
         move->vm = NULL;
     }
     if (outcome == MOVE_FAILED && !err_is_set(&move->status.error)) {

@@ -19,6 +19,8 @@ const struct http_route agent_routes[] = {
     {"POST", "/v1/vms/{uuid}/start", HTTP_CLIENT, route_vm_start},
     {"POST", "/v1/vms/{uuid}/stop", HTTP_CLIENT, route_vm_stop},
     {"GET", "/v1/vms/{uuid}/console", HTTP_CLIENT, route_vm_console},
+    {"POST", "/v1/vms/{uuid}/console", HTTP_CLIENT, route_vm_type},
+    {"POST", "/v1/vms/{uuid}/balloon", HTTP_CLIENT, route_vm_balloon},
     {"POST", "/v1/vms/{uuid}/guest", HTTP_CLIENT, route_vm_guest},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, route_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, route_pools_put},

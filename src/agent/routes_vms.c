@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "agent/autostart.h"
+#include "agent/console.h"
 #include "agent/facts.h"
 #include "agent/routes_moves.h"
 #include "agent/vm.h"
@@ -16,7 +17,7 @@
 #include "base/cleanup.h"
 #include "model/protocol.h"
 
-#define CONSOLE_BYTES_MAX 65536
+#define CONSOLE_WAIT_MAX_MS 20000
 #define STOP_DEFAULT_S 60
 #define STOP_MAX_S 3600
 
@@ -259,6 +260,23 @@ void route_vm_stop(struct http_request *request, void *user)
         vm_stop(vm, force, timeout_s, on_verb, request);
 }
 
+void route_vm_balloon(struct http_request *request, void *user)
+{
+    struct vm *vm;
+    struct err err = {0};
+    JsonObject *body;
+    if (!route_allowed(request) || !(vm = route_find_vm(request, user)))
+        return;
+    JsonNode *target = http_body(request, &body, &err) ? NULL : json_object_get_member(body, "target_mib");
+    if (!err_is_set(&err) && (!target || json_node_get_value_type(target) != G_TYPE_INT64))
+        (void)err_set(&err, ERR_BAD_REQUEST, "member-missing",
+                      "the request needs the member 'target_mib', a number");
+    if (err_is_set(&err))
+        http_fail(request, &err);
+    else
+        vm_balloon(vm, (uint64_t)MAX(json_node_get_int(target), 0), on_verb, request);
+}
+
 void route_vm_pool(struct http_request *request, void *user)
 {
     struct vm *vm;
@@ -275,59 +293,84 @@ void route_vm_pool(struct http_request *request, void *user)
         reply_vm(request, vm, 200);
 }
 
-/* A cut in the middle of a character is left for the next call. */
-static size_t whole_characters(const char *text, size_t length)
+static void reply_piece(struct agent *agent, const char *uuid, uint64_t offset, void *user)
 {
-    const char *end;
-    if (g_utf8_validate_len(text, length, &end))
-        return length;
-    size_t valid = (size_t)(end - text);
-    bool cut = length - valid < 4 && g_utf8_get_char_validated(end, (gssize)(length - valid)) == (gunichar)-2;
-    return cut && valid ? valid : length;
-}
-
-static int read_console(struct vm *vm, uint64_t offset, JsonObject **ret_object, struct err *err)
-{
-    g_autofree char *path = vm_path(vm, "console.log");
-    g_autofree char *buffer = g_malloc(CONSOLE_BYTES_MAX);
-    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT) {
-        (void)err_sys(err, errno, "console-failed", "cannot open %s", path);
-        return err_arg(err, "path", "%s", path);
+    struct http_request *request = user;
+    struct console_piece piece;
+    struct err err = {0};
+    if (console_read(agent, uuid, offset, &piece, &err) < 0) {
+        http_fail(request, &err);
+        return;
     }
-    ssize_t got = fd < 0 ? 0 : pread(fd, buffer, CONSOLE_BYTES_MAX, (off_t)offset);
-    if (got < 0) {
-        (void)err_sys(err, errno, "console-failed", "cannot read %s", path);
-        return err_arg(err, "path", "%s", path);
-    }
-    size_t length = whole_characters(buffer, (size_t)got);
-    /* A NUL would end the C string that becomes the JSON text. */
-    for (size_t i = 0; i < length; i++)
-        if (!buffer[i])
-            buffer[i] = '\x7f';
-    g_autofree char *text = g_utf8_make_valid(buffer, (gssize)length);
     JsonObject *object = json_object_new();
-    json_object_set_int_member(object, "offset", (gint64)offset);
-    json_object_set_int_member(object, "next", (gint64)(offset + length));
-    json_object_set_string_member(object, "text", text);
-    *ret_object = object;
-    return 0;
+    json_object_set_int_member(object, "offset", (gint64)piece.offset);
+    json_object_set_int_member(object, "next", (gint64)piece.next);
+    json_object_set_int_member(object, "start", (gint64)piece.start);
+    json_object_set_int_member(object, "size", (gint64)piece.size);
+    json_object_set_boolean_member(object, "here", piece.is_here);
+    json_object_set_string_member(object, "text", piece.text);
+    g_free(piece.text);
+    http_reply(request, 200, object);
 }
 
+static int read_number(struct http_request *request, const char *name, guint64 max, guint64 *ret_number,
+                       struct err *err)
+{
+    const char *text = http_query(request, name);
+    *ret_number = 0;
+    if (!text || g_ascii_string_to_unsigned(text, 10, 0, max, ret_number, NULL))
+        return 0;
+    (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 to %" G_GUINT64_FORMAT,
+                  name, max);
+    (void)err_arg(err, "max", "%" G_GUINT64_FORMAT, max);
+    return err_arg(err, "field", "%s", name);
+}
+
+/* Of a VM that left too: whoever followed it here reads the rest. */
 void route_vm_console(struct http_request *request, void *user)
+{
+    struct agent *agent = user;
+    struct err err = {0};
+    guint64 offset, wait_ms;
+    if (!route_allowed(request))
+        return;
+    const char *uuid = http_param(request, "uuid");
+    if (!(model_uuid_is_valid(uuid) && console_has_log(agent, uuid)) && !route_find_vm(request, agent))
+        return;
+    if (read_number(request, "offset", G_MAXINT64, &offset, &err) < 0 ||
+        read_number(request, "wait_ms", CONSOLE_WAIT_MAX_MS, &wait_ms, &err) < 0)
+        http_fail(request, &err);
+    else if (wait_ms)
+        console_wait(agent, uuid, offset, (unsigned)wait_ms, reply_piece, request);
+    else
+        reply_piece(agent, uuid, offset, request);
+}
+
+static void typed(const struct console_taken *taken, const struct err *err, void *user)
+{
+    if (err_is_set(err)) {
+        http_fail(user, err);
+        return;
+    }
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "outcome", console_outcome_name(taken->outcome));
+    json_object_set_int_member(object, "taken", (gint64)taken->n_taken);
+    json_object_set_int_member(object, "unsure", (gint64)taken->n_unsure);
+    http_reply(user, 200, object);
+}
+
+void route_vm_type(struct http_request *request, void *user)
 {
     struct vm *vm;
     struct err err = {0};
-    guint64 offset = 0;
-    JsonObject *object = NULL;
+    JsonObject *body;
     if (!route_allowed(request) || !(vm = route_find_vm(request, user)))
         return;
-    const char *text = http_query(request, "offset");
-    if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &offset, NULL))
-        (void)err_set(&err, ERR_BAD_REQUEST, "bad-offset", "offset: must be a whole number of bytes");
-    else if (read_console(vm, offset, &object, &err) == 0) {
-        http_reply(request, 200, object);
-        return;
-    }
-    http_fail(request, &err);
+    JsonNode *text = http_body(request, &body, &err) ? NULL : json_object_get_member(body, "text");
+    if (!err_is_set(&err) && (!text || json_node_get_value_type(text) != G_TYPE_STRING))
+        (void)err_set(&err, ERR_BAD_REQUEST, "member-missing", "the request needs the member 'text', a text");
+    if (err_is_set(&err))
+        http_fail(request, &err);
+    else
+        console_type(vm, json_node_get_string(text), strlen(json_node_get_string(text)), typed, request);
 }

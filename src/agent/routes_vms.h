@@ -22,6 +22,8 @@ void route_vm_delete(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
+void route_vm_type(struct http_request *request, void *user);
+void route_vm_balloon(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
 void route_autostart(struct http_request *request, void *user);
 /* routes_pools.c */

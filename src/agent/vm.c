@@ -12,6 +12,7 @@
 
 #include "agent/cgroup.h"
 #include "agent/cpu_baseline.h"
+#include "agent/console.h"
 #include "agent/journal.h"
 #include "agent/vm_check.h"
 #include "agent/vm_process.h"
@@ -124,8 +125,38 @@ void vm_ended(const struct vm *vm, struct err *err)
     (void)err_fix(err, "put right on '%s' what QEMU says; its log there, and the agent's, say more", host);
 }
 
+static void guest_is_off(const struct vm *vm, struct err *err)
+{
+    const char *name = vm->status.spec.name;
+    const char *host = vm->agent->config.name;
+    (void)err_set(err, ERR_REFUSED, "guest-powered-off",
+                  "the guest of VM %s switched itself off during the move; the VM is off on host %s", name,
+                  host);
+    (void)err_arg(err, "vm", "%s", name);
+    (void)err_arg(err, "host", "%s", host);
+    (void)err_fix(err, "start it (godwit vm start %s) and move it again, if it is to run", name);
+}
+
+void vm_panicked(const struct vm *vm, struct err *err)
+{
+    const char *name = vm->status.spec.name;
+    const char *host = vm->agent->config.name;
+    (void)err_set(err, ERR_REFUSED, "guest-panicked",
+                  "the guest of VM %s has panicked; it stands on host %s, as it was then", name, host);
+    (void)err_arg(err, "vm", "%s", name);
+    (void)err_arg(err, "host", "%s", host);
+    (void)err_fix(err,
+                  "see what it says (godwit vm console %s --log), then switch it off and on: "
+                  "godwit vm stop %s --force",
+                  name, name);
+}
+
 void vm_died(const struct vm *vm, bool as_incoming, struct err *err)
 {
+    if (vm->is_guest_off && !as_incoming) {
+        guest_is_off(vm, err);
+        return;
+    }
     const char *name = vm->status.spec.name;
     const char *host = vm->agent->config.name;
     g_autofree char *tail = vm->process ? vm_log_tail(vm) : g_strdup("");
@@ -151,6 +182,8 @@ static bool has_ended(struct vm *vm)
         return true;
     if (poll(&exit, 1, END_MS) != 1)
         return false;
+    if (vm->qmp)
+        qmp_take_rest(vm->qmp); /* it may say why */
     /* Another agent's child cannot be asked. Left for vm_exited. */
     if (waitid(P_PIDFD, (id_t)vm->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
         note_end(vm,
@@ -160,7 +193,8 @@ static bool has_ended(struct vm *vm)
 
 void vm_explain_loss(struct vm *vm, struct err *err)
 {
-    bool is_lost = !strcmp(err->id, "qmp-lost") || !strcmp(err->id, "qmp-closed");
+    bool is_lost =
+        !strcmp(err->id, "qmp-lost") || !strcmp(err->id, "qmp-closed") || !strcmp(err->id, "qemu-died");
     if (is_lost && has_ended(vm))
         vm_died(vm, vm->incoming, err);
     else
@@ -229,6 +263,8 @@ int vm_create(struct agent *agent, const struct vm_spec *spec, struct vm **ret_v
             g_strlcpy(same.cpu_model, vm->status.spec.cpu_model, sizeof same.cpu_model);
         g_strlcpy(same.cpu_without, vm->status.spec.cpu_without, sizeof same.cpu_without);
         g_strlcpy(same.cpu_baseline, vm->status.spec.cpu_baseline, sizeof same.cpu_baseline);
+        for (uint32_t i = 0; i < MIN(same.n_nics, vm->status.spec.n_nics); i++)
+            same.nics[i].mtu = vm->status.spec.nics[i].mtu;
         g_autoptr(JsonObject) wanted = vm_spec_to_json(&same);
         g_autoptr(JsonObject) present = vm_spec_to_json(&vm->status.spec);
         g_autofree char *wanted_text = model_print(wanted, false);
@@ -430,6 +466,7 @@ uint64_t vms_cpu_percent(struct agent *agent)
 void vm_release(struct vm *vm)
 {
     struct qmp *qmp = vm->qmp;
+    console_close(vm);
     vm->qmp = NULL; /* those whose calls fail now find it gone */
     qmp_free(qmp);
     if (vm->ram_fd >= 0)
@@ -442,6 +479,7 @@ void vm_release(struct vm *vm)
     vm->status.pid = 0;
     vm->status.accel[0] = '\0';
     vm->status.qemu_version[0] = '\0';
+    vm->status.balloon_mib = 0;
     if (!err_is_set(&vm->problem))
         vm->status.problem[0] = '\0';
     vm->incoming = false;
@@ -455,7 +493,7 @@ static void log_end(const struct vm *vm, int status)
     const char *name = vm->status.spec.name;
     if (vm->ending)
         log_info("VM %s: QEMU %d ended", name, vm->status.pid);
-    else if (vm->process->guest_ended)
+    else if (vm->is_guest_off)
         log_info("VM %s: the guest switched itself off", name);
     else
         log_warn("VM %s: QEMU %d ended by itself (wait status 0x%x): %s", name, vm->status.pid,
@@ -468,6 +506,8 @@ void vm_exited(pid_t pid, int status, void *user)
     struct vm_process *process = vm->process;
     (void)pid;
     process->dead = true;
+    if (vm->qmp)
+        qmp_take_rest(vm->qmp);
     log_end(vm, status);
     note_end(vm, status);
     struct err err;

@@ -15,6 +15,8 @@ struct qmp;
 struct journal;
 struct vm_process;
 
+enum vm_news { VM_NEWS_RESET, VM_NEWS_PANIC };
+
 struct vm {
     struct agent *agent;
     struct vm_status status;
@@ -31,12 +33,15 @@ struct vm {
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
     bool ending;             /* its end was asked for: not a crash */
     char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */
+    bool is_guest_off;       /* the last QEMU here: it ended because its guest switched itself off */
     bool is_forgotten;       /* vm_forget was called: only those who wait for a verb still see it */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
      * move sets it to learn of a crash. May be NULL. */
     void (*ended)(struct vm *vm, void *user);
-    void *ended_user;
+    /* What its guest does by itself, while somebody wants to know; NULL: nobody. */
+    void (*told)(struct vm *vm, enum vm_news news, void *user);
+    void *ended_user; /* of both */
 };
 
 /* The answer to an asynchronous verb: err is not set on success. Called exactly once, from the main loop. */
@@ -72,6 +77,11 @@ int vm_set_pool(struct vm *vm, const char *pool, struct err *err);
 void vm_start(struct vm *vm, vm_done done, void *user);
 /* ACPI power button; with force, or after timeout_s, QEMU is ended. */
 void vm_stop(struct vm *vm, bool force, unsigned timeout_s, vm_done done, void *user);
+#define VM_BALLOON_MIN_MIB 32u
+/* Asks the guest to do with so much memory; done when it was asked. How much it has is in its status, and
+ * follows. REFUSED while a move holds it, "balloon-missing", "vm-not-running"; BAD_REQUEST "balloon-target".
+ */
+void vm_balloon(struct vm *vm, uint64_t target_mib, vm_done done, void *user);
 /* The host goes down (shutdown.c): moves that are not GIVEN are cancelled, guests are asked to switch
  * themselves off (ACPI) and switched off after timeout_s. From the call on no VM is started, received or sent
  * ("host-shutting-down"), until vms_power_on or a new agent. `done` once, from the main loop, when no VM of
@@ -97,8 +107,10 @@ int vm_check_fits(struct agent *agent, const struct vm_spec *spec, const char *a
 /* PEER_LOST "qemu-ended": names VM and host. */
 void vm_ended(const struct vm *vm, struct err *err);
 /* PEER_LOST "qemu-died": QEMU ended while a move needed it, at the source or as_incoming. Names VM and host,
- * and says how it ended. */
+ * and says how it ended. REFUSED "guest-powered-off" if the guest wanted it. */
 void vm_died(const struct vm *vm, bool as_incoming, struct err *err);
+/* REFUSED "guest-panicked": it stands, as it was when it panicked. */
+void vm_panicked(const struct vm *vm, struct err *err);
 /* REFUSED "vm-not-owned" unless the journal lets it run here; CORRUPT "journal-corrupt" if there is none. */
 int vm_check_owned(const struct vm *vm, struct err *err);
 

@@ -61,6 +61,18 @@ bool vm_runstate_is_stopped(const char *runstate)
     return false;
 }
 
+bool vm_runstate_needs_reset(const char *runstate)
+{
+    return !strcmp(runstate, "guest-panicked") || !strcmp(runstate, "internal-error") ||
+           !strcmp(runstate, "shutdown");
+}
+
+static void set_problem(struct vm *vm, const char *problem)
+{
+    if (!err_is_set(&vm->problem))
+        g_strlcpy(vm->status.problem, problem, sizeof vm->status.problem);
+}
+
 /* Of nodes "diskN" and "diskN-file" (qemu/cmdline.c). */
 static void disk_of_node(const struct vm *vm, const char *node, char ret_label[DISK_LABEL_MAX])
 {
@@ -86,6 +98,29 @@ static void note_io_error(struct vm *vm, JsonObject *data)
     log_warn("VM %s is %s", status->spec.name, status->problem);
 }
 
+static void tell(struct vm *vm, enum vm_news news)
+{
+    if (vm->told)
+        vm->told(vm, news, vm->ended_user);
+}
+
+/* What its guest did to the machine. */
+static void on_guest_event(struct vm *vm, const char *name, JsonObject *data)
+{
+    if (!strcmp(name, "SHUTDOWN")) {
+        vm->is_guest_off = data && model_flag(data, "guest");
+    } else if (!strcmp(name, "RESET")) {
+        log_info("VM %s: the guest was reset", vm->status.spec.name);
+        vm->process->has_panicked = false;
+        tell(vm, VM_NEWS_RESET);
+    } else if (!strcmp(name, "GUEST_PANICKED")) {
+        log_warn("VM %s: the guest has panicked", vm->status.spec.name);
+        vm->process->has_panicked = true;
+        set_problem(vm, VM_PROBLEM_PANICKED);
+        tell(vm, VM_NEWS_PANIC);
+    }
+}
+
 static void on_event(const char *name, JsonObject *data, void *user)
 {
     struct vm *vm = user;
@@ -94,14 +129,9 @@ static void on_event(const char *name, JsonObject *data, void *user)
             vm_set_state(vm, VM_PAUSED);
     } else if (!strcmp(name, "RESUME")) {
         vm_has_resumed(vm);
-        if (!err_is_set(&vm->problem))
-            vm->status.problem[0] = '\0';
+        set_problem(vm, "");
         if (!vm->incoming && vm->status.state == VM_PAUSED)
             vm_set_state(vm, VM_RUNNING);
-    } else if (!strcmp(name, "SHUTDOWN")) {
-        vm->process->guest_ended = data && model_flag(data, "guest");
-    } else if (!strcmp(name, "RESET")) {
-        log_info("VM %s: the guest was reset", vm->status.spec.name);
     } else if (!strcmp(name, "MIGRATION") && data) {
         vm_save_event(vm, model_text(data, "status"));
     } else if (!strcmp(name, "BLOCK_IO_ERROR")) {
@@ -109,19 +139,25 @@ static void on_event(const char *name, JsonObject *data, void *user)
             note_io_error(vm, data);
         else
             log_warn("VM %s: a disk reports an error to the guest", vm->status.spec.name);
-    } else if (!strcmp(name, "GUEST_PANICKED")) {
-        log_warn("VM %s: QEMU reports %s", vm->status.spec.name, name);
+    } else if (!strcmp(name, "BALLOON_CHANGE") && data) {
+        vm_balloon_note(vm, (uint64_t)model_int(data, "actual", 0));
+    } else {
+        on_guest_event(vm, name, data);
     }
 }
 
 void vm_take_runstate(struct vm *vm, const char *runstate)
 {
     bool has_io_error = !strcmp(runstate, "io-error");
-    bool is_stopped = has_io_error || vm_runstate_is_stopped(runstate);
+    bool needs_reset = vm_runstate_needs_reset(runstate);
+    bool is_stopped = has_io_error || needs_reset || vm_runstate_is_stopped(runstate);
     if (vm->status.state == VM_STARTING)
         return; /* the start itself says how it ended */
     if (has_io_error && !vm->status.problem[0])
         note_io_error(vm, NULL);
+    vm->process->has_panicked = !strcmp(runstate, "guest-panicked");
+    if (needs_reset)
+        set_problem(vm, vm->process->has_panicked ? VM_PROBLEM_PANICKED : VM_PROBLEM_BROKEN);
     if (!is_stopped)
         vm->incoming = false;
     vm_set_state(vm, !is_stopped ? VM_RUNNING : vm->incoming ? VM_INCOMING : VM_PAUSED);

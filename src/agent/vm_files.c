@@ -110,6 +110,7 @@ int vm_process_write(const struct vm *vm, struct err *err)
     json_object_set_int_member(object, "ram_device", (gint64)process->ram_device);
     json_object_set_int_member(object, "ram_inode", (gint64)process->ram_inode);
     json_object_set_int_member(object, "log_start", (gint64)process->log_start);
+    json_object_set_int_member(object, "console_start", (gint64)process->console_start);
     json_object_set_object_member(object, "spec", vm_spec_to_lean_json(&vm->status.spec));
     JsonArray *taps = json_array_new();
     for (unsigned i = 0; i < process->n_taps; i++)
@@ -193,6 +194,7 @@ int vm_process_read(struct vm *vm, struct err *err)
     process->qemu_ram_fd = (int)model_int(object, "ram_fd", -1);
     process->qemu_major = (int)model_int(object, "qemu_major", 0);
     process->log_start = (uint64_t)model_int(object, "log_start", 0);
+    process->console_start = (uint64_t)model_int(object, "console_start", 0);
     process->has_trace = model_flag(object, "has_trace");
     vm->incoming = model_flag(object, "incoming");
     g_strlcpy(vm->status.qemu_version, model_text(object, "qemu_version"), sizeof vm->status.qemu_version);
@@ -205,8 +207,8 @@ int vm_process_read(struct vm *vm, struct err *err)
 
 void vm_run_files_remove(const struct vm *vm)
 {
-    static const char *const files[] = {"process.json", "process.json.new", "qmp.sock", "trace.sock",
-                                        VM_GUEST_AGENT_SOCKET};
+    static const char *const files[] = {"process.json", "process.json.new", "qmp.sock",
+                                        "trace.sock",   "console.sock",     VM_GUEST_AGENT_SOCKET};
     for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autofree char *path = vm_path(vm, files[i]);
         (void)unlink(path);
@@ -216,8 +218,9 @@ void vm_run_files_remove(const struct vm *vm)
 void vm_run_folder_remove(const struct agent *agent, const char *uuid)
 {
     /* Written files have a sibling for the moment. */
-    static const char *const files[] = {"process.json",        "process.json.new", "qmp.sock", "trace.sock",
-                                        VM_GUEST_AGENT_SOCKET, "console.log",      "qemu.log", ""};
+    static const char *const files[] = {
+        "process.json", "process.json.new", "qmp.sock", "trace.sock", VM_GUEST_AGENT_SOCKET, "console.sock",
+        "console.log",  "qemu.log",         ""};
     for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autofree char *path = run_path(agent, uuid, files[i]);
         if (remove(path) < 0 && errno != ENOENT)

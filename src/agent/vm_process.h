@@ -12,6 +12,8 @@
 #define TAP_NAME_SIZE 16
 
 /* A verb that waits for something other than the answer of one QMP call. */
+struct console;
+
 struct vm_wait {
     vm_done done; /* NULL: nobody waits */
     void *user;
@@ -28,10 +30,12 @@ struct vm_process {
     unsigned n_taps;     /* file */
     char taps[VM_NICS_MAX][TAP_NAME_SIZE];
     uint64_t log_start;                  /* file: where this run begins in qemu.log */
+    uint64_t console_start;              /* file: the same in console.log */
+    struct console *console;             /* agent/console.h; NULL until somebody types */
     int qemu_major;                      /* file, as qemu_version */
     char cpu_features[CPU_FEATURES_MAX]; /* what the guest sees (agent/site.h); "": not known */
     bool dead;                           /* being cleaned up */
-    bool guest_ended;                    /* QEMU reported that the guest switched itself off */
+    bool has_panicked;                   /* the guest; until it is reset */
     struct vm_wait starts;               /* vm_start or vm_shell in progress */
     struct vm_wait moves;                /* vm_save or vm_load in progress */
     GSList *ends;                        /* struct vm_wait, owned: those who wait for the end */
@@ -121,6 +125,14 @@ const char *vm_result_text(JsonNode *result, const char *member);
 /* True for the run states of QEMU in which no vCPU runs and `cont` would start them. Not after an I/O error:
  * there the operator says when. */
 bool vm_runstate_is_stopped(const char *runstate);
+/* True for those that only a reset ends: nothing runs, and `cont` is refused. */
+bool vm_runstate_needs_reset(const char *runstate);
+
+/* ---- vm_balloon.c ---- */
+/* The event BALLOON_CHANGE. */
+void vm_balloon_note(struct vm *vm, uint64_t bytes);
+/* Of a guest that was not heard from the beginning. */
+void vm_balloon_ask(struct vm *vm);
 
 /* ---- vm_save.c ---- */
 /* The event MIGRATION with its new status. */

@@ -88,7 +88,7 @@ static int give_file(struct inheritance *given, const char *path, int *ret_numbe
     return 0;
 }
 
-static int give_console(struct vm *vm, struct inheritance *given, struct err *err)
+static int give_console_log(struct vm *vm, struct inheritance *given, struct err *err)
 {
     const struct agent_user *user = &vm->agent->config.qemu_user;
     g_autofree char *path = vm_path(vm, "console.log");
@@ -97,7 +97,8 @@ static int give_console(struct vm *vm, struct inheritance *given, struct err *er
         (void)err_sys(err, errno, "console-failed", "cannot open %s", path);
         return err_arg(err, "path", "%s", path);
     }
-    given->cmdline.console_fd = give(given, fd, true);
+    given->cmdline.console_log_fd = give(given, fd, true);
+    vm->process->console_start = (uint64_t)lseek(fd, 0, SEEK_END);
     if (fchown(fd, user->uid, user->gid) < 0) {
         (void)err_sys(err, errno, "console-failed", "cannot give %s to the QEMU user", path);
         return err_arg(err, "path", "%s", path);
@@ -169,7 +170,8 @@ static int give_all(struct vm *vm, struct inheritance *given, char *preload, siz
         return -1;
     vm->process->qemu_ram_fd = given->cmdline.ram_fd = give(given, vm->ram_fd, false);
     if (give_socket(vm, given, "qmp.sock", SOCK_STREAM, &given->cmdline.qmp_fd, err) < 0 ||
-        give_guest_agent(vm, given, err) < 0 || give_console(vm, given, err) < 0 ||
+        give_socket(vm, given, "console.sock", SOCK_STREAM, &given->cmdline.console_fd, err) < 0 ||
+        give_guest_agent(vm, given, err) < 0 || give_console_log(vm, given, err) < 0 ||
         give_file(given, spec->kernel, &given->cmdline.kernel_fd, err) < 0 ||
         give_file(given, spec->initrd, &given->cmdline.initrd_fd, err) < 0 || give_taps(vm, given, err) < 0)
         return -1;
@@ -207,6 +209,7 @@ static int launch(struct vm *vm, const char *accel, struct err *err)
     struct inheritance given = {0};
     char preload[MODEL_PATH_MAX + 32];
     vm->process = g_new0(struct vm_process, 1);
+    vm->is_guest_off = false;
     vm->process->qemu_major = vm->agent->qemu->major;
     g_strlcpy(vm->status.accel, accel, sizeof vm->status.accel);
     g_strlcpy(vm->status.qemu_version, vm->agent->qemu->version, sizeof vm->status.qemu_version);
@@ -323,12 +326,35 @@ static int may_start(struct vm *vm, struct err *err)
     return vm_check_fits(vm->agent, &vm->status.spec, "", false, err);
 }
 
+/* What the guest is told, it keeps as long as it runs. */
+static int pin_mtus(const struct agent *agent, struct vm_spec *spec, struct err *err)
+{
+    for (uint32_t i = 0; i < spec->n_nics; i++) {
+        const struct host_network *network = network_find(&agent->config, spec->nics[i].network);
+        uint32_t mtu = 0;
+        if (spec->hardware >= 1 && network && network_bridge_mtu(network->bridge, &mtu, err) < 0)
+            return -1;
+        spec->nics[i].mtu = CLAMP(mtu, NIC_MTU_MIN, NIC_MTU_MAX) == mtu ? mtu : 0;
+    }
+    return 0;
+}
+
+static bool has_mtus(const struct vm_spec *before, const struct vm_spec *after)
+{
+    for (uint32_t i = 0; i < after->n_nics; i++)
+        if (before->nics[i].mtu != after->nics[i].mtu)
+            return false;
+    return true;
+}
+
 /* The first start pins what later hosts must offer too; each start gives an open CPU model the cluster's
- * baseline, or all that this host has. */
+ * baseline, or all that this host has, and NICs the MTU of their networks. */
 static int pin_machine(struct vm *vm, struct err *err)
 {
     const struct vm_spec *before = &vm->status.spec;
     struct vm_spec spec = *before;
+    if (pin_mtus(vm->agent, &spec, err) < 0)
+        return -1;
     if (!spec.machine[0])
         g_strlcpy(spec.machine, vm->agent->qemu->machine, sizeof spec.machine);
     const char *accel = vm_accel_here(vm->agent, &spec);
@@ -338,7 +364,8 @@ static int pin_machine(struct vm *vm, struct err *err)
     if (!vm_spec_cpu(&spec)[0])
         g_strlcpy(spec.cpu_model, DEFAULT_CPU_MODEL, sizeof spec.cpu_model);
     if (!strcmp(spec.machine, before->machine) && !strcmp(spec.cpu_model, before->cpu_model) &&
-        !strcmp(spec.cpu_without, before->cpu_without) && !strcmp(spec.cpu_baseline, before->cpu_baseline))
+        !strcmp(spec.cpu_without, before->cpu_without) &&
+        !strcmp(spec.cpu_baseline, before->cpu_baseline) && has_mtus(before, &spec))
         return 0;
     return vm_config_write(vm, &spec, "", err);
 }

@@ -108,6 +108,7 @@ static void cont_end(struct cont *cont, enum vm_cont_result result, const struct
     if (result == VM_CONT_RUNS) {
         vm->incoming = false;
         vm_set_state(vm, VM_RUNNING);
+        vm_balloon_ask(vm);
     } else if (result == VM_CONT_FAILED && vm->process && set_taps(vm, false, &note) < 0) {
         log_error(&note, "VM %s does not run and its network port stays up", vm->status.spec.name);
     }
@@ -142,6 +143,8 @@ static void on_cont_status(JsonNode *result, const struct err *err, void *user)
     const struct err none = {0};
     if (err_is_set(err)) {
         cont_end(cont, VM_CONT_UNKNOWN, err);
+    } else if (!cont->was_accepted && vm_runstate_needs_reset(vm_result_text(result, "status"))) {
+        cont_end(cont, VM_CONT_FAILED, &cont->last);
     } else if (!vm_runstate_is_stopped(vm_result_text(result, "status"))) {
         cont_end(cont, VM_CONT_RUNS, &none);
     } else if (clock_now_ns() < cont->deadline_ns) {
@@ -179,6 +182,10 @@ static void cont_try(struct cont *cont)
     if (!vm->process) {
         /* It died before `cont` was sent: no vCPU ran since it was last stopped. */
         vm_ended(vm, &err);
+        cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
+    } else if (vm->process->has_panicked) {
+        /* Not even one that the panic found paused already. */
+        vm_panicked(vm, &err);
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);
     } else if (set_taps(vm, true, &err) < 0) {
         cont_end(cont, cont->was_accepted ? VM_CONT_UNKNOWN : VM_CONT_FAILED, &err);

@@ -50,10 +50,11 @@ struct spec_options {
     char *autostart;
     char *pinned;
     char *held_by;
+    int hardware;
 };
 
 #define NOT_GIVEN G_MININT
-#define SPEC_ROWS 18
+#define SPEC_ROWS 19
 
 /* The rows of an option table that `create` and `set` share. */
 static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *options)
@@ -89,6 +90,8 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
          "yes|no"},
         {"held-by", 0, 0, G_OPTION_ARG_STRING, &options->held_by,
          "who needs it to stay where it is, as a backup does; '' for nobody", "WHO"},
+        {"hardware", 0, 0, G_OPTION_ARG_INT, &options->hardware,
+         "version of its virtual hardware (the newest that its host knows)", "N"},
     };
     memcpy(rows, all, sizeof all);
 }
@@ -242,13 +245,18 @@ static JsonObject *spec_of(const struct spec_options *options)
     set_switch(spec, "autostart", options->autostart);
     set_switch(spec, "pinned", options->pinned);
     set_text(spec, "held_by", options->held_by);
+    if (options->hardware != NOT_GIVEN)
+        json_object_set_int_member(spec, "hardware", options->hardware);
     return spec;
 }
 
 int cmd_vm_create(struct cli *cli, int argc, char **argv)
 {
-    auto_call(spec_options_clear) struct spec_options options = {
-        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN, .notice_timeout = NOT_GIVEN};
+    auto_call(spec_options_clear) struct spec_options options = {.memory = NOT_GIVEN,
+                                                                 .cpus = NOT_GIVEN,
+                                                                 .cpu_reservation = NOT_GIVEN,
+                                                                 .notice_timeout = NOT_GIVEN,
+                                                                 .hardware = NOT_GIVEN};
     g_autofree char *host = NULL;
     g_autofree char *client_key = NULL;
     gboolean start = FALSE;
@@ -283,8 +291,11 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
 
 int cmd_vm_set(struct cli *cli, int argc, char **argv)
 {
-    auto_call(spec_options_clear) struct spec_options options = {
-        .memory = NOT_GIVEN, .cpus = NOT_GIVEN, .cpu_reservation = NOT_GIVEN, .notice_timeout = NOT_GIVEN};
+    auto_call(spec_options_clear) struct spec_options options = {.memory = NOT_GIVEN,
+                                                                 .cpus = NOT_GIVEN,
+                                                                 .cpu_reservation = NOT_GIVEN,
+                                                                 .notice_timeout = NOT_GIVEN,
+                                                                 .hardware = NOT_GIVEN};
     GOptionEntry entries[SPEC_ROWS + 2] = {
         {"name", 0, 0, G_OPTION_ARG_STRING, &options.name, "a new name", "N"},
     };
@@ -336,66 +347,16 @@ int cmd_vm_stop(struct cli *cli, int argc, char **argv)
     return cli_call_and_say(cli, "POST", path, body, "VM %s is off.", argv[1]);
 }
 
-/* One piece of the console's log from `offset` on; advances it. */
-static int console_piece(struct cli *cli, const char *name, gint64 *offset, char **ret_text)
+int cmd_vm_balloon(struct cli *cli, int argc, char **argv)
 {
-    g_autofree char *suffix = g_strdup_printf("/console?offset=%" G_GINT64_FORMAT, *offset);
-    g_autofree char *path = cli_path("/v1/vms/", name, suffix);
-    g_autoptr(JsonObject) answer = NULL;
-    int result = cli_call(cli, "GET", path, NULL, &answer);
-    if (result)
-        return result;
-    *offset = cli_number(answer, "next");
-    *ret_text = g_strdup(cli_string(answer, "text"));
-    return 0;
-}
-
-/* Where the VM is now, or NULL; the console's log begins anew on each host. */
-static char *host_of(struct cli *cli, const char *name)
-{
-    g_autofree char *path = cli_path("/v1/vms/", name, "");
-    g_autoptr(JsonObject) answer = NULL;
-    return cli_call(cli, "GET", path, NULL, &answer) ? NULL : g_strdup(cli_string(answer, "host"));
-}
-
-int cmd_vm_console(struct cli *cli, int argc, char **argv)
-{
-    gboolean log = FALSE;
-    const GOptionEntry entries[] = {
-        {"log", 0, 0, G_OPTION_ARG_NONE, &log, "print what is there and end", NULL},
-        {NULL},
-    };
-    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
+    gint64 target_mib;
+    if (cli_options(cli_current(), NULL, 2, &argc, &argv) < 0)
         return CLI_USAGE;
-    g_autoptr(GString) whole = g_string_new(NULL);
-    g_autofree char *host = NULL;
-    gint64 offset = 0;
-    for (;;) {
-        g_autofree char *text = NULL;
-        int result = console_piece(cli, argv[1], &offset, &text);
-        if (result)
-            return result;
-        if (cli->json)
-            g_string_append(whole, text);
-        else if (*text && (fputs(text, stdout) == EOF || fflush(stdout) == EOF))
-            return CLI_FAILED;
-        if (!*text && (log || cli->json))
-            break;
-        if (*text)
-            continue;
-        g_usleep(250000);
-        char *now = host_of(cli, argv[1]);
-        if (!now)
-            return CLI_FAILED;
-        if (host && strcmp(host, now))
-            offset = 0;
-        g_free(host);
-        host = now;
-    }
-    if (cli->json) {
-        g_autoptr(JsonObject) document = json_object_new();
-        json_object_set_string_member(document, "text", whole->str);
-        cli_print_json(document);
-    }
-    return CLI_DONE;
+    if (!g_ascii_string_to_signed(argv[2], 10, 1, G_MAXUINT32, &target_mib, NULL))
+        return cli_usage_error("the memory must be a whole number of MiB, not '%s'", argv[2]);
+    JsonObject *body = json_object_new();
+    json_object_set_int_member(body, "target_mib", target_mib);
+    g_autofree char *path = cli_path("/v1/vms/", argv[1], "/balloon");
+    return cli_call_and_say(cli, "POST", path, body, "The guest of %s is asked to do with %s MiB.", argv[1],
+                            argv[2]);
 }

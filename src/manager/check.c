@@ -39,7 +39,7 @@ int check_request(const struct check_input *input, struct err *err)
     case VM_INCOMING:
         break;
     }
-    return check_say(err, vm->problem[0] ? CHECK_VM_STANDS : CHECK_VM_NOT_RUNNING, args);
+    return check_say(err, check_why_not_running(vm->problem), args);
 }
 
 static void one_side(const struct check_input *input, const struct check_host *host, const char *side,
@@ -143,6 +143,18 @@ static void machine(const struct check_input *input, struct findings *findings)
                             {"needed_version", check_machine_version(spec->machine)},
                             {"source", input->source.name},
                             {"source_qemu_version", input->vm->qemu_version}));
+}
+
+/* Its agent would refuse it too, and not say why. */
+static void hardware(const struct check_input *input, struct findings *findings)
+{
+    const struct host_facts *facts = input->destination.facts;
+    const struct vm_spec *spec = &input->vm->spec;
+    if (facts && spec->hardware > facts->hardware)
+        findings_say(findings, CHECK_HARDWARE_UNKNOWN,
+                     CHECK_ARGS({"vm", spec->name}, {"host", input->destination.name},
+                                {"hardware", .number = spec->hardware},
+                                {"host_hardware", .number = facts->hardware}));
 }
 
 static const struct host_network *find_network(const struct host_facts *facts, const char *name)
@@ -274,6 +286,7 @@ void check_hosts(const struct check_input *input, struct findings *findings)
         memory(input, findings);
         machine(input, findings);
         cpu_baseline(input, findings);
+        hardware(input, findings);
         network(input, findings);
         clock_differs(&input->destination, "destination", findings);
         link_speed(&input->destination, "destination", findings);

@@ -63,6 +63,8 @@ static const struct event_type_row rows[EVENT_TYPES] = {
     [EVENT_VM_PAUSED] = {"VmPausedEvent", "vm", EVENT_WARNING, "VM '{vm}' is paused on host '{host}'"},
     [EVENT_VM_IO_ERROR] = {"VmPausedForIoErrorEvent", "vm", EVENT_ERROR,
                            "VM '{vm}' is paused on host '{host}': {detail}"},
+    [EVENT_VM_PANICKED] = {"VmGuestPanickedEvent", "vm", EVENT_ERROR,
+                           "the guest of VM '{vm}' has panicked on host '{host}'"},
     [EVENT_VM_RESUMED] = {"VmResumedEvent", "vm", EVENT_INFO, "VM '{vm}' runs again on host '{host}'" BY},
     [EVENT_VM_UNUSABLE] = {"VmDisconnectedEvent", "vm", EVENT_ERROR,
                            "host '{host}' cannot use VM '{vm}'[: {detail}]"},

@@ -37,8 +37,9 @@ struct host {
     GHashTable *claims;         /* uuid -> its claim (manager/claims.h), owned */
     struct http_client *client; /* NULL: it has not enrolled */
     struct http_client
-        *users_client;    /* for what our clients ask for (agent_call_for_user); there with `client` */
-    char certificate[65]; /* hex SHA-256 of what it may show; "": whatever the CA signed */
+        *users_client;        /* for what our clients ask for (agent_call_for_user); there with `client` */
+    unsigned n_console_waits; /* of them, that wait for a console (manager/routes_console.c) */
+    char certificate[65];     /* hex SHA-256 of what it may show; "": whatever the CA signed */
     char previous_certificate[65]; /* may be shown too; "": none */
     char shown[65];                /* in the last handshake, which may have failed after that */
 };

@@ -47,6 +47,9 @@ static int weight(const struct err *err)
         return 0;
     if (is_symptom(err))
         return 1;
+    /* A job only sees that QEMU is gone; its agent, which names the VM, knows what became of it. */
+    if (!strcmp(err->id, "qemu-died") && !err_arg_find(err, "vm"))
+        return 2;
     return err->code == ERR_TIMEOUT || g_strv_contains(vague, err->id) ? 2 : 3;
 }
 

@@ -29,6 +29,8 @@ const struct http_route routes_table[] = {
     {"POST", "/v1/vms/{vm}/start", HTTP_TOKEN, route_vm_start},
     {"POST", "/v1/vms/{vm}/stop", HTTP_TOKEN, route_vm_stop},
     {"GET", "/v1/vms/{vm}/console", HTTP_TOKEN, route_vm_console},
+    {"POST", "/v1/vms/{vm}/balloon", HTTP_TOKEN, route_vm_balloon},
+    {"POST", "/v1/vms/{vm}/console", HTTP_TOKEN, route_vm_type},
     {"GET", "/v1/vms/{vm}/ownership", HTTP_TOKEN, route_vm_ownership},
     {"POST", "/v1/vms/{vm}/settle", HTTP_TOKEN, route_vm_settle},
     {"POST", "/v1/vms/{vm}/pool", HTTP_TOKEN, route_vm_pool},

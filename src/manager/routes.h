@@ -30,6 +30,8 @@ void route_vm_remove(struct http_request *request, void *user);
 void route_vm_start(struct http_request *request, void *user);
 void route_vm_stop(struct http_request *request, void *user);
 void route_vm_console(struct http_request *request, void *user);
+void route_vm_balloon(struct http_request *request, void *user);
+void route_vm_type(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
 /* As every answer about a VM has it, with the hosts that own it besides; transfer full. */
 JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm);

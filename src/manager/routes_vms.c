@@ -240,29 +240,29 @@ void route_vm_stop(struct http_request *request, void *user)
                         forward_status, forward);
 }
 
-static void passed_on(JsonObject *object, const struct err *err, void *request)
+void route_vm_balloon(struct http_request *request, void *user)
 {
-    if (err_is_set(err))
-        http_fail(request, err);
-    else
-        http_reply(request, 200, object ? json_object_ref(object) : NULL);
-}
-
-void route_vm_console(struct http_request *request, void *user)
-{
+    static const char *const members[] = {"target_mib", NULL};
     struct vm_status vm;
     struct host *host;
+    JsonObject *body;
     struct err err = {0};
-    uint64_t offset;
-    if (routes_query_number(request, "offset", 0, &offset, &err)) {
+    JsonNode *target =
+        routes_body(request, members, &body, &err) ? NULL : json_object_get_member(body, "target_mib");
+    if (!err_is_set(&err) && (!target || json_node_get_value_type(target) != G_TYPE_INT64))
+        (void)(target ? routes_refuse_member("target_mib", "a whole number of MiB", &err)
+                      : routes_member_missing("target_mib", &err));
+    if (err_is_set(&err)) {
         http_fail(request, &err);
         return;
     }
-    if (find(user, request, false, &vm, &host))
+    if (find(user, request, true, &vm, &host))
         return;
-    g_autofree char *path =
-        g_strdup_printf("/v1/vms/%s/console?offset=%llu", vm.spec.uuid, (unsigned long long)offset);
-    agent_call_for_user(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, passed_on, request);
+    JsonObject *asked = json_object_new();
+    json_object_set_int_member(asked, "target_mib", json_node_get_int(target));
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s/balloon", vm.spec.uuid);
+    agent_call_for_user(host, &(struct http_call){"POST", path, asked, CALL_TIMEOUT_S}, forward_status,
+                        forward_new(user, request, host->name, vm.spec.uuid));
 }
 
 /* ---- creation and change ---- */
@@ -306,6 +306,13 @@ static void fill_macs(struct inventory *inventory, const char *key, struct vm_sp
         while (has_mac(spec, fresh) || inventory_has_mac(inventory, fresh));
         g_strlcpy(mac, fresh, MODEL_MAC_SIZE);
     }
+}
+
+/* What its host's agent knows, which may be older. */
+static void fill_hardware(const struct host *host, struct vm_spec *spec)
+{
+    if (!spec->hardware)
+        spec->hardware = MIN(VM_HARDWARE_NOW, host->facts.hardware);
 }
 
 static void fill_uuid(const char *key, struct vm_spec *spec)
@@ -399,6 +406,7 @@ void route_vm_create(struct http_request *request, void *user)
     }
     fill_uuid(key, &spec);
     fill_macs(manager->inventory, key, &spec, NULL);
+    fill_hardware(host, &spec);
     struct forward *forward = forward_new(manager, request, host->name, spec.uuid);
     forward->status = 201;
     g_autofree char *path = g_strdup_printf("/v1/vms/%s", spec.uuid);

@@ -81,6 +81,8 @@ static enum event_type type_of_state(const struct vm_status *before, const struc
         /* That a migration stops its guest is told by its task. */
         if (vm->move[0] && !vm->problem[0])
             return EVENT_NONE;
+        if (!strcmp(vm->problem, VM_PROBLEM_PANICKED))
+            return EVENT_VM_PANICKED;
         return vm->problem[0] ? EVENT_VM_IO_ERROR : EVENT_VM_PAUSED;
     case VM_INCOMING:
         return EVENT_VM_SHELL;

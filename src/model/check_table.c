@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/vm.h"
+
 #define SOURCE "source"
 #define DESTINATION "destination"
 #define MANAGER "manager"
@@ -39,6 +41,10 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_VM_STANDS] = {"vm-not-running", ERROR, PHASE_SOURCE_CHECK, SOURCE,
                          "VM '{vm}' is {state}: only a running VM can migrate", "it is {problem}",
                          "see that the datastore works and has room, and let it go on: godwit vm start {vm}"},
+    [CHECK_VM_PANICKED] = {"guest-panicked", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                           "VM '{vm}' stands: its guest has panicked", NULL,
+                           "see what it says (godwit vm console {vm} --log), then switch it off and on: "
+                           "godwit vm stop {vm} --force"},
     [CHECK_VM_MOVING] = {"vm-is-moving", ERROR, PHASE_SOURCE_CHECK, NULL,
                          "VM '{vm}' is held by task {task} on host '{host}'", NULL,
                          "wait for it (godwit task follow {task}) or cancel it (godwit task cancel {task})"},
@@ -143,6 +149,13 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "the newest machine type on '{host}' is {newest_machine}; a VM keeps the one of its first start",
          "install QEMU {needed_version} or later on '{host}', or choose another host; a VM that shall run on "
          "both is created with --machine {newest_machine}"},
+    [CHECK_HARDWARE_UNKNOWN] =
+        {"hardware-unknown", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "VM '{vm}' has virtual hardware of version {hardware}; the agent on host '{host}' knows versions up "
+         "to {host_hardware}",
+         NULL,
+         "upgrade Godwit on '{host}', or choose another host; a VM that is off can be given the older one: "
+         "godwit vm set {vm} --hardware {host_hardware}"},
     [CHECK_KVM_MISSING] = {"kvm-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
                            "VM '{vm}' needs KVM and host '{host}' does not offer it", "{reason}",
                            "enable virtualization in the firmware of '{host}' and let the QEMU user open "
@@ -429,6 +442,13 @@ static const struct check_kind kinds[CHECK_COUNT] = {
 const struct check_kind *check_kind(enum check check)
 {
     return &kinds[check];
+}
+
+enum check check_why_not_running(const char *problem)
+{
+    if (!strcmp(problem, VM_PROBLEM_PANICKED))
+        return CHECK_VM_PANICKED;
+    return problem[0] ? CHECK_VM_STANDS : CHECK_VM_NOT_RUNNING;
 }
 
 const struct check_kind *check_kind_find(const char *id)

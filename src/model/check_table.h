@@ -21,6 +21,7 @@ enum check {
     CHECK_VM_OFF,
     CHECK_VM_NOT_RUNNING,
     CHECK_VM_STANDS, /* stopped by QEMU, which says why */
+    CHECK_VM_PANICKED,
     CHECK_VM_MOVING,
     CHECK_TASK_RUNNING,
     CHECK_FORECAST_RUNNING,
@@ -44,6 +45,7 @@ enum check {
     CHECK_CPU_SHORT,
     CHECK_MACHINE_UNKNOWN,
     CHECK_MACHINE_MISSING, /* as an agent finds it, which does not see the source */
+    CHECK_HARDWARE_UNKNOWN,
     CHECK_KVM_MISSING,
     CHECK_CPU_BASELINE_UNSUPPORTED,
     CHECK_CPU_BASELINE_REFUSED, /* as a setting that hosts cannot provide */
@@ -126,6 +128,8 @@ struct check_arg {
 const struct check_kind *check_kind(enum check check);
 /* The first of that id, or NULL: an error that no check makes. */
 const struct check_kind *check_kind_find(const char *id);
+/* Of a VM that has a QEMU and does not run; `problem` as its status has it. */
+enum check check_why_not_running(const char *problem);
 /* Sets the error: id, texts, arguments. An argument that no text names is one all the same. Returns -1; err
  * may be NULL. */
 int check_say(struct err *err, enum check check, const struct check_arg *args);

@@ -18,6 +18,7 @@ static const struct field facts_fields[] = {
     TEXT(struct host_facts, name, NULL),
     TEXT(struct host_facts, agent_version, NULL),
     COUNT(struct host_facts, protocol),
+    COUNT(struct host_facts, hardware),
     TEXT(struct host_facts, kernel, NULL),
     TEXT(struct host_facts, dirty_source, NULL),
     TEXT(struct host_facts, dirty_detail, NULL),

@@ -28,6 +28,7 @@ struct host_facts {
     char name[MODEL_NAME_MAX];
     char agent_version[32];
     uint32_t protocol;      /* version of the agent's API */
+    uint32_t hardware;      /* newest that its VMs may have (VM_HARDWARE_NOW of its agent) */
     char kernel[80];        /* uname -r */
     char dirty_source[16];  /* "async", "sync" or "none" */
     char dirty_detail[160]; /* what is missing, when not "async" */

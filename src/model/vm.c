@@ -34,6 +34,7 @@ static const struct field disk_fields[] = {
 static const struct field nic_fields[] = {
     TEXT(struct vm_nic, network, &rule_name),
     TEXT(struct vm_nic, mac, &rule_mac_or_empty),
+    NUMBER(struct vm_nic, mtu, 0, NIC_MTU_MAX, NEWER),
     FIELDS_END,
 };
 
@@ -61,6 +62,7 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, held_by, &rule_line, NEWER),
     TEXT(struct vm_spec, cpu_without, &rule_qemu_words, NEWER),
     TEXT(struct vm_spec, cpu_baseline, &rule_qemu_word, NEWER),
+    NUMBER(struct vm_spec, hardware, 0, VM_HARDWARE_NOW, NEWER),
     FIELDS_END,
 };
 
@@ -75,6 +77,7 @@ static const struct field status_fields[] = {
     TEXT(struct vm_status, journal, NULL),
     TEXT(struct vm_status, move, NULL),
     COUNT(struct vm_status, overhead_mib),
+    COUNT(struct vm_status, balloon_mib),
     TEXT(struct vm_status, problem, NULL),
     TEXT(struct vm_status, cpu_beyond_baseline, NULL),
     FIELDS_END,

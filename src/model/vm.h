@@ -24,6 +24,12 @@ struct err;
 #define CPU_FEATURES_MAX 4096
 #define CPU_MODEL_SIZE 64
 
+/* 0: random numbers. 1: also panic notifier, balloon, watchdog, and NICs that know the MTU of their network.
+ * A guest keeps what it has, wherever it runs and whatever Godwit is upgraded to; qemu/cmdline.c. */
+#define VM_HARDWARE_NOW 1
+#define NIC_MTU_MIN 68
+#define NIC_MTU_MAX 65535
+
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
 enum vm_firmware { VM_FIRMWARE_BIOS, VM_FIRMWARE_UEFI };
 /* "off": no QEMU. "incoming": a shell that waits for a migration. "paused": stopped vCPUs. "unknown": its
@@ -42,6 +48,7 @@ struct vm_disk {
 struct vm_nic {
     char network[MODEL_NAME_MAX]; /* a network of the host's configuration */
     char mac[MODEL_MAC_SIZE];     /* "52:54:00:xx:xx:xx"; "" until the manager fills it in */
+    uint32_t mtu;                 /* that the guest is told, 0: none; made by Godwit, anew with each start */
 };
 
 struct vm_spec {
@@ -77,7 +84,12 @@ struct vm_spec {
     /* The cluster's CPU baseline that this guest was started with, where cpu_model is open or empty; else "".
      * Made by Godwit, anew with each start. */
     char cpu_baseline[CPU_MODEL_SIZE];
+    uint32_t hardware; /* which devices it has beside disks and NICs: VM_HARDWARE_NOW for a new VM */
 };
+
+/* `problem` of a guest that only a reset wakes. */
+#define VM_PROBLEM_PANICKED "stopped: the guest has panicked"
+#define VM_PROBLEM_BROKEN "stopped by an internal error of QEMU"
 
 /* What an agent says of one of its VMs, and what the manager caches. */
 struct vm_status {
@@ -92,6 +104,7 @@ struct vm_status {
     char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
     uint32_t
         overhead_mib; /* of its host's memory besides its own (model/overhead.h); 0: an agent of before */
+    uint64_t balloon_mib; /* memory that its guest has; 0: off, no balloon, or not known yet */
     char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), why it is paused, or "" */
     /* What its guest sees of a CPU beyond the cluster's baseline, since it was started before that was set:
      * it keeps that until it is switched off. "": nothing, or not known. */

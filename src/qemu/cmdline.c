@@ -9,6 +9,8 @@
 
 /* Fixed slots on the root bus: a device keeps its address whatever else the VM has. */
 #define SLOT_RNG 0x02
+#define SLOT_BALLOON 0x03
+#define SLOT_WATCHDOG 0x04
 #define SLOT_SERIAL 0x06
 #define SLOT_NIC 0x08
 #define SLOT_DISK 0x10
@@ -154,6 +156,8 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
     add(argv, "-vga", "none");
     add(argv, "-display", "none");
     add(argv, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    /* A guest that has panicked stays as it is, to be looked at. */
+    add(argv, "-action", "panic=pause");
     add(argv, "-msg", "timestamp=on");
     bool is_uefi = spec->firmware == VM_FIRMWARE_UEFI;
     add(argv, "-machine", "%s,memory-backend=ram,dump-guest-core=off,usb=off%s", spec->machine,
@@ -170,6 +174,26 @@ static void add_machine(GPtrArray *argv, const struct cmdline_config *config)
         spec->memory_mib, config->ram_fd);
 }
 
+/* No vhost, which would write the guest's memory behind the write tracking. */
+static void add_nic(GPtrArray *argv, const struct vm_nic *nic, unsigned i, int tap_fd)
+{
+    g_autofree char *mtu = nic->mtu ? g_strdup_printf(",host_mtu=%u", nic->mtu) : g_strdup("");
+    add(argv, "-netdev", "tap,id=net%u,fd=%d,vhost=off", i, tap_fd);
+    /* No option ROM: nothing boots from the network, and it would be one more RAM block to move. */
+    add(argv, "-device", "virtio-net-pci,id=vnic%u,netdev=net%u,mac=%s,bus=pcie.0,addr=0x%x,romfile=%s", i, i,
+        nic->mac, SLOT_NIC + i, mtu);
+}
+
+/* The guest tells of its panic; gives memory back when asked to; and is reset if it arms the watchdog and
+ * then hangs. */
+static void add_hardware_1(GPtrArray *argv)
+{
+    add(argv, "-device", "pvpanic,id=panic");
+    add(argv, "-device", "virtio-balloon-pci,id=balloon,bus=pcie.0,addr=0x%x", SLOT_BALLOON);
+    add(argv, "-device", "i6300esb,id=watchdog,bus=pcie.0,addr=0x%x", SLOT_WATCHDOG);
+    add(argv, "-action", "watchdog=reset");
+}
+
 static void add_guest_agent(GPtrArray *argv, int fd)
 {
     add(argv, "-chardev", "socket,id=qga,fd=%d,server=on,wait=off", fd);
@@ -182,18 +206,17 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
     const struct vm_spec *spec = config->spec;
     add(argv, "-chardev", "socket,id=qmp,fd=%d,server=on,wait=off", config->qmp_fd);
     add(argv, "-mon", "chardev=qmp,mode=control");
-    add(argv, "-chardev", "file,id=console,path=/proc/self/fd/%d,append=on", config->console_fd);
+    add(argv, "-chardev", "socket,id=console,fd=%d,server=on,wait=off,logfile=/proc/self/fd/%d,logappend=on",
+        config->console_fd, config->console_log_fd);
     add(argv, "-serial", "chardev:console");
     add(argv, "-object", "rng-random,id=rng,filename=/dev/urandom");
     add(argv, "-device", "virtio-rng-pci,id=vrng,rng=rng,bus=pcie.0,addr=0x%x", SLOT_RNG);
+    if (spec->hardware >= 1)
+        add_hardware_1(argv);
     if (spec->guest_agent)
         add_guest_agent(argv, config->guest_agent_fd);
-    for (unsigned i = 0; i < spec->n_nics; i++) {
-        add(argv, "-netdev", "tap,id=net%u,fd=%d,vhost=off", i, config->tap_fds[i]);
-        /* No option ROM: nothing boots from the network, and it would be one more RAM block to move. */
-        add(argv, "-device", "virtio-net-pci,id=vnic%u,netdev=net%u,mac=%s,bus=pcie.0,addr=0x%x,romfile=", i,
-            i, spec->nics[i].mac, SLOT_NIC + i);
-    }
+    for (unsigned i = 0; i < spec->n_nics; i++)
+        add_nic(argv, &spec->nics[i], i, config->tap_fds[i]);
     /* One controller, at its place whether the first or the last disk needs it. */
     for (unsigned i = 0; i < spec->n_disks; i++)
         if (vm_disk_is_scsi(&spec->disks[i])) {

@@ -21,8 +21,9 @@ struct cmdline_config {
     bool incoming;
     int qmp_fd;         /* listening unix stream socket */
     int ram_fd;         /* memfd of the VM's memory size */
+    int console_fd;     /* listening unix stream socket: what is typed */
+    int console_log_fd; /* regular file, appended to: all that the guest writes */
     int guest_agent_fd; /* listening unix stream socket; -1: the spec has none */
-    int console_fd;     /* regular file, appended to */
     int kernel_fd;      /* -1: none */
     int initrd_fd;      /* -1: none */
     int tap_fds[VM_NICS_MAX];

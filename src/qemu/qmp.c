@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -362,6 +363,15 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
     bool connected = !qmp->freed && qmp->fd == fd;
     (void)leave(qmp);
     return connected ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
+void qmp_take_rest(struct qmp *qmp)
+{
+    int n = 0;
+    enter(qmp);
+    while (!qmp->freed && qmp->fd >= 0 && ioctl(qmp->fd, FIONREAD, &n) == 0 && n > 0)
+        (void)on_readable(qmp->fd, G_IO_IN, qmp);
+    (void)leave(qmp);
 }
 
 /* A QEMU that starts on a busy machine may accept a connection before its monitor listens to it: its greeting

@@ -37,6 +37,8 @@ struct qmp_command {
     int fd;                /* >= 0: travels with the command (SCM_RIGHTS, for getfd), duplicated; -1: none */
     unsigned timeout_ms;
 };
+/* Takes what QEMU has sent and nobody has read yet: its last events, when its end was seen first. */
+void qmp_take_rest(struct qmp *qmp);
 void qmp_call(struct qmp *qmp, const struct qmp_command *command, qmp_done done, void *user);
 /* Waiting calls end with ERR_CANCELLED before it returns. NULL ok. */
 void qmp_free(struct qmp *qmp);

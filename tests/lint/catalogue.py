@@ -20,11 +20,11 @@ GENERIC = {"internal", "timeout", "move-failed", "peer-lost", "connection-lost",
 # Sources whose errors never reach a move, a dry run or a check: other commands, start and end of a daemon, certificates, the operator's settlement.
 ELSEWHERE = """
     cli/* bench/* doctor/* trace/* store/*
-    agent/adopt.c agent/boot.c agent/cgroup.c agent/config.c agent/enroll.c agent/facts.c agent/identity.c agent/local.c agent/local_call.c agent/main.c agent/orphan.c
-    agent/renew.c agent/routes_settle.c agent/settle.c agent/shutdown.c agent/space.c
+    agent/adopt.c agent/boot.c agent/cgroup.c agent/config.c agent/console.c agent/enroll.c agent/facts.c agent/identity.c agent/local.c agent/local_call.c agent/main.c agent/orphan.c
+    agent/renew.c agent/routes_settle.c agent/settle.c agent/shutdown.c agent/space.c agent/vm_balloon.c
     http/access.c http/answer.c http/ca.c http/cert.c http/dispatch.c http/listen.c http/server.c
     manager/auth.c manager/backup.c manager/config.c manager/main.c manager/orphans.c manager/pools.c manager/routes_admin.c manager/routes_adopt.c
-    manager/routes_enroll.c manager/routes_hosts.c manager/routes_vms.c manager/settle.c manager/task_json.c
+    manager/routes_console.c manager/routes_enroll.c manager/routes_hosts.c manager/routes_vms.c manager/settle.c manager/task_json.c
     model/pool.c model/ownership.c
 """
 # Functions that take the id as an argument, and which argument that is.

@@ -221,6 +221,48 @@ static void a_spec_without_machine_is_refused(void **state)
     assert_int_equal(err.code, ERR_BAD_REQUEST);
 }
 
+/* "" or all devices, one after the other. */
+static char *devices_of(char **argv)
+{
+    GString *all = g_string_new(NULL);
+    for (unsigned i = 0; value_of(argv, "-device", i); i++)
+        g_string_append_printf(all, "%s ", value_of(argv, "-device", i));
+    return g_string_free(all, FALSE);
+}
+
+static void a_vm_keeps_the_devices_of_its_hardware_version(void **state)
+{
+    (void)state;
+    spec.n_nics = 1;
+    g_strlcpy(spec.nics[0].mac, "52:54:00:00:00:01", sizeof spec.nics[0].mac);
+    g_auto(GStrv) old = build();
+    g_autofree char *old_devices = devices_of(old);
+    static const char *const added[] = {"pvpanic", "virtio-balloon-pci", "i6300esb", "host_mtu"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(added); i++)
+        assert_null(strstr(old_devices, added[i]));
+    spec.hardware = 1;
+    spec.nics[0].mtu = 9000;
+    g_auto(GStrv) now = build();
+    g_autofree char *devices = devices_of(now);
+    for (unsigned i = 0; i < G_N_ELEMENTS(added); i++)
+        assert_non_null(strstr(devices, added[i]));
+    assert_non_null(strstr(devices, "host_mtu=9000"));
+}
+
+static void what_the_guest_writes_is_logged_and_a_panic_stops_it(void **state)
+{
+    (void)state;
+    config.console_log_fd = 9;
+    g_auto(GStrv) argv = build();
+    bool has_console = false;
+    for (unsigned i = 0; value_of(argv, "-chardev", i); i++)
+        has_console |=
+            !strcmp(value_of(argv, "-chardev", i),
+                    "socket,id=console,fd=5,server=on,wait=off,logfile=/proc/self/fd/9,logappend=on");
+    assert_true(has_console);
+    assert_string_equal(value_of(argv, "-action", 0), "panic=pause");
+}
+
 static void the_guest_agents_port_is_there_only_if_it_is_wanted(void **state)
 {
     (void)state;
@@ -241,6 +283,8 @@ static void the_guest_agents_port_is_there_only_if_it_is_wanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_vm_keeps_the_devices_of_its_hardware_version, set_up),
+        cmocka_unit_test_setup(what_the_guest_writes_is_logged_and_a_panic_stops_it, set_up),
         cmocka_unit_test_setup(the_guest_agents_port_is_there_only_if_it_is_wanted, set_up),
         cmocka_unit_test_setup(memory_is_a_shared_named_file, set_up),
         cmocka_unit_test_setup(qemu_gets_no_more_than_it_needs, set_up),
