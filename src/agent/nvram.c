@@ -49,7 +49,8 @@ int nvram_make(const struct agent *agent, const struct vm_spec *spec, struct err
 {
     g_autofree char *data = NULL;
     size_t size;
-    auto_fd fd = open_as_at(&agent->config.qemu_user, AT_FDCWD, spec->nvram, O_WRONLY | O_CREAT | O_EXCL, NVRAM_MODE);
+    auto_fd fd =
+        open_as_at(&agent->config.qemu_user, AT_FDCWD, spec->nvram, O_WRONLY | O_CREAT | O_EXCL, NVRAM_MODE);
     if (fd < 0)
         return errno == EEXIST ? 0 : refuse_to_make(agent, spec, errno, err);
     if (read_template(agent, &data, &size) == 0 && fdio_write(fd, data, size, NULL) == 0 && fsync(fd) == 0)

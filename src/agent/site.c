@@ -135,7 +135,8 @@ static void describe_disks(const struct agent *agent, const struct vm_spec *spec
     }
 }
 
-static void describe_firmware(const struct agent *agent, const struct vm_spec *spec, struct move_site *ret_site)
+static void describe_firmware(const struct agent *agent, const struct vm_spec *spec,
+                              struct move_site *ret_site)
 {
     struct disk_question question = {.user = agent->config.qemu_user};
     g_strlcpy(ret_site->nvram.path, spec->nvram, sizeof ret_site->nvram.path);

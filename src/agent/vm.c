@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
-#include "agent/cpu_baseline.h"
 #include "agent/console.h"
+#include "agent/cpu_baseline.h"
 #include "agent/journal.h"
 #include "agent/vm_check.h"
 #include "agent/vm_process.h"

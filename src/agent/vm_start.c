@@ -364,8 +364,8 @@ static int pin_machine(struct vm *vm, struct err *err)
     if (!vm_spec_cpu(&spec)[0])
         g_strlcpy(spec.cpu_model, DEFAULT_CPU_MODEL, sizeof spec.cpu_model);
     if (!strcmp(spec.machine, before->machine) && !strcmp(spec.cpu_model, before->cpu_model) &&
-        !strcmp(spec.cpu_without, before->cpu_without) &&
-        !strcmp(spec.cpu_baseline, before->cpu_baseline) && has_mtus(before, &spec))
+        !strcmp(spec.cpu_without, before->cpu_without) && !strcmp(spec.cpu_baseline, before->cpu_baseline) &&
+        has_mtus(before, &spec))
         return 0;
     return vm_config_write(vm, &spec, "", err);
 }

@@ -103,7 +103,7 @@ struct vm_status {
     char journal[16];           /* its step, as in struct ownership; "" from an agent that does not say */
     char move[MODEL_UUID_SIZE]; /* the move that holds it, or "" */
     uint32_t
-        overhead_mib; /* of its host's memory besides its own (model/overhead.h); 0: an agent of before */
+        overhead_mib;     /* of its host's memory besides its own (model/overhead.h); 0: an agent of before */
     uint64_t balloon_mib; /* memory that its guest has; 0: off, no balloon, or not known yet */
     char problem[VM_PROBLEM_MAX]; /* why its host cannot use it (state unknown), why it is paused, or "" */
     /* What its guest sees of a CPU beyond the cluster's baseline, since it was started before that was set:

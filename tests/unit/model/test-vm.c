@@ -56,13 +56,28 @@ static void what_may_be_left_out_has_its_default(void **state)
 
 #define VM(more) "{\"name\":\"v\",\"memory_mib\":64," more "}"
 
+struct bad_input {
+    const char *text;
+    const char *message;
+};
+
+static void refuse_all(const struct bad_input *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct vm_spec spec;
+        struct err err;
+        if (!read_vm(cases[i].text, &spec, &err))
+            fail_msg("accepted: %s", cases[i].text);
+        assert_int_equal(err.code, ERR_BAD_REQUEST);
+        if (!strstr(err.message, cases[i].message))
+            fail_msg("%s: \"%s\" lacks \"%s\"", cases[i].text, err.message, cases[i].message);
+    }
+}
+
 static void bad_input_is_refused_by_field_and_cure(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        const char *message;
-    } cases[] = {
+    static const struct bad_input cases[] = {
         {"{\"memory_mib\":64}", "name must be 1 to 63 letters"},
         {"{\"name\":\"a b\",\"memory_mib\":64}", "name must be 1 to 63 letters"},
         {"{\"name\":7,\"memory_mib\":64}", "name must be a string"},
@@ -95,6 +110,19 @@ static void bad_input_is_refused_by_field_and_cure(void **state)
         {VM("\"firmware\":\"uefi\",\"nvram\":\"/d\",\"disks\":[{\"path\":\"/d\",\"format\":\"raw\"}]"),
          "nvram must be the path of a file that is no disk of the VM"},
         {VM("\"kernel\":\"/k\",\"append\":\"a\\nb\""), "append must be one line"},
+        {VM("\"nics\":[{\"network\":\"\"}]"), "nics[0].network must be 1 to 63 letters"},
+        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"53:54:00:00:00:01\"}]"), "nics[0].mac must be a unicast"},
+        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"52-54-00-00-00-01\"}]"), "nics[0].mac must be a unicast"},
+        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"52:54:00:00:00:01:02\"}]"),
+         "nics[0].mac must be at most 17 bytes long"},
+    };
+    refuse_all(cases, G_N_ELEMENTS(cases));
+}
+
+static void a_bad_disk_is_refused_by_field_and_cure(void **state)
+{
+    (void)state;
+    static const struct bad_input cases[] = {
         {VM("\"disks\":{}"), "disks must be an array"},
         {VM("\"disks\":[7]"), "disks[0] must be an object"},
         {VM("\"disks\":[{\"path\":\"/a\",\"format\":\"vmdk\"}]"),
@@ -128,21 +156,8 @@ static void bad_input_is_refused_by_field_and_cure(void **state)
             "\"file\":\"a\",\"format\":\"raw\"}]"),
          "disks[1].file must differ from disks[0].file"},
         {VM("\"disks\":[{},{},{},{},{},{},{},{},{}]"), "disks must be at most 8 elements long"},
-        {VM("\"nics\":[{\"network\":\"\"}]"), "nics[0].network must be 1 to 63 letters"},
-        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"53:54:00:00:00:01\"}]"), "nics[0].mac must be a unicast"},
-        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"52-54-00-00-00-01\"}]"), "nics[0].mac must be a unicast"},
-        {VM("\"nics\":[{\"network\":\"l\",\"mac\":\"52:54:00:00:00:01:02\"}]"),
-         "nics[0].mac must be at most 17 bytes long"},
     };
-    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        struct vm_spec spec;
-        struct err err;
-        if (!read_vm(cases[i].text, &spec, &err))
-            fail_msg("accepted: %s", cases[i].text);
-        assert_int_equal(err.code, ERR_BAD_REQUEST);
-        if (!strstr(err.message, cases[i].message))
-            fail_msg("%s: \"%s\" lacks \"%s\"", cases[i].text, err.message, cases[i].message);
-    }
+    refuse_all(cases, G_N_ELEMENTS(cases));
 }
 
 static int change(struct vm_spec *spec, const char *text, struct err *err)
@@ -245,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_spec_survives_its_json_form),
         cmocka_unit_test(what_may_be_left_out_has_its_default),
         cmocka_unit_test(bad_input_is_refused_by_field_and_cure),
+        cmocka_unit_test(a_bad_disk_is_refused_by_field_and_cure),
         cmocka_unit_test(a_change_leaves_the_rest_as_it_was),
         cmocka_unit_test(a_wrong_change_changes_nothing),
         cmocka_unit_test(a_status_from_a_newer_program_is_understood),
