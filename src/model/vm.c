@@ -178,7 +178,7 @@ static int check_firmware(const struct vm_spec *spec, struct err *err)
     if (!is_uefi && spec->nvram[0])
         return fields_refuse("nvram-without-uefi", "nvram", "empty unless firmware is uefi", err);
     for (uint32_t i = 0; i < spec->n_disks; i++)
-        if (!strcmp(spec->disks[i].path, spec->nvram))
+        if (spec->nvram[0] && !strcmp(spec->disks[i].path, spec->nvram))
             return fields_refuse("disk-twice", "nvram", "the path of a file that is no disk of the VM", err);
     return 0;
 }
