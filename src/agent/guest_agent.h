@@ -10,7 +10,7 @@
 #include "agent/vm.h"
 #include "model/guest_report.h"
 
-/* `done` once, from the main loop, after notice_timeout_s and 12 s at the latest; the VM may be gone by then.
+/* `done` once, from the main loop, after notice_timeout_s and 16 s at the latest; the VM may be gone by then.
  */
 void guest_agent_visit(const struct vm *vm, const struct guest_request *request,
                        void (*done)(const struct guest_report *report, void *user), void *user);

@@ -34,6 +34,14 @@ static void print_cluster(JsonObject *cluster)
     }
 }
 
+static void say_cluster(struct cli *cli, JsonObject *cluster)
+{
+    if (cli->json)
+        cli_print_json(cluster);
+    else
+        print_cluster(cluster);
+}
+
 int cmd_cluster_show(struct cli *cli, int argc, char **argv)
 {
     if (cli_options(cli_current(), NULL, 0, &argc, &argv) < 0)
@@ -42,10 +50,7 @@ int cmd_cluster_show(struct cli *cli, int argc, char **argv)
     int result = cli_call(cli, "GET", "/v1/cluster", NULL, &cluster);
     if (result)
         return result;
-    if (cli->json)
-        cli_print_json(cluster);
-    else
-        print_cluster(cluster);
+    say_cluster(cli, cluster);
     return CLI_DONE;
 }
 
@@ -87,9 +92,6 @@ int cmd_cluster_set(struct cli *cli, int argc, char **argv)
     struct err err = {0};
     if (cli_ask("PATCH", "/v1/cluster", body, &answer, &err) < 0)
         return refused(cli, answer, &err);
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        print_cluster(answer);
+    say_cluster(cli, answer);
     return CLI_DONE;
 }

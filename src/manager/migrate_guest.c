@@ -12,11 +12,6 @@
 #define BESIDES_S 15
 #define TO_VISIT "hear from the guest"
 
-static char *visit_path(const struct task *task)
-{
-    return g_strdup_printf("vms/%s/guest", task->vm_uuid);
-}
-
 /* 0: the guest is not to be told, or is not known any more. By what the VM is now: a manager that was
  * restarted has no specification. */
 static unsigned notice_timeout_s(const struct task *task, bool *ret_has_agent)
@@ -70,6 +65,15 @@ static void warn(struct task *task, const struct task_guest *guest, const char *
         task_keep_warnings(task, found);
 }
 
+static void visit(struct task *task, struct task_side *side, enum guest_when when, unsigned timeout_s,
+                  task_done done)
+{
+    g_autofree char *path = g_strdup_printf("vms/%s/guest", task->vm_uuid);
+    struct task_call_spec call = {
+        side, "POST", path, visit_body(task, when, timeout_s), timeout_s + BESIDES_S, .to = TO_VISIT};
+    task_call(task, &call, done);
+}
+
 static void before_over(struct task *task, JsonObject *object, const struct err *err)
 {
     take_report(task, &task->guest_before, object, err);
@@ -83,11 +87,7 @@ bool migrate_guest_before(struct task *task)
     unsigned timeout_s = notice_timeout_s(task, &has_agent);
     if (!has_agent || task->guest_before.is_known)
         return false;
-    g_autofree char *path = visit_path(task);
-    struct task_call_spec call = {
-        &task->source,         "POST",        path, visit_body(task, GUEST_BEFORE, timeout_s),
-        timeout_s + BESIDES_S, .to = TO_VISIT};
-    task_call(task, &call, before_over);
+    visit(task, &task->source, GUEST_BEFORE, timeout_s, before_over);
     return true;
 }
 
@@ -106,11 +106,7 @@ void migrate_guest_after(struct task *task)
         task_set_state(task, TASK_RUNNING, PHASE_COMPLETE);
         return;
     }
-    g_autofree char *path = visit_path(task);
-    struct task_call_spec call = {
-        &task->destination,    "POST",        path, visit_body(task, GUEST_AFTER, timeout_s),
-        timeout_s + BESIDES_S, .to = TO_VISIT};
-    task_call(task, &call, after_over);
+    visit(task, &task->destination, GUEST_AFTER, timeout_s, after_over);
 }
 
 static void aborted_told(JsonObject *object, const struct err *err, void *user)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/guest_report.h"
 #include "model/vm.h"
 
 #define SOURCE "source"
@@ -419,8 +420,7 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "the guest of VM '{vm}' did not take note of its migration on host '{host}', which went on",
          "{problem}",
          "see that qemu-guest-agent runs in the guest, and that the program it is to call is there and ends "
-         "in "
-         "time (/etc/godwit/migration-notice); or do not tell it: godwit vm set {vm} --notice-timeout 0"},
+         "in time (" GUEST_NOTICE_PROGRAM "); or do not tell it: godwit vm set {vm} --notice-timeout 0"},
     [CHECK_GUEST_CLOCK_NOT_SET] = {"guest-clock-not-set", WARNING, PHASE_COMPLETE, DESTINATION,
                                    "the clock of the guest of VM '{vm}' was not set to that of host '{host}'",
                                    "{problem}",

@@ -5,6 +5,9 @@
 lab_up --hosts 2
 checker_vm check h1 256 1 tcg "mb=64 rate=20 mode=page"
 pid=$(pids_in h1 qemu-system-x86)
+# Each keeps which datastores it has seen.
+knows_datastores() { [ -s "$lab_dir/hosts/h1/state/datastores.json" ] && [ -s "$lab_dir/hosts/h2/state/datastores.json" ]; }
+wait_until 20 "both hosts to have seen the datastore" knows_datastores
 
 # All that a move would change. The console's log and those of the daemons grow.
 traces() {

@@ -37,6 +37,8 @@ restart() {
     wait_until 20 "$3 on $2 to end" gone "$2" "$3"
     godwit lab service start "$1"
     wait_until 20 "$3 on $2 to run its file" runs_its_file "$2" "$3"
+    # A manager that has not asked since takes the host for connected.
+    [ "$2" = mgr ] || wait_until 30 "the agent of $2" agent_listens "$2"
 }
 gone() { [ -z "$(pids_in "$1" "$2")" ]; }
 runs_its_file() {

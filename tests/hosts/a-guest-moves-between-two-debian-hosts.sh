@@ -29,6 +29,8 @@ agent_is_new() {
     now=$(on h2 'systemctl show -P MainPID godwit-agent') && [ "$now" != 0 ] && [ "$now" != "$old" ]
 }
 wait_until 30 "systemd to start the agent again" agent_is_new
+# It asks its QEMU first; a manager that has not asked it since takes the host for connected.
+wait_until 60 "the agent to be ready" on h2 'systemctl is-active --quiet godwit-agent'
 wait_until 30 "h2 to be connected" host_is_connected h2
 wait_until 30 "the guest to be known again" guest_runs guest
 [ "$(guest_pid guest)" = "$pid" ] || fail "the end of the agent changed QEMU's process"

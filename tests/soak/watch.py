@@ -105,7 +105,7 @@ def left_over(cluster, guests):
     for host in cluster.hosts:
         here = [uuid for uuid, its in running.items() if its == host]
         found += [f"{host}: {text}" for text in left_on(cluster, host, [process for process in processes if process.node == host], here)]
-        used = sum(guest.spec()["memory_mib"] for guest in guests if guest.uuid in here)
+        used = sum(guest.spec()["memory_mib"] + vms[guest.name]["overhead_mib"] for guest in guests if guest.uuid in here)
         says = cluster.api.get(f"/v1/hosts/{host}")["facts"]["memory_used_mib"]
         if says != used:
             found.append(f"{host}: {says} MiB of memory in use instead of {used}")

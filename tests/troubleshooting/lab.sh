@@ -3,6 +3,8 @@
 # The lab that the rows share: three hosts, a VM on h1 that goes to h2, and what rows change there. Sourced by tests/troubleshooting/run.
 
 all_connected() { [ "$(godwit host ls --json | jq '[.hosts[]? | select(.state == "connected")] | length')" = 3 ]; }
+# Each host leaves a file of its own in a datastore when it first looks at it.
+have_looked_at_datastore() { [ "$(find "$lab_dir/datastore" -name '.godwit-probe-h?' | wc -l)" = 3 ]; }
 one_lab_up() {
     firmware=/run/gwt-$$-firmware small=/run/gwt-$$-small names=/run/gwt-$$-names lesser=/run/gwt-$$-lesser
     on_exit "rm -rf $firmware $names $lesser /run/gwt-$$-qemu10; rmdir $small"
@@ -31,6 +33,7 @@ begin_lab() {
     godwit lab service start h2
     godwit lab service start manager
     wait_until 60 "all hosts" all_connected
+    wait_until 60 "all hosts to have looked at the datastore" have_looked_at_datastore
     godwit pool create small --memory-limit 1000 >/dev/null
     godwit pool create gone >/dev/null
     disk=$lab_dir/datastore/vm.qcow2
