@@ -478,6 +478,7 @@ static void decide(struct call *call)
         move_set_error(move, &call->why);
         move_note(move, "failed", "%s: %s", call->why.id, call->why.message);
         job_control_cancel(move->job, &call->why, 500);
+        move_break_off_disks(move);
     }
     if (call->event == HANDOVER_COMMIT && call->plan.write == JOURNAL_ABORTED)
         explain_abort(move);

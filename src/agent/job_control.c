@@ -246,6 +246,9 @@ static int request_size(uint32_t role, uint32_t type, size_t *ret_size)
         {CTL_LOAD, CTL_ROLE_DESTINATION, 0},
         {CTL_READY, CTL_ROLE_DESTINATION, 0},
         {CTL_CONT, CTL_ROLE_DESTINATION, CTL_SECRET_SIZE},
+        {CTL_DISK, CTL_ROLE_SOURCE, sizeof(uint32_t)},
+        {CTL_DISK, CTL_ROLE_DESTINATION, sizeof(uint32_t)},
+        {CTL_DISKS, CTL_ROLE_SOURCE, 0},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
         if (requests[i].type == type && requests[i].role == role) {

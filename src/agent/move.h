@@ -30,6 +30,8 @@ struct move {
     /* handover.c: events wait here while one is carried out */
     GQueue events;
     struct disk_flush *disk_flush; /* source: while it copies (agent/disk_flush.h) */
+    struct disk_mirror *mirror;    /* source: while disks are copied (agent/disk_mirror.h); else NULL */
+    void (*disks_finished)(struct move *move); /* what follows when that is over; NULL: it is not asked for */
     bool is_busy;
     bool is_tainted;         /* a write that failed may still be on the disk as GIVEN */
     bool is_overruled;       /* the operator settled the VM: nothing of this move counts any more */
@@ -38,6 +40,7 @@ struct move {
     bool is_stream_open;     /* the job has asked for the device state's stream */
     int stream;              /* the job's end of it; -1: none yet, or no more */
     bool has_precedence;     /* while the guest stands (agent/precedence.h) */
+    bool has_disks;          /* source: the disks that move are equal on both sides */
     bool is_saved;           /* source: device state was saved and QEMU is in postmigrate */
     bool is_loaded;          /* destination: memory and device state are there */
     bool is_recovered;       /* destination: an earlier `cont` may have run */
@@ -124,6 +127,19 @@ void move_close_stream(struct move *move);
 /* The handover released a secret (READY, COMMIT): the job gets it as the answer to its request. */
 void move_pass_secret(struct move *move, const struct handover_answer *answer, const struct err *err,
                       void *user);
+
+/* ---- move_disks.c ---- */
+/* The job's request CTL_DISK; that a move is under way was checked. */
+void move_give_disk(struct move *move, const uint8_t *body);
+/* Source: the job's request CTL_DISKS. */
+void move_await_disks(struct move *move);
+/* Source, when the guest stands: `done` once the other side has all that it wrote, and QEMU nothing to do with
+ * it any more; at once if no disk moves. Not called if that fails, which is a doubt. */
+void move_finish_disks(struct move *move, void (*done)(struct move *move));
+/* Source: the guest's writes wait for the other side no longer. */
+void move_break_off_disks(struct move *move);
+/* The move is settled: images that nobody uses any more go. */
+void move_settle_images(struct move *move);
 
 /* ---- move_source.c, move_dest.c ---- */
 /* Source: the job has reported: an advance of bytes or rounds renews the lease. */

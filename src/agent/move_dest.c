@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/disk_export.h"
+#include "agent/disk_images.h"
+#include "agent/disks.h"
 #include "agent/door.h"
 #include "agent/move.h"
 #include "agent/premap.h"
@@ -100,6 +103,20 @@ static int check_absent(struct agent *agent, const struct move_spec *spec, struc
     return check_journal(agent, spec, err);
 }
 
+/* Disks that come with their content are not there yet; the datastore must be. */
+static void find_vm_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings)
+{
+    g_autofree struct vm_spec *vm = g_memdup2(&spec->vm, sizeof spec->vm);
+    if (spec->n_disks)
+        disks_find_store_problems(agent, vm, findings);
+    for (uint32_t i = spec->n_disks; i > 0; i--) {
+        uint32_t disk = spec->disks[i - 1].disk;
+        memmove(&vm->disks[disk], &vm->disks[disk + 1], (--vm->n_disks - disk) * sizeof *vm->disks);
+    }
+    vm_find_problems(agent, vm, spec->accel, true, findings);
+    disk_images_find_problems(agent, spec, findings);
+}
+
 void destination_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings)
 {
     struct err err = {0};
@@ -111,7 +128,7 @@ void destination_find_problems(struct agent *agent, const struct move_spec *spec
     int absent = check_absent(agent, spec, &err);
     findings_note(findings, absent, &err);
     if (absent == 0)
-        vm_find_problems(agent, &spec->vm, spec->accel, true, findings);
+        find_vm_problems(agent, spec, findings);
 }
 
 /* ---- prepare ---- */
@@ -140,6 +157,7 @@ static int start_job(struct move *move, struct err *err)
     move_note(move, "ticket at the door", NULL);
     int fds[CTL_DESTINATION_FDS] = {[CTL_FD_RAM] = move->vm->ram_fd, [CTL_FD_DOOR] = door_socket};
     moves_fill_job_spec(&move->spec, move->status.is_source, move->status.ram_bytes, &spec);
+    spec.n_disks = move->spec.n_disks;
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
     explicit_bzero(&spec, sizeof spec);
     if (result == 0) {
@@ -157,10 +175,27 @@ static void prepare_failed(struct move *move, const struct err *err)
     handover_doubt(move, &why);
 }
 
+/* The last step of prepare; with the reference. */
+static void prepared(struct move *move, const struct err *err)
+{
+    struct err problem = *err;
+    if (!err_is_set(&problem) && start_job(move, &problem) == 0)
+        move_prepared(move, NULL);
+    else
+        prepare_failed(move, &problem);
+    handover_open(move);
+    move_unref(move);
+}
+
+static void disks_exported(struct vm *vm, const struct err *err, void *user)
+{
+    (void)vm;
+    prepared(user, err);
+}
+
 static void shell_stands(struct vm *vm, const struct err *err, void *user)
 {
     struct move *move = user;
-    struct err problem = {0};
     if (vm) {
         move_take_vm(move, vm);
         move->spec.port = move->agent->config.migration_port;
@@ -169,29 +204,32 @@ static void shell_stands(struct vm *vm, const struct err *err, void *user)
     } else {
         journal_close(move->journal); /* the one meant for the VM */
     }
-    if (err_is_set(err))
-        prepare_failed(move, err);
-    else if (start_job(move, &problem) < 0)
-        prepare_failed(move, &problem);
+    if (!err_is_set(err) && move->spec.n_disks)
+        disk_export_begin(vm, move->spec.disks, move->spec.n_disks, disks_exported, move);
     else
-        move_prepared(move, NULL);
-    handover_open(move);
-    move_unref(move);
+        prepared(move, err);
 }
 
-static void incoming(const struct err *err, void *user)
+static void make_shell(const struct err *err, void *user)
 {
     struct move *move = user;
     struct journal *journal;
     struct err problem = *err;
     if (!err_is_set(&problem) &&
-        move_open_journal(move->agent, move->spec.vm.uuid, false, &journal, &problem) == 0) {
+        move_open_journal(move->agent, move->spec.vm.uuid, false, &journal, &problem) == 0)
         vm_shell(move->agent, &move->spec.vm, move->spec.accel, journal, shell_stands, move);
-        return; /* with the reference */
-    }
-    prepare_failed(move, &problem);
-    handover_open(move);
-    move_unref(move);
+    else
+        prepared(move, &problem);
+}
+
+/* With the reference that journal_write was given. */
+static void incoming(const struct err *err, void *user)
+{
+    struct move *move = user;
+    if (!err_is_set(err) && move->spec.n_disks)
+        disk_images_make(move->agent, &move->spec, make_shell, move);
+    else
+        make_shell(err, move);
 }
 
 static void draw(uint8_t secret[MOVE_SECRET_SIZE], uint8_t hash[MOVE_SECRET_SIZE])
@@ -238,7 +276,7 @@ void moves_prepare_destination(struct agent *agent, const struct move_spec *spec
 
 /* ---- the job's requests ---- */
 
-static void loaded(struct vm *vm, const struct err *err, void *user)
+static void ready_to_run(struct vm *vm, const struct err *err, void *user)
 {
     struct move *move = user;
     (void)vm;
@@ -246,11 +284,22 @@ static void loaded(struct vm *vm, const struct err *err, void *user)
         move_job_failed(move, err);
     } else {
         move->is_loaded = true;
-        move_close_stream(move);
         move_note(move, "device state loaded", NULL);
         job_control_answer(move->job, NULL, 0, -1, false);
     }
     move_unref(move);
+}
+
+/* Before its guest may run, an image has no other writer. */
+static void loaded(struct vm *vm, const struct err *err, void *user)
+{
+    struct move *move = user;
+    if (!err_is_set(err))
+        move_close_stream(move);
+    if (!err_is_set(err) && move->spec.n_disks)
+        disk_export_end(vm, ready_to_run, move);
+    else
+        ready_to_run(vm, err, move);
 }
 
 static void load_guest(struct move *move)
@@ -296,6 +345,8 @@ static void destination_job_request(enum ctl_type type, const uint8_t *body, voi
         move_refuse_job(move, ERR_REFUSED, "move-is-over", "the attempt is over");
     else if (type == CTL_LOAD)
         load_guest(move);
+    else if (type == CTL_DISK)
+        move_give_disk(move, body);
     else
         handover_submit(move, HANDOVER_LOADED, NULL, NULL, move_pass_secret, NULL);
 }

@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <string.h>
 
+#include "agent/disk_images.h"
+#include "agent/disk_mirror.h"
 #include "agent/move.h"
 #include "base/log.h"
 
@@ -35,6 +37,8 @@ static void recover(struct agent *agent, const char *uuid, struct journal *journ
         move->is_stopped =
             vm->status.state == VM_PAUSED || vm->status.state == VM_INCOMING || entry->step == JOURNAL_GIVEN;
     }
+    if (vm && vm->process && entry->step == JOURNAL_SENDING)
+        disk_mirror_clear(vm, entry->session);
     (void)err_set(&why, ERR_PEER_LOST, "agent-restarted",
                   "the agent of host %s was restarted during the move", agent->config.name);
     (void)err_arg(&why, "host", "%s", agent->config.name);
@@ -93,4 +97,5 @@ void moves_recover(struct agent *agent)
     if (dir)
         g_dir_close(dir);
     release_others(agent);
+    disk_images_recover(agent);
 }

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "agent/disk_flush.h"
+#include "agent/disk_images.h"
+#include "agent/disk_mirror.h"
 #include "agent/disks.h"
 #include "agent/forecast.h"
 #include "agent/move.h"
@@ -132,6 +134,32 @@ void source_progress(struct move *move)
     vm_lease_renew(move->vm);
 }
 
+/* The last step of prepare; with the reference. */
+static void prepared(struct move *move, const struct err *err)
+{
+    if (err_is_set(err)) {
+        move_prepared(move, err);
+        handover_doubt(move, err);
+    } else {
+        watch_lease(move);
+        move_note(move, "vm held", "epoch %llu", (unsigned long long)move->entry.epoch);
+        move_prepared(move, NULL);
+    }
+    handover_open(move);
+    move_unref(move);
+}
+
+static void disks_measured(struct vm *vm, const struct err *err, void *user)
+{
+    struct move *move = user;
+    struct err problem = *err;
+    if (!err_is_set(&problem))
+        (void)disk_images_leave(move->agent, &vm->status.spec, &move->spec, &problem);
+    if (err_is_set(&problem))
+        err_place(&problem, move_phase_name(PHASE_SOURCE_CHECK), "source");
+    prepared(move, &problem);
+}
+
 static void sending(const struct err *err, void *user)
 {
     struct move *move = user;
@@ -145,20 +173,17 @@ static void sending(const struct err *err, void *user)
         (void)err_arg(&problem, "host", "%s", move->agent->config.name);
         err_place(&problem, move_phase_name(PHASE_SOURCE_CHECK), "source");
     }
-    if (err_is_set(&problem)) {
-        move_prepared(move, &problem);
-        handover_doubt(move, &problem);
-    } else {
+    if (!err_is_set(&problem)) {
         move->spec.epoch = move->entry.epoch;
         move->spec.vm = move->vm->status.spec;
         g_strlcpy(move->spec.accel, move->vm->status.accel, sizeof move->spec.accel);
         handover_hash(move->entry.commit, move->spec.commit_hash);
-        watch_lease(move);
-        move_note(move, "vm held", "epoch %llu", (unsigned long long)move->entry.epoch);
-        move_prepared(move, NULL);
+        if (move->spec.n_disks) {
+            disk_mirror_measure(move->vm, move->spec.disks, move->spec.n_disks, disks_measured, move);
+            return; /* with the reference */
+        }
     }
-    handover_open(move);
-    move_unref(move);
+    prepared(move, &problem);
 }
 
 /* A manager with an old database must not repeat a move: the task may be over, and the VM have moved since.
@@ -243,6 +268,7 @@ static int start_job(struct move *move, struct err *err)
                                [CTL_FD_QEMU_PID] = trace.pidfd};
     moves_fill_job_spec(&move->spec, move->status.is_source, move->status.ram_bytes, &spec);
     moves_fill_job_trace(move->vm, &trace, &spec);
+    spec.n_disks = move->spec.n_disks;
     spec.fixed_downtime_ns = switch_cost_expect(move->agent, &move->spec).besides_ns;
     move->status.n_vcpus = trace.n_vcpus;
     int result = job_control_start(&move->agent->config, &spec, fds, &handlers, move, &move->job, err);
@@ -336,18 +362,6 @@ static gboolean limit_is_over(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-static void stopped(struct vm *vm, const struct err *err, void *user)
-{
-    struct move *move = user;
-    (void)vm;
-    if (err_is_set(err)) {
-        move_job_failed(move, err);
-    } else {
-        move_note(move, "guest stopped", NULL);
-        job_control_answer(move->job, NULL, 0, -1, false);
-    }
-    move_unref(move);
-}
 
 static void saved(struct vm *vm, const struct err *err, void *user)
 {
@@ -364,10 +378,38 @@ static void saved(struct vm *vm, const struct err *err, void *user)
     move_unref(move);
 }
 
+static void save(struct move *move)
+{
+    if (move->vm)
+        vm_save(move->vm, saved, move_ref(move));
+}
+
+/* What the guest wrote must be on the other host's disks before its devices are saved: then QEMU lets go of
+ * the images here. */
+static void stopped(struct vm *vm, const struct err *err, void *user)
+{
+    struct move *move = user;
+    (void)vm;
+    if (err_is_set(err)) {
+        move_job_failed(move, err);
+    } else {
+        move_note(move, "guest stopped", NULL);
+        job_control_answer(move->job, NULL, 0, -1, false);
+        if (move->spec.n_disks)
+            move_finish_disks(move, save);
+    }
+    move_unref(move);
+}
+
 static void stop_guest(struct move *move)
 {
     if (move->is_stopped) {
         move_refuse_job(move, ERR_CORRUPT, "job-out-of-order", "the job asked to stop the guest twice");
+        return;
+    }
+    if (move->spec.n_disks && !move->has_disks) {
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order",
+                        "the job asked to stop the guest before its disks were equal on both sides");
         return;
     }
     move->is_stopped = true;
@@ -378,7 +420,8 @@ static void stop_guest(struct move *move)
         g_timeout_add_seconds(MAX(move->spec.options.switchover_limit_s, 1u), limit_is_over, move);
     /* QEMU saves as soon as the guest stands, while the job sends what is left of its memory. */
     vm_pause(move->vm, stopped, move_ref(move));
-    vm_save(move->vm, saved, move_ref(move));
+    if (!move->spec.n_disks)
+        save(move);
 }
 
 static void save_guest(struct move *move)
@@ -438,6 +481,10 @@ static void source_job_request(enum ctl_type type, const uint8_t *body, void *us
         stop_guest(move);
     else if (type == CTL_SAVE)
         save_guest(move);
+    else if (type == CTL_DISK)
+        move_give_disk(move, body);
+    else if (type == CTL_DISKS)
+        move_await_disks(move);
     else {
         move_note(move, "READY received", NULL);
         handover_submit(move, HANDOVER_GIVE, body, NULL, move_pass_secret, NULL);

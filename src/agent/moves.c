@@ -415,6 +415,7 @@ void move_settle(struct move *move, enum move_state outcome)
     give_precedence_back(move);
     premap_end(g_steal_pointer(&move->premap));
     disk_flush_free(g_steal_pointer(&move->disk_flush));
+    move_break_off_disks(move);
     move->is_settled = true;
     move->outcome = outcome;
     if (move->limit_timer)
@@ -441,6 +442,7 @@ void move_settle(struct move *move, enum move_state outcome)
     }
     if (outcome == MOVE_DONE)
         err_clear(&move->status.error);
+    move_settle_images(move);
     if (move->job)
         move->close_timer = g_timeout_add(LAST_WORDS_MS, last_words_are_over, move);
     (void)g_idle_add(close_soon, move_ref(move));

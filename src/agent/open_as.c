@@ -31,34 +31,45 @@ static int open_wish(const struct wish *wish)
     return fd;
 }
 
+static int unlink_wish(const struct wish *wish)
+{
+    return unlinkat(wish->folder_fd, wish->path, 0);
+}
+
 /* The kernel keeps these ids per thread, and no other part of the agent changes them. A failure to take the
  * rights back would leave the agent crippled: better no agent. */
-static int as_user(const struct agent_user *user, gid_t group, const struct wish *wish)
+static int as_user(const struct agent_user *user, gid_t group, int (*act)(const struct wish *wish),
+                   const struct wish *wish)
 {
     if (user->uid == 0)
-        return open_wish(wish);
+        return act(wish);
     gid_t groups[OWN_GROUPS_MAX];
     int n_groups = getgroups(OWN_GROUPS_MAX, groups);
     if (n_groups < 0 || syscall(SYS_setgroups, group ? 1 : 0, &group) < 0)
         return -1;
     uid_t own_uid = (uid_t)setfsuid(user->uid);
     gid_t own_gid = (gid_t)setfsgid(user->gid);
-    int fd = open_wish(wish);
+    int result = act(wish);
     int errnum = errno;
     (void)setfsuid(own_uid);
     (void)setfsgid(own_gid);
     if ((uid_t)setfsuid(own_uid) != own_uid || syscall(SYS_setgroups, n_groups, groups) < 0)
         abort();
     errno = errnum;
-    return fd;
+    return result;
 }
 
 int open_as(const struct agent_user *user, gid_t group, const char *path, int flags)
 {
-    return as_user(user, group, &(struct wish){AT_FDCWD, path, flags, 0});
+    return as_user(user, group, open_wish, &(struct wish){AT_FDCWD, path, flags, 0});
 }
 
 int open_as_at(const struct agent_user *user, int folder_fd, const char *name, int flags, mode_t mode)
 {
-    return as_user(user, 0, &(struct wish){folder_fd, name, flags, mode});
+    return as_user(user, 0, open_wish, &(struct wish){folder_fd, name, flags, mode});
+}
+
+int unlink_as(const struct agent_user *user, const char *path)
+{
+    return as_user(user, 0, unlink_wish, &(struct wish){AT_FDCWD, path, 0, 0});
 }

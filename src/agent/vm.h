@@ -42,6 +42,9 @@ struct vm {
     /* What its guest does by itself, while somebody wants to know; NULL: nobody. */
     void (*told)(struct vm *vm, enum vm_news news, void *user);
     void *ended_user; /* of both */
+    /* QEMU's events of its block jobs, while somebody wants to know; NULL: nobody. */
+    void (*block_job)(struct vm *vm, const char *event, JsonObject *data, void *user);
+    void *block_job_user;
 };
 
 /* The answer to an asynchronous verb: err is not set on success. Called exactly once, from the main loop. */

@@ -139,6 +139,8 @@ static void on_event(const char *name, JsonObject *data, void *user)
             note_io_error(vm, data);
         else
             log_warn("VM %s: a disk reports an error to the guest", vm->status.spec.name);
+    } else if (g_str_has_prefix(name, "BLOCK_JOB_") && data && vm->block_job) {
+        vm->block_job(vm, name, data, vm->block_job_user);
     } else if (!strcmp(name, "BALLOON_CHANGE") && data) {
         vm_balloon_note(vm, (uint64_t)model_int(data, "actual", 0));
     } else {

@@ -12,6 +12,7 @@
 struct migrate_options {
     char *to;
     char *pool;
+    char *datastore;
     gboolean detach;
     gboolean dry_run;
     gboolean verify;
@@ -34,6 +35,7 @@ static void migrate_options_clear(struct migrate_options *options)
 {
     g_free(options->to);
     g_free(options->pool);
+    g_free(options->datastore);
     g_free(options->compression);
     g_free(options->delta);
     g_free(options->dirty_source);
@@ -60,6 +62,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_int_member(wishes, "channels", options->channels);
     if (options->pool)
         json_object_set_string_member(wishes, "pool", options->pool);
+    if (options->datastore)
+        json_object_set_string_member(wishes, "datastore", options->datastore);
     if (options->sync_clock)
         json_object_set_boolean_member(wishes, "sync_clock", TRUE);
     if (options->verify)
@@ -95,6 +99,8 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
         {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
         {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool,
          "its resource pool from then on; / for none (the same)", "P"},
+        {"datastore", 0, 0, G_OPTION_ARG_STRING, &options.datastore,
+         "its disks move along to this datastore of the destination (they stay on theirs)", "D"},
         {"dry-run", 0, 0, G_OPTION_ARG_NONE, &options.dry_run,
          "check and sample only, and say what the migration would be like", NULL},
         {"detach", 0, 0, G_OPTION_ARG_NONE, &options.detach, "print the task's id and do not wait", NULL},

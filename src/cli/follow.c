@@ -39,6 +39,23 @@ static char *wait_text(JsonObject *task)
     return g_strdup_printf(", waiting for %s for %d s", what, (int)(MAX(waited, 0) / G_TIME_SPAN_SECOND));
 }
 
+/* Disks come first: while one is not ready, their copy is the news. True: it was shown. */
+static bool show_disks(JsonObject *task)
+{
+    JsonArray *disks = cli_array(task, "disks");
+    bool is_under_way = false;
+    for (guint i = 0; disks && i < json_array_get_length(disks); i++) {
+        JsonObject *disk = json_array_get_object_element(disks, i);
+        is_under_way |= !json_object_get_boolean_member(disk, "ready");
+    }
+    for (guint i = 0; is_under_way && i < json_array_get_length(disks); i++) {
+        JsonObject *disk = json_array_get_object_element(disks, i);
+        fprintf(stderr, "  %s %.0f of %.0f MB", cli_string(disk, "name"),
+                (double)cli_number(disk, "bytes_done") / 1e6, (double)cli_number(disk, "bytes_total") / 1e6);
+    }
+    return is_under_way;
+}
+
 static void show_bar(JsonObject *task)
 {
     g_autofree char *wait = wait_text(task);
@@ -49,7 +66,7 @@ static void show_bar(JsonObject *task)
     bar[BAR_WIDTH] = '\0';
     fprintf(stderr, "\r\033[K[%s] %3d %%  %s%s", bar, percent, cli_string(task, "phase"), wait);
     double rate = cli_real(task, "rate_bytes_s") / 1e6;
-    if (rate > 0)
+    if (!show_disks(task) && rate > 0)
         fprintf(stderr, "  %.0f of %.0f MB  %.0f MB/s  dirty %.0f MB/s",
                 (double)cli_number(task, "bytes_on_wire") / 1e6, (double)cli_number(task, "ram_bytes") / 1e6,
                 rate, cli_real(task, "dirty_bytes_s") / 1e6);

@@ -20,6 +20,7 @@
 #define CTL_ADDRESS_MAX 64
 #define CTL_ADDRESSES_MAX 4
 #define CTL_CHANNELS_MAX 16
+#define CTL_DISKS_MAX 8
 #define CTL_CIPHER_MAX 24
 #define CTL_VCPUS_MAX 64
 #define CTL_STUN_CLASSES 12
@@ -48,6 +49,11 @@ enum ctl_type {
     CTL_ROUND,    /* struct ctl_round: one finished round */
     CTL_RESULT,   /* struct ctl_result: the job's last message */
     CTL_FORECAST, /* struct ctl_forecast, of a source that was started for one */
+    /* job to agent: requests as above */
+    CTL_DISK,  /* both: body = uint32, number of the disk connection. DONE: no body, one descriptor: a stream
+                  whose other end is QEMU. Source: a second DONE when QEMU copies the disk over it */
+    CTL_DISKS, /* source: all copies were begun. DONE: no body, once all disks are equal on both sides and
+                  each write goes to both */
     /* agent to door */
     CTL_DOOR_EXPECT =
         64, /* struct ctl_door_ticket + one SOCK_SEQPACKET descriptor: sockets with this ticket go there */
@@ -96,6 +102,7 @@ struct ctl_job_spec {
     uint64_t ram_size;    /* bytes, multiple of 4096 */
     uint64_t ram_address; /* source: where QEMU maps it */
     uint32_t n_channels;
+    uint32_t n_disks; /* those whose content moves, at most CTL_DISKS_MAX */
     uint32_t is_kvm; /* source: smaller protect and scan calls */
     uint32_t dirty;  /* enum ctl_dirty */
     uint32_t verify;
@@ -229,8 +236,8 @@ struct ctl_door_counts {
 };
 
 struct ctl_door_socket {
-    uint32_t role;     /* from the preamble: 1 control, 2 data */
-    uint32_t channel;  /* number of the data channel */
+    uint32_t role;     /* from the preamble: 1 control, 2 data, 3 disk */
+    uint32_t channel;  /* number of the data or disk channel */
     uint32_t security; /* from the preamble: 0 none, 1 TLS follows */
 };
 

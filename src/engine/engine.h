@@ -84,6 +84,7 @@ struct engine_snapshot {
 };
 
 struct cancel; /* base/cancel.h */
+struct rate;   /* engine/rate.h */
 struct tls;    /* engine/tls.h */
 
 /* Data channels were lost. */
@@ -124,6 +125,7 @@ struct engine_source_config {
     uint64_t fixed_downtime_ns; /* what stop, device state and commit cost whatever the RAM does: taken off
                                    the goal */
     uint64_t bandwidth_bytes_s; /* 0 = no cap */
+    struct rate *rate;          /* not owned; in place of that: a cap that others share. NULL: none do */
     uint32_t max_rounds;        /* 0 = 100: more rounds than that give up */
     /* Both only where the destination takes such records. */
     enum engine_compression compression;

@@ -57,7 +57,7 @@ static int wait_or_fail(struct link *link, int errnum, short events, struct err 
 static int wait_for_turn(struct link *link, size_t bytes, struct err *err)
 {
     uint64_t begin_ns = clock_now_ns();
-    int result = rate_wait(link->rate, stream_wire_size(&link->stream, bytes), link->halt, err);
+    int result = rate_wait(link->rate, stream_wire_size(&link->stream, bytes), link->halt->inner, err);
     link->held_ns += clock_now_ns() - begin_ns;
     return result;
 }

@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <time.h>
 
+#include "base/cancel.h"
 #include "base/clock.h"
-#include "engine/halt.h"
 
 void rate_init(struct rate *rate, uint64_t bytes_s)
 {
@@ -40,25 +40,25 @@ size_t rate_piece(uint64_t bytes_s)
 
 /* By the thread whose turn it is. Its bytes are taken when it is awake, not ahead of time: threads that all
  * wake late never send what each had reserved at once. */
-static int wait_and_take(struct rate *rate, size_t bytes, const struct halt *halt, struct err *err)
+static int wait_and_take(struct rate *rate, size_t bytes, const struct cancel *stop, struct err *err)
 {
     uint64_t early_ns;
     while ((early_ns = rate_take(rate->bytes_s, bytes, clock_now_ns(), &rate->next_ns))) {
         struct timespec left = {(time_t)(early_ns / NS_PER_S), (long)(early_ns % NS_PER_S)};
-        struct pollfd wait = {.fd = halt_fd(halt), .events = POLLIN};
+        struct pollfd wait = {.fd = cancel_fd(stop), .events = POLLIN};
         (void)ppoll(&wait, 1, &left, NULL);
-        if (halt_check(halt, err) < 0)
+        if (cancel_check(stop, err) < 0)
             return -1;
     }
     return 0;
 }
 
-int rate_wait(struct rate *rate, size_t bytes, const struct halt *halt, struct err *err)
+int rate_wait(struct rate *rate, size_t bytes, const struct cancel *stop, struct err *err)
 {
     if (!rate->bytes_s)
         return 0;
     (void)pthread_mutex_lock(&rate->turn);
-    int result = wait_and_take(rate, bytes, halt, err);
+    int result = wait_and_take(rate, bytes, stop, err);
     (void)pthread_mutex_unlock(&rate->turn);
     return result;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bandwidth cap: one token bucket for all channels of a source. Whatever the threads' wake-ups do, in any
+ * The bandwidth cap: one token bucket for all channels of a source, and for its disks. Whatever the threads' wake-ups do, in any
  * stretch of time no more is taken than the cap's share of it, plus RATE_BURST_NS of it, plus one piece: that
  * is 5 % over any 0.2 s from 1 MB/s on.
  */
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cancel;
 struct err;
-struct halt;
 
 /* Time that nobody used is worth this much later: what a thread that wakes late makes up for. */
 #define RATE_BURST_NS 5000000ull
@@ -35,7 +35,7 @@ void rate_clear(struct rate *rate);
 uint64_t rate_take(uint64_t bytes_s, uint64_t bytes, uint64_t now_ns, uint64_t *next_ns);
 /* Pure: the bytes to hand to the kernel at a time. bytes_s is not 0. */
 size_t rate_piece(uint64_t bytes_s);
-/* Waits until `bytes` may go and takes them; -1 with the reason if `halt` is set meanwhile. */
-int rate_wait(struct rate *rate, size_t bytes, const struct halt *halt, struct err *err);
+/* Waits until `bytes` may go and takes them; -1 with the reason of `stop` if it is triggered meanwhile. */
+int rate_wait(struct rate *rate, size_t bytes, const struct cancel *stop, struct err *err);
 
 #endif

@@ -45,6 +45,8 @@ struct control {
     const struct engine_source *source;
     const struct engine_dest *dest;
     struct engine_snapshot snapshot;
+    const struct relay *relays;
+    unsigned n_relays;
     uint64_t limit_ns; /* 0: none */
     struct err limit_error;
 
@@ -107,6 +109,8 @@ static void report_progress(struct control *control)
                                     .is_down = now->is_down,
                                     .addresses_out = control->addresses_out,
                                     .strangers = control->n_strangers};
+    for (unsigned i = 0; i < control->n_relays; i++)
+        progress.bytes_on_wire += relay_bytes(&control->relays[i]);
     for (unsigned i = 0; i < CTL_CODECS; i++)
         progress.codecs[i] = (struct ctl_codec){.pages = now->codecs[i].pages,
                                                 .raw_bytes = now->codecs[i].raw_bytes,
@@ -157,6 +161,14 @@ void control_set_engine(struct control *control, const struct engine_source *sou
     refresh_snapshot_locked(control);
     control->source = source;
     control->dest = dest;
+    (void)pthread_mutex_unlock(&control->lock);
+}
+
+void control_set_relays(struct control *control, const struct relay *relays, unsigned n)
+{
+    (void)pthread_mutex_lock(&control->lock);
+    control->relays = relays;
+    control->n_relays = n;
     (void)pthread_mutex_unlock(&control->lock);
 }
 

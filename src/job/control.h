@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "ctl/ctl.h"
 #include "engine/engine.h"
+#include "job/relay.h"
 
 struct control;
 
@@ -52,7 +53,9 @@ void control_report_now(struct control *control);
 /* The engine to ask for numbers from now on; both NULL before the engine is freed. Keeps the last numbers. */
 void control_set_engine(struct control *control, const struct engine_source *source,
                         const struct engine_dest *dest);
-/* The last numbers seen. */
+/* Their bytes count as well; not owned. Before any of them is started. */
+void control_set_relays(struct control *control, const struct relay *relays, unsigned n);
+/* The last numbers of the engine seen. */
 void control_snapshot(struct control *control, struct engine_snapshot *ret_snapshot);
 
 /* Triggers control_cancel with `why` at limit_ns (CLOCK_MONOTONIC); 0 takes the limit off. */

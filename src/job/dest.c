@@ -100,11 +100,36 @@ static int admit_rest(struct job *job, struct wire_choice *ret_choice, struct er
     return result;
 }
 
+/* The source makes these when all others are made. */
+static int admit_disks(struct job *job, struct err *err)
+{
+    uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
+    for (uint32_t n = 0; n < job->spec.n_disks;) {
+        struct ctl_door_socket about;
+        struct stream stream;
+        int got = reception_next(job, PEER_IS_SILENT, deadline_ns, &about, &stream, err);
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            continue;
+        if (about.role == WIRE_ROLE_DISK && about.channel < job->spec.n_disks &&
+            job->disks[about.channel].fd < 0) {
+            job->disks[about.channel] = stream;
+            n++;
+        } else {
+            (void)turn_away_undue(job, &about, &stream);
+        }
+    }
+    return 0;
+}
+
 int dest_meet(struct job *job, struct err *err)
 {
     int ret = admit_first(job, err);
     if (ret == 0)
         ret = admit_rest(job, &job->choice, err);
+    if (ret == 0)
+        ret = admit_disks(job, err);
     reception_clear(&job->reception);
     if (ret < 0)
         return -1;
@@ -240,9 +265,18 @@ int dest_receive(struct job *job, struct err *err)
     return 0;
 }
 
+static int open_disks(struct job *job, struct err *err)
+{
+    story_guest_waits(job, job->spec.n_disks > 0);
+    for (unsigned i = 0; i < job->spec.n_disks; i++)
+        if (story_start_disk(job, i, err) < 0)
+            return -1;
+    return 0;
+}
+
 static int copy(struct job *job, struct err *err)
 {
-    if (prepare_load(job, err) < 0)
+    if (open_disks(job, err) < 0 || prepare_load(job, err) < 0)
         return -1;
     return dest_receive(job, err);
 }

@@ -40,6 +40,8 @@ static int check_spec(const struct ctl_job_spec *spec, size_t n_fds, struct err 
         field = "ram_size";
     else if (!spec->n_channels || spec->n_channels > CTL_CHANNELS_MAX)
         field = "n_channels";
+    else if (spec->n_disks > CTL_DISKS_MAX)
+        field = "n_disks";
     else if (spec->dirty > CTL_DIRTY_SYNC)
         field = "dirty";
     else if (spec->compression > CTL_COMPRESSION_ZSTD || spec->delta > CTL_DELTA_ON)
@@ -102,6 +104,7 @@ static int set_up(struct job *job, int control_fd, int beat_fd, struct err *err)
     if (sandbox_enter(&needs, err) < 0 || pulse_start(&job->pulse, job->beat, err) < 0 ||
         control_new(control_fd, &job->control, err) < 0)
         return -1;
+    control_set_relays(job->control, job->relays, job->spec.n_disks);
     job->watch = (struct watch){
         .stop = control_cancel(job->control), .qemu_pidfd = job->qemu_pidfd, .us = story_side(job)};
     return 0;
@@ -132,6 +135,10 @@ static void end_engine(struct job *job)
     engine_dest_free(job->dest);
     job->source = NULL;
     job->dest = NULL;
+    for (unsigned i = 0; i < CTL_DISKS_MAX; i++) {
+        relay_end(&job->relays[i]);
+        stream_close(&job->disks[i]);
+    }
     story_guest_waits(job, false);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
         stream_close(&job->channels[i]);
@@ -161,6 +168,8 @@ static void report_result(struct job *job, int control_fd, const struct err *err
         control_snapshot(job->control, &last);
     job->result.ok = !err_is_set(error);
     job->result.bytes_on_wire = last.bytes_on_wire + stream_bytes(&job->peer.stream);
+    for (unsigned i = 0; i < CTL_DISKS_MAX; i++)
+        job->result.bytes_on_wire += relay_bytes(&job->relays[i]);
     job->result.memory_bytes = memory_peak_bytes(job->memory_fd);
     job->result.error = *error;
     if (job->control) {
@@ -186,6 +195,7 @@ static void tear_down(struct job *job)
         (void)close(job->state_stream);
     if (job->memory_fd >= 0)
         (void)close(job->memory_fd);
+    rate_clear(&job->rate);
     pulse_end(&job->pulse);
     beat_unmap(job->beat);
     explicit_bzero(&job->spec, sizeof job->spec);
@@ -210,8 +220,11 @@ int job_run(int control_fd, int beat_fd, const struct job_hooks *hooks)
     memset(job.fds, -1, sizeof job.fds);
     for (unsigned i = 0; i < ENGINE_CHANNELS_MAX; i++)
         job.channels[i].fd = -1;
+    for (unsigned i = 0; i < CTL_DISKS_MAX; i++)
+        job.disks[i].fd = -1;
     reception_init(&job.reception);
     int ret = set_up(&job, control_fd, beat_fd, &err);
+    rate_init(&job.rate, job.spec.bandwidth_bytes_s);
     if (ret == 0)
         ret = story_of(&job.spec)(&job, &err);
     /* The guest is let go first, then the agent may resume it; the peer comes last. */

@@ -16,7 +16,7 @@
 
 struct job;
 
-/* One move makes at most 17 at once. */
+/* One move makes at most 25 at once. */
 #define RECEPTION_MAX 64
 
 struct arrival {

@@ -63,11 +63,25 @@ static int connect_all(struct job *job, struct wire_choice *ret_choice, struct e
     return result;
 }
 
+/* After all others, so that the destination hears nobody else meanwhile. */
+static int open_disks(struct job *job, struct err *err)
+{
+    struct connect_routes routes;
+    connect_find_routes(&job->spec, &routes);
+    for (uint32_t i = 0; i < job->spec.n_disks; i++)
+        if (connect_over(&job->spec, &routes, i, &job->watch, &job->disks[i].fd, err) < 0 ||
+            introduce(job, WIRE_ROLE_DISK, i, &job->disks[i], err) < 0)
+            return err_prefix(err, "disk connection %u", i);
+    return 0;
+}
+
 int source_meet(struct job *job, struct err *err)
 {
     if (connect_all(job, &job->choice, err) < 0)
         return -1;
     story_note_cipher(job);
+    if (open_disks(job, err) < 0)
+        return -1;
     if (!(job->choice.features & WIRE_FEATURE_RESUME))
         story_wipe_secrets(job);
     return 0;
@@ -208,7 +222,7 @@ int source_start_engine(struct job *job, struct err *err)
                                           .n_channels = job->spec.n_channels,
                                           .downtime_goal_ns = job->spec.max_downtime_ms * NS_PER_MS,
                                           .fixed_downtime_ns = job->spec.fixed_downtime_ns,
-                                          .bandwidth_bytes_s = job->spec.bandwidth_bytes_s,
+                                          .rate = &job->rate,
                                           .compression = compression(job),
                                           .delta = delta(job),
                                           .cancel = control_cancel(job->control),
@@ -229,9 +243,28 @@ int source_start_engine(struct job *job, struct err *err)
     return 0;
 }
 
+/* Before the memory, which changes faster. From here until the end a write of the guest to its disk waits for
+ * this process, too. */
+static int copy_disks(struct job *job, struct err *err)
+{
+    struct control_answer answer;
+    if (!job->spec.n_disks)
+        return 0;
+    story_guest_waits(job, true);
+    for (unsigned i = 0; i < job->spec.n_disks; i++)
+        if (story_start_disk(job, i, err) < 0 || story_answer(job, &answer, err) < 0 ||
+            story_answer_body(&answer, NULL, 0, err) < 0)
+            return -1;
+    if (story_ask(job, CTL_DISKS, NULL, 0, &answer, err) < 0)
+        return -1;
+    return story_answer_body(&answer, NULL, 0, err);
+}
+
 static int copy(struct job *job, struct err *err)
 {
     job->ready_ns = clock_now_ns();
+    if (copy_disks(job, err) < 0)
+        return -1;
     if (source_start_engine(job, err) < 0)
         return -1;
     int ret = engine_source_copy(job->source, err);

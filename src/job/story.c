@@ -130,6 +130,32 @@ int story_resume_limit(const struct job *job, struct err *err)
         CTL_RESUME_LIMIT_MAX_S);
 }
 
+/* The copy of the disk has failed, and with it the move. */
+static void disk_is_lost(const struct err *why, void *user)
+{
+    struct job *job = user;
+    cancel_trigger(control_cancel(job->control), why);
+}
+
+int story_start_disk(struct job *job, unsigned number, struct err *err)
+{
+    struct control_answer answer;
+    uint32_t body = number;
+    int local;
+    bool is_source = job->spec.role == CTL_ROLE_SOURCE;
+    if (story_ask(job, CTL_DISK, &body, sizeof body, &answer, err) < 0 ||
+        story_answer_fd(&answer, &local, err) < 0)
+        return -1;
+    struct relay_config config = {.stream = job->disks[number],
+                                  .local = local,
+                                  .number = number,
+                                  .rate = is_source ? &job->rate : NULL,
+                                  .lost = is_source ? disk_is_lost : NULL,
+                                  .user = job};
+    job->disks[number] = (struct stream){.fd = -1};
+    return relay_start(&job->relays[number], &config, err);
+}
+
 void story_wipe_secrets(struct job *job)
 {
     explicit_bzero(job->spec.key, sizeof job->spec.key);

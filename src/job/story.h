@@ -10,10 +10,12 @@
 #include "ctl/beat.h"
 #include "ctl/ctl.h"
 #include "engine/engine.h"
+#include "engine/rate.h"
 #include "job/control.h"
 #include "job/peer.h"
 #include "job/pulse.h"
 #include "job/reception.h"
+#include "job/relay.h"
 #include "job/watch.h"
 
 /* NULL members in production; tests link an executable of their own. */
@@ -36,6 +38,9 @@ struct job {
     struct peer peer;
     struct stream channels[ENGINE_CHANNELS_MAX]; /* fd -1: none, or handed to the engine */
     struct reception reception;                  /* destination */
+    struct stream disks[CTL_DISKS_MAX];          /* fd -1: none, or handed to a relay */
+    struct relay relays[CTL_DISKS_MAX];
+    struct rate rate; /* source: the cap of all that goes out */
     struct engine_source *source;
     struct engine_dest *dest;
     bool is_committed;  /* source: GIVE was asked; destination: CONT was asked. Only the agent stops us now */
@@ -77,6 +82,8 @@ void story_hand_over_channels(struct job *job, int ret_fds[ENGINE_CHANNELS_MAX],
 void story_drop_connections(struct job *job);
 /* An outage is logged; `err` becomes what is said when it lasts too long. */
 int story_resume_limit(const struct job *job, struct err *err);
+/* Asks the agent for the socket of disk connection `number` to QEMU, and carries its bytes from then on. */
+int story_start_disk(struct job *job, unsigned number, struct err *err);
 /* The connections are no longer needed to be made again: the secrets go. */
 void story_wipe_secrets(struct job *job);
 /* From here on a CANCEL and a failing peer change nothing. */

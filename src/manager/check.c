@@ -249,12 +249,19 @@ static void network_differs(const struct check_input *input, struct findings *fi
     }
 }
 
-static bool is_first_on_store(const struct vm_spec *spec, uint32_t disk)
+/* It moves to another datastore (storage.c). */
+static bool is_leaving(const struct check_input *input, uint32_t disk)
 {
+    return input->options->datastore[0] && !vm_disk_is_cdrom(&input->vm->spec.disks[disk]);
+}
+
+static bool is_first_on_store(const struct check_input *input, uint32_t disk)
+{
+    const struct vm_spec *spec = &input->vm->spec;
     for (uint32_t i = 0; i < disk; i++)
-        if (!strcmp(spec->disks[i].datastore, spec->disks[disk].datastore))
+        if (!strcmp(spec->disks[i].datastore, spec->disks[disk].datastore) && !is_leaving(input, i))
             return false;
-    return spec->disks[disk].datastore[0] != '\0';
+    return spec->disks[disk].datastore[0] != '\0' && !is_leaving(input, disk);
 }
 
 /* What else is wrong with it, its host says. */
@@ -264,7 +271,7 @@ static void datastore_differs(const struct check_input *input, struct findings *
     const struct host_facts *destination = input->destination.facts;
     for (uint32_t i = 0; source && destination && i < input->vm->spec.n_disks; i++) {
         const char *name = input->vm->spec.disks[i].datastore;
-        if (!is_first_on_store(&input->vm->spec, i))
+        if (!is_first_on_store(input, i))
             continue;
         const struct host_datastore *here = datastore_find(source->datastores, source->n_datastores, name);
         const struct host_datastore *there =

@@ -9,6 +9,7 @@
 #include "manager/cluster.h"
 #include "manager/migrate.h"
 #include "manager/pools.h"
+#include "manager/storage.h"
 #include "model/protocol.h"
 
 #define CHECK_TIMEOUT_S 10
@@ -134,6 +135,8 @@ void migrate_fill_spec(struct task *task, const struct vm_status *vm, const stru
     (void)g_strlcpy(spec->source, task->source_host, sizeof spec->source);
     (void)g_strlcpy(spec->destination, task->destination_host, sizeof spec->destination);
     fdio_random(spec->key, sizeof spec->key);
+    const struct host *source = inventory_find_host(task->manager->inventory, task->source_host);
+    storage_plan(source && source->has_facts ? &source->facts : NULL, destination, spec);
     put_into_pool(task);
     task->has_key = true;
 }
@@ -335,7 +338,7 @@ static void source_prepared(struct task *task, JsonObject *object, const struct 
         task_fail(task, &err, "source");
         return;
     }
-    task->spec.vm = answer.vm;
+    storage_take(&answer, &task->spec);
     put_into_pool(task);
     task->spec.epoch = answer.epoch;
     memcpy(task->spec.accel, answer.accel, sizeof answer.accel);

@@ -156,6 +156,21 @@ static JsonArray *codecs_json(const struct move_status *status)
     return list;
 }
 
+static JsonArray *disks_json(const struct move_status *status)
+{
+    JsonArray *list = json_array_new();
+    for (uint32_t i = 0; i < status->n_disks; i++) {
+        const struct move_disk_copy *disk = &status->disks[i];
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "name", disk->label);
+        set_count(object, "bytes_done", disk->bytes_done);
+        set_count(object, "bytes_total", disk->bytes_total);
+        json_object_set_boolean_member(object, "ready", disk->ready);
+        json_array_add_object_element(list, object);
+    }
+    return list;
+}
+
 /* What was measured; it comes from the source, which sees both ends of the downtime. */
 static void add_measurements(JsonObject *object, const struct task *task)
 {
@@ -173,6 +188,7 @@ static void add_measurements(JsonObject *object, const struct task *task)
     set_count(object, "job_memory_bytes",
               MAX(task->source.status.job_memory_bytes, task->destination.status.job_memory_bytes));
     json_object_set_array_member(object, "codecs", codecs_json(status));
+    json_object_set_array_member(object, "disks", disks_json(status));
     set_count(object, "ram_bytes", status->ram_bytes ? status->ram_bytes : task->ram_bytes);
     set_count(object, "bytes_left", status->bytes_left);
     set_count(object, "rate_bytes_s", status->rate_bytes_s);

@@ -243,6 +243,11 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "its disks may still grow by {growth_mib} MiB; when there is no room, the guest is stopped until "
          "there is some",
          "make room there: remove images that nobody needs, or give the datastore more"},
+    [CHECK_DATASTORE_NO_ROOM] =
+        {"datastore-no-room", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "datastore '{datastore}' has no room on host '{host}' for the disks of VM '{vm}'",
+         "they need {need_mib} MiB with a reserve, and {free_mib} MiB are free in {path}",
+         "make room there, or move the disks to another datastore (--datastore)"},
     [CHECK_DISK_MISSING] =
         {"disk-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' does not exist on host '{host}'", NULL,
@@ -273,6 +278,11 @@ static const struct check_kind kinds[CHECK_COUNT] = {
         {"disk-locked", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is in use by another program on host '{host}'", "{reason}",
          "see what has it open there (fuser -v on the file, 'godwit vm ls' for other VMs) and end that"},
+    [CHECK_IMAGE_EXISTS] =
+        {"image-exists", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "there is a file {path} on host '{host}' already, where a disk of VM '{vm}' would come", NULL,
+         "rename or remove it, if nothing uses it (fuser -v on the file), or move the disks to another "
+         "datastore (--datastore)"},
     [CHECK_VM_EXISTS] = {"vm-exists", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
                          "VM '{vm}' is registered on host '{host}' already", NULL,
                          "see with 'godwit vm ls' which host has the VM, and move it from there"},

@@ -44,7 +44,7 @@ struct field {
 
 #define FIELD_AT(type, member) .name = #member, .offset = offsetof(type, member)
 #define FIELD_SIZE(type, member) sizeof(((type *)NULL)->member)
-/* After the other arguments of TEXT, BOOL, NUMBER or ENUM: a member of a specification that came with this
+/* After the other arguments of TEXT, BOOL, NUMBER, ENUM or LIST: a member of a specification that came with this
  * version; zero must mean what it was without it. */
 #define NEWER .is_newer = true
 #define TEXT(type, member, text_rule, ...)                                                                   \
@@ -82,11 +82,11 @@ struct field {
     {                                                                                                        \
         FIELD_AT(type, member), .kind = FIELD_OBJECT, .fields = (table)                                      \
     }
-#define LIST(type, member, table)                                                                            \
+#define LIST(type, member, table, ...)                                                                       \
     {                                                                                                        \
         FIELD_AT(type, member), .kind = FIELD_LIST, .size = FIELD_SIZE(type, member[0]),                     \
                                 .max = FIELD_SIZE(type, member) / FIELD_SIZE(type, member[0]),               \
-                                .count_offset = offsetof(type, n_##member), .fields = (table)                \
+                                .count_offset = offsetof(type, n_##member), .fields = (table), ##__VA_ARGS__ \
     }
 #define TEXTS(type, member, text_rule)                                                                       \
     {                                                                                                        \

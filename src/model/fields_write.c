@@ -36,11 +36,17 @@ static void write_hex(JsonObject *object, const struct field *field, const uint8
 
 static JsonObject *write_record(const struct field *fields, const void *record, bool lean);
 
+static uint32_t count_of(const struct field *field, const void *record)
+{
+    uint32_t count;
+    memcpy(&count, (const char *)record + field->count_offset, sizeof count);
+    return count;
+}
+
 static JsonArray *write_list(const struct field *field, const void *record, bool lean)
 {
     JsonArray *array = json_array_new();
-    uint32_t count;
-    memcpy(&count, (const char *)record + field->count_offset, sizeof count);
+    uint32_t count = count_of(field, record);
     for (uint32_t i = 0; i < count && i < field->max; i++) {
         const char *element = (const char *)record + field->offset + i * field->size;
         if (field->kind == FIELD_TEXTS)
@@ -59,8 +65,9 @@ static void write_error(JsonObject *object, const char *name, const struct err *
     json_object_set_member(object, name, json_object_dup_member(form, "error"));
 }
 
-static bool is_zero(const struct field *field, const void *source)
+static bool is_zero(const struct field *field, const void *record)
 {
+    const void *source = (const char *)record + field->offset;
     switch (field->kind) {
     case FIELD_TEXT:
         return !*(const char *)source;
@@ -70,6 +77,8 @@ static bool is_zero(const struct field *field, const void *source)
         return number_of(field, source) == 0;
     case FIELD_ENUM:
         return *(const unsigned *)source == 0;
+    case FIELD_LIST:
+        return count_of(field, record) == 0;
     default:
         return false;
     }
@@ -81,7 +90,7 @@ static JsonObject *write_record(const struct field *fields, const void *record, 
     for (const struct field *field = fields; field->name; field++) {
         const void *source = (const char *)record + field->offset;
         unsigned index;
-        if (lean && field->is_newer && is_zero(field, source))
+        if (lean && field->is_newer && is_zero(field, record))
             continue;
         switch (field->kind) {
         case FIELD_TEXT:

@@ -52,6 +52,7 @@ struct move_options {
     bool sync_clock; /* the guest's clock is set to the destination's after the move; needs its guest agent */
     bool verify;     /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX]; /* resource pool after the move; "": the same, "/": none */
+    char datastore[MODEL_NAME_MAX]; /* disks go to this one of the destination; "": they stay where they are */
     char compression[8];      /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
     char delta[8]; /* changes of pages that are sent again: "" (where the link is slow), "on", "off" */
     char dirty_source[16]; /* "auto", "async", "sync": for tests and for the worried */
@@ -63,10 +64,19 @@ void move_options_init(struct move_options *options);
 JsonObject *move_options_to_json(const struct move_options *options);
 int move_options_from_json(JsonObject *object, struct move_options *ret_options, struct err *err);
 
+/* A disk whose content moves along, into a new image: where, says the VM in the specification. */
+struct move_disk {
+    uint32_t disk;       /* its place among the VM's disks */
+    uint64_t size_bytes; /* that the guest sees; this one and the next are the source's to say, 0 before */
+    uint64_t used_bytes; /* that its image, with all on which it is built, takes now */
+};
+
 /* Manager to both agents (body of "prepare" on the source and "shell" on the destination). */
 struct move_spec {
     char id[MODEL_UUID_SIZE]; /* task, session and log id in one */
-    struct vm_spec vm;        /* machine and cpu_model filled in by the source */
+    struct vm_spec vm;        /* as it will be at the destination; machine and cpu_model are the source's */
+    uint32_t n_disks;
+    struct move_disk disks[VM_DISKS_MAX]; /* those that move; in the order of the VM's */
     char accel[8];            /* what it runs on at the source: "kvm" or "tcg" */
     char source[MODEL_NAME_MAX];
     char destination[MODEL_NAME_MAX];
@@ -127,6 +137,13 @@ struct move_codec {
     uint64_t pages;
     uint64_t raw_bytes; /* of the pages */
     uint64_t wire_bytes;
+};
+
+/* How far the copy of a disk has come. Writes of the guest make it longer. */
+struct move_disk_copy {
+    char label[DISK_LABEL_MAX]; /* as vm_disk_label: where it is at the source */
+    uint64_t bytes_done, bytes_total;
+    bool ready; /* both images are equal, and each write goes to both */
 };
 
 /* What happened when, as one side saw it: a line of the task's timeline. */
@@ -191,6 +208,8 @@ struct move_status {
     int64_t end_ms;            /* wall clock; 0 until known */
     uint32_t n_rounds;
     struct move_round rounds[MOVE_ROUNDS_MAX];
+    uint32_t n_disks; /* those that move; source only */
+    struct move_disk_copy disks[VM_DISKS_MAX];
     uint32_t n_codecs; /* those in use; source only */
     struct move_codec codecs[MOVE_CODECS_MAX];
     uint32_t n_switch_over; /* 0 until the job's end */

@@ -17,6 +17,7 @@ const struct field move_options_fields[] = {
     BOOL(struct move_options, sync_clock, NEWER),
     BOOL(struct move_options, verify),
     TEXT(struct move_options, pool, &rule_pool_choice),
+    TEXT(struct move_options, datastore, &rule_name_or_empty, NEWER),
     TEXT(struct move_options, compression, &rule_compression_choice, NEWER),
     TEXT(struct move_options, delta, &rule_delta_choice, NEWER),
     TEXT(struct move_options, dirty_source, &rule_dirty_choice),

@@ -3,9 +3,17 @@
 #include "model/move_fields.h"
 #include "model/vm_fields.h"
 
+static const struct field disk_fields[] = {
+    NUMBER(struct move_disk, disk, 0, VM_DISKS_MAX - 1),
+    COUNT(struct move_disk, size_bytes),
+    COUNT(struct move_disk, used_bytes),
+    FIELDS_END,
+};
+
 static const struct field spec_fields[] = {
     TEXT(struct move_spec, id, &rule_uuid),
     OBJECT(struct move_spec, vm, vm_fields),
+    LIST(struct move_spec, disks, disk_fields, NEWER),
     TEXT(struct move_spec, accel, &rule_accel_or_empty),
     TEXT(struct move_spec, source, &rule_name),
     TEXT(struct move_spec, destination, &rule_name),
@@ -41,6 +49,11 @@ int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct e
     vm_spec_normalize(&ret_spec->vm);
     if (fields_check(spec_fields, ret_spec, err))
         return -1;
+    for (uint32_t i = 0; i < ret_spec->n_disks; i++)
+        if (ret_spec->disks[i].disk >= ret_spec->vm.n_disks ||
+            (i && ret_spec->disks[i].disk <= ret_spec->disks[i - 1].disk))
+            return fields_refuse("move-disk", "disks", "be numbers of disks that the VM has, in their order",
+                                 err);
     if (vm_spec_check(&ret_spec->vm, err))
         return err_prefix(err, "vm");
     return 0;

@@ -51,6 +51,14 @@ static const struct field codec_fields[] = {
     FIELDS_END,
 };
 
+static const struct field disk_copy_fields[] = {
+    TEXT(struct move_disk_copy, label, NULL),
+    COUNT(struct move_disk_copy, bytes_done),
+    COUNT(struct move_disk_copy, bytes_total),
+    BOOL(struct move_disk_copy, ready),
+    FIELDS_END,
+};
+
 static const struct field status_fields[] = {
     TEXT(struct move_status, id, NULL),
     BOOL(struct move_status, is_source),
@@ -74,6 +82,7 @@ static const struct field status_fields[] = {
     SIGNED(struct move_status, end_ms),
     COUNT(struct move_status, throttle_bytes_s),
     LIST(struct move_status, rounds, round_fields),
+    LIST(struct move_status, disks, disk_copy_fields),
     LIST(struct move_status, codecs, codec_fields),
     LIST(struct move_status, switch_over, step_fields),
     LIST(struct move_status, stuns, stuns_fields),

@@ -13,6 +13,13 @@ static const uint8_t magic[8] = {'R', 'A', 'M', 'M', 'O', 'V', 'E', 0x1a};
 const uint8_t wire_clear_refusal[WIRE_CHALLENGE_SIZE] = "ram-move: encryption required!!";
 const uint8_t wire_tls_refusal[WIRE_TLS_REFUSAL_SIZE] = {21, 3, 3, 0, 2, 2, 70};
 
+uint32_t wire_role_channels(uint16_t role)
+{
+    static const uint32_t channels[] = {
+        [WIRE_ROLE_CONTROL] = 1, [WIRE_ROLE_DATA] = WIRE_CHANNELS_MAX, [WIRE_ROLE_DISK] = WIRE_DISKS_MAX};
+    return role < sizeof channels / sizeof *channels ? channels[role] : 0;
+}
+
 void wire_preamble_encode(const struct wire_preamble *preamble, uint8_t ret_bytes[WIRE_PREAMBLE_SIZE])
 {
     struct wire_writer writer = {.at = ret_bytes, .left = WIRE_PREAMBLE_SIZE};
@@ -42,10 +49,10 @@ int wire_preamble_decode(const uint8_t bytes[WIRE_PREAMBLE_SIZE], struct wire_pr
         return err_set(err, ERR_CORRUPT, "preamble-version",
                        "the preamble has version %u, version %u is understood", version,
                        WIRE_PREAMBLE_VERSION);
-    if (ret_preamble->role != WIRE_ROLE_CONTROL && ret_preamble->role != WIRE_ROLE_DATA)
+    uint32_t n_channels = wire_role_channels(ret_preamble->role);
+    if (!n_channels)
         return err_set(err, ERR_CORRUPT, "preamble-role", "the preamble has the unknown role %u",
                        ret_preamble->role);
-    uint32_t n_channels = ret_preamble->role == WIRE_ROLE_DATA ? WIRE_CHANNELS_MAX : 1;
     if (ret_preamble->channel >= n_channels)
         return err_set(err, ERR_CORRUPT, "preamble-channel", "the preamble has the channel number %u",
                        ret_preamble->channel);

@@ -48,13 +48,17 @@ struct err;
 #define WIRE_MOVE_ID_MAX 48u
 #define WIRE_PREAMBLE_VERSION 1u
 #define WIRE_CHANNELS_MAX 16u
+#define WIRE_DISKS_MAX 8u
 
-enum wire_role { WIRE_ROLE_CONTROL = 1, WIRE_ROLE_DATA = 2 };
+/* A disk's connection has no records: its bytes are those between two QEMUs, who speak NBD over it. */
+enum wire_role { WIRE_ROLE_CONTROL = 1, WIRE_ROLE_DATA = 2, WIRE_ROLE_DISK = 3 };
+/* Connections of that role that a move may have; 0: there is no such role. */
+uint32_t wire_role_channels(uint16_t role);
 enum wire_security { WIRE_SECURITY_NONE, WIRE_SECURITY_TLS };
 
 struct wire_preamble {
     uint16_t role;     /* enum wire_role */
-    uint32_t channel;  /* of a data connection, from 0; 0 for control */
+    uint32_t channel;  /* of a data or disk connection, from 0; 0 for control */
     uint16_t security; /* enum wire_security; the version before says 0 and ignores it */
     uint8_t ticket[WIRE_TICKET_SIZE];
 };

@@ -32,8 +32,7 @@ static void preamble(struct input *input)
     input_fill(input, bytes, sizeof bytes);
     if (!taken(wire_preamble_decode(bytes, &read, &err), &err))
         return;
-    must(read.role == WIRE_ROLE_CONTROL || read.role == WIRE_ROLE_DATA);
-    must(read.channel < (read.role == WIRE_ROLE_DATA ? WIRE_CHANNELS_MAX : 1));
+    must(read.channel < wire_role_channels(read.role));
     must(read.security <= WIRE_SECURITY_TLS);
     wire_preamble_encode(&read, again);
     must(!memcmp(bytes, again, WIRE_PREAMBLE_SIZE - 14)); /* the last 14 are reserved, and ignored */

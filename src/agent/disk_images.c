@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/disk_images.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/bounded.h"
+#include "agent/datastores.h"
+#include "agent/disks.h"
+#include "agent/move.h"
+#include "agent/open_as.h"
+#include "agent/spawn.h"
+#include "base/cleanup.h"
+#include "base/fdio.h"
+#include "base/log.h"
+#include "model/check_table.h"
+
+#define RECORD_SUFFIX ".images"
+#define RECORD_BYTES_MAX (64u << 10)
+#define MIB_SHIFT 20
+/* Stays free on the datastore when all that comes is there: the guests that use it write on. */
+#define RESERVE_BYTES (64ull << MIB_SHIFT)
+#define QEMU_IMG "/usr/bin/qemu-img"
+#define QEMU_IMG_MS 30000u
+#define IMAGE_MODE 0600
+
+struct record {
+    char uuid[MODEL_UUID_SIZE];
+    char session[MODEL_UUID_SIZE];
+    bool is_source;
+    bool is_made; /* destination: the files are ours; else only empty ones are */
+    uint32_t n;
+    char files[VM_DISKS_MAX][MODEL_PATH_MAX];
+};
+
+/* ---- the record ---- */
+
+static char *record_path(const struct agent *agent, const char *uuid, const char *session)
+{
+    return g_strdup_printf("%s/vms/%s.%s" RECORD_SUFFIX, agent->config.state_dir, uuid, session);
+}
+
+static int record_write(const struct agent *agent, const struct record *record, struct err *err)
+{
+    g_autoptr(JsonObject) object = json_object_new();
+    JsonArray *files = json_array_new();
+    for (uint32_t i = 0; i < record->n; i++)
+        json_array_add_string_element(files, record->files[i]);
+    json_object_set_boolean_member(object, "is_source", record->is_source);
+    json_object_set_boolean_member(object, "is_made", record->is_made);
+    json_object_set_array_member(object, "files", files);
+    g_autofree char *path = record_path(agent, record->uuid, record->session);
+    g_autofree char *text = model_print(object, true);
+    return fdio_replace_file(path, text, strlen(text), 0600, err);
+}
+
+static int record_read(const struct agent *agent, const char *uuid, const char *session,
+                       struct record *ret_record, struct err *err)
+{
+    g_autofree char *path = record_path(agent, uuid, session);
+    auto_mem char *text = NULL;
+    g_autoptr(JsonObject) object = NULL;
+    *ret_record = (struct record){0};
+    (void)g_strlcpy(ret_record->uuid, uuid, sizeof ret_record->uuid);
+    (void)g_strlcpy(ret_record->session, session, sizeof ret_record->session);
+    if (fdio_read_file(path, RECORD_BYTES_MAX, &text, err) < 0 || model_parse(text, -1, &object, err) < 0)
+        return -1;
+    ret_record->is_source = model_flag(object, "is_source");
+    ret_record->is_made = model_flag(object, "is_made");
+    JsonNode *node = json_object_get_member(object, "files");
+    JsonArray *files = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    for (guint i = 0; files && i < json_array_get_length(files) && i < VM_DISKS_MAX; i++)
+        (void)g_strlcpy(ret_record->files[ret_record->n++], json_array_get_string_element(files, i),
+                        MODEL_PATH_MAX);
+    return 0;
+}
+
+static void record_remove(const struct agent *agent, const struct record *record)
+{
+    g_autofree char *path = record_path(agent, record->uuid, record->session);
+    (void)unlink(path);
+}
+
+static int fill_record(const struct agent *agent, const struct vm_spec *vm, const struct move_spec *spec,
+                       struct record *ret_record, struct err *err)
+{
+    *ret_record = (struct record){.n = spec->n_disks};
+    (void)g_strlcpy(ret_record->uuid, vm->uuid, sizeof ret_record->uuid);
+    (void)g_strlcpy(ret_record->session, spec->id, sizeof ret_record->session);
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (disks_path(agent, vm, &vm->disks[spec->disks[i].disk], ret_record->files[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- problems ---- */
+
+struct question {
+    struct agent_user user;
+    char path[MODEL_PATH_MAX];
+    int errnum; /* of opening it; 0: it is there */
+};
+
+static void ask_file(void *argument)
+{
+    struct question *question = argument;
+    auto_fd fd = open_as(&question->user, 0, question->path, O_RDONLY | O_NONBLOCK);
+    question->errnum = fd < 0 ? errno : 0;
+}
+
+static void say_exists(const struct agent *agent, const struct move_spec *spec, const char *path,
+                       struct err *err)
+{
+    (void)check_say(err, CHECK_IMAGE_EXISTS,
+                    CHECK_ARGS({"host", agent->config.name}, {"vm", spec->vm.name}, {"path", path}));
+}
+
+static void find_file(const struct agent *agent, const struct move_spec *spec, const struct vm_disk *disk,
+                      struct findings *findings)
+{
+    struct err err;
+    struct question question = {.user = agent->config.qemu_user};
+    if (disks_path(agent, &spec->vm, disk, question.path, NULL) < 0 ||
+        disks_is_stale(agent, question.path) ||
+        !bounded_call(ask_file, &question, sizeof question, BOUNDED_MS) || question.errnum == ENOENT)
+        return; /* what is wrong with the datastore is said of it */
+    say_exists(agent, spec, question.path, &err);
+    findings_note(findings, -1, &err);
+}
+
+/* An image takes what is used of the disk; the reserve leaves room for what describes it. */
+static void check_room(const struct agent *agent, const struct move_spec *spec, const char *store,
+                       struct findings *findings)
+{
+    struct host_datastore now;
+    uint64_t need = 0;
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (!strcmp(spec->vm.disks[spec->disks[i].disk].datastore, store))
+            need += MIN(spec->disks[i].used_bytes, spec->disks[i].size_bytes);
+    if (!need || !datastores_get(agent, store, &now) || !now.capacity_bytes ||
+        need + RESERVE_BYTES <= now.free_bytes)
+        return;
+    findings_say(findings, CHECK_DATASTORE_NO_ROOM,
+                 CHECK_ARGS({"host", agent->config.name}, {"vm", spec->vm.name}, {"datastore", store},
+                            {"path", now.path}, {"free_mib", .number = now.free_bytes >> MIB_SHIFT},
+                            {"need_mib", .number = (need + RESERVE_BYTES) >> MIB_SHIFT}));
+}
+
+void disk_images_find_problems(const struct agent *agent, const struct move_spec *spec,
+                               struct findings *findings)
+{
+    for (uint32_t i = 0; i < spec->n_disks; i++) {
+        const struct vm_disk *disk = &spec->vm.disks[spec->disks[i].disk];
+        find_file(agent, spec, disk, findings);
+        /* All of a move go to one. */
+        if (i == 0)
+            check_room(agent, spec, disk->datastore, findings);
+    }
+}
+
+/* ---- making them ---- */
+
+struct making {
+    struct agent *agent;
+    struct move_spec spec;
+    struct record record;
+    uint32_t next; /* image to be formatted */
+    int pidfd;     /* of qemu-img, or -1 */
+    guint timer;
+    bool is_late;
+    disk_images_done done;
+    void *user;
+};
+
+static void made(struct making *making, const struct err *err)
+{
+    making->done(err, making->user);
+    explicit_bzero(&making->spec, sizeof making->spec);
+    g_free(making);
+}
+
+static void make_failed(struct making *making, const char *reason)
+{
+    const char *host = making->agent->config.name;
+    struct err err;
+    (void)err_set(&err, ERR_REFUSED, "image-not-made", "host '%s' cannot make a new image for VM '%s': %s",
+                  host, making->spec.vm.name, making->record.files[making->next]);
+    (void)err_cause(&err, "%s", reason);
+    (void)err_fix(&err, "see that the QEMU user of '%s' can write to the datastore, and that qemu-img is "
+                        "installed there; then migrate again", host);
+    (void)err_arg(&err, "host", "%s", host);
+    (void)err_arg(&err, "vm", "%s", making->spec.vm.name);
+    (void)err_arg(&err, "path", "%s", making->record.files[making->next]);
+    made(making, &err);
+}
+
+static void format_next(struct making *making);
+
+static void formatted(pid_t pid, int status, void *user)
+{
+    struct making *making = user;
+    (void)pid;
+    (void)close(making->pidfd);
+    if (making->timer)
+        (void)g_source_remove(making->timer);
+    making->timer = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        making->next++;
+        format_next(making);
+    } else {
+        make_failed(making, making->is_late ? "qemu-img did not end: its storage does not answer"
+                                            : "qemu-img failed; the agent's log has what it says");
+    }
+}
+
+static gboolean format_is_late(gpointer user)
+{
+    struct making *making = user;
+    making->timer = 0;
+    making->is_late = true;
+    (void)syscall(SYS_pidfd_send_signal, making->pidfd, SIGKILL, NULL, 0);
+    return G_SOURCE_REMOVE;
+}
+
+/* The one that belongs to the QEMU in use, where there is one. */
+static char *find_qemu_img(const struct agent *agent)
+{
+    g_autofree char *folder = g_path_get_dirname(agent->config.qemu_path);
+    char *path = g_build_filename(folder, "qemu-img", NULL);
+    if (access(path, X_OK) == 0)
+        return path;
+    g_free(path);
+    return g_strdup(QEMU_IMG);
+}
+
+static void format_next(struct making *making)
+{
+    struct err err = {0};
+    const struct move_spec *spec = &making->spec;
+    if (making->next == spec->n_disks) {
+        made(making, &err);
+        return;
+    }
+    g_autofree char *program = find_qemu_img(making->agent);
+    /* So that no name is taken for a protocol or an option. */
+    g_autofree char *file = g_strdup_printf("file:%s", making->record.files[making->next]);
+    g_autofree char *size =
+        g_strdup_printf("%llu", (unsigned long long)spec->disks[making->next].size_bytes);
+    const char *format = spec->vm.disks[spec->disks[making->next].disk].format;
+    const char *argv[] = {"qemu-img", "create", "-q", "-f", format, file, size, NULL};
+    const char *env[] = {NULL};
+    struct spawn_request request = {
+        .program = program, .argv = argv, .env = env, .user = making->agent->config.qemu_user};
+    pid_t pid;
+    if (spawn(&request, &pid, &making->pidfd, formatted, making, &err) < 0)
+        make_failed(making, err.message);
+    else
+        making->timer = g_timeout_add(QEMU_IMG_MS, format_is_late, making);
+}
+
+struct creation {
+    struct agent_user user;
+    uint32_t n;
+    char files[VM_DISKS_MAX][MODEL_PATH_MAX];
+    uint32_t n_made;
+    int errnum; /* of the one that failed; 0: none did */
+};
+
+/* Exclusively, so that nobody else's file is ever written or removed. */
+static void create_files(void *argument)
+{
+    struct creation *creation = argument;
+    for (uint32_t i = 0; i < creation->n; i++) {
+        auto_fd fd = open_as_at(&creation->user, AT_FDCWD, creation->files[i], O_WRONLY | O_CREAT | O_EXCL,
+                                IMAGE_MODE);
+        if (fd < 0) {
+            creation->errnum = errno;
+            return;
+        }
+        creation->n_made++;
+    }
+}
+
+static void creation_failed(struct making *making, const struct creation *creation)
+{
+    struct err err = {0};
+    struct record *record = &making->record;
+    making->next = creation->n_made;
+    /* From the one that failed on they are not ours. */
+    record->n = creation->n_made;
+    record->is_made = true;
+    if (record_write(making->agent, record, &err) < 0)
+        log_error(&err, "images of VM %s", making->spec.vm.name);
+    if (creation->errnum != EEXIST) {
+        make_failed(making, g_strerror(creation->errnum));
+        return;
+    }
+    say_exists(making->agent, &making->spec, creation->files[creation->n_made], &err);
+    made(making, &err);
+}
+
+static void create_all(struct making *making)
+{
+    struct err err;
+    struct record *record = &making->record;
+    struct creation creation = {.user = making->agent->config.qemu_user, .n = record->n};
+    memcpy(creation.files, record->files, sizeof creation.files);
+    if (!bounded_call(create_files, &creation, sizeof creation, BOUNDED_MS)) {
+        make_failed(making, "its storage does not answer");
+        return;
+    }
+    if (creation.errnum) {
+        creation_failed(making, &creation);
+        return;
+    }
+    record->is_made = true;
+    if (record_write(making->agent, record, &err) < 0)
+        make_failed(making, err.message);
+    else
+        format_next(making);
+}
+
+void disk_images_make(struct agent *agent, const struct move_spec *spec, disk_images_done done, void *user)
+{
+    struct err err;
+    struct making *making = g_new0(struct making, 1);
+    *making = (struct making){.agent = agent, .spec = *spec, .pidfd = -1, .done = done, .user = user};
+    if (fill_record(agent, &spec->vm, spec, &making->record, &err) < 0 ||
+        record_write(agent, &making->record, &err) < 0)
+        made(making, &err);
+    else
+        create_all(making);
+}
+
+int disk_images_leave(struct agent *agent, const struct vm_spec *vm, const struct move_spec *spec,
+                      struct err *err)
+{
+    struct record record;
+    if (fill_record(agent, vm, spec, &record, err) < 0)
+        return -1;
+    record.is_source = record.is_made = true;
+    return record_write(agent, &record, err);
+}
+
+/* ---- removing them ---- */
+
+struct removal {
+    struct agent_user user;
+    bool is_made;
+    uint32_t n;
+    char files[VM_DISKS_MAX][MODEL_PATH_MAX];
+    int errnum;      /* of the first one that is still there; 0: none is */
+    uint32_t n_left; /* its number */
+};
+
+static bool is_empty(const struct removal *removal, const char *path)
+{
+    struct stat facts;
+    auto_fd fd = open_as(&removal->user, 0, path, O_RDONLY | O_NONBLOCK);
+    return fd >= 0 && fstat(fd, &facts) == 0 && !facts.st_size;
+}
+
+static void remove_files(void *argument)
+{
+    struct removal *removal = argument;
+    for (uint32_t i = 0; i < removal->n; i++) {
+        const char *path = removal->files[i];
+        if ((!removal->is_made && !is_empty(removal, path)) || unlink_as(&removal->user, path) == 0 ||
+            errno == ENOENT || removal->errnum)
+            continue;
+        removal->errnum = errno;
+        removal->n_left = i;
+    }
+}
+
+static int remove_all(const struct agent *agent, const struct record *record, struct err *err)
+{
+    struct removal removal = {
+        .user = agent->config.qemu_user, .is_made = record->is_made, .n = record->n};
+    memcpy(removal.files, record->files, sizeof removal.files);
+    bool is_stale = record->n && disks_is_stale(agent, record->files[0]);
+    if (is_stale || !bounded_call(remove_files, &removal, sizeof removal, BOUNDED_MS))
+        removal.errnum = ETIMEDOUT;
+    if (!removal.errnum)
+        return 0;
+    const char *path = record->files[removal.n_left];
+    (void)err_sys(err, removal.errnum, "image-not-removed", "host '%s' cannot remove the image %s",
+                  agent->config.name, path);
+    (void)err_arg(err, "host", "%s", agent->config.name);
+    (void)err_arg(err, "path", "%s", path);
+    return err_fix(err, "remove it by hand: nothing uses it");
+}
+
+enum fate { FATE_OPEN, FATE_REMOVE, FATE_KEEP };
+
+/* Source: gone means that the destination has said it runs the VM. Destination: it never ran it here. What the
+ * journal no longer tells of keeps its files. */
+static enum fate fate_of(const struct record *record, const struct journal_entry *entry)
+{
+    bool is_this = !strcmp(entry->session, record->session);
+    if (record->is_source) {
+        if (is_this && (entry->step == JOURNAL_SENDING || entry->step == JOURNAL_GIVEN))
+            return FATE_OPEN;
+        return is_this && entry->step == JOURNAL_GONE ? FATE_REMOVE : FATE_KEEP;
+    }
+    struct handover_answer answer;
+    bool is_known = handover_verdict(entry, record->session, &answer);
+    if (is_this && !is_known)
+        return FATE_OPEN;
+    return is_known && answer.verdict != VERDICT_RUNNING ? FATE_REMOVE : FATE_KEEP;
+}
+
+static enum fate look_up_fate(struct agent *agent, const struct record *record)
+{
+    struct journal *journal;
+    struct journal_entry entry;
+    struct err err;
+    if (move_open_journal(agent, record->uuid, false, &journal, &err) < 0)
+        return FATE_OPEN;
+    journal_read(journal, &entry);
+    journal_close(journal);
+    enum fate fate = fate_of(record, &entry);
+    explicit_bzero(&entry, sizeof entry);
+    return fate;
+}
+
+int disk_images_settle(struct agent *agent, const char *uuid, const char *session, struct err *err)
+{
+    struct record record;
+    struct err none;
+    if (record_read(agent, uuid, session, &record, &none) < 0)
+        return 0; /* no disk moved */
+    enum fate fate = look_up_fate(agent, &record);
+    if (fate == FATE_OPEN)
+        return 0;
+    if (fate == FATE_REMOVE && remove_all(agent, &record, err) < 0)
+        return -1;
+    record_remove(agent, &record);
+    return 0;
+}
+
+void disk_images_recover(struct agent *agent)
+{
+    g_autofree char *folder = g_strdup_printf("%s/vms", agent->config.state_dir);
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_auto(GStrv) parts = g_strsplit(name, ".", 3);
+        struct err err;
+        if (!g_str_has_suffix(name, RECORD_SUFFIX) || g_strv_length(parts) != 3)
+            continue;
+        const struct move *move = moves_find(agent, parts[1]);
+        if ((!move || move->is_settled) && disk_images_settle(agent, parts[0], parts[1], &err) < 0)
+            log_error(&err, "VM %s", parts[0]);
+    }
+    if (dir)
+        g_dir_close(dir);
+}

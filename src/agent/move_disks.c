@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The disks of a move whose content moves along: what both sides' jobs ask for, and what becomes of the
+ * images. */
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/disk_export.h"
+#include "agent/disk_images.h"
+#include "agent/disk_mirror.h"
+#include "agent/move.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+/* ---- source ---- */
+
+static void copy_failed(const struct err *err, void *user)
+{
+    handover_doubt(user, err);
+}
+
+static void copy_advanced(void *user)
+{
+    struct move *move = user;
+    disk_mirror_report(move->mirror, &move->status);
+    if (move->vm)
+        vm_lease_renew(move->vm);
+    move_changed(move);
+}
+
+static int make_mirror(struct move *move, struct err *err)
+{
+    if (move->mirror)
+        return 0;
+    const struct disk_mirror_config config = {.vm = move->vm,
+                                              .move_id = move->spec.id,
+                                              .n_disks = move->spec.n_disks,
+                                              .disks = move->spec.disks,
+                                              .failed = copy_failed,
+                                              .advanced = copy_advanced,
+                                              .user = move};
+    return disk_mirror_new(&config, &move->mirror, err);
+}
+
+static void qemu_connected(int fd, void *user)
+{
+    struct move *move = user;
+    job_control_answer(move->job, NULL, 0, fd, true);
+}
+
+static void answer_job(const struct err *err, void *user)
+{
+    struct move *move = user;
+    if (err_is_set(err))
+        move_job_failed(move, err);
+    else
+        job_control_answer(move->job, NULL, 0, -1, false);
+}
+
+static void all_ready(const struct err *err, void *user)
+{
+    struct move *move = user;
+    move->has_disks = !err_is_set(err);
+    if (move->has_disks)
+        move_note(move, "disks equal", NULL);
+    answer_job(err, user);
+}
+
+static void begin_copy(struct move *move, uint32_t number)
+{
+    struct err err;
+    if (make_mirror(move, &err) < 0) {
+        move_job_failed(move, &err);
+        return;
+    }
+    disk_mirror_begin(move->mirror, number, qemu_connected, answer_job);
+}
+
+void move_await_disks(struct move *move)
+{
+    if (move->mirror)
+        disk_mirror_await(move->mirror, all_ready);
+    else
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order",
+                        "the job waits for disks of which no copy was begun");
+}
+
+static void copies_finished(const struct err *err, void *user)
+{
+    struct move *move = user;
+    void (*done)(struct move *move) = g_steal_pointer(&move->disks_finished);
+    if (err_is_set(err)) {
+        handover_doubt(move, err);
+        return;
+    }
+    move_note(move, "disks complete", NULL);
+    disk_mirror_free(g_steal_pointer(&move->mirror));
+    done(move);
+}
+
+void move_finish_disks(struct move *move, void (*done)(struct move *move))
+{
+    if (!move->mirror) {
+        done(move);
+        return;
+    }
+    move->disks_finished = done;
+    disk_mirror_finish(move->mirror, copies_finished);
+}
+
+void move_break_off_disks(struct move *move)
+{
+    disk_mirror_free(g_steal_pointer(&move->mirror));
+}
+
+/* ---- destination ---- */
+
+static void connect_job(struct move *move)
+{
+    struct err err;
+    auto_fd fd = disk_export_connect(move->vm, &err);
+    if (fd < 0)
+        move_job_failed(move, &err);
+    else
+        job_control_answer(move->job, NULL, 0, fd, false);
+}
+
+/* ---- both ---- */
+
+void move_give_disk(struct move *move, const uint8_t *body)
+{
+    uint32_t number;
+    memcpy(&number, body, sizeof number);
+    if (number >= move->spec.n_disks)
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order", "the job asked for a disk that does not move");
+    else if (move->status.is_source)
+        begin_copy(move, number);
+    else
+        connect_job(move);
+}
+
+void move_settle_images(struct move *move)
+{
+    struct err err;
+    if (disk_images_settle(move->agent, move->spec.vm.uuid, move->spec.id, &err) == 0)
+        return;
+    log_error(&err, "after the move of VM %s", move->spec.vm.name);
+    move_note(move, "image left", "%s", err.message);
+}

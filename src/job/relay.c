@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "engine/rate.h"
+
+#define WAY_BYTES (256u << 10)
+#define LOOK_MS 1000
+/* QEMU answers each request, so that one which is not answered for so long, while nothing else moves, never
+ * will be; a guest that writes waits for it. */
+#define STALL_NS (10 * NS_PER_S)
+
+/* One direction. */
+struct way {
+    size_t from, to; /* bytes[from .. to) wait to be passed on */
+    size_t allowed;  /* of them, by the cap */
+    bool is_ended;   /* nothing follows */
+    uint8_t bytes[WAY_BYTES];
+};
+
+static bool is_empty(const struct way *way)
+{
+    return way->from == way->to;
+}
+
+static void note_change(struct relay *relay)
+{
+    relay->changed_ns = clock_now_ns();
+    __atomic_store_n(&relay->n_bytes, stream_bytes(&relay->config.stream), __ATOMIC_RELAXED);
+}
+
+static int lost(const struct relay *relay, int errnum, struct err *err)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "connection %u of a disk to the other host", relay->config.number);
+    return stream_failed(&relay->config.stream, errnum, "peer-lost", name, err);
+}
+
+static bool may_wait(int errnum)
+{
+    return errnum == EAGAIN || errnum == EINTR;
+}
+
+/* QEMU's end fails only when QEMU has closed it, or is gone. */
+static void read_local(struct relay *relay)
+{
+    struct way *out = relay->out;
+    ssize_t got = recv(relay->config.local, out->bytes, sizeof out->bytes, MSG_DONTWAIT);
+    if (got < 0 && may_wait(errno))
+        return;
+    out->is_ended = got <= 0;
+    out->from = 0;
+    out->to = got > 0 ? (size_t)got : 0;
+}
+
+static void write_local(struct relay *relay)
+{
+    struct way *in = relay->in;
+    ssize_t sent =
+        send(relay->config.local, in->bytes + in->from, in->to - in->from, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0) {
+        in->from += (size_t)sent;
+    } else if (!may_wait(errno)) {
+        relay->out->is_ended = true;
+        in->from = in->to;
+    }
+}
+
+static int take_turn(struct relay *relay, size_t left, struct err *err)
+{
+    struct rate *rate = relay->config.rate;
+    bool is_capped = rate && rate->bytes_s;
+    size_t piece = is_capped ? rate_piece(rate->bytes_s) : left;
+    relay->out->allowed = left < piece ? left : piece;
+    return is_capped ? rate_wait(rate, stream_wire_size(&relay->config.stream, relay->out->allowed),
+                                 relay->stop, err)
+                     : 0;
+}
+
+static int send_on(struct relay *relay, struct err *err)
+{
+    struct way *out = relay->out;
+    struct iovec part = {out->bytes + out->from, out->to - out->from};
+    if (!out->allowed && take_turn(relay, part.iov_len, err) < 0)
+        return -1;
+    ssize_t sent = stream_send(&relay->config.stream, &part, 1, out->allowed);
+    if (sent < 0)
+        return may_wait(errno) ? 0 : lost(relay, errno, err);
+    out->from += (size_t)sent;
+    out->allowed -= (size_t)sent;
+    relay->is_owed = true;
+    note_change(relay);
+    return 0;
+}
+
+static int receive(struct relay *relay, struct err *err)
+{
+    struct way *in = relay->in;
+    struct iovec part = {in->bytes, sizeof in->bytes};
+    ssize_t got = stream_receive(&relay->config.stream, &part, 1);
+    if (got < 0)
+        return may_wait(errno) ? 0 : lost(relay, errno, err);
+    in->is_ended = !got;
+    in->from = 0;
+    in->to = (size_t)got;
+    relay->is_owed = false;
+    note_change(relay);
+    return 0;
+}
+
+static int check_stall(struct relay *relay, struct err *err)
+{
+    int unsent = 0;
+    (void)ioctl(relay->config.stream.fd, SIOCOUTQ, &unsent);
+    if (unsent != relay->unsent)
+        note_change(relay);
+    relay->unsent = unsent;
+    unsigned waited_s = (unsigned)((clock_now_ns() - relay->changed_ns) / NS_PER_S);
+    if (!relay->config.lost || !relay->is_owed || waited_s < STALL_NS / NS_PER_S)
+        return 0;
+    (void)err_set(err, ERR_TIMEOUT, "disk-copy-stalled",
+                  "the destination did not answer a write to a disk within %u s", waited_s);
+    (void)err_arg(err, "waited_s", "%u", waited_s);
+    return err_fix(err, "see that QEMU runs at the destination and its datastore answers; then migrate again");
+}
+
+/* Returns the events to be polled for; a descriptor that nothing is wanted of is left out, because its end
+ * would wake the thread again and again. */
+static short wish(bool reads, bool writes, int *fd)
+{
+    if (!reads && !writes)
+        *fd = -1;
+    return (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
+}
+
+static int wait_for_either(struct relay *relay, struct err *err)
+{
+    struct pollfd fds[] = {{.fd = relay->config.local},
+                           {.fd = relay->config.stream.fd},
+                           {.fd = cancel_fd(relay->stop), .events = POLLIN}};
+    bool has_pending = is_empty(relay->in) && stream_has_pending(&relay->config.stream);
+    fds[0].events = wish(is_empty(relay->out), !is_empty(relay->in), &fds[0].fd);
+    fds[1].events = wish(is_empty(relay->in), !is_empty(relay->out), &fds[1].fd);
+    if (poll(fds, 3, has_pending ? 0 : LOOK_MS) == 0 && !has_pending && check_stall(relay, err) < 0)
+        return -1;
+    return cancel_check(relay->stop, err);
+}
+
+/* Each transfer is tried, and does nothing where it would have to wait. */
+static int pass_on(struct relay *relay, struct err *err)
+{
+    if (is_empty(relay->out))
+        read_local(relay);
+    if (!is_empty(relay->out) && send_on(relay, err) < 0)
+        return -1;
+    if (is_empty(relay->in) && receive(relay, err) < 0)
+        return -1;
+    if (!is_empty(relay->in))
+        write_local(relay);
+    return 0;
+}
+
+static bool is_over(const struct relay *relay)
+{
+    return (relay->out->is_ended && is_empty(relay->out)) || (relay->in->is_ended && is_empty(relay->in));
+}
+
+static int carry(struct relay *relay, struct err *err)
+{
+    relay->changed_ns = clock_now_ns();
+    while (!is_over(relay))
+        if (pass_on(relay, err) < 0 || (!is_over(relay) && wait_for_either(relay, err) < 0))
+            return -1;
+    return 0;
+}
+
+static void close_both(struct relay *relay)
+{
+    stream_close(&relay->config.stream);
+    if (relay->config.local >= 0)
+        (void)close(relay->config.local);
+    relay->config.local = -1;
+}
+
+static void *run(void *argument)
+{
+    struct relay *relay = argument;
+    struct err err = {0};
+    bool has_failed = carry(relay, &err) < 0 && !cancel_requested(relay->stop);
+    /* First QEMU: a write of the guest may wait for it. */
+    close_both(relay);
+    if (has_failed && relay->config.lost)
+        relay->config.lost(&err, relay->config.user);
+    return NULL;
+}
+
+static void release(struct relay *relay)
+{
+    close_both(relay);
+    free(relay->out);
+    free(relay->in);
+    cancel_free(relay->stop);
+    relay->out = relay->in = NULL;
+    relay->stop = NULL;
+}
+
+int relay_start(struct relay *relay, const struct relay_config *config, struct err *err)
+{
+    *relay = (struct relay){.config = *config};
+    relay->out = calloc(1, sizeof *relay->out);
+    relay->in = calloc(1, sizeof *relay->in);
+    relay->stop = cancel_new(err);
+    if (!relay->out || !relay->in)
+        (void)err_sys(err, ENOMEM, "no-memory", "no memory for the connection of a disk");
+    else if (relay->stop && thread_start(&relay->thread, "disk", run, relay, err) == 0)
+        return 0;
+    release(relay);
+    return -1;
+}
+
+uint64_t relay_bytes(const struct relay *relay)
+{
+    return __atomic_load_n(&relay->n_bytes, __ATOMIC_RELAXED);
+}
+
+void relay_end(struct relay *relay)
+{
+    struct err why;
+    if (!relay->stop)
+        return;
+    (void)err_set(&why, ERR_CANCELLED, "relay-ended", "the move is over");
+    cancel_trigger(relay->stop, &why);
+    thread_join(&relay->thread);
+    release(relay);
+}

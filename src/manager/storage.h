@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which disks of a VM move along, and where to. Main-loop thread. */
+#ifndef MANAGER_STORAGE_H
+#define MANAGER_STORAGE_H
+
+#include "model/move.h"
+
+/* Fills spec->disks and puts these disks of spec->vm, which are the source's, on spec->options.datastore: all
+ * but CDs and those that are on that very datastore already. `source` NULL: nothing is known of it. */
+void storage_plan(const struct host_facts *source, const struct host_facts *destination,
+                  struct move_spec *spec);
+/* The source has said how the VM is now, and how large the disks of the plan are. */
+void storage_take(const struct move_spec *answer, struct move_spec *spec);
+
+#endif

@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# For tests whose hosts have a datastore "local" each, which is another one on each. Source it after functions.sh.
+
+datastore_of() { echo "$lab_dir/local-$1"; }
+# local_datastores HOST…: makes them known, and waits until the manager sees them
+local_datastores() {
+    local host
+    for host in "$@"; do
+        mkdir "$(datastore_of "$host")"
+        chown 64101:64101 "$(datastore_of "$host")"
+        agent_restart "$host" add_local_section "$host"
+        wait_until 30 "the datastore of $host to be made one" datastore_is_made "$host"
+    done
+    for host in "$@"; do
+        wait_until 30 "the datastore of $host" datastore_is_ok "$host"
+    done
+}
+# The manager asks its hosts only so often: the connection to the agent that has ended is no news at once.
+datastore_is_made() { [ -e "$(datastore_of "$1")/.godwit-datastore" ] || godwit datastore init local --host "$1" >/dev/null 2>&1; }
+add_local_section() { printf '\n[datastore local]\npath=%s\n' "$(datastore_of "$1")" >>"$lab_dir/hosts/$1/agent.conf"; }
+datastore_is_ok() { godwit datastore show local --json | jq -e --arg host "$1" '.hosts // [] | .[] | select(.host == $host) | .state == "ok"' >/dev/null; }
+# local_image HOST NAME FORMAT SIZE: its path
+local_image() {
+    local path
+    path=$(datastore_of "$1")/$2.$3
+    qemu-img create -q -f "$3" "$path" "$4"
+    chown 64101:64101 "$path"
+    echo "$path"
+}
+# nothing_is_left: no record of a move's images, and no image that no VM has
+nothing_is_left() {
+    local left
+    left=$(find "$lab_dir" -name '*.images')
+    [ -z "$left" ] || fail "records of images are left: $left"
+}
