@@ -17,7 +17,7 @@ local_datastores() {
     done
 }
 # The manager asks its hosts only so often: the connection to the agent that has ended is no news at once.
-datastore_is_made() { [ -e "$(datastore_of "$1")/.godwit-datastore" ] || godwit datastore init local --host "$1" >/dev/null 2>&1; }
+datastore_is_made() { [ -e "$(datastore_of "$1")/.godwit-datastore" ] || godwit datastore init local --host "$1" --force >/dev/null 2>&1; }
 add_local_section() { printf '\n[datastore local]\npath=%s\n' "$(datastore_of "$1")" >>"$lab_dir/hosts/$1/agent.conf"; }
 datastore_is_ok() { godwit datastore show local --json | jq -e --arg host "$1" '.hosts // [] | .[] | select(.host == $host) | .state == "ok"' >/dev/null; }
 # local_image HOST NAME FORMAT SIZE: its path

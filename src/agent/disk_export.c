@@ -88,9 +88,10 @@ int disk_export_connect(const struct vm *vm, struct err *err)
     g_autofree char *path = vm_path(vm, SOCKET_FILE);
     (void)g_strlcpy(address.sun_path, path, sizeof address.sun_path); /* it was bound to it */
     auto_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        return err_sys(err, errno, "socket-failed", "cannot connect to QEMU of VM %s",
-                       vm->status.spec.name);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        (void)err_sys(err, errno, "socket-failed", "cannot connect to QEMU of VM %s", vm->status.spec.name);
+        return err_arg(err, "vm", "%s", vm->status.spec.name);
+    }
     return steal_fd(&fd);
 }
 

@@ -127,8 +127,7 @@ static void find_file(const struct agent *agent, const struct move_spec *spec, c
 {
     struct err err;
     struct question question = {.user = agent->config.qemu_user};
-    if (disks_path(agent, &spec->vm, disk, question.path, NULL) < 0 ||
-        disks_is_stale(agent, question.path) ||
+    if (disks_path(agent, &spec->vm, disk, question.path, NULL) < 0 || disks_is_stale(agent, question.path) ||
         !bounded_call(ask_file, &question, sizeof question, BOUNDED_MS) || question.errnum == ENOENT)
         return; /* what is wrong with the datastore is said of it */
     say_exists(agent, spec, question.path, &err);
@@ -193,8 +192,10 @@ static void make_failed(struct making *making, const char *reason)
     (void)err_set(&err, ERR_REFUSED, "image-not-made", "host '%s' cannot make a new image for VM '%s': %s",
                   host, making->spec.vm.name, making->record.files[making->next]);
     (void)err_cause(&err, "%s", reason);
-    (void)err_fix(&err, "see that the QEMU user of '%s' can write to the datastore, and that qemu-img is "
-                        "installed there; then migrate again", host);
+    (void)err_fix(&err,
+                  "see that the QEMU user of '%s' can write to the datastore, and that qemu-img is "
+                  "installed there; then migrate again",
+                  host);
     (void)err_arg(&err, "host", "%s", host);
     (void)err_arg(&err, "vm", "%s", making->spec.vm.name);
     (void)err_arg(&err, "path", "%s", making->record.files[making->next]);
@@ -251,8 +252,7 @@ static void format_next(struct making *making)
     g_autofree char *program = find_qemu_img(making->agent);
     /* So that no name is taken for a protocol or an option. */
     g_autofree char *file = g_strdup_printf("file:%s", making->record.files[making->next]);
-    g_autofree char *size =
-        g_strdup_printf("%llu", (unsigned long long)spec->disks[making->next].size_bytes);
+    g_autofree char *size = g_strdup_printf("%llu", (unsigned long long)spec->disks[making->next].size_bytes);
     const char *format = spec->vm.disks[spec->disks[making->next].disk].format;
     const char *argv[] = {"qemu-img", "create", "-q", "-f", format, file, size, NULL};
     const char *env[] = {NULL};
@@ -382,8 +382,7 @@ static void remove_files(void *argument)
 
 static int remove_all(const struct agent *agent, const struct record *record, struct err *err)
 {
-    struct removal removal = {
-        .user = agent->config.qemu_user, .is_made = record->is_made, .n = record->n};
+    struct removal removal = {.user = agent->config.qemu_user, .is_made = record->is_made, .n = record->n};
     memcpy(removal.files, record->files, sizeof removal.files);
     bool is_stale = record->n && disks_is_stale(agent, record->files[0]);
     if (is_stale || !bounded_call(remove_files, &removal, sizeof removal, BOUNDED_MS))
@@ -400,8 +399,8 @@ static int remove_all(const struct agent *agent, const struct record *record, st
 
 enum fate { FATE_OPEN, FATE_REMOVE, FATE_KEEP };
 
-/* Source: gone means that the destination has said it runs the VM. Destination: it never ran it here. What the
- * journal no longer tells of keeps its files. */
+/* Source: gone means that the destination has said it runs the VM. Destination: it never ran it here. What
+ * the journal no longer tells of keeps its files. */
 static enum fate fate_of(const struct record *record, const struct journal_entry *entry)
 {
     bool is_this = !strcmp(entry->session, record->session);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The image files of a move of disks: those that the destination makes, which go if it does not become the
- * owner, and those that the source leaves behind, which go if it has let go of the VM. Which files these are is
- * durable before there is anything to remove (state_dir/vms/UUID.SESSION.images), and what becomes of them
+ * owner, and those that the source leaves behind, which go if it has let go of the VM. Which files these are
+ * is durable before there is anything to remove (state_dir/vms/UUID.SESSION.images), and what becomes of them
  * follows from the journal, also after a restart.
  *
  * Main-loop thread. Storage is asked on other threads or by qemu-img, and waited for only so long.

@@ -27,12 +27,12 @@
 #define CLEAR_TRIES 300
 
 struct copy {
-    uint32_t disk;         /* number of the VM's disk */
-    char node[NODE_MAX];   /* of the target, and the job's name */
-    bool runs;             /* the job was started and has not ended */
-    bool is_ready;         /* QEMU has said so */
-    bool is_ended;         /* as it should */
-    uint64_t done, total;  /* bytes */
+    uint32_t disk;        /* number of the VM's disk */
+    char node[NODE_MAX];  /* of the target, and the job's name */
+    bool runs;            /* the job was started and has not ended */
+    bool is_ready;        /* QEMU has said so */
+    bool is_ended;        /* as it should */
+    uint64_t done, total; /* bytes */
 };
 
 struct disk_mirror {
@@ -93,12 +93,11 @@ static void call_once(disk_mirror_done *done, const struct disk_mirror *mirror, 
 
 static void fail(struct disk_mirror *mirror, const struct err *err)
 {
-    struct err why = *err;
+    struct err why = *err; /* it may belong to what ends here */
     if (mirror->is_freed || mirror->has_failed)
         return;
     mirror->has_failed = true;
     stop_listening(mirror);
-    (void)err_arg(&why, "vm", "%s", mirror->config.vm->status.spec.name);
     mirror->config.failed(&why, mirror->config.user);
 }
 
@@ -111,6 +110,7 @@ static void copy_failed(struct disk_mirror *mirror, const struct copy *copy, con
     (void)err_set(&err, ERR_REFUSED, "disk-copy-failed", "the copy of disk %s of VM '%s' failed", label,
                   spec->name);
     (void)err_arg(&err, "path", "%s", label);
+    (void)err_arg(&err, "vm", "%s", spec->name);
     if (reason[0])
         (void)err_cause(&err, "%s", reason);
     (void)err_fix(&err, "look at both datastores and at the log of QEMU on both hosts; then migrate again");
@@ -280,6 +280,7 @@ void disk_mirror_begin(struct disk_mirror *mirror, uint32_t number, void (*conne
     if (number >= mirror->n_copies || mirror->listen_watch || mirror->copies[number].runs) {
         struct err err;
         (void)err_set(&err, ERR_CORRUPT, "job-out-of-order", "disk connection %u is not due", number);
+        (void)err_arg(&err, "number", "%u", number);
         call_once(&mirror->begun, mirror, &err);
         return;
     }
@@ -553,6 +554,15 @@ static void take_size(struct move_disk *disk, JsonArray *nodes)
     }
 }
 
+static void size_is_unknown(const struct vm *vm, uint32_t disk, struct err *err)
+{
+    (void)err_set(err, ERR_REFUSED, "disk-size-unknown",
+                  "QEMU of VM '%s' does not say how large its disk %u is", vm->status.spec.name, disk);
+    (void)err_arg(err, "vm", "%s", vm->status.spec.name);
+    (void)err_arg(err, "disk", "%u", disk);
+    (void)err_fix(err, "start the migration again");
+}
+
 static void measured(JsonNode *result, const struct err *err, void *user)
 {
     struct measuring *measuring = user;
@@ -560,13 +570,9 @@ static void measured(JsonNode *result, const struct err *err, void *user)
     JsonArray *nodes = !err_is_set(err) && JSON_NODE_HOLDS_ARRAY(result) ? json_node_get_array(result) : NULL;
     for (uint32_t i = 0; nodes && i < measuring->n_disks; i++) {
         take_size(&measuring->disks[i], nodes);
-        if (!measuring->disks[i].size_bytes && !err_is_set(&told))
-            (void)err_set(&told, ERR_REFUSED, "disk-size-unknown",
-                          "QEMU of VM '%s' does not say how large its disk %u is",
-                          measuring->vm->status.spec.name, measuring->disks[i].disk);
+        if (!measuring->disks[i].size_bytes)
+            size_is_unknown(measuring->vm, measuring->disks[i].disk, &told);
     }
-    if (err_is_set(&told))
-        (void)err_arg(&told, "vm", "%s", measuring->vm->status.spec.name);
     vm_wait_end(&measuring->wait, measuring->vm, &told);
     g_free(measuring);
 }

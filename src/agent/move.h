@@ -133,8 +133,8 @@ void move_pass_secret(struct move *move, const struct handover_answer *answer, c
 void move_give_disk(struct move *move, const uint8_t *body);
 /* Source: the job's request CTL_DISKS. */
 void move_await_disks(struct move *move);
-/* Source, when the guest stands: `done` once the other side has all that it wrote, and QEMU nothing to do with
- * it any more; at once if no disk moves. Not called if that fails, which is a doubt. */
+/* Source, when the guest stands: `done` once the other side has all that it wrote, and QEMU nothing to do
+ * with it any more; at once if no disk moves. Not called if that fails, which is a doubt. */
 void move_finish_disks(struct move *move, void (*done)(struct move *move));
 /* Source: the guest's writes wait for the other side no longer. */
 void move_break_off_disks(struct move *move);

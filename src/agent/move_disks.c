@@ -87,7 +87,7 @@ void move_await_disks(struct move *move)
 static void copies_finished(const struct err *err, void *user)
 {
     struct move *move = user;
-    void (*done)(struct move *move) = g_steal_pointer(&move->disks_finished);
+    void (*done)(struct move * move) = g_steal_pointer(&move->disks_finished);
     if (err_is_set(err)) {
         handover_doubt(move, err);
         return;

@@ -362,7 +362,6 @@ static gboolean limit_is_over(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-
 static void saved(struct vm *vm, const struct err *err, void *user)
 {
     struct move *move = user;

@@ -103,8 +103,8 @@ struct ctl_job_spec {
     uint64_t ram_address; /* source: where QEMU maps it */
     uint32_t n_channels;
     uint32_t n_disks; /* those whose content moves, at most CTL_DISKS_MAX */
-    uint32_t is_kvm; /* source: smaller protect and scan calls */
-    uint32_t dirty;  /* enum ctl_dirty */
+    uint32_t is_kvm;  /* source: smaller protect and scan calls */
+    uint32_t dirty;   /* enum ctl_dirty */
     uint32_t verify;
     uint32_t max_downtime_ms;
     uint32_t switchover_limit_s;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bandwidth cap: one token bucket for all channels of a source, and for its disks. Whatever the threads' wake-ups do, in any
- * stretch of time no more is taken than the cap's share of it, plus RATE_BURST_NS of it, plus one piece: that
- * is 5 % over any 0.2 s from 1 MB/s on.
+ * The bandwidth cap: one token bucket for all channels of a source, and for its disks. Whatever the threads'
+ * wake-ups do, in any stretch of time no more is taken than the cap's share of it, plus RATE_BURST_NS of it,
+ * plus one piece: that is 5 % over any 0.2 s from 1 MB/s on.
  */
 #ifndef ENGINE_RATE_H
 #define ENGINE_RATE_H

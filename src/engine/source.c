@@ -200,8 +200,7 @@ static void init_sender(struct engine_source *source)
         sender->links[i] = (struct link){.stream = {source->config.channels[i], source->config.tls[i]},
                                          .number = i,
                                          .halt = &source->halt,
-                                         .rate = source->config.rate ? source->config.rate
-                                                                     : &sender->rate};
+                                         .rate = source->config.rate ? source->config.rate : &sender->rate};
         link_init(&sender->links[i]);
     }
 }

@@ -267,7 +267,6 @@ int dest_receive(struct job *job, struct err *err)
 
 static int open_disks(struct job *job, struct err *err)
 {
-    story_guest_waits(job, job->spec.n_disks > 0);
     for (unsigned i = 0; i < job->spec.n_disks; i++)
         if (story_start_disk(job, i, err) < 0)
             return -1;

@@ -131,7 +131,8 @@ static int check_stall(struct relay *relay, struct err *err)
     (void)err_set(err, ERR_TIMEOUT, "disk-copy-stalled",
                   "the destination did not answer a write to a disk within %u s", waited_s);
     (void)err_arg(err, "waited_s", "%u", waited_s);
-    return err_fix(err, "see that QEMU runs at the destination and its datastore answers; then migrate again");
+    return err_fix(err,
+                   "see that QEMU runs at the destination and its datastore answers; then migrate again");
 }
 
 /* Returns the events to be polled for; a descriptor that nothing is wanted of is left out, because its end
@@ -238,7 +239,7 @@ void relay_end(struct relay *relay)
     struct err why;
     if (!relay->stop)
         return;
-    (void)err_set(&why, ERR_CANCELLED, "relay-ended", "the move is over");
+    (void)err_set(&why, ERR_CANCELLED, "cancelled", "the move is over");
     cancel_trigger(relay->stop, &why);
     thread_join(&relay->thread);
     release(relay);

@@ -23,8 +23,8 @@ struct relay_config {
     int local;            /* the socket whose other end is QEMU; taken over */
     unsigned number;
     struct rate *rate; /* what goes to the other host waits for it; NULL: no cap */
-    /* The side that asks, and is answered. From the relay's thread, once: the network broke, or no answer came
-     * any more, while QEMU still held its end. NULL: the side that answers. */
+    /* The side that asks, and is answered. From the relay's thread, once: the network broke, or no answer
+     * came any more, while QEMU still held its end. NULL: the side that answers. */
     void (*lost)(const struct err *why, void *user);
     void *user;
 };

@@ -244,13 +244,12 @@ int source_start_engine(struct job *job, struct err *err)
 }
 
 /* Before the memory, which changes faster. From here until the end a write of the guest to its disk waits for
- * this process, too. */
+ * both jobs, too: if one is stopped, until it is ended for its silence, which a disk may take. */
 static int copy_disks(struct job *job, struct err *err)
 {
     struct control_answer answer;
     if (!job->spec.n_disks)
         return 0;
-    story_guest_waits(job, true);
     for (unsigned i = 0; i < job->spec.n_disks; i++)
         if (story_start_disk(job, i, err) < 0 || story_answer(job, &answer, err) < 0 ||
             story_answer_body(&answer, NULL, 0, err) < 0)

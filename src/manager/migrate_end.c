@@ -42,7 +42,8 @@ static bool is_symptom(const struct err *err)
 /* The side that knows the reason often is not the one that told us first. */
 static int weight(const struct err *err)
 {
-    static const char *const vague[] = {"agent-restarted", "connect-failed", "ticket-refused", NULL};
+    static const char *const vague[] = {"agent-restarted",   "connect-failed", "disk-copy-failed",
+                                        "disk-copy-stalled", "ticket-refused", NULL};
     if (!err_is_set(err))
         return 0;
     if (is_symptom(err))

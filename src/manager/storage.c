@@ -10,8 +10,7 @@ static bool is_there_already(const struct vm_disk *disk, const char *datastore,
 {
     if (!source || strcmp(disk->datastore, datastore) != 0)
         return false;
-    const struct host_datastore *here =
-        datastore_find(source->datastores, source->n_datastores, datastore);
+    const struct host_datastore *here = datastore_find(source->datastores, source->n_datastores, datastore);
     const struct host_datastore *there =
         datastore_find(destination->datastores, destination->n_datastores, datastore);
     return here && there && here->uuid[0] && !strcmp(here->uuid, there->uuid);
@@ -50,8 +49,7 @@ void storage_plan(const struct host_facts *source, const struct host_facts *dest
     spec->n_disks = 0;
     for (uint32_t i = 0; i < spec->vm.n_disks && spec->options.datastore[0]; i++) {
         const struct vm_disk *disk = &spec->vm.disks[i];
-        if (!vm_disk_is_cdrom(disk) &&
-            !is_there_already(disk, spec->options.datastore, source, destination))
+        if (!vm_disk_is_cdrom(disk) && !is_there_already(disk, spec->options.datastore, source, destination))
             spec->disks[spec->n_disks++] = (struct move_disk){.disk = i};
     }
     place_all(spec);

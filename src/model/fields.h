@@ -44,8 +44,8 @@ struct field {
 
 #define FIELD_AT(type, member) .name = #member, .offset = offsetof(type, member)
 #define FIELD_SIZE(type, member) sizeof(((type *)NULL)->member)
-/* After the other arguments of TEXT, BOOL, NUMBER, ENUM or LIST: a member of a specification that came with this
- * version; zero must mean what it was without it. */
+/* After the other arguments of TEXT, BOOL, NUMBER, ENUM or LIST: a member of a specification that came with
+ * this version; zero must mean what it was without it. */
 #define NEWER .is_newer = true
 #define TEXT(type, member, text_rule, ...)                                                                   \
     {                                                                                                        \

@@ -52,8 +52,9 @@ struct move_options {
     bool sync_clock; /* the guest's clock is set to the destination's after the move; needs its guest agent */
     bool verify;     /* compare checksums of the whole RAM before the device state is loaded */
     char pool[POOL_PATH_MAX]; /* resource pool after the move; "": the same, "/": none */
-    char datastore[MODEL_NAME_MAX]; /* disks go to this one of the destination; "": they stay where they are */
-    char compression[8];      /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
+    char
+        datastore[MODEL_NAME_MAX]; /* disks go to this one of the destination; "": they stay where they are */
+    char compression[8];           /* "" or "auto": where it is faster; "off", "lz4", "zstd" */
     char delta[8]; /* changes of pages that are sent again: "" (where the link is slow), "on", "off" */
     char dirty_source[16]; /* "auto", "async", "sync": for tests and for the worried */
     char encryption[16];   /* "disabled", "opportunistic" or "required"; "": opportunistic */
@@ -77,7 +78,7 @@ struct move_spec {
     struct vm_spec vm;        /* as it will be at the destination; machine and cpu_model are the source's */
     uint32_t n_disks;
     struct move_disk disks[VM_DISKS_MAX]; /* those that move; in the order of the VM's */
-    char accel[8];            /* what it runs on at the source: "kvm" or "tcg" */
+    char accel[8];                        /* what it runs on at the source: "kvm" or "tcg" */
     char source[MODEL_NAME_MAX];
     char destination[MODEL_NAME_MAX];
     uint64_t epoch; /* of this attempt; in the source's "prepare", which answers with it, what it must be now,

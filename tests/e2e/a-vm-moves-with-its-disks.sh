@@ -9,7 +9,7 @@ local_datastores h1 h2
 # Thin, with a few MiB that only show on the wire if nobody encrypts them, and built on another image: it becomes one.
 pattern=GODWIT-DISK-PATTERN-IN-THE-CLEAR
 base=$(local_image h1 base qcow2 1G)
-head -c 4M < <(yes "$pattern") >"$lab_dir/pattern"
+printf "$pattern%.0s" {1..120000} >"$lab_dir/pattern"
 qemu-io -f qcow2 -c "write -q -s $lab_dir/pattern 512M 4M" "$base"
 data=$(datastore_of h1)/data.qcow2
 qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 "$data" && chown 64101:64101 "$data"
@@ -28,11 +28,12 @@ migration=$(sent eth-mig) management=$(sent eth-mgmt)
 godwit lab exec h1 -- timeout 120 tcpdump -q -i eth-mig -w "$lab_dir/wire" -s 0 2>/dev/null &
 capture=$!
 on_exit "kill $capture 2>/dev/null || true"
-task=$(migrate web h2 --datastore local) || fail "it did not move: $(jq -c .error <<<"$task")"
+task=$(migrate web h2 --datastore local) || fail "it did not move: $(jq -c .error,.timeline <<<"$task")"
 kill "$capture" && wait "$capture" || true
 wait_until 30 "the guest's disk to go on" goes_on "$(guest_says disk | jq .seq)"
 [ "$(guest_says disk | jq '.bad + .errors')" = 0 ] || fail "the guest found bad blocks: $(guest_says disk)"
 migration=$(($(sent eth-mig) - migration)) management=$(($(sent eth-mgmt) - management))
+say "the switch-over: $(jq -c '[.switch_over[] | [.side, .step, .us]]' <<<"$task")"
 say "downtime $(jq .downtime_ms <<<"$task") ms; $migration bytes crossed the migration network, $management the other; disks: $(jq -c .disks <<<"$task")"
 [ $((management * 50)) -le $((migration + management)) ] || fail "more than 2 % went over the management network"
 [ "$(jq .bytes_on_wire <<<"$task")" -ge $((4 << 20)) ] || fail "the disk's bytes are not counted"
@@ -56,6 +57,5 @@ wait_until 30 "the guest's disk to go on" goes_on "$(guest_says disk | jq .seq)"
 [ "$(guest_says disk | jq '.bad + .errors')" = 0 ] || fail "the guest found bad blocks: $(guest_says disk)"
 godwit vm stop web --force
 qemu-img check -q "$data" || fail "the image is damaged"
-qemu-io -f qcow2 -r -c "read -q -P $(printf '%d' "'G") 512M 1" "$data" >/dev/null || fail "the pattern was lost"
-qemu-io -f qcow2 -r -c "read -v 512M 512" "$data" | grep -q GODWIT-DISK || fail "the pattern was lost"
+qemu-io -f qcow2 -r -c "read -v 512M 512" "$data" | grep -q GODWIT.DISK || fail "the pattern was lost"
 nothing_is_left

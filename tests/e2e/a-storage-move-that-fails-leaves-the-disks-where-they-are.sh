@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A move of a VM with its disks is cancelled, or a process of it killed, while a disk is copied: the guest goes on with its own image, which loses nothing and
+# has one writer, and nothing is left at the destination. After each the disk's copy can be made; what would not work is refused before anything is made.
+. "$(dirname "$0")/../functions.sh" "$1"
+. "$tests/local-datastores.sh"
+lab_up --hosts 2
+mkdir "$lab_dir/small"
+on_exit "umount '$lab_dir/small'"
+mount -t tmpfs -o size=32m,mode=755,uid=64101,gid=64101 small "$lab_dir/small"
+printf '\n[datastore small]\npath=%s\n' "$lab_dir/small" >>"$lab_dir/hosts/h2/agent.conf"
+local_datastores h1 h2
+wait_until 30 "the small datastore" eval 'godwit datastore init small --host h2 >/dev/null 2>&1 || [ -e "$lab_dir/small/.godwit-datastore" ]'
+here=$(datastore_of h1) there=$(datastore_of h2)
+image=$(local_image h1 data qcow2 256M)
+qemu-io -f qcow2 -c "write -q -P 7 64M 60M" "$image"
+inode=$(stat -c %i "$image")
+linux_vm web h1 128 1 "gw.disk=16" local:data.qcow2
+goes_on() { [ "$(guest_says disk | jq .seq)" -gt "$1" ]; }
+observer_start
+wait_until 30 "the client's first answers" observer_answered 3
+
+# What would not work.
+expect_error datastore-missing godwit vm migrate web --to h2 --datastore nowhere
+expect_error datastore-no-room godwit vm migrate web --to h2 --datastore small
+touch "$there/data.qcow2"
+expect_error image-exists godwit vm migrate web --to h2 --datastore local
+[ -e "$there/data.qcow2" ] || fail "a file of somebody else was removed"
+rm "$there/data.qcow2"
+expect_error datastore-differs godwit vm migrate web --to h2
+
+is_copying() { godwit task show "$task" --json | jq -e '.disks | length == 1 and .[0].bytes_done > 0' >/dev/null; }
+is_clear() { [ -z "$(find "$there" -name '*.qcow2')$(find "$lab_dir/hosts" -name '*.images')" ]; }
+writers() { local pid; for pid in $(pids_in h1 qemu-system-x86) $(pids_in h2 qemu-system-x86); do
+    ls -l "/proc/$pid/fd" 2>/dev/null | grep -c "$1" || true
+done | awk '{ sum += ($1 > 0) } END { print sum + 0 }'; }
+nothing_happened() {
+    wait_until 60 "the end of the task" task_is_over "$task"
+    [ "$(godwit task show "$task" --json | jq -r .state)" = "$1" ] || fail "the task ended as $(godwit task show "$task" --json | jq -c '.state, .error')"
+    [ "$(vm_host web)" = h1 ] && [ "$(vm_state web)" = running ] || fail "the VM is $(vm_state web) on $(vm_host web)"
+    wait_until 20 "the guest's disk to go on" goes_on "$(guest_says disk | jq .seq)"
+    [ "$(guest_says disk | jq '.bad + .errors')" = 0 ] || fail "the guest found bad blocks: $(guest_says disk)"
+    [ "$(stat -c %i "$image")" = "$inode" ] || fail "the image is another one"
+    wait_until 20 "the destination to be clear" is_clear
+    [ "$(writers "$image")" = 1 ] || fail "$(writers "$image") processes have the image open"
+    say "$2: $(godwit task show "$task" --json | jq -r '.error.id + ", " + .error.side + ": " + .error.message')"
+}
+for victim in "cancel" "h1 godwit-job" "h2 godwit-job" "h2 qemu-system-x86" "h1 godwit-agent" "h2 godwit-agent"; do
+    task=$(godwit vm migrate web --to h2 --datastore local --bandwidth 8 --detach)
+    wait_until 60 "the copy of the disk" is_copying
+    [ "$(writers "$there/data.qcow2")" = 1 ] || fail "$(writers "$there/data.qcow2") processes have the new image open"
+    if [ "$victim" = cancel ]; then
+        godwit task cancel "$task"
+        nothing_happened cancelled "$victim"
+    else
+        # shellcheck disable=SC2046,SC2086
+        kill -KILL $(pids_in $victim)
+        nothing_happened error "$victim"
+    fi
+    wait_until 30 "both hosts" eval 'host_is_connected h1 && host_is_connected h2'
+done
+
+# After all that it moves.
+seq=$(guest_says disk | jq .seq)
+task=$(migrate web h2 --datastore local) || fail "it did not move: $(jq -c .error,.timeline <<<"$task")"
+wait_until 30 "the guest's disk to go on" goes_on "$seq"
+[ "$(guest_says disk | jq '.bad + .errors')" = 0 ] || fail "the guest found bad blocks: $(guest_says disk)"
+[ ! -e "$image" ] || fail "the old image is still there"
+godwit vm stop web --force
+qemu-img check -q "$there/data.qcow2" || fail "the image is damaged"
+qemu-io -f qcow2 -r -c "read -q -P 7 64M 60M" "$there/data.qcow2" || fail "its content was lost"
+nothing_is_left
