@@ -130,8 +130,9 @@ void move_give_disk(struct move *move, const uint8_t *body)
 {
     uint32_t number;
     memcpy(&number, body, sizeof number);
-    if (number >= move->spec.n_disks)
-        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order", "the job asked for a disk that does not move");
+    if (number >= move->spec.n_disks || move->is_stopped)
+        move_refuse_job(move, ERR_CORRUPT, "job-out-of-order",
+                        "the job asked for a disk that does not move, or no longer");
     else if (move->status.is_source)
         begin_copy(move, number);
     else

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A move of a VM with its disks is cancelled, or a process of it killed, while a disk is copied: the guest goes on with its own image, which loses nothing and
+# A move of a VM with its disks is cancelled, its network cut, or a process of it killed or stopped, while a disk is copied: the guest goes on with its own image, which loses nothing and
 # has one writer, and nothing is left at the destination. After each the disk's copy can be made; what would not work is refused before anything is made.
 . "$(dirname "$0")/../functions.sh" "$1"
 . "$tests/local-datastores.sh"
@@ -45,20 +45,33 @@ nothing_happened() {
     [ "$(writers "$image")" = 1 ] || fail "$(writers "$image") processes have the image open"
     say "$2: $(godwit task show "$task" --json | jq -r '.error.id + ", " + .error.side + ": " + .error.message')"
 }
-for victim in "cancel" "h1 godwit-job" "h2 godwit-job" "h2 qemu-system-x86" "h1 godwit-agent" "h2 godwit-agent"; do
+# What is done while the disk is copied, and how the task ends.
+while read -r how victim; do
     task=$(godwit vm migrate web --to h2 --datastore local --bandwidth 8 --detach)
     wait_until 60 "the copy of the disk" is_copying
     [ "$(writers "$there/data.qcow2")" = 1 ] || fail "$(writers "$there/data.qcow2") processes have the new image open"
-    if [ "$victim" = cancel ]; then
-        godwit task cancel "$task"
-        nothing_happened cancelled "$victim"
-    else
-        # shellcheck disable=SC2046,SC2086
-        kill -KILL $(pids_in $victim)
-        nothing_happened error "$victim"
+    outcome=error
+    case $how in
+    cancel) outcome=cancelled && godwit task cancel "$task" ;;
+    cut) godwit lab exec h1 -- ip link set eth-mig down ;;
+    # shellcheck disable=SC2046,SC2086
+    *) kill "-$how" $(pids_in $victim) ;;
+    esac
+    nothing_happened $outcome "$how $victim"
+    if [ "$how" = cut ]; then
+        godwit lab exec h1 -- ip link set eth-mig up
     fi
     wait_until 30 "both hosts" eval 'host_is_connected h1 && host_is_connected h2'
-done
+done <<END
+cancel
+cut
+KILL h1 godwit-job
+KILL h2 godwit-job
+KILL h2 qemu-system-x86
+STOP h2 qemu-system-x86
+KILL h1 godwit-agent
+KILL h2 godwit-agent
+END
 
 # After all that it moves.
 seq=$(guest_says disk | jq .seq)

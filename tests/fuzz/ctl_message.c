@@ -15,6 +15,8 @@ size_t ctl_message_size(uint32_t type)
     case CTL_GIVE:
     case CTL_CONT:
         return CTL_SECRET_SIZE;
+    case CTL_DISK:
+        return sizeof(uint32_t);
     case CTL_QUIT:
         return sizeof(struct ctl_verdict);
     case CTL_PROGRESS:

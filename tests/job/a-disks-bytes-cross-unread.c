@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two relays with a network between them: what one QEMU says comes out at the other, in both directions; the
- * end of one is the end of the other; a network that breaks is told where it was asked, and QEMU hears of it. */
+ * end of one is the end of the other; a network that breaks is told where it was asked, and QEMU hears of it.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -213,18 +213,21 @@ static void say_it_is_done(void)
 /* Requests of its own role in an order that a number stands for. */
 static void ask_in_any_order(unsigned seed, const uint8_t *known)
 {
-    static const uint32_t of_source[] = {CTL_STOP, CTL_SAVE, CTL_GIVE, CTL_QUIT};
-    static const uint32_t of_destination[] = {CTL_LOAD, CTL_READY, CTL_CONT};
+    static const uint32_t of_source[] = {CTL_STOP, CTL_SAVE, CTL_GIVE, CTL_QUIT, CTL_DISKS, CTL_DISK};
+    static const uint32_t of_destination[] = {CTL_LOAD, CTL_READY, CTL_CONT, CTL_DISK};
     bool is_source = !strcmp(role, "source");
     for (unsigned i = 0; i < 12; i++) {
         seed = seed * 1103515245u + 12345u;
         unsigned chosen = seed >> 16;
-        uint32_t type = is_source ? of_source[chosen % 4] : of_destination[chosen % 3];
+        uint32_t type = is_source ? of_source[chosen % 6] : of_destination[chosen % 4];
         const uint8_t *secret = chosen & 64 ? known : rubbish;
         if (type == CTL_QUIT)
             bring_verdict(1 + chosen / 128 % 3, secret);
         else
-            ask_anyway(type, secret, type == CTL_GIVE || type == CTL_CONT ? CTL_SECRET_SIZE : 0);
+            ask_anyway(type, secret,
+                       type == CTL_GIVE || type == CTL_CONT ? CTL_SECRET_SIZE
+                       : type == CTL_DISK                   ? sizeof(uint32_t)
+                                                            : 0);
     }
 }
 

@@ -168,6 +168,10 @@ static void requests_of_the_other_side_end_the_job(void **state)
     attach(&fixture, CTL_ROLE_DESTINATION);
     say(&fixture, CTL_GIVE, 1, body, sizeof body);
     assert_ended_for_lying(&fixture);
+    struct fixture other = {0};
+    attach(&other, CTL_ROLE_DESTINATION);
+    say(&other, CTL_DISKS, 1, NULL, 0);
+    assert_ended_for_lying(&other);
 }
 
 static void second_request_before_the_answer_ends_the_job(void **state)
