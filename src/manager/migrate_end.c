@@ -42,11 +42,11 @@ static bool is_symptom(const struct err *err)
 /* The side that knows the reason often is not the one that told us first. */
 static int weight(const struct err *err)
 {
-    static const char *const vague[] = {"agent-restarted",   "connect-failed", "disk-copy-failed",
-                                        "disk-copy-stalled", "ticket-refused", NULL};
+    static const char *const vague[] = {"agent-restarted", "connect-failed", "ticket-refused", NULL};
     if (!err_is_set(err))
         return 0;
-    if (is_symptom(err))
+    /* What QEMU says of a copy that has failed is the least that there is to say. */
+    if (is_symptom(err) || !strcmp(err->id, "disk-copy-failed"))
         return 1;
     /* A job only sees that QEMU is gone; its agent, which names the VM, knows what became of it. */
     if (!strcmp(err->id, "qemu-died") && !err_arg_find(err, "vm"))

@@ -73,9 +73,11 @@ KILL h1 godwit-agent
 KILL h2 godwit-agent
 END
 
-# After all that it moves.
+# After all that it moves, and disk and memory together keep to the cap.
 seq=$(guest_says disk | jq .seq)
-task=$(migrate web h2 --datastore local) || fail "it did not move: $(jq -c .error,.timeline <<<"$task")"
+task=$(migrate web h2 --datastore local --bandwidth 20) || fail "it did not move: $(jq -c .error,.timeline <<<"$task")"
+jq -e '([.phases[] | select(.name == "copy" or .name == "switch-over").ms] | add) as $ms | .bytes_on_wire > 60e6 and .bytes_on_wire <= 1.05 * 20e3 * $ms + 1e6' <<<"$task" >/dev/null ||
+    fail "the cap was not kept: $(jq -c '.bytes_on_wire, .phases' <<<"$task")"
 wait_until 30 "the guest's disk to go on" goes_on "$seq"
 [ "$(guest_says disk | jq '.bad + .errors')" = 0 ] || fail "the guest found bad blocks: $(guest_says disk)"
 [ ! -e "$image" ] || fail "the old image is still there"
