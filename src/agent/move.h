@@ -31,6 +31,8 @@ struct move {
     GQueue events;
     struct disk_flush *disk_flush; /* source: while it copies (agent/disk_flush.h) */
     struct disk_mirror *mirror;    /* source: while disks are copied (agent/disk_mirror.h); else NULL */
+    guint copy_failed_timer;       /* source: a copy has failed, and the job may yet say why */
+    struct err copy_error;         /* ... else it is this */
     void (*disks_finished)(struct move *move); /* what follows when that is over; NULL: it is not asked for */
     bool is_busy;
     bool is_tainted;         /* a write that failed may still be on the disk as GIVEN */

@@ -13,9 +13,25 @@
 
 /* ---- source ---- */
 
+/* Most often the job has closed QEMU's connection and is about to say why. */
+#define JOBS_REASON_MS 300
+
+static gboolean reason_is_overdue(gpointer user)
+{
+    struct move *move = user;
+    move->copy_failed_timer = 0;
+    handover_doubt(move, &move->copy_error);
+    return G_SOURCE_REMOVE;
+}
+
 static void copy_failed(const struct err *err, void *user)
 {
-    handover_doubt(user, err);
+    struct move *move = user;
+    move->copy_error = *err;
+    if (move->is_stopped)
+        handover_doubt(move, err);
+    else
+        move->copy_failed_timer = g_timeout_add(JOBS_REASON_MS, reason_is_overdue, move);
 }
 
 static void copy_advanced(void *user)
@@ -109,6 +125,9 @@ void move_finish_disks(struct move *move, void (*done)(struct move *move))
 
 void move_break_off_disks(struct move *move)
 {
+    if (move->copy_failed_timer)
+        (void)g_source_remove(move->copy_failed_timer);
+    move->copy_failed_timer = 0;
     disk_mirror_free(g_steal_pointer(&move->mirror));
 }
 

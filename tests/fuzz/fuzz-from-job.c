@@ -58,7 +58,8 @@ static void on_request(enum ctl_type type, const uint8_t *body, void *user)
     bool is_destination = type == CTL_LOAD || type == CTL_READY || type == CTL_CONT;
     must(!agent->has_ended && !agent->n_results && body);
     must(type == CTL_DISK || is_destination == (agent->role == CTL_ROLE_DESTINATION));
-    must(is_destination || type == CTL_DISK || type == CTL_DISKS || type == CTL_STOP || type == CTL_SAVE || type == CTL_GIVE || type == CTL_QUIT);
+    must(is_destination || type == CTL_DISK || type == CTL_DISKS || type == CTL_STOP || type == CTL_SAVE ||
+         type == CTL_GIVE || type == CTL_QUIT);
     switch ((agent->flags & CTL_MESSAGE_ANSWER) / 8) {
     case 0:
         return;

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which disks move along, and under which names. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "manager/storage.h"
+
+static void add_disk(struct move_spec *spec, const char *datastore, const char *file, const char *media)
+{
+    struct vm_disk *disk = &spec->vm.disks[spec->vm.n_disks++];
+    (void)g_strlcpy(disk->datastore, datastore, sizeof disk->datastore);
+    (void)g_strlcpy(*datastore ? disk->file : disk->path, file, sizeof disk->file);
+    (void)g_strlcpy(disk->media, media, sizeof disk->media);
+}
+
+static struct host_facts host_with(const char *datastore, const char *uuid)
+{
+    struct host_facts facts = {.n_datastores = 1};
+    (void)g_strlcpy(facts.datastores[0].name, datastore, sizeof facts.datastores[0].name);
+    (void)g_strlcpy(facts.datastores[0].uuid, uuid, sizeof facts.datastores[0].uuid);
+    return facts;
+}
+
+static struct move_spec spec_to(const char *datastore)
+{
+    struct move_spec spec = {0};
+    (void)g_strlcpy(spec.options.datastore, datastore, sizeof spec.options.datastore);
+    add_disk(&spec, "a", "web/system.qcow2", "");
+    add_disk(&spec, "a", "install.iso", "cdrom");
+    add_disk(&spec, "", "/srv/images/data.raw", "");
+    add_disk(&spec, "b", "old/system.qcow2", "");
+    return spec;
+}
+
+static const struct vm_disk *moved(const struct move_spec *spec, unsigned n)
+{
+    return &spec->vm.disks[spec->disks[n].disk];
+}
+
+static void without_a_datastore_all_disks_stay(void **state)
+{
+    (void)state;
+    struct move_spec spec = spec_to("");
+    struct host_facts facts = host_with("a", "1");
+    storage_plan(&facts, &facts, &spec);
+    assert_int_equal(spec.n_disks, 0);
+    assert_string_equal(spec.vm.disks[0].datastore, "a");
+}
+
+static void all_but_cds_go_under_their_names(void **state)
+{
+    (void)state;
+    struct move_spec spec = spec_to("c");
+    struct host_facts source = host_with("a", "1"), destination = host_with("c", "2");
+    storage_plan(&source, &destination, &spec);
+    assert_int_equal(spec.n_disks, 3);
+    assert_string_equal(moved(&spec, 0)->file, "system.qcow2");
+    assert_string_equal(moved(&spec, 1)->file, "data.raw");
+    assert_string_equal(moved(&spec, 1)->path, "");
+    /* Its name is taken. */
+    assert_string_equal(moved(&spec, 2)->file, "3-system.qcow2");
+    for (unsigned i = 0; i < 3; i++)
+        assert_string_equal(moved(&spec, i)->datastore, "c");
+    assert_string_equal(spec.vm.disks[1].datastore, "a");
+    assert_string_equal(spec.vm.disks[1].file, "install.iso");
+}
+
+/* What the datastore is, says its identity. */
+static void disks_that_are_there_stay(void **state)
+{
+    (void)state;
+    struct host_facts source = host_with("a", "1"), same = host_with("a", "1"), other = host_with("a", "2");
+    struct move_spec spec = spec_to("a");
+    storage_plan(&source, &same, &spec);
+    assert_int_equal(spec.n_disks, 2);
+    assert_int_equal(spec.disks[0].disk, 2);
+    assert_int_equal(spec.disks[1].disk, 3);
+    spec = spec_to("a");
+    storage_plan(&source, &other, &spec);
+    assert_int_equal(spec.n_disks, 3);
+    spec = spec_to("a");
+    storage_plan(NULL, &same, &spec);
+    assert_int_equal(spec.n_disks, 3);
+}
+
+static void the_sources_word_is_placed_as_planned(void **state)
+{
+    (void)state;
+    struct host_facts source = host_with("a", "1"), destination = host_with("c", "2");
+    struct move_spec plan = spec_to("c"), answer = spec_to("c");
+    storage_plan(&source, &destination, &plan);
+    answer.n_disks = plan.n_disks;
+    for (unsigned i = 0; i < plan.n_disks; i++)
+        answer.disks[i] = (struct move_disk){plan.disks[i].disk, 1000 + i, 10 + i};
+    storage_take(&answer, &plan);
+    assert_int_equal(plan.disks[2].size_bytes, 1002);
+    assert_int_equal(plan.disks[2].used_bytes, 12);
+    assert_string_equal(moved(&plan, 2)->file, "3-system.qcow2");
+    assert_string_equal(moved(&plan, 2)->datastore, "c");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_datastore_all_disks_stay),
+        cmocka_unit_test(all_but_cds_go_under_their_names),
+        cmocka_unit_test(disks_that_are_there_stay),
+        cmocka_unit_test(the_sources_word_is_placed_as_planned),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
