@@ -210,8 +210,9 @@ static void on_mirror(JsonNode *result, const struct err *err, void *user)
     unref(mirror);
 }
 
-/* What the guest writes while the copy runs goes to both sides as it is written: such a copy ends, however
- * fast the guest writes. */
+/* What the guest writes while the copy runs is copied again, and no write of the guest waits for it. The mode
+ * "write-blocking", where each does, is not for QEMU 7.2: if such a copy is cancelled or fails while a write
+ * is on its way, mirror_run() has freed the bitmap that the end of the write still clears, and QEMU dies. */
 static void start_copy(struct disk_mirror *mirror)
 {
     const struct copy *copy = &mirror->copies[mirror->beginning];
@@ -221,7 +222,7 @@ static void start_copy(struct disk_mirror *mirror)
     json_object_set_string_member(arguments, "device", device);
     json_object_set_string_member(arguments, "target", copy->node);
     json_object_set_string_member(arguments, "sync", "full");
-    json_object_set_string_member(arguments, "copy-mode", "write-blocking");
+    json_object_set_string_member(arguments, "copy-mode", "background");
     mirror->n_refs++;
     vm_qmp(mirror->config.vm, "blockdev-mirror", arguments, -1, on_mirror, mirror);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The source's part of moving disks: its QEMU copies each disk to an image of the other host, over a stream
- * that somebody else carries there, and from the first moment on makes each write of the guest on both. The
- * images here stay the guest's until the VM is given away: whatever happens to a copy, the guest goes on with
- * them.
+ * that somebody else carries there, and then what the guest writes meanwhile, until it stands. The images
+ * here stay the guest's until the VM is given away: whatever happens to a copy, the guest goes on with them.
  *
  * Main-loop thread. Of each VM one at a time.
  */
@@ -35,14 +34,13 @@ int disk_mirror_new(const struct disk_mirror_config *config, struct disk_mirror 
  * runs. On failure only `begun` is called. One at a time. */
 void disk_mirror_begin(struct disk_mirror *mirror, uint32_t number, void (*connected)(int fd, void *user),
                        disk_mirror_done begun);
-/* Done once all disks are equal on both sides. */
+/* Done once all disks have been equal on both sides, but for what the guest has just written. */
 void disk_mirror_await(struct disk_mirror *mirror, disk_mirror_done done);
 /* The guest stands: done once all that it wrote is on the other host's storage, and QEMU here has nothing to
  * do with it any more. */
 void disk_mirror_finish(struct disk_mirror *mirror, disk_mirror_done done);
 void disk_mirror_report(const struct disk_mirror *mirror, struct move_status *status);
-/* Calls nobody any more, lets go of the VM, and ends what still runs in QEMU: no write of the guest waits for
- * the other host after that. NULL ok. */
+/* Calls nobody any more, lets go of the VM, and ends what still runs in QEMU: NULL ok. */
 void disk_mirror_free(struct disk_mirror *mirror);
 
 /* What a move whose agent was restarted may have left in QEMU. */

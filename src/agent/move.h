@@ -42,7 +42,7 @@ struct move {
     bool is_stream_open;     /* the job has asked for the device state's stream */
     int stream;              /* the job's end of it; -1: none yet, or no more */
     bool has_precedence;     /* while the guest stands (agent/precedence.h) */
-    bool has_disks;          /* source: the disks that move are equal on both sides */
+    bool has_disks;          /* source: the disks that move have been equal on both sides */
     bool is_saved;           /* source: device state was saved and QEMU is in postmigrate */
     bool is_loaded;          /* destination: memory and device state are there */
     bool is_recovered;       /* destination: an earlier `cont` may have run */
@@ -138,7 +138,7 @@ void move_await_disks(struct move *move);
 /* Source, when the guest stands: `done` once the other side has all that it wrote, and QEMU nothing to do
  * with it any more; at once if no disk moves. Not called if that fails, which is a doubt. */
 void move_finish_disks(struct move *move, void (*done)(struct move *move));
-/* Source: the guest's writes wait for the other side no longer. */
+/* Source: QEMU has nothing to do with the other side any more. */
 void move_break_off_disks(struct move *move);
 /* The move is settled: images that nobody uses any more go. */
 void move_settle_images(struct move *move);

@@ -52,8 +52,8 @@ enum ctl_type {
     /* job to agent: requests as above */
     CTL_DISK,  /* both: body = uint32, number of the disk connection. DONE: no body, one descriptor: a stream
                   whose other end is QEMU. Source: a second DONE when QEMU copies the disk over it */
-    CTL_DISKS, /* source: all copies were begun. DONE: no body, once all disks are equal on both sides and
-                  each write goes to both */
+    CTL_DISKS, /* source: all copies were begun. DONE: no body, once all disks are equal on both sides, but
+                  for what the guest has just written */
     /* agent to door */
     CTL_DOOR_EXPECT =
         64, /* struct ctl_door_ticket + one SOCK_SEQPACKET descriptor: sockets with this ticket go there */

@@ -17,7 +17,7 @@
 #define WAY_BYTES (256u << 10)
 #define LOOK_MS 1000
 /* QEMU answers each request, so that one which is not answered for so long, while nothing else moves, never
- * will be; a guest that writes waits for it. */
+ * will be. */
 #define STALL_NS (10 * NS_PER_S)
 
 /* One direction. */
@@ -198,7 +198,7 @@ static void *run(void *argument)
     struct relay *relay = argument;
     struct err err = {0};
     bool has_failed = carry(relay, &err) < 0 && !cancel_requested(relay->stop);
-    /* First QEMU: a write of the guest may wait for it. */
+    /* First QEMU: its guest may stand until the copy has ended. */
     close_both(relay);
     if (has_failed && relay->config.lost)
         relay->config.lost(&err, relay->config.user);

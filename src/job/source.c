@@ -243,8 +243,7 @@ int source_start_engine(struct job *job, struct err *err)
     return 0;
 }
 
-/* Before the memory, which changes faster. From here until the end a write of the guest to its disk waits for
- * both jobs, too: if one is stopped, until it is ended for its silence, which a disk may take. */
+/* Before the memory, which changes faster. What the guest writes meanwhile follows until it stands. */
 static int copy_disks(struct job *job, struct err *err)
 {
     struct control_answer answer;

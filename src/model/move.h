@@ -144,7 +144,7 @@ struct move_codec {
 struct move_disk_copy {
     char label[DISK_LABEL_MAX]; /* as vm_disk_label: where it is at the source */
     uint64_t bytes_done, bytes_total;
-    bool ready; /* both images are equal, and each write goes to both */
+    bool ready; /* both images have been equal; what the guest writes follows */
 };
 
 /* What happened when, as one side saw it: a line of the task's timeline. */
