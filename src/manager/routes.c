@@ -147,3 +147,20 @@ int routes_query_number(struct http_request *request, const char *name, uint64_t
     *ret_number = value;
     return 0;
 }
+
+int routes_query_name(struct http_request *request, const char *name, char ret_value[MODEL_NAME_MAX],
+                      struct err *err)
+{
+    const char *value = http_query(request, name);
+    ret_value[0] = '\0';
+    if (value && !model_name_is_valid(value)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a name, not '%s'", name, value);
+        (void)err_fix(err, "give one as it is listed, without blanks and quotes");
+        (void)err_arg(err, "must", "a name");
+        (void)err_arg(err, "field", "%s", name);
+        return err_arg(err, "value", "%s", value);
+    }
+    if (value)
+        (void)g_strlcpy(ret_value, value, MODEL_NAME_MAX);
+    return 0;
+}

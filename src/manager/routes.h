@@ -92,5 +92,8 @@ int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_por
 /* A whole number in the query, `fallback` if absent. */
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err);
+/* A name in the query, "" if absent; BAD_REQUEST "query" if it can be none. */
+int routes_query_name(struct http_request *request, const char *name, char ret_value[MODEL_NAME_MAX],
+                      struct err *err);
 
 #endif

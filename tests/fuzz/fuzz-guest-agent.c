@@ -144,7 +144,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     guest.says = input;
     if (listener < 0)
         set_up();
-    struct guest_request request = {.when = GUEST_BEFORE, .task = VM_UUID, .source = "h1", .destination = "h2"};
+    struct guest_request request = {
+        .when = GUEST_BEFORE, .task = VM_UUID, .source = "h1", .destination = "h2"};
     request.set_clock = guest.flags & SETS_CLOCK;
     request.notice_timeout_s = guest.flags & IS_TOLD ? 1 : 0;
     guest_agent_visit(&vm, &request, on_report, &is_done);
