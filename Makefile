@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 .PHONY: help all stage deps configure install uninstall guests servers hosts demo check check-hosts check-servers fault soak upgrade bench sanitize fuzz lint format clean
 
 help:
-	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
+	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside; then a Debian server with a database under load"
 	@echo "make check      all tests"
 	@echo "make fault      each process of a move killed in each of its phases, and bad networks and disks (at most an hour)"
 	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel"
@@ -62,8 +62,9 @@ hosts:
 	@scripts/install-packages images
 	@tests/hosts/build.sh $(BUILD)/hosts
 
-demo: stage guests
+demo: stage guests servers
 	@scripts/demo $(BUILD)
+	@scripts/demo-server $(BUILD)
 
 check: stage guests servers hosts
 	@tests/run-all $(BUILD)
