@@ -86,7 +86,7 @@ upgrade: stage guests
 	@tests/tools/build-old-version $(BUILD)
 	@tests/e2e/an-upgrade-with-running-vms-loses-nothing.sh $(BUILD)
 
-bench: stage
+bench: stage guests
 	@tests/bench/run $(BUILD) "$(CASE)" $(RUNS)
 
 sanitize: all
