@@ -82,6 +82,9 @@ enum check {
     CHECK_MIGRATION_LINK_SLOW,
     CHECK_NETWORK_MTU_DIFFERS,
     CHECK_NETWORK_ISOLATED,
+    CHECK_NETWORK_UPLINK_DOWN,
+    CHECK_NETWORK_VLAN_DIFFERS,
+    CHECK_NETWORK_VLAN_UNTAGGED, /* on one of both, which the switch may make right */
     /* the way from one to the other */
     CHECK_PORT_UNREACHABLE,
     CHECK_PORT_REFUSED,
