@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/journal.h"
+#include "agent/vm_disks.h"
 #include "base/log.h"
 #include "model/move.h"
 #include "qemu/disk_device.h"
@@ -142,6 +143,8 @@ static void on_event(const char *name, JsonObject *data, void *user)
             note_io_error(vm, data);
         else
             log_warn("VM %s: a disk reports an error to the guest", vm->status.spec.name);
+    } else if (!strcmp(name, "DEVICE_DELETED") && data) {
+        vm_disks_deleted(vm, model_text(data, "device"));
     } else if (!strcmp(name, "BALLOON_CHANGE") && data) {
         vm_balloon_note(vm, (uint64_t)model_int(data, "actual", 0));
     } else {
@@ -204,6 +207,7 @@ static void on_asked_again(JsonNode *result, const struct err *err, void *user)
     log_info("VM %s: QEMU %d answers again, %s", vm->status.spec.name, vm->status.pid, runstate);
     bool was_unknown = vm->status.state == VM_UNKNOWN;
     vm_take_runstate(vm, runstate);
+    vm_disks_reconcile(vm, NULL, NULL);
     if (was_unknown && must_go_on(vm, runstate))
         vm_cont(vm, CONT_MS, on_cont, NULL);
 }

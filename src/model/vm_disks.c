@@ -190,6 +190,18 @@ static int take_source(JsonObject *create, const char *member, struct vm_disk *r
     return object ? take_disk(object, member, false, ret_disk, err) : 0;
 }
 
+int vm_disk_medium_from_json(JsonObject *object, struct vm_disk *ret_medium, struct err *err)
+{
+    JsonObject *medium;
+    if (take_object(object, "medium", true, &medium, err) ||
+        take_disk(medium, "medium", false, ret_medium, err))
+        return -1;
+    g_strlcpy(ret_medium->media, "cdrom", sizeof ret_medium->media);
+    g_strlcpy(ret_medium->bus, "", sizeof ret_medium->bus);
+    ret_medium->slot = 0;
+    return 0;
+}
+
 static int take_creation(JsonObject *create, struct vm_disk_wish *wish, struct err *err)
 {
     static const char *const members[] = {"size_bytes", "from", "backing", NULL};

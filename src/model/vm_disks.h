@@ -44,6 +44,8 @@ int vm_disk_wish_from_json(JsonObject *object, struct vm_disk_wish *ret_wish, st
 JsonObject *vm_disk_wish_to_json(const struct vm_disk_wish *wish); /* transfer full */
 /* A whole number of blocks of 512 bytes within the limits above, else BAD_REQUEST "field-out-of-range". */
 int vm_disk_check_size(const char *where, uint64_t bytes, struct err *err);
+/* The member `medium` of a request: an image for a CD drive. */
+int vm_disk_medium_from_json(JsonObject *object, struct vm_disk *ret_medium, struct err *err);
 /* Where an image is and what it is, alone: {"datastore", "file", "format", ...}. */
 int vm_disk_from_json(JsonObject *object, struct vm_disk *ret_disk, struct err *err);
 JsonObject *vm_disk_to_json(const struct vm_disk *disk); /* transfer full */

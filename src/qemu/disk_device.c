@@ -66,8 +66,8 @@ void disk_device_id(const struct vm_spec *spec, uint32_t i, char ret_id[DISK_NOD
 bool disk_image_of(const struct vm_spec *spec, uint32_t i, const char *path, struct block_image *ret_image)
 {
     const struct vm_disk *disk = &spec->disks[i];
-    *ret_image = (struct block_image){
-        .path = path, .format = disk->format, .is_read_only = vm_disk_is_cdrom(disk)};
+    *ret_image =
+        (struct block_image){.path = path, .format = disk->format, .is_read_only = vm_disk_is_cdrom(disk)};
     disk_node(spec, i, ret_image->node);
     return !vm_disk_is_empty(disk);
 }

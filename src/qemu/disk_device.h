@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One disk of a VM as QEMU knows it: block nodes and device. The command line and a running QEMU get the same,
- * so that a VM whose disk came while it ran has the same device tree as one that was started with it, and can
- * move to it. N is the slot less one (model/vm_disks.h). Pure.
+ * One disk of a VM as QEMU knows it: block nodes and device. The command line and a running QEMU get the
+ * same, so that a VM whose disk came while it ran has the same device tree as one that was started with it,
+ * and can move to it. N is the slot less one (model/vm_disks.h). Pure.
  */
 #ifndef QEMU_DISK_DEVICE_H
 #define QEMU_DISK_DEVICE_H
