@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/bounded.h"
@@ -63,27 +62,28 @@ static char *last_words(const char *path)
     return g_strdelimit(valid, "\r\n", ' ');
 }
 
-static void why_child_failed(const struct child *child, int status, struct err *err)
+static void say_late(const struct child *child, struct err *err)
 {
-    g_autofree char *words = last_words(child->log_path);
     const char *host = child->agent->config.name;
-    if (child->is_late) {
-        (void)err_set(err, ERR_TIMEOUT, "disk-image-late",
-                      "qemu-img was not done with %s on host '%s' after %u s", child->what, host,
-                      child->limit_s);
-        (void)err_arg(err, "waited_s", "%u", child->limit_s);
-        (void)err_fix(err, "see that the storage works and is not overloaded");
-    } else {
-        (void)err_set(err, ERR_INTERNAL, "disk-image-failed", "qemu-img failed with %s on host '%s'",
-                      child->what, host);
-        (void)err_cause(err, "%s", words[0] ? words : "it said nothing");
-        (void)err_arg(err, "status", "%d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-        (void)err_fix(err,
-                      "see that the folder is there, may be written by the QEMU user (uid %u), and has room",
-                      child->agent->config.qemu_user.uid);
-    }
+    (void)err_set(err, ERR_TIMEOUT, "disk-image-late",
+                  "qemu-img was not done with %s on host '%s' after %u s", child->what, host, child->limit_s);
     (void)err_arg(err, "path", "%s", child->what);
     (void)err_arg(err, "host", "%s", host);
+    (void)err_arg(err, "waited_s", "%u", child->limit_s);
+    (void)err_fix(err, "see that the storage works and is not overloaded");
+}
+
+static void say_failed(const struct child *child, struct err *err)
+{
+    const char *host = child->agent->config.name;
+    g_autofree char *words = last_words(child->log_path);
+    (void)err_set(err, ERR_INTERNAL, "disk-image-failed", "qemu-img failed with %s on host '%s'", child->what,
+                  host);
+    (void)err_arg(err, "path", "%s", child->what);
+    (void)err_arg(err, "host", "%s", host);
+    (void)err_cause(err, "%s", words[0] ? words : "it said nothing");
+    (void)err_fix(err, "see that the folder is there, may be written by the QEMU user (uid %u), and has room",
+                  child->agent->config.qemu_user.uid);
 }
 
 static void on_exit_of_child(pid_t pid, int status, void *user)
@@ -91,8 +91,10 @@ static void on_exit_of_child(pid_t pid, int status, void *user)
     struct child *child = user;
     struct err err = {0};
     (void)pid;
-    if (status != 0)
-        why_child_failed(child, status, &err);
+    if (status != 0 && child->is_late)
+        say_late(child, &err);
+    else if (status != 0)
+        say_failed(child, &err);
     (void)unlink(child->log_path);
     if (child->timer)
         (void)g_source_remove(child->timer);

@@ -132,6 +132,7 @@ static void say_late(const struct vm *vm, const struct step *step, struct err *e
     const char *name = vm->status.spec.name;
     if (step->kind == STEP_REMOVE_MEDIUM) {
         (void)err_set(err, ERR_REFUSED, "cd-locked", "the guest of VM '%s' keeps its CD drive locked", name);
+        (void)err_arg(err, "vm", "%s", name);
         (void)err_cause(err, "it was asked to open it and did not within %d s, as when the CD is mounted",
                         TRAY_MS / 1000);
         (void)err_fix(err, "unmount the CD in the guest, or take it away all the same with --force");
@@ -139,9 +140,9 @@ static void say_late(const struct vm *vm, const struct step *step, struct err *e
         (void)err_set(err, ERR_REFUSED, "disk-held-by-guest",
                       "the guest of VM '%s' did not let the disk go within %d s", name, DEVICE_MS / 1000);
         (void)err_fix(err, "unmount it in the guest and detach it again, or switch the VM off for that");
+        (void)err_arg(err, "vm", "%s", name);
         (void)err_arg(err, "waited_s", "%d", DEVICE_MS / 1000);
     }
-    (void)err_arg(err, "vm", "%s", name);
 }
 
 static void next(struct disk_plug *plug)
@@ -358,6 +359,7 @@ void disk_plug_resize(struct vm *vm, uint32_t i, uint64_t bytes, vm_done done, v
 /* What QEMU has in one slot. */
 struct found {
     bool has_device;
+    bool is_inserted; /* the node is what the device uses */
     const char *node; /* "diskN", or NULL */
     const char *file; /* the path of "diskN-file", or NULL */
 };
@@ -388,7 +390,12 @@ static void find_in_slot(JsonArray *devices, JsonArray *nodes, unsigned number, 
     *ret = (struct found){0};
     for (guint i = 0; devices && i < json_array_get_length(devices); i++) {
         JsonObject *device = element(devices, i);
-        ret->has_device |= device && is_device(model_text(device, "qdev"), id);
+        if (!device || !is_device(model_text(device, "qdev"), id))
+            continue;
+        JsonNode *inserted = json_object_get_member(device, "inserted");
+        ret->has_device = true;
+        ret->is_inserted = inserted && JSON_NODE_HOLDS_OBJECT(inserted) &&
+                           !strcmp(model_text(json_node_get_object(inserted), "node-name"), node);
     }
     for (guint i = 0; nodes && i < json_array_get_length(nodes); i++) {
         JsonObject *one = element(nodes, i);
@@ -401,12 +408,14 @@ static void find_in_slot(JsonArray *devices, JsonArray *nodes, unsigned number, 
 }
 
 /* The same file, although its datastore may be mounted elsewhere than when QEMU was started. */
-static bool has_medium(const struct vm_disk *disk, const char *path)
+static bool has_medium(const struct vm_disk *disk, const struct found *found)
 {
+    const char *path = found->file;
     if (vm_disk_is_empty(disk))
-        return !path;
+        return !path && !found->node;
     g_autofree char *file = g_strdup_printf("/%s", disk->file);
-    return path && (disk->datastore[0] ? g_str_has_suffix(path, file) : !strcmp(path, disk->path));
+    return found->is_inserted && path &&
+           (disk->datastore[0] ? g_str_has_suffix(path, file) : !strcmp(path, disk->path));
 }
 
 static void drop_nodes(struct disk_plug *plug, unsigned number, const struct found *found)
@@ -440,7 +449,7 @@ static int settle_slot(struct disk_plug *plug, const struct vm_spec *spec, unsig
         drop_nodes(plug, number, found);
         return add_device(plug, spec, i, err);
     }
-    if (!vm_disk_is_cdrom(disk) || has_medium(disk, found->file))
+    if (!vm_disk_is_cdrom(disk) || has_medium(disk, found))
         return 0;
     open_tray(plug, id, true);
     drop_nodes(plug, number, found);

@@ -114,15 +114,17 @@ static JsonArray *ask(struct vm *vm, const char *command, JsonObject *arguments,
     return json_node_get_array(question->result);
 }
 
-static bool has_device(JsonArray *devices, const char *id)
+/* NULL: it is not there. */
+static JsonObject *device_of(JsonArray *devices, const char *id)
 {
     g_autofree char *child = g_strdup_printf("/%s/", id);
     for (guint i = 0; i < json_array_get_length(devices); i++) {
-        const char *qdev = model_text(json_array_get_object_element(devices, i), "qdev");
+        JsonObject *device = json_array_get_object_element(devices, i);
+        const char *qdev = model_text(device, "qdev");
         if (!strcmp(qdev, id) || strstr(qdev, child))
-            return true;
+            return device;
     }
-    return false;
+    return NULL;
 }
 
 static const char *file_of(JsonArray *nodes, const char *name)
@@ -148,10 +150,12 @@ char *disks_of_qemu(struct vm *vm)
         g_autofree char *node = g_strdup_printf("disk%u", n);
         g_autofree char *file_node = g_strdup_printf("disk%u-file", n);
         const char *file = file_of(files, file_node);
-        bool has_node = file_of(files, node) != NULL;
-        if (has_device(devices, id) || file || has_node)
-            g_string_append_printf(text, "%s%s=%s%s ", has_device(devices, id) ? "" : "no ", id,
-                                   has_node || !file ? "" : "unused ", file ? file : "");
+        JsonObject *device = device_of(devices, id);
+        bool is_used = device && json_object_has_member(device, "inserted");
+        bool has_node = file || file_of(files, node);
+        if (device || has_node)
+            g_string_append_printf(text, "%s%s=%s%s ", device ? "" : "no ", id,
+                                   is_used == has_node ? "" : "unused ", file ? file : "");
     }
     json_node_unref(blocks.result);
     json_node_unref(nodes.result);
