@@ -149,6 +149,7 @@ struct file_work {
     struct agent_user user;
     char part[MODEL_PATH_MAX];
     char path[MODEL_PATH_MAX];
+    char label[DISK_LABEL_MAX];
     bool is_kept;
     bool is_there;
     int errnum;
@@ -247,6 +248,7 @@ static int record_write(const struct agent *agent, const char *uuid, const struc
     g_autoptr(JsonObject) object = json_object_new();
     json_object_set_string_member(object, "part", work->part);
     json_object_set_string_member(object, "path", work->path);
+    json_object_set_string_member(object, "label", work->label);
     g_autofree char *text = model_print(object, true);
     return fdio_replace_file(path, text, strlen(text), 0600, err);
 }
@@ -265,6 +267,7 @@ static int record_read(const struct agent *agent, const char *uuid, struct file_
     }
     g_strlcpy(ret_work->part, model_text(object, "part"), sizeof ret_work->part);
     g_strlcpy(ret_work->path, model_text(object, "path"), sizeof ret_work->path);
+    g_strlcpy(ret_work->label, model_text(object, "label"), sizeof ret_work->label);
     return 0;
 }
 
@@ -291,8 +294,9 @@ void disk_image_recover(const struct vm *vm)
     if (record_read(vm->agent, spec->uuid, &work) < 0)
         return;
     for (uint32_t i = 0; i < spec->n_disks; i++) {
-        char path[MODEL_PATH_MAX];
-        is_kept |= disks_path(vm->agent, spec, &spec->disks[i], path, NULL) == 0 && !strcmp(path, work.path);
+        char label[DISK_LABEL_MAX];
+        vm_disk_label(&spec->disks[i], label);
+        is_kept |= !strcmp(label, work.label);
     }
     log_info("VM %s: the new disk %s is %s", spec->name, work.path,
              is_kept ? "whole, and its own" : "of a command that was interrupted: it is removed");
@@ -306,6 +310,7 @@ struct making {
     char uuid[MODEL_UUID_SIZE];
     struct disk_image_wish wish;
     struct file_work file;
+    bool has_record;
     struct vm_wait wait;
 };
 
@@ -315,7 +320,7 @@ static void making_end(struct making *making, const struct err *err)
     struct err told = *err;
     if (!vm && !err_is_set(&told))
         (void)err_set(&told, ERR_NOT_FOUND, "vm-not-found", "the VM is not on this host any more");
-    if (err_is_set(&told))
+    if (err_is_set(&told) && making->has_record)
         disk_image_settle(making->agent, making->uuid, false);
     vm_wait_end(&making->wait, vm, &told);
     g_free(making);
@@ -423,6 +428,7 @@ static int name_part(struct making *making, struct err *err)
     g_autofree char *name = g_strdup_printf(".godwit-%s.part", uuid);
     g_autofree char *part = g_build_filename(folder, name, NULL);
     g_strlcpy(making->file.path, making->wish.path, sizeof making->file.path);
+    g_strlcpy(making->file.label, making->wish.label, sizeof making->file.label);
     if (g_strlcpy(making->file.part, part, sizeof making->file.part) < sizeof making->file.part)
         return 0;
     (void)err_set(err, ERR_BAD_REQUEST, "path-too-long", "the path %s is too long", part);
@@ -437,14 +443,16 @@ void disk_image_make(struct vm *vm, const struct disk_image_wish *wish, vm_done 
     making->wish = *wish;
     making->wait = (struct vm_wait){.done = done, .user = user};
     g_strlcpy(making->uuid, vm->status.spec.uuid, sizeof making->uuid);
+    disk_image_recover(vm); /* storage that could not be reached then may be now */
     if (name_part(making, &err) < 0) {
         making_end(making, &err);
         return;
     }
     if (disk_image_exists(vm->agent, making->file.path))
         (void)refuse_existing(making, &err);
-    else if (record_write(vm->agent, making->uuid, &making->file, &err) == 0 &&
-             start_making(making, vm, &err) == 0)
+    else
+        making->has_record = record_write(vm->agent, making->uuid, &making->file, &err) == 0;
+    if (making->has_record && start_making(making, vm, &err) == 0)
         return;
     making_end(making, &err);
 }

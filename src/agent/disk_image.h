@@ -15,6 +15,7 @@
 /* Everything as this host has it. */
 struct disk_image_wish {
     char path[MODEL_PATH_MAX];
+    char label[DISK_LABEL_MAX]; /* as a config has it, wherever the datastore is mounted */
     char format[8];
     uint64_t size_bytes;          /* 0: that of what it is made from */
     char from[MODEL_PATH_MAX];    /* "": it is no copy */

@@ -324,6 +324,7 @@ static int plan_image(const struct vm *vm, struct change *change, struct disk_im
     const struct vm_disk *source = *wish->backing.format ? &wish->backing : &wish->from;
     g_autofree struct disk_look *look = g_new0(struct disk_look, 1);
     *ret_wish = (struct disk_image_wish){.size_bytes = wish->size_bytes};
+    vm_disk_label(&wish->disk, ret_wish->label);
     g_strlcpy(ret_wish->format, wish->disk.format, sizeof ret_wish->format);
     g_strlcpy(ret_wish->source_format, source->format, sizeof ret_wish->source_format);
     if (disks_path(vm->agent, &vm->status.spec, &wish->disk, ret_wish->path, err) < 0)
