@@ -49,6 +49,9 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_VM_MOVING] = {"vm-is-moving", ERROR, PHASE_SOURCE_CHECK, NULL,
                          "VM '{vm}' is held by task {task} on host '{host}'", NULL,
                          "wait for it (godwit task follow {task}) or cancel it (godwit task cancel {task})"},
+    [CHECK_VM_DISKS_CHANGING] = {"vm-disks-changing", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                                 "the disks of VM '{vm}' are being changed on host '{host}'", "{change}",
+                                 "wait until that is done ('godwit vm disk ls {vm}' says so)"},
     [CHECK_TASK_RUNNING] =
         {"task-running", ERROR, PHASE_REQUEST, MANAGER,
          "task {task} already moves VM '{vm}' to host '{host}'", NULL,

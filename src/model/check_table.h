@@ -23,6 +23,7 @@ enum check {
     CHECK_VM_STANDS, /* stopped by QEMU, which says why */
     CHECK_VM_PANICKED,
     CHECK_VM_MOVING,
+    CHECK_VM_DISKS_CHANGING,
     CHECK_TASK_RUNNING,
     CHECK_FORECAST_RUNNING,
     CHECK_VM_PINNED,
