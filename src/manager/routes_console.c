@@ -50,6 +50,11 @@ static int find(struct manager *manager, struct http_request *request, struct vm
                 struct host **ret_host, struct err *err)
 {
     const char *named = http_query(request, "host");
+    if (named && !model_name_is_valid(named)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "query", "host= must be the name of a host, not '%s'", named);
+        (void)err_arg(err, "field", "host");
+        return err_arg(err, "value", "%s", named);
+    }
     if (inventory_get_vm(manager->inventory, http_param(request, "vm"), ret_vm, err))
         return -1;
     return inventory_get_host(manager->inventory, named ? named : ret_vm->host, ret_host, err);
