@@ -31,8 +31,8 @@ static int find(struct manager *manager, struct http_request *request, struct ta
 
 /* ---- who else has it ---- */
 
-/* -1: another VM has that image as one of its disks. Two may read one CD. */
-static int check_unshared(struct manager *manager, const struct vm_status *vm, const struct vm_disk *disk,
+/* -1: a VM has that image as one of its disks, besides `except` (a UUID, or ""). Two may read one CD. */
+static int check_unshared(struct manager *manager, const char *except, const struct vm_disk *disk,
                           struct err *err)
 {
     g_autoptr(GArray) vms = inventory_vms(manager->inventory);
@@ -40,7 +40,7 @@ static int check_unshared(struct manager *manager, const struct vm_status *vm, c
     vm_disk_label(disk, label);
     for (guint i = 0; i < vms->len; i++) {
         const struct vm_spec *other = &g_array_index(vms, struct vm_status, i).spec;
-        for (uint32_t j = 0; j < other->n_disks && strcmp(other->uuid, vm->spec.uuid) != 0; j++) {
+        for (uint32_t j = 0; j < other->n_disks && strcmp(other->uuid, except) != 0; j++) {
             if (!vm_disk_is_same(&other->disks[j], disk) ||
                 (vm_disk_is_cdrom(&other->disks[j]) && vm_disk_is_cdrom(disk)))
                 continue;
@@ -90,15 +90,14 @@ void route_disks_list(struct http_request *request, void *user)
     agent_call_for_user(host, &(struct http_call){"GET", path, NULL, CALL_TIMEOUT_S}, listed, request);
 }
 
-static int check_wish(struct manager *manager, const struct target *target, const struct vm_disk_wish *wish,
-                      struct err *err)
+static int check_wish(struct manager *manager, const struct vm_disk_wish *wish, struct err *err)
 {
     if (*wish->disk.file || *wish->disk.path) {
-        if (check_unshared(manager, &target->vm, &wish->disk, err))
+        if (check_unshared(manager, "", &wish->disk, err))
             return -1;
     }
     /* Whoever writes what a clone is built on destroys the clone. */
-    return *wish->backing.format ? check_unshared(manager, &target->vm, &wish->backing, err) : 0;
+    return *wish->backing.format ? check_unshared(manager, "", &wish->backing, err) : 0;
 }
 
 void route_disk_add(struct http_request *request, void *user)
@@ -108,7 +107,7 @@ void route_disk_add(struct http_request *request, void *user)
     JsonObject *body;
     struct err err = {0};
     if (http_body(request, &body, &err) || vm_disk_wish_from_json(body, &wish, &err) ||
-        find(user, request, &target, &err) || check_wish(user, &target, &wish, &err)) {
+        find(user, request, &target, &err) || check_wish(user, &wish, &err)) {
         http_fail(request, &err);
         return;
     }
@@ -149,7 +148,7 @@ static int check_deletable(struct manager *manager, struct http_request *request
         return -1;
     struct vm_disk disk = target->vm.spec.disks[i];
     g_strlcpy(disk.media, "", sizeof disk.media);
-    return check_unshared(manager, &target->vm, &disk, err);
+    return check_unshared(manager, target->vm.spec.uuid, &disk, err);
 }
 
 void route_disk_detach(struct http_request *request, void *user)
@@ -232,7 +231,7 @@ void route_disk_insert(struct http_request *request, void *user)
     struct err err = {0};
     if (routes_body(request, members, &body, &err) || read_flag(body, "force", &force, &err) ||
         vm_disk_medium_from_json(body, &medium, &err) || find(user, request, &target, &err) ||
-        check_unshared(user, &target.vm, &medium, &err)) {
+        check_unshared(user, "", &medium, &err)) {
         http_fail(request, &err);
         return;
     }

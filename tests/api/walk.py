@@ -95,18 +95,19 @@ def vms(caller):
 
 
 def disks(caller):
-    """Of the VM "new", which runs."""
-    vm = {"vm": "new"}
+    """Of the VM "web", which runs and boots a kernel, so that no disk is the one that it has booted from."""
+    vm = {"vm": "web"}
     image = {"datastore": "shared", "file": "walk.iso", "format": "raw"}
     caller.call("addDisk", vm, {"disk": image, "create": {"size_bytes": 1 << 20}})
-    caller.refuse("addDisk", 409, "disk-exists", vm, {"disk": {**image, "file": "walk.iso"}, "create": {"size_bytes": 1 << 20}})
-    caller.refuse("addDisk", 409, "disk-in-use", {"vm": "web"}, {"disk": image})
+    caller.refuse("addDisk", 409, "disk-in-use", vm, {"disk": image})
+    caller.refuse("addDisk", 409, "disk-in-use", {"vm": "new"}, {"disk": image})
     caller.call("resizeDisk", {**vm, "disk": "shared:walk.iso"}, {"size_bytes": 2 << 20})
     caller.refuse("resizeDisk", 409, "disk-shrinks", {**vm, "disk": "disk0"}, {"size_bytes": 1 << 20})
     listed = caller.call("listDisks", vm)["disks"]
     assert [(disk["name"], disk["size_bytes"]) for disk in listed] == [("disk0", 2 << 20)], listed
     caller.refuse("ejectDisk", 409, "disk-kind", {**vm, "disk": "disk0"}, {})
     caller.call("detachDisk", {**vm, "disk": "disk0"})
+    caller.refuse("addDisk", 409, "disk-exists", vm, {"disk": image, "create": {"size_bytes": 1 << 20}})
     caller.call("addDisk", vm, {"disk": {**image, "media": "cdrom"}})
     caller.call("ejectDisk", {**vm, "disk": "disk0"}, {"force": True})
     caller.call("insertDisk", {**vm, "disk": "disk0"}, {"medium": image})
