@@ -13,10 +13,10 @@ FUZZ_SECONDS ?= 60
 .PHONY: help all stage deps configure install uninstall guests servers hosts demo check check-hosts check-servers fault soak upgrade bench sanitize fuzz lint format clean
 
 help:
-	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside"
+	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside; then a Debian server with a database under load"
 	@echo "make check      all tests"
 	@echo "make fault      each process of a move killed in each of its phases, and bad networks and disks (at most an hour)"
-	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel"
+	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel; NFS and VLANs as operators have them"
 	@echo "make check-servers [MOVES=20]   a Debian server with a database under load, booted by BIOS and by UEFI, moved so often each"
 	@echo "make soak N=50 [SEED=…]   many moves of self-checking and Linux guests among three hosts, while processes are killed and networks cut"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
@@ -62,8 +62,9 @@ hosts:
 	@scripts/install-packages images
 	@tests/hosts/build.sh $(BUILD)/hosts
 
-demo: stage guests
+demo: stage guests servers
 	@scripts/demo $(BUILD)
+	@scripts/demo-server $(BUILD)
 
 check: stage guests servers hosts
 	@tests/run-all $(BUILD)
@@ -72,6 +73,7 @@ fault: stage guests
 	@tests/fault/run $(BUILD)
 
 check-hosts: stage hosts
+	@tests/hosts/a-guest-on-nfs-and-a-vlan-moves-between-debian-hosts.sh $(BUILD)
 	@tests/hosts/fifty-moves-between-hosts-that-restart.sh $(BUILD) $(N)
 
 check-servers: stage servers
@@ -85,7 +87,7 @@ upgrade: stage guests
 	@tests/tools/build-old-version $(BUILD)
 	@tests/e2e/an-upgrade-with-running-vms-loses-nothing.sh $(BUILD)
 
-bench: stage
+bench: stage guests
 	@tests/bench/run $(BUILD) "$(CASE)" $(RUNS)
 
 sanitize: all

@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/disk_image.h"
 #include "agent/journal.h"
 #include "agent/precedence.h"
 #include "agent/site.h"
 #include "agent/spawn.h"
+#include "agent/vm_disks.h"
 #include "agent/vm_process.h"
 #include "base/log.h"
 #include "qemu/qmp.h"
@@ -52,12 +54,18 @@ static void on_end(struct vm *vm, const struct err *err, void *user)
     settled();
 }
 
+/* In a move they are what they were when it began. */
+static void settle_disks(struct vm *vm)
+{
+    vm_disks_reconcile(vm, on_end, NULL);
+}
+
 static void on_cont(struct vm *vm, enum vm_cont_result result, const struct err *err, void *user)
 {
     (void)user;
     if (result != VM_CONT_RUNS)
         log_error(err, "VM %s belongs to this host and does not run", vm->status.spec.name);
-    settled();
+    settle_disks(vm);
 }
 
 /* Whoever owns a VM outright and finds it stopped was interrupted between the journal and `cont`. What a move
@@ -89,7 +97,7 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
     }
     vm_take_runstate(vm, runstate);
     vm_balloon_ask(vm);
-    settled();
+    settle_disks(vm);
 }
 
 /* True if this host will never run it. What is GIVEN may come back; a QEMU without any word of its journal is
@@ -273,6 +281,7 @@ static void load_vm(struct agent *agent, const char *uuid)
     if (is_rebuilt)
         rebuild_config(vm);
     load_process(vm);
+    disk_image_recover(vm);
     if (!is_rebuilt && vm_is_half_removed(vm) && vm_remove(vm, &err) < 0)
         log_error(&err, "VM %s: its removal was interrupted", spec.name);
 }

@@ -16,6 +16,7 @@
 #define LOG_KEEP_MAX 100000
 #define LEASE_S_DEFAULT 90
 #define LEASE_S_MAX 3600
+#define VLAN_MAX 4094
 
 struct reader {
     const char *path;
@@ -218,14 +219,17 @@ static int read_migration(const struct reader *in, struct agent_config *config)
 
 static int read_network(const struct reader *in, const char *group, struct agent_config *config)
 {
-    static const char *const known[] = {"bridge", NULL};
+    static const char *const known[] = {"bridge", "vlan", NULL};
     const char *name = group + strlen("network ");
+    uint64_t vlan = 0;
     if (config->n_networks == HOST_NETWORKS_MAX)
         return bad(in, group, "bridge", "at most 16 networks");
     struct host_network *network = &config->networks[config->n_networks];
     if (check_keys(in, group, known) < 0 ||
-        read_text(in, &(struct text_key){group, "bridge", ""}, network->bridge, sizeof network->bridge) < 0)
+        read_text(in, &(struct text_key){group, "bridge", ""}, network->bridge, sizeof network->bridge) < 0 ||
+        read_number(in, group, "vlan", VLAN_MAX, &vlan) < 0)
         return -1;
+    network->vlan = (uint32_t)vlan;
     if (!model_name_is_valid(name) ||
         g_strlcpy(network->name, name, sizeof network->name) >= sizeof network->name)
         return bad(in, group, "bridge", "the network's name may have letters, digits, '-', '_' and '.' only");

@@ -9,6 +9,7 @@
 
 #include "agent/vm_process.h"
 #include "base/cleanup.h"
+#include "qemu/disk_device.h"
 
 #define SOCKET_FILE "disks.sock"
 #define SOCKET_NAME "disks" /* as QEMU knows the descriptor */
@@ -54,7 +55,8 @@ static void start_server(struct beginning *beginning, int listener)
 static void add_export(struct beginning *beginning, uint32_t disk)
 {
     JsonObject *arguments = json_object_new();
-    g_autofree char *node = g_strdup_printf("disk%u", disk);
+    char node[DISK_NODE_SIZE];
+    disk_node(&beginning->vm->status.spec, disk, node);
     json_object_set_string_member(arguments, "type", "nbd");
     json_object_set_string_member(arguments, "id", node);
     json_object_set_string_member(arguments, "node-name", node);

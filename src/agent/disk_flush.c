@@ -56,7 +56,8 @@ struct disk_flush *disk_flush_new(const struct agent *agent, const struct vm_spe
     flush->n_holders = 1;
     flush->user = agent->config.qemu_user;
     for (uint32_t i = 0; i < spec->n_disks; i++)
-        if (disks_path(agent, spec, &spec->disks[i], flush->paths[flush->n], NULL) == 0)
+        if (!vm_disk_is_cdrom(&spec->disks[i]) &&
+            disks_path(agent, spec, &spec->disks[i], flush->paths[flush->n], NULL) == 0)
             flush->n++;
     return flush;
 }

@@ -3,12 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/bounded.h"
@@ -16,7 +13,7 @@
 #include "agent/disks.h"
 #include "agent/move.h"
 #include "agent/open_as.h"
-#include "agent/spawn.h"
+#include "agent/qemu_img.h"
 #include "base/cleanup.h"
 #include "base/fdio.h"
 #include "base/log.h"
@@ -27,8 +24,6 @@
 #define MIB_SHIFT 20
 /* Stays free on the datastore when all that comes is there: the guests that use it write on. */
 #define RESERVE_BYTES (64ull << MIB_SHIFT)
-#define QEMU_IMG "/usr/bin/qemu-img"
-#define QEMU_IMG_MS 30000u
 #define IMAGE_MODE 0600
 
 struct record {
@@ -171,9 +166,6 @@ struct making {
     struct move_spec spec;
     struct record record;
     uint32_t next; /* image to be formatted */
-    int pidfd;     /* of qemu-img, or -1 */
-    guint timer;
-    bool is_late;
     disk_images_done done;
     void *user;
 };
@@ -204,41 +196,15 @@ static void make_failed(struct making *making, const char *reason)
 
 static void format_next(struct making *making);
 
-static void formatted(pid_t pid, int status, void *user)
+static void formatted(const struct err *err, void *user)
 {
     struct making *making = user;
-    (void)pid;
-    (void)close(making->pidfd);
-    if (making->timer)
-        (void)g_source_remove(making->timer);
-    making->timer = 0;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        making->next++;
-        format_next(making);
-    } else {
-        make_failed(making, making->is_late ? "qemu-img did not end: its storage does not answer"
-                                            : "qemu-img failed; the agent's log has what it says");
+    if (err_is_set(err)) {
+        make_failed(making, err->cause[0] ? err->cause : err->message);
+        return;
     }
-}
-
-static gboolean format_is_late(gpointer user)
-{
-    struct making *making = user;
-    making->timer = 0;
-    making->is_late = true;
-    (void)syscall(SYS_pidfd_send_signal, making->pidfd, SIGKILL, NULL, 0);
-    return G_SOURCE_REMOVE;
-}
-
-/* The one that belongs to the QEMU in use, where there is one. */
-static char *find_qemu_img(const struct agent *agent)
-{
-    g_autofree char *folder = g_path_get_dirname(agent->config.qemu_path);
-    char *path = g_build_filename(folder, "qemu-img", NULL);
-    if (access(path, X_OK) == 0)
-        return path;
-    g_free(path);
-    return g_strdup(QEMU_IMG);
+    making->next++;
+    format_next(making);
 }
 
 static void format_next(struct making *making)
@@ -249,20 +215,15 @@ static void format_next(struct making *making)
         made(making, &err);
         return;
     }
-    g_autofree char *program = find_qemu_img(making->agent);
+    const char *path = making->record.files[making->next];
     /* So that no name is taken for a protocol or an option. */
-    g_autofree char *file = g_strdup_printf("file:%s", making->record.files[making->next]);
+    g_autofree char *file = g_strdup_printf("file:%s", path);
     g_autofree char *size = g_strdup_printf("%llu", (unsigned long long)spec->disks[making->next].size_bytes);
     const char *format = spec->vm.disks[spec->disks[making->next].disk].format;
-    const char *argv[] = {"qemu-img", "create", "-q", "-f", format, file, size, NULL};
-    const char *env[] = {NULL};
-    struct spawn_request request = {
-        .program = program, .argv = argv, .env = env, .user = making->agent->config.qemu_user};
-    pid_t pid;
-    if (spawn(&request, &pid, &making->pidfd, formatted, making, &err) < 0)
+    const char *const argv[] = {"qemu-img", "create", "-q", "-f", format, file, size, NULL};
+    const struct qemu_img call = {making->agent, spec->vm.uuid, path, argv, QEMU_IMG_QUICK_S};
+    if (qemu_img_run(&call, formatted, making, &err) < 0)
         make_failed(making, err.message);
-    else
-        making->timer = g_timeout_add(QEMU_IMG_MS, format_is_late, making);
 }
 
 struct creation {
@@ -331,7 +292,7 @@ void disk_images_make(struct agent *agent, const struct move_spec *spec, disk_im
 {
     struct err err;
     struct making *making = g_new0(struct making, 1);
-    *making = (struct making){.agent = agent, .spec = *spec, .pidfd = -1, .done = done, .user = user};
+    *making = (struct making){.agent = agent, .spec = *spec, .done = done, .user = user};
     if (fill_record(agent, &spec->vm, spec, &making->record, &err) < 0 ||
         record_write(agent, &making->record, &err) < 0)
         made(making, &err);

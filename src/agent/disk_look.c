@@ -41,16 +41,36 @@ static int read_header(int fd, struct image_header *ret_header)
     return 0;
 }
 
-static void learn_growth(int fd, const struct image_header *header, struct disk_look *look)
+static uint64_t allocated_bytes(int fd)
 {
     struct stat facts;
-    if (look->is_read_only)
-        return;
+    return fstat(fd, &facts) < 0 ? 0 : (uint64_t)facts.st_blocks * BLOCK_BYTES;
+}
+
+/* Of a raw image the end of the file; of a device the end of that. */
+static uint64_t raw_bytes(int fd)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+    return end < 0 ? 0 : (uint64_t)end;
+}
+
+static void learn_sizes(int fd, const struct image_header *header, struct disk_look *look)
+{
+    struct stat facts;
+    bool is_qcow2 = !strcmp(look->format, "qcow2");
+    look->virtual_bytes = is_qcow2 ? header->size : raw_bytes(fd);
     if (fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode))
         return;
-    uint64_t whole = header->is_qcow2 ? header->size : (uint64_t)facts.st_size;
-    uint64_t taken = (uint64_t)facts.st_blocks * BLOCK_BYTES;
-    look->growth_bytes = whole > taken ? whole - taken : 0;
+    look->allocated_bytes = look->data_bytes = allocated_bytes(fd);
+    if (!look->is_read_only && look->virtual_bytes > look->allocated_bytes)
+        look->growth_bytes = look->virtual_bytes - look->allocated_bytes;
+}
+
+static void note_in_chain(struct disk_look *look, const char *path, int fd)
+{
+    size_t length = strlen(look->chain);
+    (void)snprintf(look->chain + length, sizeof look->chain - length, "%s%s", length ? "\n" : "", path);
+    look->data_bytes += allocated_bytes(fd);
 }
 
 /* QEMU takes "word:" at its beginning for a protocol. */
@@ -88,6 +108,7 @@ static bool follow(struct disk_look *look, char **image, struct image_header *he
         backing_fails(look, path, g_strerror(errno));
         return false;
     }
+    note_in_chain(look, path, fd);
     if (is_locked(fd, LOCK_WRITES)) {
         (void)snprintf(look->reason, sizeof look->reason, "somebody writes %.100s, on which it is built",
                        path);
@@ -146,7 +167,7 @@ void disk_look(void *argument)
         say(look, DISK_LOCKED, "another QEMU, or qemu-img, holds its locks");
         return;
     }
-    learn_growth(fd, &header, look);
+    learn_sizes(fd, &header, look);
     if (!strcmp(look->format, "qcow2"))
         follow_chain(look, &header);
 }

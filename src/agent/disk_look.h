@@ -6,6 +6,8 @@
 #include "agent/agent.h"
 #include "qemu/image_header.h"
 
+#define DISK_CHAIN_MAX 2048
+
 enum disk_trouble {
     DISK_FINE,
     DISK_MISSING,
@@ -26,7 +28,11 @@ struct disk_look {
     enum disk_trouble trouble;
     char reason[160]; /* "" if there is none */
     char backing[IMAGE_BACKING_MAX];
-    uint64_t growth_bytes; /* what it may still take of its file system */
+    uint64_t virtual_bytes;     /* what the guest sees */
+    uint64_t allocated_bytes;   /* what the file takes of its file system */
+    uint64_t growth_bytes;      /* what it may still take of it */
+    uint64_t data_bytes;        /* at most so much a whole copy takes, with what it is built on */
+    char chain[DISK_CHAIN_MAX]; /* the files on which it is built, the next first, one a line */
 };
 
 /* `look` is a struct disk_look. */

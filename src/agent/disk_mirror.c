@@ -20,6 +20,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "model/json.h"
+#include "qemu/disk_device.h"
 
 #define NODE_MAX 32
 #define LOOK_MS 500
@@ -217,7 +218,8 @@ static void start_copy(struct disk_mirror *mirror)
 {
     const struct copy *copy = &mirror->copies[mirror->beginning];
     JsonObject *arguments = json_object_new();
-    g_autofree char *device = g_strdup_printf("disk%u", copy->disk);
+    char device[DISK_NODE_SIZE];
+    disk_node(&mirror->config.vm->status.spec, copy->disk, device);
     json_object_set_string_member(arguments, "job-id", copy->node);
     json_object_set_string_member(arguments, "device", device);
     json_object_set_string_member(arguments, "target", copy->node);
@@ -241,7 +243,8 @@ static void on_node(JsonNode *result, const struct err *err, void *user)
 static void add_node(struct disk_mirror *mirror)
 {
     const struct copy *copy = &mirror->copies[mirror->beginning];
-    g_autofree char *export = g_strdup_printf("disk%u", copy->disk);
+    char export[DISK_NODE_SIZE]; /* named as the node there, which is named as the one here */
+    disk_node(&mirror->config.vm->status.spec, copy->disk, export);
     JsonObject *server = json_object_new();
     json_object_set_string_member(server, "type", "unix");
     json_object_set_string_member(server, "path", mirror->socket);
@@ -526,9 +529,10 @@ static uint64_t used_by(JsonObject *image)
     return sum;
 }
 
-static void take_size(struct move_disk *disk, JsonArray *nodes)
+static void take_size(const struct vm *vm, struct move_disk *disk, JsonArray *nodes)
 {
-    g_autofree char *name = g_strdup_printf("disk%u", disk->disk);
+    char name[DISK_NODE_SIZE];
+    disk_node(&vm->status.spec, disk->disk, name);
     for (guint i = 0; i < json_array_get_length(nodes); i++) {
         JsonObject *node = json_array_get_object_element(nodes, i);
         JsonNode *image = json_object_get_member(node, "image");
@@ -554,7 +558,7 @@ static void measured(JsonNode *result, const struct err *err, void *user)
     struct err told = *err;
     JsonArray *nodes = !err_is_set(err) && JSON_NODE_HOLDS_ARRAY(result) ? json_node_get_array(result) : NULL;
     for (uint32_t i = 0; nodes && i < measuring->n_disks; i++) {
-        take_size(&measuring->disks[i], nodes);
+        take_size(measuring->vm, &measuring->disks[i], nodes);
         if (!measuring->disks[i].size_bytes)
             size_is_unknown(measuring->vm, measuring->disks[i].disk, &told);
     }

@@ -144,6 +144,14 @@ static bool look_at(const struct agent *agent, const struct vm_disk *disk, const
     return !disks_is_stale(agent, path) && bounded_call(disk_look, ret_look, sizeof *ret_look, BOUNDED_MS);
 }
 
+static int say_silence(const struct agent *agent, const struct vm_spec *spec, const char *label,
+                       struct err *err)
+{
+    return check_say(err, CHECK_DISK_NOT_ANSWERING,
+                     CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"path", label},
+                                {"reason", "nothing came within " G_STRINGIFY(BOUNDED_MS) " ms"}));
+}
+
 /* What all disks of the VM on one datastore may still take. */
 static void check_space(const struct agent *agent, const struct vm_spec *spec, const uint64_t *growth,
                         struct findings *findings)
@@ -173,8 +181,9 @@ void disks_find_problems(const struct agent *agent, const struct vm_spec *spec, 
     for (uint32_t i = 0; i < spec->n_disks && is_answered; i++) {
         const struct vm_disk *disk = &spec->disks[i];
         char label[DISK_LABEL_MAX], path[MODEL_PATH_MAX];
-        if (disk->datastore[0] && check_store(agent, spec, disk->datastore, NULL) < 0)
-            continue; /* said already */
+        if (vm_disk_is_empty(disk) ||
+            (disk->datastore[0] && check_store(agent, spec, disk->datastore, NULL) < 0))
+            continue; /* nothing to say, or said already */
         struct err err;
         vm_disk_label(disk, label);
         if (disks_path(agent, spec, disk, path, &err) < 0) {
@@ -183,12 +192,43 @@ void disks_find_problems(const struct agent *agent, const struct vm_spec *spec, 
         }
         is_answered = look_at(agent, disk, path, as_incoming, look);
         if (!is_answered)
-            findings_say(findings, CHECK_DISK_NOT_ANSWERING,
-                         CHECK_ARGS({"host", agent->config.name}, {"vm", spec->name}, {"path", label},
-                                    {"reason", "nothing came within " G_STRINGIFY(BOUNDED_MS) " ms"}));
+            findings_note(findings, say_silence(agent, spec, label, &err), &err);
         else
             say_trouble(agent, spec, label, look, findings);
         growth[i] = is_answered ? look->growth_bytes : 0;
     }
     check_space(agent, spec, growth, findings);
+}
+
+/* ---- one disk ---- */
+
+int disks_check(const struct agent *agent, const struct vm_spec *spec, const struct vm_disk *disk,
+                bool is_open_elsewhere, struct err *err)
+{
+    g_autofree struct findings *findings = g_new0(struct findings, 1);
+    g_autofree struct vm_spec *alone = g_memdup2(spec, sizeof *spec);
+    alone->n_disks = 1;
+    alone->disks[0] = *disk;
+    disks_find_problems(agent, alone, is_open_elsewhere, findings);
+    return findings_first(findings, err);
+}
+
+int disks_look(const struct agent *agent, const struct vm_spec *spec, const struct vm_disk *disk,
+               bool is_open_elsewhere, struct disk_look *ret_look, struct err *err)
+{
+    char path[MODEL_PATH_MAX], label[DISK_LABEL_MAX];
+    vm_disk_label(disk, label);
+    if (disks_path(agent, spec, disk, path, err) < 0)
+        return -1;
+    return look_at(agent, disk, path, is_open_elsewhere, ret_look) ? 0 : say_silence(agent, spec, label, err);
+}
+
+int disks_refuse(const struct agent *agent, const struct vm_spec *spec, const struct vm_disk *disk,
+                 const struct disk_look *look, struct err *err)
+{
+    g_autofree struct findings *findings = g_new0(struct findings, 1);
+    char label[DISK_LABEL_MAX];
+    vm_disk_label(disk, label);
+    say_trouble(agent, spec, label, look, findings);
+    return findings_first(findings, err);
 }

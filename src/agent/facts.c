@@ -265,6 +265,6 @@ void facts_now(struct agent *agent, struct host_facts *ret_facts)
         facts->networks[i] = agent->config.networks[i];
         facts->networks[i].mtu = *last_mtu;
     }
-    network_find_isolated(facts->networks, facts->n_networks);
+    network_learn_uplinks(facts->networks, facts->n_networks);
     datastores_now(agent, facts->datastores, &facts->n_datastores);
 }

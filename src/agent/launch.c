@@ -31,7 +31,7 @@ enum argument {
     ARG_GID,
     ARG_GROUP,
     ARG_FDS,
-    ARG_DIES,
+    ARG_AGENT,
     ARG_NICE,
     ARG_PRELOAD,
     ARG_PROGRAM,
@@ -116,6 +116,22 @@ static int arrange_fds(const char *preload, unsigned n_fds)
     return 0;
 }
 
+/* "0": it lives on. Else the number of the agent with whose end it is killed: also when that came before it
+ * was asked for. */
+static int follow_agent(const char *agent)
+{
+    if (!strcmp(agent, "0"))
+        return 0;
+    /* After the change of user, which clears it. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return fail("cannot follow", "the agent's end");
+    errno = ESRCH;
+    /* The agent of the version before says "1". */
+    return !strcmp(agent, "1") || getppid() == (pid_t)strtol(agent, NULL, 10)
+               ? 0
+               : fail("came too late for", "its agent");
+}
+
 int main(int argc, char **argv)
 {
     if (argc <= ARG_ARGV) {
@@ -140,11 +156,8 @@ int main(int argc, char **argv)
         drop_rights((uid_t)strtoul(argv[ARG_UID], NULL, 10), (gid_t)strtoul(argv[ARG_GID], NULL, 10),
                     (gid_t)strtoul(argv[ARG_GROUP], NULL, 10)) < 0)
         return EXIT_CANNOT_RUN;
-    /* Set after the change of user, which clears it. */
-    if (!strcmp(argv[ARG_DIES], "1") && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {
-        (void)fail("cannot follow", "the agent's end");
+    if (follow_agent(argv[ARG_AGENT]) < 0)
         return EXIT_CANNOT_RUN;
-    }
     (void)syscall(SYS_execveat, high, "", argv + ARG_ARGV, environ, AT_EMPTY_PATH);
     (void)fail("cannot execute", argv[ARG_PROGRAM]);
     return EXIT_CANNOT_RUN;

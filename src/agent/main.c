@@ -61,6 +61,7 @@ struct program {
     struct http_server *server;
     struct http_server *local_server;
     GMainLoop *loop;
+    bool is_probed, is_loaded;
     struct err err; /* why it ended, if not by a signal */
 };
 
@@ -104,7 +105,7 @@ static void on_renewed(void *user)
         log_error(&err, "the new certificate cannot be used");
 }
 
-/* ---- start: facts, VMs, moves, and only then the API ---- */
+/* ---- start: facts, and beside them VMs and moves, for guests may wait; only then the API ---- */
 static int serve(struct program *program, struct err *err)
 {
     const struct agent_config *config = &program->agent.config;
@@ -129,17 +130,17 @@ static int serve(struct program *program, struct err *err)
     return http_server_listen(program->server, config->listen, config->port, NULL, err);
 }
 
-static void on_loaded(struct agent *agent)
+static struct program *program_of(struct agent *agent)
 {
-    struct program *program = (struct program *)((char *)agent - offsetof(struct program, agent));
+    return (struct program *)((char *)agent - offsetof(struct program, agent));
+}
+
+static void serve_if_ready(struct program *program)
+{
+    const struct agent *agent = &program->agent;
     struct err err = {0};
-    if (agent->config.migration_enabled && door_new(agent, &agent->door, &err) < 0) {
-        fail(program, &err);
+    if (!program->is_probed || !program->is_loaded)
         return;
-    }
-    moves_recover(agent);
-    settle_recover(agent);
-    autostart_prepare(agent);
     if (serve(program, &err) < 0) {
         fail(program, &err);
         return;
@@ -149,11 +150,37 @@ static void on_loaded(struct agent *agent)
     (void)sd_notify(0, "READY=1");
 }
 
+static void on_loaded(struct agent *agent)
+{
+    struct program *program = program_of(agent);
+    struct err err = {0};
+    if (agent->config.migration_enabled && door_new(agent, &agent->door, &err) < 0) {
+        fail(program, &err);
+        return;
+    }
+    moves_recover(agent);
+    settle_recover(agent);
+    autostart_prepare(agent);
+    program->is_loaded = true;
+    serve_if_ready(program);
+}
+
 static void on_probed(struct agent *agent)
 {
-    cgroup_open(agent);
+    struct program *program = program_of(agent);
     cpu_baseline_open(agent);
-    vms_load(agent, on_loaded);
+    program->is_probed = true;
+    serve_if_ready(program);
+}
+
+/* From the loop, which what fails at once would else not end. */
+static gboolean on_begin(gpointer user)
+{
+    struct program *program = user;
+    facts_probe(&program->agent, on_probed);
+    cgroup_open(&program->agent);
+    vms_load(&program->agent, on_loaded);
+    return G_SOURCE_REMOVE;
 }
 
 static gboolean on_signal(gpointer user)
@@ -222,7 +249,7 @@ static int run(const struct agent_config *config, const struct arguments *argume
     program.loop = g_main_loop_new(NULL, FALSE);
     (void)g_unix_signal_add(SIGTERM, on_signal, &program);
     (void)g_unix_signal_add(SIGINT, on_signal, &program);
-    facts_probe(&program.agent, on_probed);
+    (void)g_idle_add(on_begin, &program);
     g_main_loop_run(program.loop);
     http_server_free(program.local_server);
     http_server_free(program.server);

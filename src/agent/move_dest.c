@@ -16,6 +16,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "model/check_table.h"
+#include "model/vm_disks.h"
 
 static void destination_job_request(enum ctl_type type, const uint8_t *body, void *user);
 
@@ -109,10 +110,8 @@ static void find_vm_problems(struct agent *agent, const struct move_spec *spec, 
     g_autofree struct vm_spec *vm = g_memdup2(&spec->vm, sizeof spec->vm);
     if (spec->n_disks)
         disks_find_store_problems(agent, vm, findings);
-    for (uint32_t i = spec->n_disks; i > 0; i--) {
-        uint32_t disk = spec->disks[i - 1].disk;
-        memmove(&vm->disks[disk], &vm->disks[disk + 1], (--vm->n_disks - disk) * sizeof *vm->disks);
-    }
+    for (uint32_t i = spec->n_disks; i > 0; i--)
+        vm_disks_remove(vm, spec->disks[i - 1].disk);
     vm_find_problems(agent, vm, spec->accel, true, findings);
     disk_images_find_problems(agent, spec, findings);
 }

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/vlan.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -87,24 +88,57 @@ static bool leads_out(struct rtnl_link *link)
     return !type || strcmp(type, "tun") != 0;
 }
 
-static bool has_way_out(struct nl_cache *links, int bridge)
+/* "": frames pass. Of a VLAN interface the kernel says the same as of the card below it. */
+static void why_dead(struct rtnl_link *link, char ret_problem[], size_t size)
 {
-    for (struct nl_object *at = nl_cache_get_first(links); at; at = nl_cache_get_next(at)) {
-        struct rtnl_link *link = (struct rtnl_link *)at;
-        if (rtnl_link_get_master(link) == bridge && leads_out(link))
-            return true;
-    }
-    return false;
+    unsigned flags = rtnl_link_get_flags(link);
+    ret_problem[0] = '\0';
+    if (!(flags & IFF_UP) || !(flags & IFF_RUNNING))
+        (void)snprintf(ret_problem, size, "%s %s", rtnl_link_get_name(link),
+                       flags & IFF_UP ? "has no link: cable, switch port, or the card below it" : "is down");
 }
 
-void network_find_isolated(struct host_network *networks, uint32_t n)
+static bool is_up(struct nl_cache *links, int index)
+{
+    auto_link *link = rtnl_link_get(links, index);
+    return link && (rtnl_link_get_flags(link) & IFF_UP);
+}
+
+/* One that works is enough. */
+static void learn_uplinks(struct nl_cache *links, int bridge, struct host_network *network)
+{
+    struct rtnl_link *only = NULL;
+    unsigned n = 0, n_alive = 0;
+    for (struct nl_object *at = nl_cache_get_first(links); at; at = nl_cache_get_next(at)) {
+        struct rtnl_link *link = (struct rtnl_link *)at;
+        if (rtnl_link_get_master(link) != bridge || !leads_out(link))
+            continue;
+        why_dead(link, network->uplink_problem, sizeof network->uplink_problem);
+        n_alive += !network->uplink_problem[0];
+        only = n++ ? NULL : link;
+    }
+    network->isolated = n == 0;
+    if (n_alive)
+        network->uplink_problem[0] = '\0';
+    if (n && !is_up(links, bridge))
+        (void)snprintf(network->uplink_problem, sizeof network->uplink_problem, "%s is down",
+                       network->bridge);
+    if (!only)
+        return;
+    (void)snprintf(network->uplink, sizeof network->uplink, "%s", rtnl_link_get_name(only));
+    if (!network->vlan && rtnl_link_is_vlan(only))
+        network->vlan = (uint32_t)MAX(rtnl_link_vlan_get_id(only), 0);
+}
+
+void network_learn_uplinks(struct host_network *networks, uint32_t n)
 {
     struct nl_cache *links = NULL;
     auto_socket *sock = n ? connect_kernel(NULL) : NULL;
     bool is_seen = sock && rtnl_link_alloc_cache(sock, AF_UNSPEC, &links) == 0;
-    for (uint32_t i = 0; i < n; i++) {
-        int bridge = is_seen ? rtnl_link_name2i(links, networks[i].bridge) : 0;
-        networks[i].isolated = bridge > 0 && !has_way_out(links, bridge);
+    for (uint32_t i = 0; is_seen && i < n; i++) {
+        int bridge = rtnl_link_name2i(links, networks[i].bridge);
+        if (bridge > 0)
+            learn_uplinks(links, bridge, &networks[i]);
     }
     if (is_seen)
         nl_cache_free(links);

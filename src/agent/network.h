@@ -11,8 +11,9 @@ const struct host_network *network_find(const struct agent_config *config, const
 /* MTU of the bridge; ERR_NOT_FOUND "bridge-missing" if it is not there, another code if that could not be
  * found out. */
 int network_bridge_mtu(const char *bridge, uint32_t *ret_mtu, struct err *err);
-/* Sets `isolated` of each, from one look at all interfaces; false where that cannot be seen, too. */
-void network_find_isolated(struct host_network *networks, uint32_t n);
+/* Sets of each `isolated`, `uplink`, `uplink_problem` and, where it is 0, `vlan`, from one look at all
+ * interfaces. What cannot be seen stays as it is. */
+void network_learn_uplinks(struct host_network *networks, uint32_t n);
 /* What the interface that has this numeric address says of its speed, in Mbit/s; 0: nothing. */
 uint32_t network_speed_mbit(const char *address);
 /* The interface's name; false and "": no interface has the address. */

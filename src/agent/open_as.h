@@ -9,7 +9,8 @@
 int open_as(const struct agent_user *user, gid_t group, const char *path, int flags);
 /* openat(2) likewise, without a group; a file that it makes gets `mode`, whatever the umask. */
 int open_as_at(const struct agent_user *user, int folder_fd, const char *name, int flags, mode_t mode);
-/* unlink(2) likewise. */
+/* link(2) and unlink(2) likewise. */
+int link_as(const struct agent_user *user, const char *path, const char *new_path);
 int unlink_as(const struct agent_user *user, const char *path);
 
 #endif

@@ -117,7 +117,8 @@ static void remove_state(struct agent *agent, const char *folder, const char *na
     if (!model_uuid_is_valid(uuid))
         return;
     /* What was not renamed yet was never true. */
-    if (g_str_has_suffix(name, ".new") || (!strcmp(suffix, ".lease") && !vm_find(agent, uuid)))
+    bool is_of_vm = !strcmp(suffix, ".lease") || !strcmp(suffix, VM_MAKING);
+    if (g_str_has_suffix(name, ".new") || (is_of_vm && !vm_find(agent, uuid)))
         (void)unlink(path);
     else if (!strcmp(suffix, ".journal") && !vm_find(agent, uuid))
         remove_journal(agent, uuid);

@@ -2,6 +2,7 @@
 #include "agent/routes.h"
 
 #include "agent/routes_datastores.h"
+#include "agent/routes_disks.h"
 #include "agent/routes_forecasts.h"
 #include "agent/routes_guest.h"
 #include "agent/routes_moves.h"
@@ -21,6 +22,12 @@ const struct http_route agent_routes[] = {
     {"GET", "/v1/vms/{uuid}/console", HTTP_CLIENT, route_vm_console},
     {"POST", "/v1/vms/{uuid}/console", HTTP_CLIENT, route_vm_type},
     {"POST", "/v1/vms/{uuid}/balloon", HTTP_CLIENT, route_vm_balloon},
+    {"GET", "/v1/vms/{uuid}/disks", HTTP_CLIENT, route_disk_list},
+    {"POST", "/v1/vms/{uuid}/disks", HTTP_CLIENT, route_disk_add},
+    {"POST", "/v1/vms/{uuid}/disks/{disk}/detach", HTTP_CLIENT, route_disk_detach},
+    {"POST", "/v1/vms/{uuid}/disks/{disk}/resize", HTTP_CLIENT, route_disk_resize},
+    {"POST", "/v1/vms/{uuid}/disks/{disk}/eject", HTTP_CLIENT, route_disk_eject},
+    {"POST", "/v1/vms/{uuid}/disks/{disk}/insert", HTTP_CLIENT, route_disk_insert},
     {"POST", "/v1/vms/{uuid}/guest", HTTP_CLIENT, route_vm_guest},
     {"PUT", "/v1/vms/{uuid}/pool", HTTP_CLIENT, route_vm_pool},
     {"PUT", "/v1/pools", HTTP_CLIENT, route_pools_put},

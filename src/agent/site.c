@@ -121,17 +121,19 @@ static void describe_disk(void *argument)
 static void describe_disks(const struct agent *agent, const struct vm_spec *spec, struct move_site *ret_site)
 {
     bool is_answered = true;
-    ret_site->n_disks = spec->n_disks;
     for (uint32_t i = 0; i < spec->n_disks; i++) {
         struct disk_question question = {.user = agent->config.qemu_user};
-        vm_disk_label(&spec->disks[i], ret_site->disks[i].path);
+        if (vm_disk_is_empty(&spec->disks[i]))
+            continue;
+        struct site_disk *disk = &ret_site->disks[ret_site->n_disks++];
+        vm_disk_label(&spec->disks[i], disk->path);
         if (!is_answered || disks_path(agent, spec, &spec->disks[i], question.path, NULL) < 0 ||
             disks_is_stale(agent, question.path))
             continue;
-        question.disk = ret_site->disks[i];
+        question.disk = *disk;
         is_answered = bounded_call(describe_disk, &question, sizeof question, BOUNDED_MS);
         if (is_answered)
-            ret_site->disks[i] = question.disk;
+            *disk = question.disk;
     }
 }
 

@@ -71,7 +71,7 @@ static char **launch_argv(const struct spawn_request *request, const char *launc
     g_ptr_array_add(argv, g_strdup_printf("%u", request->user.gid));
     g_ptr_array_add(argv, g_strdup_printf("%u", request->group));
     g_ptr_array_add(argv, g_strdup_printf("%u", request->n_fds));
-    g_ptr_array_add(argv, g_strdup(request->survives ? "0" : "1"));
+    g_ptr_array_add(argv, g_strdup_printf("%d", request->survives ? 0 : (int)getpid()));
     g_ptr_array_add(argv, g_strdup_printf("%d", request->nice));
     g_ptr_array_add(argv, g_strdup(request->preload ? request->preload : "-"));
     g_ptr_array_add(argv, g_strdup(request->program));

@@ -320,8 +320,7 @@ static int refuse_unless_off(const struct vm *vm, const char *member, struct err
                    name);
 }
 
-/* Also in the record of its QEMU, from which a lost config file is written again. */
-static int take_spec(struct vm *vm, const struct vm_spec *changed, struct err *err)
+int vm_take_spec(struct vm *vm, const struct vm_spec *changed, struct err *err)
 {
     struct err note = {0};
     if (vm_config_write(vm, changed, "", err) < 0)
@@ -343,7 +342,7 @@ int vm_set(struct vm *vm, JsonObject *changes, struct err *err)
         cpu_baseline_check_model(vm->agent, &changed, vm_accel_here(vm->agent, &changed), err) < 0)
         return -1;
     g_autofree char *text = model_print(changes, false);
-    if (take_spec(vm, &changed, err) < 0)
+    if (vm_take_spec(vm, &changed, err) < 0)
         return -1;
     log_info("VM %s (%s): changed: %s", changed.name, changed.uuid, text);
     return 0;
@@ -355,7 +354,7 @@ int vm_set_pool(struct vm *vm, const char *pool, struct err *err)
     if (!pool_path_is_valid(pool))
         return err_set(err, ERR_BAD_REQUEST, "field-invalid", "pool must be names joined by '/', or empty");
     (void)g_strlcpy(changed.pool, pool, sizeof changed.pool);
-    if (vm_check_free(vm, err) < 0 || take_spec(vm, &changed, err) < 0)
+    if (vm_check_free(vm, err) < 0 || vm_take_spec(vm, &changed, err) < 0)
         return -1;
     if (vm->process)
         cgroup_place(vm);

@@ -14,6 +14,7 @@
 struct qmp;
 struct journal;
 struct vm_process;
+struct disk_plug;
 
 enum vm_news { VM_NEWS_RESET, VM_NEWS_PANIC };
 
@@ -31,10 +32,13 @@ struct vm {
     unsigned n_streams;      /* how often vm_save or vm_load was begun */
     struct cont *first_cont; /* a shell's, under way; else NULL */
     unsigned n_conts;        /* calls of vm_cont under way: they hold the VM */
-    bool ending;             /* its end was asked for: not a crash */
-    char how_ended[64];      /* the last QEMU here, in words; "" if that is not known */
-    bool is_guest_off;       /* the last QEMU here: it ended because its guest switched itself off */
-    bool is_forgotten;       /* vm_forget was called: only those who wait for a verb still see it */
+    /* What is done to its disks, which holds the VM (agent/vm_disks.h): "attaching shared:a"; "": nothing */
+    char disk_change[VM_PROBLEM_MAX];
+    struct disk_plug *plug;     /* QEMU's part of that, under way (agent/disk_plug.h); else NULL */
+    bool ending;                /* its end was asked for: not a crash */
+    char how_ended[64];         /* the last QEMU here, in words; "" if that is not known */
+    bool is_guest_off;          /* the last QEMU here: it ended because its guest switched itself off */
+    bool is_forgotten;          /* vm_forget was called: only those who wait for a verb still see it */
     struct vm_process *process; /* of the running QEMU (agent/vm_process.h), NULL when off */
     /* Called once, after QEMU has ended for whatever reason and its resources are released, then cleared. A
      * move sets it to learn of a crash. May be NULL. */

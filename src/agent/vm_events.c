@@ -3,12 +3,13 @@
 #include "agent/vm_process.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "agent/journal.h"
+#include "agent/vm_disks.h"
 #include "base/log.h"
 #include "model/move.h"
+#include "qemu/disk_device.h"
 #include "qemu/qmp.h"
 
 #define ANSWER_MS 10000 /* a disk that hangs holds QEMU up; longer is a verb that was lost */
@@ -73,15 +74,18 @@ static void set_problem(struct vm *vm, const char *problem)
         g_strlcpy(vm->status.problem, problem, sizeof vm->status.problem);
 }
 
-/* Of nodes "diskN" and "diskN-file" (qemu/cmdline.c). */
+/* Of a block node; "" if it is no disk's. */
 static void disk_of_node(const struct vm *vm, const char *node, char ret_label[DISK_LABEL_MAX])
 {
     const struct vm_spec *spec = &vm->status.spec;
-    unsigned long number =
-        g_str_has_prefix(node, "disk") ? strtoul(node + strlen("disk"), NULL, 10) : VM_DISKS_MAX;
     ret_label[0] = '\0';
-    if (number < spec->n_disks)
-        vm_disk_label(&spec->disks[number], ret_label);
+    for (uint32_t i = 0; i < spec->n_disks; i++) {
+        char its_node[DISK_NODE_SIZE], its_file[DISK_NODE_SIZE];
+        disk_node(spec, i, its_node);
+        disk_file_node(spec, i, its_file);
+        if (!strcmp(node, its_node) || !strcmp(node, its_file))
+            vm_disk_label(&spec->disks[i], ret_label);
+    }
 }
 
 /* A disk that a host cannot write (a full datastore, a lost one): QEMU stops the guest, which finds the write
@@ -141,6 +145,8 @@ static void on_event(const char *name, JsonObject *data, void *user)
             log_warn("VM %s: a disk reports an error to the guest", vm->status.spec.name);
     } else if (g_str_has_prefix(name, "BLOCK_JOB_") && data && vm->block_job) {
         vm->block_job(vm, name, data, vm->block_job_user);
+    } else if (!strcmp(name, "DEVICE_DELETED") && data) {
+        vm_disks_deleted(vm, model_text(data, "device"));
     } else if (!strcmp(name, "BALLOON_CHANGE") && data) {
         vm_balloon_note(vm, (uint64_t)model_int(data, "actual", 0));
     } else {
@@ -203,6 +209,7 @@ static void on_asked_again(JsonNode *result, const struct err *err, void *user)
     log_info("VM %s: QEMU %d answers again, %s", vm->status.spec.name, vm->status.pid, runstate);
     bool was_unknown = vm->status.state == VM_UNKNOWN;
     vm_take_runstate(vm, runstate);
+    vm_disks_reconcile(vm, NULL, NULL);
     if (was_unknown && must_go_on(vm, runstate))
         vm_cont(vm, CONT_MS, on_cont, NULL);
 }

@@ -219,8 +219,8 @@ void vm_run_folder_remove(const struct agent *agent, const char *uuid)
 {
     /* Written files have a sibling for the moment. */
     static const char *const files[] = {
-        "process.json", "process.json.new", "qmp.sock", "trace.sock", VM_GUEST_AGENT_SOCKET, "console.sock",
-        "console.log",  "qemu.log",         ""};
+        "process.json", "process.json.new", "qmp.sock", "trace.sock", VM_GUEST_AGENT_SOCKET,
+        "console.sock", "console.log",      "qemu.log", VM_IMAGE_LOG, ""};
     for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autofree char *path = run_path(agent, uuid, files[i]);
         if (remove(path) < 0 && errno != ENOENT)

@@ -171,6 +171,10 @@ int vm_check_free(const struct vm *vm, struct err *err)
             *err = vm->problem;
         return -1;
     }
+    if (!task[0] && vm->disk_change[0])
+        return check_say(err, CHECK_VM_DISKS_CHANGING,
+                         CHECK_ARGS({"vm", vm->status.spec.name}, {"host", vm->agent->config.name},
+                                    {"change", vm->disk_change}));
     if (!task[0])
         return 0;
     (void)vm_refuse_held(vm->agent, vm->status.spec.name, task, err);

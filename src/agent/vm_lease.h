@@ -44,8 +44,8 @@ void vm_lease_load(struct vm *vm);
 bool vm_lease_is_live(const struct vm *vm);
 /* Until it expires; 0: it has, or there is none. */
 uint64_t vm_lease_left_ms(const struct vm *vm);
-/* REFUSED "vm-is-moving" with the task's id while a move or a live lease holds the VM; the VM's problem if it
- * has one. */
+/* REFUSED "vm-is-moving" with the task's id while a move or a live lease holds the VM, "vm-disks-changing"
+ * while its disks are changed; the VM's problem if it has one. */
 int vm_check_free(const struct vm *vm, struct err *err);
 /* The task that holds it, or "". */
 const char *vm_holder(const struct vm *vm);

@@ -52,6 +52,10 @@ char *vm_config_path(const struct agent *agent, const char *uuid);  /* g_free */
 char *vm_journal_path(const struct agent *agent, const char *uuid); /* g_free */
 /* Beside a config file: what it was when it could not be read. */
 #define VM_CONFIG_DAMAGED ".damaged"
+/* The same, while a new disk is made (agent/disk_image.c). */
+#define VM_MAKING ".making"
+/* In the VM's folder, while qemu-img works for it. */
+#define VM_IMAGE_LOG "qemu-img.log"
 #define VM_CONFIG_MODE 0600
 #define VM_CONFIG_MODE_HELD 0400
 /* The only function that writes a config file: checks that nobody else holds the VM, writes `spec`
@@ -97,6 +101,8 @@ void vm_explain_loss(struct vm *vm, struct err *err);
 void vm_done_later(struct vm *vm, vm_done done, void *user);
 /* A removal made its first step durable and was interrupted: vm_remove completes it. */
 bool vm_is_half_removed(const struct vm *vm);
+/* Writes the config file, and the record of its QEMU, from which a lost config file is written again. */
+int vm_take_spec(struct vm *vm, const struct vm_spec *changed, struct err *err);
 /* Listed with `what` is wrong and *why (its fix is the operator's), and not used: "vm-damaged". */
 void vm_set_problem(struct vm *vm, const char *what, const struct err *why);
 /* status.epoch and status.journal from the journal. */

@@ -5,6 +5,7 @@ import dataclasses
 import typing
 
 import compare
+import disks
 import figures
 import forecast
 import outage
@@ -40,6 +41,7 @@ class Case:
     cuts: tuple = ()
     guests: tuple = ()
     about_kvm: bool = False  # without it, what is measured is only the closest figure
+    is_linux: bool = False  # `guest` is what a Linux guest looks like
     runs: int = 0  # fewer than the others', where a run takes more than 30 s
 
 
@@ -67,6 +69,7 @@ HOT_1 = GuestSpec(1024, 256, "rate=0")
 DENSE_6G = GuestSpec(6144, 6080, "rate=20", sweep_ms=12000)
 SPARSE_16G = GuestSpec(16384, 960, "rate=20 spread=16", sweep_ms=3000)
 FOUR = GuestSpec(512, 480, IDLE)
+LINUX = GuestSpec(512, 64, "Linux", accel="tcg")
 CUT = GuestSpec(1024, 800, "rate=1")
 
 CASES = [
@@ -103,6 +106,8 @@ CASES = [
     Case("two-links", "two links of 500 Mbit/s", several.two_links, GuestSpec(512, 480, IDLE), link="500mbit", bars=[
         at_least_share("throughput", "rate_mb_s", 1.8, "MB/s", "one link")]),
     Case("link-cut", "the link is cut, 1 Gbit/s", outage.cuts, CUT, link=GBIT, bars=[], cuts=tuple(Cut(at, seconds) for seconds in (1, 10, 30) for at in (0.3, 0.6, 0.9))),
+    Case("disk", "a Linux guest that writes to a disk, TCG", disks.beside_none, LINUX, is_linux=True, bars=[
+        share("downtime", "downtime_ms", 1.5, "ms", of="no disk")]),
     Case("forecast", "--dry-run beside what the moves took", forecast.over_all_cases, BUSY, bars=[], needs=("--dry-run",),
          guests=((idle(1024), None), (BUSY, None), (HOT_1, GBIT))),
 ]

@@ -13,12 +13,14 @@ class BenchError(Exception):
 
 
 class Tools:
-    """Where the programs are. `godwit` is the installed command; `qemu` maps a version to (program, folder of firmware or None)."""
+    """Where the programs are. `godwit` is the installed command; `qemu` maps a version to (program, folder of firmware or None); `linux` is the folder
+    of a Linux guest, or None."""
 
-    def __init__(self, godwit, guest, raw_loop):
+    def __init__(self, godwit, guest, raw_loop, linux=None):
         self.godwit = godwit
         self.guest = guest
         self.raw_loop = raw_loop
+        self.linux = linux
         self.qemu = {}
         self.folders = []
         self.options = self._migrate_options()

@@ -45,6 +45,8 @@ class Context:
             return f"{available} MiB of memory are free, {needed} are needed"
         if case.modes and not self.tools.qemu:
             return "no QEMU to compare with"
+        if case.is_linux and not self.tools.linux:
+            return "no Linux guest was given (--linux)"
         return None
 
 
@@ -56,6 +58,7 @@ def arguments():
     parser.add_argument("--qemu", default="qemu-system-x86_64", help="the QEMU to compare with (qemu-system-x86_64)")
     parser.add_argument("--qemu10", help="a QEMU 10 to compare with too")
     parser.add_argument("--qemu10-data", help="its folder of firmware")
+    parser.add_argument("--linux", help="the folder of the Linux guest that 'make guests' builds")
     parser.add_argument("--output", help="folder for results.json, table.txt and the plots (none is written)")
     parser.add_argument("--json", action="store_true", help="the results as a document on stdout")
     parser.add_argument("--godwit", default=os.path.join(HERE, "../../../bin/godwit"), help=argparse.SUPPRESS)
@@ -128,7 +131,8 @@ def main():
         print("godwit bench: makes labs and must be run as root", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    tools = Tools(os.path.realpath(given.godwit), os.path.join(HERE, "checker.elf"), os.path.join(HERE, "godwit-raw-loop"))
+    tools = Tools(os.path.realpath(given.godwit), os.path.join(HERE, "checker.elf"), os.path.join(HERE, "godwit-raw-loop"),
+                  given.linux and os.path.realpath(given.linux))
     try:
         tools.add_qemu(given.qemu)
         if given.qemu10:

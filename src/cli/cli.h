@@ -99,6 +99,7 @@ int cmd_vm_set(struct cli *cli, int argc, char **argv);
 int cmd_vm_rm(struct cli *cli, int argc, char **argv);
 int cmd_vm_start(struct cli *cli, int argc, char **argv);
 int cmd_vm_stop(struct cli *cli, int argc, char **argv);
+int cmd_vm_disk(struct cli *cli, int argc, char **argv);
 int cmd_vm_balloon(struct cli *cli, int argc, char **argv);
 int cmd_vm_console(struct cli *cli, int argc, char **argv);
 int cmd_vm_settle(struct cli *cli, int argc, char **argv);

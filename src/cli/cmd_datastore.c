@@ -2,18 +2,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/disk_text.h"
 #include "model/json.h"
-
-/* "12.5 GiB" */
-static char *size_text(gint64 bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    double size = (double)bytes;
-    unsigned unit = 0;
-    for (; size >= 1024 && unit + 1 < G_N_ELEMENTS(units); unit++)
-        size /= 1024;
-    return g_strdup_printf("%.*f %s", unit ? 1 : 0, size, units[unit]);
-}
 
 /* "h1 ok, h2 stale"; with what each one has, if they differ. */
 static char *hosts_text(JsonArray *hosts, bool with_identity)

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
+#include "cli/disk_text.h"
 #include "model/vm.h"
 
 static void add_vm_row(struct table *table, JsonObject *vm)
@@ -72,7 +73,8 @@ static void fill_spec_rows(GOptionEntry rows[SPEC_ROWS], struct spec_options *op
         {"nvram", 0, 0, G_OPTION_ARG_FILENAME, &options->nvram,
          "file of the UEFI variables, on shared storage; made by the first start", "PATH"},
         {"disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->disks,
-         "image, on a datastore or by its path, qcow2 unless it ends in .raw or is a CD; may be repeated",
+         "image, on a datastore or by its path, qcow2 unless it ends in .raw or .iso or is a CD; may be "
+         "repeated",
          "DATASTORE:FILE|PATH[,format=qcow2|raw][,bus=virtio-blk|virtio-scsi][,media=disk|cdrom]"},
         {"network", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->networks,
          "network of the host; may be repeated", "N"},
@@ -129,51 +131,12 @@ static void set_path(JsonObject *spec, const char *member, const char *path)
     set_text(spec, member, absolute);
 }
 
-/* Takes ",format=F", ",bus=B" and ",media=M" from the end; a path may hold commas as well. */
-static void take_disk_options(char *text, JsonObject *disk)
-{
-    static const char *const names[] = {"format", "bus", "media"};
-    char *comma;
-    bool is_taken = true;
-    while (is_taken && (comma = strrchr(text, ','))) {
-        is_taken = false;
-        for (size_t i = 0; i < G_N_ELEMENTS(names) && !is_taken; i++) {
-            size_t length = strlen(names[i]);
-            is_taken = !strncmp(comma + 1, names[i], length) && comma[1 + length] == '=';
-            if (is_taken)
-                json_object_set_string_member(disk, names[i], comma + length + 2);
-        }
-        if (is_taken)
-            *comma = '\0';
-    }
-}
-
-/* "DATASTORE:FILE" or a path, with options. */
-static JsonObject *disk_of(const char *text)
-{
-    JsonObject *disk = json_object_new();
-    g_autofree char *where = g_strdup(text);
-    take_disk_options(where, disk);
-    bool is_raw = g_str_has_suffix(where, ".raw") || !strcmp(cli_string(disk, "media"), "cdrom");
-    if (!json_object_has_member(disk, "format"))
-        json_object_set_string_member(disk, "format", is_raw ? "raw" : "qcow2");
-    char *colon = strchr(where, ':');
-    g_autofree char *store = g_strndup(where, colon ? (gsize)(colon - where) : 0);
-    if (model_name_is_valid(store)) {
-        json_object_set_string_member(disk, "datastore", store);
-        json_object_set_string_member(disk, "file", colon + 1);
-    } else {
-        set_path(disk, "path", where);
-    }
-    return disk;
-}
-
 static JsonArray *disks_of(char **texts)
 {
     JsonArray *disks = json_array_new();
     for (char **text = texts; *text; text++)
         if (**text)
-            json_array_add_object_element(disks, disk_of(*text));
+            json_array_add_object_element(disks, disk_of_text(*text));
     return disks;
 }
 

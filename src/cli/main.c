@@ -44,6 +44,11 @@ static const struct cli_command commands[] = {
     {"vm", "rm", "V", "unregister a VM that is off; its disks stay", cmd_vm_rm},
     {"vm", "start", "V", "power on", cmd_vm_start},
     {"vm", "stop", "V [--force] [--timeout S]", "shut down; --force powers off", cmd_vm_stop},
+    {"vm", "disk",
+     "ls V | create V --datastore D [--file F] [--size SIZE] [--format qcow2|raw] [--from D:FILE | --backing "
+     "D:FILE] [--bus virtio-scsi|virtio-blk] | attach V D:FILE[,format=F][,media=cdrom] [--bus B] | detach V "
+     "DISK [--delete] | resize V DISK --size SIZE | eject V DISK [--force] | insert V DISK D:FILE [--force]",
+     "its disks, also while it runs", cmd_vm_disk},
     {"vm", "balloon", "V MIB", "how much of its memory the guest is to do with", cmd_vm_balloon},
     {"vm", "console", "V [--log | --type TEXT]",
      "the serial console: on a terminal to type on, left with Ctrl-]", cmd_vm_console},

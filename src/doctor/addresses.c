@@ -202,29 +202,50 @@ void check_duplicates(const struct patient *patient, struct report *report)
 
 /* ---- bridges ---- */
 
-static void look_at_bridge(struct report *report, const struct host_network *network)
+static void say_isolated(struct report *report, const struct host_network *network)
 {
-    int flags = interface_flags(network->bridge);
-    bool is_up = flags >= 0 && (flags & IFF_UP);
-    struct host_network seen = *network;
-    network_find_isolated(&seen, 1);
-    if (is_up && seen.isolated) {
-        struct err *line =
-            report_line(report, DIAGNOSIS_WARNING, "network %s: bridge %s has no port but those of VMs",
-                        network->name, network->bridge);
-        (void)err_cause(line, "VMs of that network reach each other on this host only");
-        (void)err_fix(line,
-                      "if it shall lead further, add the network card that does: ip link set CARD master %s",
-                      network->bridge);
-        (void)err_arg(line, "network", "%s", network->name);
-        (void)err_arg(line, "bridge", "%s", network->bridge);
-        return;
-    }
-    if (is_up) {
+    struct err *line =
+        report_line(report, DIAGNOSIS_WARNING, "network %s: bridge %s has no port but those of VMs",
+                    network->name, network->bridge);
+    (void)err_cause(line, "VMs of that network reach each other on this host only");
+    (void)err_fix(
+        line,
+        "if it shall lead further, add the network card, or the VLAN interface on it, that does: ip "
+        "link set CARD master %s",
+        network->bridge);
+    (void)err_arg(line, "network", "%s", network->name);
+    (void)err_arg(line, "bridge", "%s", network->bridge);
+}
+
+static void say_cut_off(struct report *report, const struct host_network *network)
+{
+    struct err *line = report_line(report, DIAGNOSIS_PROBLEM, "network %s: bridge %s is cut off: %s",
+                                   network->name, network->bridge, network->uplink_problem);
+    (void)err_cause(line, "VMs of that network reach each other on this host only");
+    (void)err_fix(line,
+                  "set the port that leads out up, and the card below a VLAN interface (ip -br link show "
+                  "master %s; ip link set PORT up); look at cable and switch",
+                  network->bridge);
+    (void)err_arg(line, "network", "%s", network->name);
+    (void)err_arg(line, "bridge", "%s", network->bridge);
+    (void)err_arg(line, "reason", "%s", network->uplink_problem);
+}
+
+static void say_up(struct report *report, const struct host_network *network)
+{
+    char vlan[24] = "untagged";
+    if (network->vlan)
+        (void)snprintf(vlan, sizeof vlan, "VLAN %u", network->vlan);
+    if (host_network_vlan_is_known(network))
+        (void)report_line(report, DIAGNOSIS_OK, "network %s: bridge %s is up, %s", network->name,
+                          network->bridge, vlan);
+    else
         (void)report_line(report, DIAGNOSIS_OK, "network %s: bridge %s is up", network->name,
                           network->bridge);
-        return;
-    }
+}
+
+static void say_missing_or_down(struct report *report, const struct host_network *network, int flags)
+{
     struct err *line = report_line(report, DIAGNOSIS_PROBLEM, "network %s: bridge %s %s", network->name,
                                    network->bridge, flags < 0 ? "does not exist" : "is down");
     (void)err_cause(line, "%s",
@@ -240,6 +261,21 @@ static void look_at_bridge(struct report *report, const struct host_network *net
         (void)err_fix(line, "ip link set %s up", network->bridge);
     (void)err_arg(line, "network", "%s", network->name);
     (void)err_arg(line, "bridge", "%s", network->bridge);
+}
+
+static void look_at_bridge(struct report *report, const struct host_network *network)
+{
+    int flags = interface_flags(network->bridge);
+    struct host_network seen = *network;
+    network_learn_uplinks(&seen, 1);
+    if (flags < 0 || !(flags & IFF_UP))
+        say_missing_or_down(report, &seen, flags);
+    else if (seen.isolated)
+        say_isolated(report, &seen);
+    else if (seen.uplink_problem[0])
+        say_cut_off(report, &seen);
+    else
+        say_up(report, &seen);
 }
 
 void check_bridges(const struct patient *patient, struct report *report)

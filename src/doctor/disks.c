@@ -190,7 +190,7 @@ static void add_folders_of(const char *config_path, GHashTable *folders)
     /* One that is damaged is named by the agent, and has no disks that can be looked for. */
     if (text && model_parse(text, -1, &object, NULL) == 0 && vm_spec_from_json(object, spec, NULL) == 0) {
         for (uint32_t i = 0; i < spec->n_disks; i++)
-            if (!spec->disks[i].datastore[0])
+            if (spec->disks[i].path[0])
                 add_folder(folders, spec->disks[i].path);
         add_folder(folders, spec->kernel);
         add_folder(folders, spec->initrd);

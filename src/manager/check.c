@@ -225,6 +225,45 @@ static void link_speed(const struct check_host *host, const char *side, struct f
     err_place(err, "", side);
 }
 
+static void network_vlan(const struct check_input *input, const struct host_network *here,
+                         const struct host_network *there, struct findings *findings)
+{
+    const char *vm = input->vm->spec.name, *source = input->source.name,
+               *destination = input->destination.name;
+    if (!host_network_vlan_is_known(here) || !host_network_vlan_is_known(there) || here->vlan == there->vlan)
+        return;
+    if (here->vlan && there->vlan)
+        findings_say(findings, CHECK_NETWORK_VLAN_DIFFERS,
+                     CHECK_ARGS({"vm", vm}, {"network", here->name}, {"source", source},
+                                {"destination", destination}, {"bridge", there->bridge},
+                                {"source_vlan", .number = here->vlan},
+                                {"destination_vlan", .number = there->vlan}));
+    else
+        findings_say(findings, CHECK_NETWORK_VLAN_UNTAGGED,
+                     CHECK_ARGS({"vm", vm}, {"network", here->name},
+                                {"tagged", here->vlan ? source : destination},
+                                {"untagged", here->vlan ? destination : source},
+                                {"vlan", .number = here->vlan ? here->vlan : there->vlan}));
+}
+
+/* Where the VM is cut off already, it loses nothing. */
+static void network_way_out(const struct check_input *input, const struct host_network *here,
+                            const struct host_network *there, struct findings *findings)
+{
+    const char *vm = input->vm->spec.name;
+    if (here->isolated || here->uplink_problem[0])
+        return;
+    if (there->isolated)
+        findings_say(findings, CHECK_NETWORK_ISOLATED,
+                     CHECK_ARGS({"vm", vm}, {"network", here->name}, {"source", input->source.name},
+                                {"host", input->destination.name}, {"bridge", there->bridge}));
+    else if (there->uplink_problem[0])
+        findings_say(findings, CHECK_NETWORK_UPLINK_DOWN,
+                     CHECK_ARGS({"vm", vm}, {"network", here->name}, {"source", input->source.name},
+                                {"host", input->destination.name}, {"bridge", there->bridge},
+                                {"reason", there->uplink_problem}));
+}
+
 static void network_differs(const struct check_input *input, struct findings *findings)
 {
     const struct host_facts *source = input->source.facts;
@@ -235,11 +274,8 @@ static void network_differs(const struct check_input *input, struct findings *fi
         const struct host_network *there = find_network(destination, name);
         if (!here || !there || !here->mtu || !there->mtu)
             continue;
-        if (there->isolated && !here->isolated)
-            findings_say(findings, CHECK_NETWORK_ISOLATED,
-                         CHECK_ARGS({"vm", input->vm->spec.name}, {"network", name},
-                                    {"source", input->source.name}, {"host", input->destination.name},
-                                    {"bridge", there->bridge}));
+        network_way_out(input, here, there, findings);
+        network_vlan(input, here, there, findings);
         if (here->mtu != there->mtu)
             findings_say(findings, CHECK_NETWORK_MTU_DIFFERS,
                          CHECK_ARGS({"vm", input->vm->spec.name}, {"network", name},

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "manager/event_types.h"
+#include "manager/routes.h"
 #include "manager/task.h"
 
 #define EVENTS_LIMIT_DEFAULT 1000
@@ -27,21 +28,6 @@ static int check_names(struct http_request *request, const char *const *names, s
     (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= is no field of this request", unknown);
     (void)err_arg(err, "field", "%s", unknown);
     return err_fix(err, "fields: %s", known);
-}
-
-static int read_name(struct http_request *request, const char *name, char ret_value[MODEL_NAME_MAX],
-                     struct err *err)
-{
-    const char *value = http_query(request, name);
-    ret_value[0] = '\0';
-    if (!value)
-        return 0;
-    if (!model_name_is_valid(value)) {
-        (void)refuse(err, name, value, "a name");
-        return err_fix(err, "give one as it is listed, without blanks and quotes");
-    }
-    (void)g_strlcpy(ret_value, value, MODEL_NAME_MAX);
-    return 0;
 }
 
 static int read_task(struct http_request *request, const char *name, char ret_id[MODEL_UUID_SIZE],
@@ -164,10 +150,11 @@ int filters_read_events(struct http_request *request, bool is_stream, struct db_
     static const char *const streamed[] = {"vm", "host", "task", "type", "severity", "user", "since", NULL};
     *ret_filter = (struct db_event_filter){0};
     if (check_names(request, is_stream ? streamed : listed, err) ||
-        read_name(request, "vm", ret_filter->vm, err) || read_name(request, "host", ret_filter->host, err) ||
+        routes_query_name(request, "vm", ret_filter->vm, err) ||
+        routes_query_name(request, "host", ret_filter->host, err) ||
         read_task(request, "task", ret_filter->task, err) || read_type(request, ret_filter->type, err) ||
         read_severity(request, &ret_filter->severity, err) ||
-        read_name(request, "user", ret_filter->user, err) || read_since(request, ret_filter, err) ||
+        routes_query_name(request, "user", ret_filter->user, err) || read_since(request, ret_filter, err) ||
         read_time(request, "until", &ret_filter->until_ms, err) ||
         read_number(request, "before", G_MAXINT64, &ret_filter->before, err) ||
         read_limit(request, EVENTS_LIMIT_DEFAULT, &ret_filter->limit, err))
@@ -181,10 +168,10 @@ int filters_read_tasks(struct http_request *request, struct db_task_filter *ret_
     static const char *const names[] = {"vm",    "host",  "state",  "user", "since",
                                         "until", "limit", "before", NULL};
     *ret_filter = (struct db_task_filter){0};
-    return check_names(request, names, err) || read_name(request, "vm", ret_filter->vm, err) ||
-                   read_name(request, "host", ret_filter->host, err) ||
+    return check_names(request, names, err) || routes_query_name(request, "vm", ret_filter->vm, err) ||
+                   routes_query_name(request, "host", ret_filter->host, err) ||
                    read_state(request, ret_filter->state, err) ||
-                   read_name(request, "user", ret_filter->user, err) ||
+                   routes_query_name(request, "user", ret_filter->user, err) ||
                    read_time(request, "since", &ret_filter->since_ms, err) ||
                    read_time(request, "until", &ret_filter->until_ms, err) ||
                    read_task(request, "before", ret_filter->before, err) ||

@@ -72,7 +72,10 @@ void forward_status(JsonObject *object, const struct err *call_err, void *user)
     (void)g_strlcpy(vm.host, forward->host, sizeof vm.host);
     if (host)
         tell_success(forward, host, &vm);
-    http_reply(forward->request, forward->status, routes_vm_json(forward->manager, &vm));
+    JsonObject *answer = routes_vm_json(forward->manager, &vm);
+    if (json_object_has_member(object, "warnings"))
+        json_object_set_member(answer, "warnings", json_object_dup_member(object, "warnings"));
+    http_reply(forward->request, forward->status, answer);
     forward_free(forward);
 }
 

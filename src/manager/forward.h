@@ -26,7 +26,7 @@ struct forward {
 
 struct forward *forward_new(struct manager *manager, struct http_request *request, const char *host,
                             const char *uuid);
-/* The answer is a vm_status, which the inventory takes. */
+/* The answer is a vm_status, which the inventory takes, perhaps with `warnings`, which are passed on. */
 void forward_status(JsonObject *object, const struct err *err, void *forward);
 /* The same, of a call for which room was promised in a pool: it is released. */
 void forward_placed(JsonObject *object, const struct err *err, void *forward);

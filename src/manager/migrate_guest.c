@@ -8,8 +8,8 @@
 #include "manager/migrate.h"
 #include "model/check_table.h"
 
-/* Of the questions besides the notice, and of the way to the agent. */
-#define BESIDES_S 15
+/* Of the questions besides the notice (agent/guest_agent.h), and of the way to the agent. */
+#define BESIDES_S 20
 #define TO_VISIT "hear from the guest"
 
 /* 0: the guest is not to be told, or is not known any more. By what the VM is now: a manager that was

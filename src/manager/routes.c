@@ -30,6 +30,12 @@ const struct http_route routes_table[] = {
     {"POST", "/v1/vms/{vm}/stop", HTTP_TOKEN, route_vm_stop},
     {"GET", "/v1/vms/{vm}/console", HTTP_TOKEN, route_vm_console},
     {"POST", "/v1/vms/{vm}/balloon", HTTP_TOKEN, route_vm_balloon},
+    {"GET", "/v1/vms/{vm}/disks", HTTP_TOKEN, route_disks_list},
+    {"POST", "/v1/vms/{vm}/disks", HTTP_TOKEN, route_disk_add},
+    {"POST", "/v1/vms/{vm}/disks/{disk}/detach", HTTP_TOKEN, route_disk_detach},
+    {"POST", "/v1/vms/{vm}/disks/{disk}/resize", HTTP_TOKEN, route_disk_resize},
+    {"POST", "/v1/vms/{vm}/disks/{disk}/eject", HTTP_TOKEN, route_disk_eject},
+    {"POST", "/v1/vms/{vm}/disks/{disk}/insert", HTTP_TOKEN, route_disk_insert},
     {"POST", "/v1/vms/{vm}/console", HTTP_TOKEN, route_vm_type},
     {"GET", "/v1/vms/{vm}/ownership", HTTP_TOKEN, route_vm_ownership},
     {"POST", "/v1/vms/{vm}/settle", HTTP_TOKEN, route_vm_settle},
@@ -145,5 +151,22 @@ int routes_query_number(struct http_request *request, const char *name, uint64_t
         return err_arg(err, "value", "%s", text);
     }
     *ret_number = value;
+    return 0;
+}
+
+int routes_query_name(struct http_request *request, const char *name, char ret_value[MODEL_NAME_MAX],
+                      struct err *err)
+{
+    const char *value = http_query(request, name);
+    ret_value[0] = '\0';
+    if (value && !model_name_is_valid(value)) {
+        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a name, not '%s'", name, value);
+        (void)err_fix(err, "give one as it is listed, without blanks and quotes");
+        (void)err_arg(err, "must", "a name");
+        (void)err_arg(err, "field", "%s", name);
+        return err_arg(err, "value", "%s", value);
+    }
+    if (value)
+        (void)g_strlcpy(ret_value, value, MODEL_NAME_MAX);
     return 0;
 }

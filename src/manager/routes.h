@@ -33,6 +33,13 @@ void route_vm_console(struct http_request *request, void *user);
 void route_vm_balloon(struct http_request *request, void *user);
 void route_vm_type(struct http_request *request, void *user);
 void route_vm_pool(struct http_request *request, void *user);
+/* routes_disks.c */
+void route_disks_list(struct http_request *request, void *user);
+void route_disk_add(struct http_request *request, void *user);
+void route_disk_detach(struct http_request *request, void *user);
+void route_disk_resize(struct http_request *request, void *user);
+void route_disk_eject(struct http_request *request, void *user);
+void route_disk_insert(struct http_request *request, void *user);
 /* As every answer about a VM has it, with the hosts that own it besides; transfer full. */
 JsonObject *routes_vm_json(struct manager *manager, const struct vm_status *vm);
 /* routes_diagnoses.c */
@@ -92,5 +99,8 @@ int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_por
 /* A whole number in the query, `fallback` if absent. */
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err);
+/* A name in the query, "" if absent; BAD_REQUEST "query" if it can be none. */
+int routes_query_name(struct http_request *request, const char *name, char ret_value[MODEL_NAME_MAX],
+                      struct err *err);
 
 #endif

@@ -49,10 +49,11 @@ static void answered(JsonObject *object, const struct err *err, void *user)
 static int find(struct manager *manager, struct http_request *request, struct vm_status *ret_vm,
                 struct host **ret_host, struct err *err)
 {
-    const char *named = http_query(request, "host");
-    if (inventory_get_vm(manager->inventory, http_param(request, "vm"), ret_vm, err))
+    char named[MODEL_NAME_MAX];
+    if (routes_query_name(request, "host", named, err) ||
+        inventory_get_vm(manager->inventory, http_param(request, "vm"), ret_vm, err))
         return -1;
-    return inventory_get_host(manager->inventory, named ? named : ret_vm->host, ret_host, err);
+    return inventory_get_host(manager->inventory, named[0] ? named : ret_vm->host, ret_host, err);
 }
 
 static int read_wait(struct http_request *request, uint64_t *ret_offset, uint64_t *ret_wait_ms,

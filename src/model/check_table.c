@@ -49,6 +49,9 @@ static const struct check_kind kinds[CHECK_COUNT] = {
     [CHECK_VM_MOVING] = {"vm-is-moving", ERROR, PHASE_SOURCE_CHECK, NULL,
                          "VM '{vm}' is held by task {task} on host '{host}'", NULL,
                          "wait for it (godwit task follow {task}) or cancel it (godwit task cancel {task})"},
+    [CHECK_VM_DISKS_CHANGING] = {"vm-disks-changing", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+                                 "the disks of VM '{vm}' are being changed on host '{host}'", "{change}",
+                                 "wait until that is done ('godwit vm disk ls {vm}' says so)"},
     [CHECK_TASK_RUNNING] =
         {"task-running", ERROR, PHASE_REQUEST, MANAGER,
          "task {task} already moves VM '{vm}' to host '{host}'", NULL,
@@ -189,7 +192,31 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "network '{network}' of VM '{vm}' leads nowhere on host '{host}': bridge {bridge} has no port but "
          "those of VMs",
          "on host '{source}' it has one: the VM would be cut off from whoever is not on '{host}'",
-         "add the network card that leads to the network: ip link set CARD master {bridge}"},
+         "add the network card, or the VLAN interface on it, that leads to the network: ip link set CARD "
+         "master {bridge}"},
+    [CHECK_NETWORK_UPLINK_DOWN] =
+        {"network-uplink-down", WARNING, PHASE_DESTINATION_CHECK, DESTINATION,
+         "network '{network}' of VM '{vm}' is cut off on host '{host}': {reason}",
+         "on host '{source}' it works: the VM would be cut off from whoever is not on '{host}'",
+         "'ip -br link show master {bridge}' on '{host}' shows the ports of its bridge: set the one that "
+         "leads "
+         "out up (ip link set PORT up, and the card below a VLAN interface), and look at cable and switch"},
+    [CHECK_NETWORK_VLAN_DIFFERS] =
+        {"network-vlan-differs", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
+         "network '{network}' of VM '{vm}' is VLAN {source_vlan} on host '{source}' and VLAN "
+         "{destination_vlan} on host '{destination}'",
+         "the VM would be in another network, and nobody would reach it at its addresses",
+         "give bridge {bridge} on '{destination}' the VLAN interface of id {source_vlan} as its port "
+         "instead; "
+         "where the switches make one network of both, say so with the same vlan= in section "
+         "[network {network}] of both agents' configurations"},
+    [CHECK_NETWORK_VLAN_UNTAGGED] =
+        {"network-vlan-untagged", WARNING, PHASE_DESTINATION_CHECK, DESTINATION,
+         "network '{network}' of VM '{vm}' is VLAN {vlan} on host '{tagged}', and untagged on host "
+         "'{untagged}'",
+         "unless the switch port of '{untagged}' belongs to VLAN {vlan}, the VM would be in another network",
+         "where it does, say vlan={vlan} in section [network {network}] of the agent's configuration on "
+         "'{untagged}'; else give the bridge there the VLAN interface of id {vlan} as its port"},
     [CHECK_BOOT_FILE_MISSING] = {"boot-file-missing", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
                                  "{file} {path} of VM '{vm}' cannot be opened on host '{host}'", "{reason}",
                                  "put the same file there on every host the VM may run on"},

@@ -23,6 +23,7 @@ enum check {
     CHECK_VM_STANDS, /* stopped by QEMU, which says why */
     CHECK_VM_PANICKED,
     CHECK_VM_MOVING,
+    CHECK_VM_DISKS_CHANGING,
     CHECK_TASK_RUNNING,
     CHECK_FORECAST_RUNNING,
     CHECK_VM_PINNED,
@@ -84,6 +85,9 @@ enum check {
     CHECK_MIGRATION_LINK_SLOW,
     CHECK_NETWORK_MTU_DIFFERS,
     CHECK_NETWORK_ISOLATED,
+    CHECK_NETWORK_UPLINK_DOWN,
+    CHECK_NETWORK_VLAN_DIFFERS,
+    CHECK_NETWORK_VLAN_UNTAGGED, /* on one of both, which the switch may make right */
     /* the way from one to the other */
     CHECK_PORT_UNREACHABLE,
     CHECK_PORT_REFUSED,

@@ -11,6 +11,9 @@ static const struct field network_fields[] = {
     TEXT(struct host_network, bridge, NULL),
     COUNT(struct host_network, mtu),
     BOOL(struct host_network, isolated),
+    TEXT(struct host_network, uplink, NULL),
+    COUNT(struct host_network, vlan),
+    TEXT(struct host_network, uplink_problem, NULL),
     FIELDS_END,
 };
 
@@ -81,6 +84,11 @@ uint32_t host_channels(const struct host_facts *source, const struct host_facts 
     uint32_t by_link = mbit / CHANNEL_MBIT + (mbit % CHANNEL_MBIT != 0);
     uint32_t by_cores = MIN(source->cpus, destination->cpus) / 2;
     return CLAMP(MIN(by_link, by_cores), 1, MOVE_CHANNELS_MAX);
+}
+
+bool host_network_vlan_is_known(const struct host_network *network)
+{
+    return network->vlan || network->uplink[0];
 }
 
 void host_networks_text(const struct host_network *networks, uint32_t n, char ret_names[ERR_TEXT_MAX])

@@ -20,8 +20,13 @@
 struct host_network {
     char name[MODEL_NAME_MAX];
     char bridge[16];
-    uint32_t mtu;  /* of the bridge; 0: there is no such bridge */
-    bool isolated; /* the bridge has no port but those of VMs */
+    uint32_t mtu;    /* of the bridge; 0: there is no such bridge */
+    bool isolated;   /* the bridge has no port but those of VMs */
+    char uplink[16]; /* the port that leads out of the host; "": none, several, or an agent that does not say
+                      */
+    uint32_t
+        vlan; /* its id outside of the host: as the configuration says, else of the uplink; 0: untagged */
+    char uplink_problem[80]; /* why nothing leaves the host or comes in, or "" */
 };
 
 struct host_facts {
@@ -73,6 +78,8 @@ struct host_facts {
     int64_t wall_ms;          /* the host's clock when it answered */
 };
 
+/* False: that its `vlan` is 0 says nothing. */
+bool host_network_vlan_is_known(const struct host_network *network);
 /* Their names, or "none". */
 void host_networks_text(const struct host_network *networks, uint32_t n, char ret_names[ERR_TEXT_MAX]);
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "model/vm_disks.h"
 #include "model/vm_fields.h"
 
 static const char *const accel_names[] = {
@@ -21,13 +22,14 @@ static const char *const state_names[] = {
     [VM_PAUSED] = "paused", [VM_INCOMING] = "incoming", [VM_UNKNOWN] = "unknown",
 };
 
-static const struct field disk_fields[] = {
+const struct field vm_disk_fields[] = {
     TEXT(struct vm_disk, path, &rule_path_or_empty),
     TEXT(struct vm_disk, format, &rule_disk_format),
     TEXT(struct vm_disk, datastore, &rule_name_or_empty, NEWER),
     TEXT(struct vm_disk, file, &rule_file_or_empty, NEWER),
     TEXT(struct vm_disk, bus, &rule_disk_bus, NEWER),
     TEXT(struct vm_disk, media, &rule_disk_media, NEWER),
+    NUMBER(struct vm_disk, slot, 0, VM_DISKS_MAX, NEWER),
     FIELDS_END,
 };
 
@@ -53,7 +55,7 @@ const struct field vm_fields[] = {
     TEXT(struct vm_spec, append, &rule_line),
     ENUM(struct vm_spec, firmware, firmware_names, NEWER),
     TEXT(struct vm_spec, nvram, &rule_path_or_empty, NEWER),
-    LIST(struct vm_spec, disks, disk_fields),
+    LIST(struct vm_spec, disks, vm_disk_fields),
     LIST(struct vm_spec, nics, nic_fields),
     BOOL(struct vm_spec, guest_agent, NEWER),
     NUMBER(struct vm_spec, notice_timeout_s, 0, GUEST_NOTICE_MAX_S, NEWER),
@@ -126,7 +128,7 @@ static int check_disk(const struct vm_spec *spec, uint32_t i, struct err *err)
         fields_where(list, "bus", where);
         return fields_refuse("field-invalid", where, "virtio-scsi or empty for a CD", err);
     }
-    if (*disk->path || *disk->datastore)
+    if (*disk->path || *disk->datastore || vm_disk_is_empty(disk))
         return 0;
     fields_where(list, "path", where);
     return fields_refuse("field-invalid", where, rule_path.must, err);
@@ -142,10 +144,9 @@ bool vm_disk_is_scsi(const struct vm_disk *disk)
     return vm_disk_is_cdrom(disk) || !strcmp(disk->bus, "virtio-scsi");
 }
 
-static bool is_same_disk(const struct vm_disk *one, const struct vm_disk *other)
+bool vm_disk_is_empty(const struct vm_disk *disk)
 {
-    return !strcmp(one->path, other->path) && !strcmp(one->datastore, other->datastore) &&
-           !strcmp(one->file, other->file);
+    return vm_disk_is_cdrom(disk) && !*disk->path && !*disk->datastore && !*disk->file;
 }
 
 void vm_disk_label(const struct vm_disk *disk, char ret_label[DISK_LABEL_MAX])
@@ -158,9 +159,11 @@ static int check_duplicates(const struct vm_spec *spec, struct err *err)
 {
     for (uint32_t i = 0; i < spec->n_disks; i++)
         for (uint32_t j = 0; j < i; j++)
-            if (is_same_disk(&spec->disks[i], &spec->disks[j]))
+            if (vm_disk_is_same(&spec->disks[i], &spec->disks[j]))
                 return refuse_twice("disk-twice", "disks", (uint32_t[]){i, j},
                                     *spec->disks[i].datastore ? "file" : "path", err);
+            else if (vm_disk_slot(spec, i) == vm_disk_slot(spec, j))
+                return refuse_twice("disk-slot-twice", "disks", (uint32_t[]){i, j}, "slot", err);
     for (uint32_t i = 0; i < spec->n_nics; i++)
         for (uint32_t j = 0; j < i; j++)
             if (*spec->nics[i].mac && !strcmp(spec->nics[i].mac, spec->nics[j].mac))

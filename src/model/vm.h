@@ -25,8 +25,10 @@ struct err;
 #define CPU_MODEL_SIZE 64
 
 /* 0: random numbers. 1: also panic notifier, balloon, watchdog, and NICs that know the MTU of their network.
+ * 2: also a SCSI controller, whether or not there is a disk at it: disks come and go while the guest runs.
  * A guest keeps what it has, wherever it runs and whatever Godwit is upgraded to; qemu/cmdline.c. */
-#define VM_HARDWARE_NOW 1
+#define VM_HARDWARE_NOW 2
+#define VM_HARDWARE_HOT_DISKS 2
 #define NIC_MTU_MIN 68
 #define NIC_MTU_MAX 65535
 
@@ -37,12 +39,15 @@ enum vm_firmware { VM_FIRMWARE_BIOS, VM_FIRMWARE_UEFI };
 enum vm_state { VM_OFF, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_INCOMING, VM_UNKNOWN };
 
 struct vm_disk {
-    char path[MODEL_PATH_MAX];      /* absolute, as every host sees it; "": it is on a datastore */
+    /* Absolute, as every host sees it; "": it is on a datastore, or a CD drive is empty. */
+    char path[MODEL_PATH_MAX];
     char format[8];                 /* "qcow2" or "raw" */
     char datastore[MODEL_NAME_MAX]; /* of the host's configuration; "": the path says it */
     char file[MODEL_FILE_MAX];      /* on the datastore, relative to its folder */
     char bus[12];                   /* "virtio-blk" or "virtio-scsi"; "": the first, of a CD the second */
     char media[8];                  /* "disk" or "cdrom", which is read-only; "": a disk */
+    uint32_t slot; /* from 1: its name, address and place in the order of boot (model/vm_disks.h); 0: the
+                      slot of its place in the list */
 };
 
 struct vm_nic {
@@ -131,6 +136,8 @@ int vm_spec_check_new(const struct vm_spec *spec, struct err *err);
 int vm_spec_change(struct vm_spec *spec, JsonObject *changes, struct err *err);
 bool vm_disk_is_cdrom(const struct vm_disk *disk);
 bool vm_disk_is_scsi(const struct vm_disk *disk);
+/* A CD drive without a CD. */
+bool vm_disk_is_empty(const struct vm_disk *disk);
 /* "DATASTORE:FILE", or the path: the same on all hosts. */
 #define DISK_LABEL_MAX MODEL_PATH_MAX
 void vm_disk_label(const struct vm_disk *disk, char ret_label[DISK_LABEL_MAX]);

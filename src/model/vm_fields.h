@@ -8,6 +8,7 @@
 #include "model/vm.h"
 
 extern const struct field vm_fields[];
+extern const struct field vm_disk_fields[];
 
 /* Defaults of what a document may leave out. */
 void vm_spec_init(struct vm_spec *spec);

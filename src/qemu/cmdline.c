@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "qemu/cmdline.h"
 
-#include <json-glib/json-glib.h>
 #include <stdarg.h>
 #include <string.h>
 
+#include "model/json.h"
 #include "model/overhead.h"
+#include "qemu/disk_device.h"
 
-/* Fixed slots on the root bus: a device keeps its address whatever else the VM has. */
+/* Fixed slots on the root bus: a device keeps its address whatever else the VM has. Disks at the bus itself
+ * have theirs from DISK_PCI_SLOT on (qemu/disk_device.h). */
 #define SLOT_RNG 0x02
 #define SLOT_BALLOON 0x03
 #define SLOT_WATCHDOG 0x04
 #define SLOT_SERIAL 0x06
 #define SLOT_NIC 0x08
-#define SLOT_DISK 0x10
 #define SLOT_SCSI 0x18
 
 static void add(GPtrArray *argv, const char *option, const char *format, ...)
@@ -42,91 +43,36 @@ static char *escape_commas(const char *value)
     return g_string_free(text, FALSE);
 }
 
-static void add_blockdev(GPtrArray *argv, JsonBuilder *builder)
+/* Consumes the node. */
+static void add_blockdev(GPtrArray *argv, JsonObject *node)
 {
-    g_autoptr(JsonNode) node = json_builder_get_root(builder);
-    g_autofree char *text = json_to_string(node, FALSE);
+    g_autofree char *text = model_print(node, false);
     add(argv, "-blockdev", "%s", text);
-    json_builder_reset(builder);
+    json_object_unref(node);
 }
 
-static void add_member(JsonBuilder *builder, const char *name, const char *value)
+static void add_image(GPtrArray *argv, const struct block_image *image)
 {
-    (void)json_builder_set_member_name(builder, name);
-    (void)json_builder_add_string_value(builder, value);
-}
-
-struct image {
-    const char *node;
-    const char *path;
-    const char *format;
-    bool is_read_only;
-};
-
-/* Writes go through the page cache: pages written by direct I/O would be missed by write tracking. */
-static void add_image_options(JsonBuilder *builder, const struct image *image)
-{
-    add_member(builder, "discard", "unmap");
-    if (image->is_read_only) {
-        (void)json_builder_set_member_name(builder, "read-only");
-        (void)json_builder_add_boolean_value(builder, TRUE);
-    }
-    (void)json_builder_set_member_name(builder, "cache");
-    (void)json_builder_begin_object(builder);
-    (void)json_builder_set_member_name(builder, "direct");
-    (void)json_builder_add_boolean_value(builder, FALSE);
-    (void)json_builder_set_member_name(builder, "no-flush");
-    (void)json_builder_add_boolean_value(builder, FALSE);
-    (void)json_builder_end_object(builder);
-    (void)json_builder_end_object(builder);
-}
-
-static void add_image(GPtrArray *argv, const struct image *image)
-{
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    g_autofree char *file_node = g_strdup_printf("%s-file", image->node);
-
-    (void)json_builder_begin_object(builder);
-    add_member(builder, "driver", "file");
-    add_member(builder, "node-name", file_node);
-    add_member(builder, "filename", image->path);
-    add_member(builder, "aio", "threads");
-    add_member(builder, "locking", "on");
-    add_image_options(builder, image);
-    add_blockdev(argv, builder);
-
-    (void)json_builder_begin_object(builder);
-    add_member(builder, "driver", image->format);
-    add_member(builder, "node-name", image->node);
-    add_member(builder, "file", file_node);
-    add_image_options(builder, image);
-    add_blockdev(argv, builder);
+    add_blockdev(argv, block_file_node(image));
+    add_blockdev(argv, block_format_node(image));
 }
 
 static void add_disk(GPtrArray *argv, const struct cmdline_config *config, unsigned i)
 {
-    const struct vm_disk *disk = &config->spec->disks[i];
-    g_autofree char *node = g_strdup_printf("disk%u", i);
-    const struct image image = {.node = node,
-                                .path = config->disk_paths[i],
-                                .format = disk->format,
-                                .is_read_only = vm_disk_is_cdrom(disk)};
-    add_image(argv, &image);
-    if (vm_disk_is_scsi(disk))
-        add(argv, "-device", "%s,id=vdisk%u,drive=%s,bus=scsi.0,scsi-id=%u,bootindex=%u",
-            vm_disk_is_cdrom(disk) ? "scsi-cd" : "scsi-hd", i, node, i, i + 1);
-    else
-        add(argv, "-device", "virtio-blk-pci,id=vdisk%u,drive=%s,bus=pcie.0,addr=0x%x,bootindex=%u", i, node,
-            SLOT_DISK + i, i + 1);
+    struct block_image image;
+    if (disk_image_of(config->spec, i, config->disk_paths[i], &image))
+        add_image(argv, &image);
+    g_autofree char *device = disk_device_option(config->spec, i);
+    add(argv, "-device", "%s", device);
 }
 
 /* Both are RAM to the guest and device state to a migration: they cross with it, after the guest has
  * stopped. */
 static void add_uefi(GPtrArray *argv, const struct cmdline_config *config)
 {
-    const struct image code = {
+    const struct block_image code = {
         .node = "pflash0", .path = config->uefi_code, .format = "raw", .is_read_only = true};
-    const struct image variables = {.node = "pflash1", .path = config->spec->nvram, .format = "raw"};
+    const struct block_image variables = {.node = "pflash1", .path = config->spec->nvram, .format = "raw"};
     add_image(argv, &code);
     add_image(argv, &variables);
 }
@@ -201,6 +147,15 @@ static void add_guest_agent(GPtrArray *argv, int fd)
     add(argv, "-device", "%s", "virtserialport,bus=vserial.0,nr=1,chardev=qga,name=org.qemu.guest_agent.0");
 }
 
+/* One controller, at its place whether the first or the last disk needs it. */
+static bool has_scsi(const struct vm_spec *spec)
+{
+    bool is_needed = spec->hardware >= VM_HARDWARE_HOT_DISKS;
+    for (unsigned i = 0; i < spec->n_disks; i++)
+        is_needed |= vm_disk_is_scsi(&spec->disks[i]);
+    return is_needed;
+}
+
 static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
 {
     const struct vm_spec *spec = config->spec;
@@ -217,12 +172,8 @@ static void add_devices(GPtrArray *argv, const struct cmdline_config *config)
         add_guest_agent(argv, config->guest_agent_fd);
     for (unsigned i = 0; i < spec->n_nics; i++)
         add_nic(argv, &spec->nics[i], i, config->tap_fds[i]);
-    /* One controller, at its place whether the first or the last disk needs it. */
-    for (unsigned i = 0; i < spec->n_disks; i++)
-        if (vm_disk_is_scsi(&spec->disks[i])) {
-            add(argv, "-device", "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x%x", SLOT_SCSI);
-            break;
-        }
+    if (has_scsi(spec))
+        add(argv, "-device", "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x%x", SLOT_SCSI);
     for (unsigned i = 0; i < spec->n_disks; i++)
         add_disk(argv, config, i);
     if (spec->firmware == VM_FIRMWARE_UEFI)

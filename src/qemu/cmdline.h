@@ -2,6 +2,9 @@
 /*
  * The command line of stock QEMU for a VM. Source and destination build it from the same vm_spec, so that
  * both have the same devices, ids and addresses; only descriptor numbers and -incoming differ.
+ *
+ * Of a disk in slot N + 1 the names are "diskN" (the block node that its device uses), "diskN-file" (the node
+ * below it) and "vdiskN" (its device); qemu/disk_device.h, which also serves disks that come while it runs.
  */
 #ifndef QEMU_CMDLINE_H
 #define QEMU_CMDLINE_H

@@ -69,6 +69,7 @@ def vms(caller):
     caller.call("setBalloon", {"vm": "web"}, {"target_mib": caller.call("showVm", {"vm": "web"})["spec"]["memory_mib"]})
     caller.refuse("setBalloon", 400, "balloon-target", {"vm": "web"}, {"target_mib": 31})
     caller.call("typeOnConsole", {"vm": "web"}, {"text": "hello\r"})
+    disks(caller)
     caller.call("createPool", body={"path": "lab", "memory_limit_mib": 4096})
     caller.call("createPool", body={"path": "lab/in", "cpu_shares": "high"})
     caller.refuse("createPool", 409, "pool-exists", body={"path": "lab"})
@@ -91,6 +92,27 @@ def vms(caller):
     caller.call("changeCluster", body={"cpu_baseline": "none"})
     # The agent of h3 is off.
     caller.refuse("createVm", 502, "peer-lost", body={"host": "h3", "spec": {"name": "lost", "memory_mib": 64}})
+
+
+def disks(caller):
+    """Of the VM "web", which runs and boots a kernel, so that no disk is the one that it has booted from."""
+    vm = {"vm": "web"}
+    image = {"datastore": "shared", "file": "walk.iso", "format": "raw"}
+    caller.call("addDisk", vm, {"disk": image, "create": {"size_bytes": 1 << 20}})
+    caller.refuse("addDisk", 409, "disk-in-use", vm, {"disk": image})
+    caller.refuse("addDisk", 409, "disk-in-use", {"vm": "new"}, {"disk": image})
+    caller.call("resizeDisk", {**vm, "disk": "shared:walk.iso"}, {"size_bytes": 2 << 20})
+    caller.refuse("resizeDisk", 409, "disk-shrinks", {**vm, "disk": "disk0"}, {"size_bytes": 1 << 20})
+    listed = caller.call("listDisks", vm)["disks"]
+    assert [(disk["name"], disk["size_bytes"]) for disk in listed] == [("disk0", 2 << 20)], listed
+    caller.refuse("ejectDisk", 409, "disk-kind", {**vm, "disk": "disk0"}, {})
+    caller.call("detachDisk", {**vm, "disk": "disk0"})
+    caller.refuse("addDisk", 409, "disk-exists", vm, {"disk": image, "create": {"size_bytes": 1 << 20}})
+    caller.call("addDisk", vm, {"disk": {**image, "media": "cdrom"}})
+    caller.call("ejectDisk", {**vm, "disk": "disk0"}, {"force": True})
+    caller.call("insertDisk", {**vm, "disk": "disk0"}, {"medium": image})
+    caller.call("detachDisk", {**vm, "disk": "disk0"}, {"delete_file": True})
+    caller.refuse("detachDisk", 404, "disk-not-found", {**vm, "disk": "disk0"})
 
 
 def datastores(caller):
@@ -172,6 +194,12 @@ def limits(caller):
             ("createVm", {}, {"host": "nowhere", "spec": spec}, (), ("spec",), ("spec", "disks"), ("spec", "nics")),
             ("changeVm", {"vm": "web"}, {"guest_agent": True}),
             ("stopVm", {"vm": "nobody"}, {}),
+            ("addDisk", {"vm": "nobody"}, {"disk": {"path": "/d", "format": "raw"}}, (), ("disk",)),
+            ("addDisk", {"vm": "nobody"}, {"disk": {"datastore": "d", "file": "f", "format": "raw"}, "create": {"size_bytes": 1 << 20}}, ("create",)),
+            ("detachDisk", {"vm": "nobody", "disk": "disk0"}, {}),
+            ("resizeDisk", {"vm": "nobody", "disk": "disk0"}, {"size_bytes": 1 << 20}),
+            ("ejectDisk", {"vm": "nobody", "disk": "disk0"}, {}),
+            ("insertDisk", {"vm": "nobody", "disk": "disk0"}, {"medium": {"path": "/d", "format": "raw"}}, (), ("medium",)),
             ("settleVm", {"vm": "nobody"}, {"owner": "nowhere", "confirm": "nowhere"}),
             ("assignPool", {"vm": "nobody"}, {"pool": "nowhere"}),
             ("changeCluster", {}, {"cpu_baseline": "No-Such-CPU"}),

@@ -107,7 +107,7 @@ on() { "$tests/hosts/enter" "$lane_dir" "$1" "$2" </dev/null; }
 into() { "$tests/hosts/enter" "$lane_dir" "$1" "$2"; }
 
 # Godwit in the hosts -----------------------------------------------------------------------------------------------------------------------
-# host_network NAME NUMBER: what the administrator of a host sets up before: name, addresses, a bridge for the VMs
+# host_network NAME NUMBER: what the administrator of a machine sets up before: name, addresses, a bridge for the VMs
 host_network() {
     on "$1" "set -e
         echo $1 >/etc/hostname; hostname $1
@@ -170,10 +170,17 @@ host_prepare() {
 host_is_connected() { godwit host show "$1" --json | jq -e '.state == "connected" and .facts != null' >/dev/null; }
 
 # cluster_up: two hosts from nothing to connected, by the README's steps. h1 is the manager too, as there. The clock of h2 is seven minutes ahead.
+# In two halves, between which a test starts what else is to boot beside them.
 cluster_up() {
+    cluster_start
+    cluster_install
+}
+cluster_start() {
     lane_up
     host_start h1 1
     host_start h2 2 -rtc "base=$(date -u -d '+7 minutes' +%Y-%m-%dT%H:%M:%S)"
+}
+cluster_install() {
     installation_make
     host_wait h1
     host_wait h2

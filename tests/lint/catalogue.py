@@ -21,10 +21,10 @@ GENERIC = {"internal", "timeout", "move-failed", "peer-lost", "connection-lost",
 ELSEWHERE = """
     cli/* bench/* doctor/* trace/* store/*
     agent/adopt.c agent/boot.c agent/cgroup.c agent/config.c agent/console.c agent/enroll.c agent/facts.c agent/identity.c agent/local.c agent/local_call.c agent/main.c agent/orphan.c
-    agent/renew.c agent/routes_settle.c agent/settle.c agent/shutdown.c agent/space.c agent/vm_balloon.c
+    agent/renew.c agent/routes_settle.c agent/settle.c agent/shutdown.c agent/space.c agent/vm_balloon.c agent/vm_disks.c agent/disk_image.c agent/disk_plug.c
     http/access.c http/answer.c http/ca.c http/cert.c http/dispatch.c http/listen.c http/server.c
     manager/auth.c manager/backup.c manager/config.c manager/main.c manager/orphans.c manager/pools.c manager/routes_admin.c manager/routes_adopt.c
-    manager/routes_console.c manager/routes_enroll.c manager/routes_hosts.c manager/routes_vms.c manager/settle.c manager/task_json.c
+    manager/routes_console.c manager/routes_disks.c manager/routes_enroll.c manager/routes_hosts.c manager/routes_vms.c manager/settle.c manager/task_json.c
     model/pool.c model/ownership.c
 """
 # Functions that take the id as an argument, and which argument that is.

@@ -183,6 +183,49 @@ static void what_does_not_forbid_a_move_is_a_warning(void **state)
     assert_int_equal(count_findings(&scene), 0);
 }
 
+static void set_uplink(struct host_facts *facts, const char *uplink, uint32_t vlan)
+{
+    (void)snprintf(facts->networks[0].uplink, sizeof facts->networks[0].uplink, "%s", uplink);
+    facts->networks[0].vlan = vlan;
+}
+
+static void another_vlan_of_the_same_network_is_found(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    set_uplink(&scene.source, "eth1.100", 100);
+    assert_int_equal(count_findings(&scene), 0); /* the other does not say */
+    set_uplink(&scene.destination, "bond0.100", 100);
+    assert_int_equal(count_findings(&scene), 0);
+    set_uplink(&scene.destination, "eth1.200", 200);
+    assert_one(&scene, "network-vlan-differs", "destination");
+    assert_int_equal(scene.found.list[0].severity, FINDING_ERROR);
+    assert_argument(&scene.found.list[0].err, "source_vlan", "100");
+    assert_argument(&scene.found.list[0].err, "destination_vlan", "200");
+    set_uplink(&scene.destination, "eth1", 0); /* its switch may tag */
+    assert_warning(&scene, "network-vlan-untagged", "destination");
+    assert_argument(&scene.found.list[0].err, "tagged", "h1");
+    assert_argument(&scene.found.list[0].err, "untagged", "h2");
+    set_uplink(&scene.source, "eth1", 0);
+    set_uplink(&scene.destination, "eth1.100", 100);
+    assert_warning(&scene, "network-vlan-untagged", "destination");
+    assert_argument(&scene.found.list[0].err, "tagged", "h2");
+    assert_argument(&scene.found.list[0].err, "vlan", "100");
+}
+
+static void an_uplink_that_carries_nothing_is_found(void **state)
+{
+    (void)state;
+    struct scene scene;
+    good_scene(&scene);
+    (void)snprintf(scene.destination.networks[0].uplink_problem, 80, "eth1.100 is down");
+    assert_warning(&scene, "network-uplink-down", "destination");
+    assert_argument(&scene.found.list[0].err, "reason", "eth1.100 is down");
+    scene.source.networks[0].isolated = true; /* the VM has nothing to lose */
+    assert_int_equal(count_findings(&scene), 0);
+}
+
 static void the_cpu_of_an_open_model_is_kept_as_it_was(void **state)
 {
     (void)state;
@@ -537,6 +580,8 @@ int main(void)
         cmocka_unit_test(each_obstacle_is_named_with_its_side_and_cure),
         cmocka_unit_test(what_shall_stay_is_not_moved),
         cmocka_unit_test(what_does_not_forbid_a_move_is_a_warning),
+        cmocka_unit_test(another_vlan_of_the_same_network_is_found),
+        cmocka_unit_test(an_uplink_that_carries_nothing_is_found),
         cmocka_unit_test(the_cpu_of_an_open_model_is_kept_as_it_was),
         cmocka_unit_test(another_datastore_of_the_same_name_is_refused),
         cmocka_unit_test(another_file_in_a_disks_place_is_refused),

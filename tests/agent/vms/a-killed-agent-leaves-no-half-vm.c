@@ -13,42 +13,23 @@
 #include <cmocka.h>
 #include <net/if.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <linux/ptrace.h>
 
 #include "agent/vm_process.h"
 #include "base/log.h"
-#include "fixture.h"
+#include "dying_agent.h"
 
 static char uuid[MODEL_UUID_SIZE]; /* of the VM in all scenes */
 static char folder_now[32];        /* of the scene that is played */
 
 struct verb {
-    const char *name;
-    void (*prepare)(struct host *host); /* may be NULL */
-    void (*run)(struct host *host);
+    struct dying_verb dying;
     bool may_be_absent, may_be_off, may_run; /* afterwards */
 };
-
-static bool changes_something(uint64_t number)
-{
-    static const uint64_t numbers[] = {SYS_rename,    SYS_unlink, SYS_rmdir, SYS_mkdir,   SYS_fdatasync,
-                                       SYS_fallocate, SYS_bind,   SYS_clone, SYS_clone3,  SYS_vfork,
-                                       SYS_sendmsg,   SYS_chmod,  SYS_ioctl, SYS_fchmodat};
-    for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++)
-        if (numbers[i] == number)
-            return true;
-    return false;
-}
 
 /* ---- the agent that dies ---- */
 
@@ -108,57 +89,6 @@ static void rm(struct host *host)
 {
     struct err err = {0};
     assert_int_equal(vm_remove(vm_find(&host->agent, uuid), &err), 0);
-}
-
-static _Noreturn void dying_agent(const struct verb *verb, const char *folder)
-{
-    struct host *host = networked_host_up(folder);
-    if (verb->prepare)
-        verb->prepare(host);
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-        _exit(1);
-    (void)raise(SIGSTOP);
-    verb->run(host);
-    _exit(0);
-}
-
-/* False: the verb was done before the k-th call. */
-static bool run_until_killed(const struct verb *verb, const char *folder, unsigned k)
-{
-    unsigned n = 0;
-    int status;
-    int pass_on = 0;
-    pid_t agent = fork();
-    assert_true(agent >= 0);
-    if (agent == 0)
-        dying_agent(verb, folder);
-    assert_int_equal(waitpid(agent, &status, 0), agent);
-    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-    assert_int_equal(ptrace(PTRACE_SETOPTIONS, agent, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL), 0);
-    for (;;) {
-        struct ptrace_syscall_info info;
-        assert_int_equal(ptrace(PTRACE_SYSCALL, agent, NULL, pass_on), 0);
-        assert_int_equal(waitpid(agent, &status, 0), agent);
-        if (WIFEXITED(status)) {
-            assert_int_equal(WEXITSTATUS(status), 0);
-            return false;
-        }
-        assert_true(WIFSTOPPED(status));
-        pass_on = WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
-        if (pass_on)
-            continue;
-        assert_true(ptrace(PTRACE_GET_SYSCALL_INFO, agent, sizeof info, &info) > 0);
-        static uint64_t entered;
-        if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
-            entered = info.entry.nr;
-        if (info.op != PTRACE_SYSCALL_INFO_EXIT || !changes_something(entered) || ++n < k)
-            continue;
-        (void)fprintf(stderr, "---- %s: killed after change %u (system call %u)\n", verb->name, k,
-                      (unsigned)entered);
-        assert_int_equal(kill(agent, SIGKILL), 0);
-        assert_int_equal(waitpid(agent, &status, 0), agent);
-        return true;
-    }
 }
 
 /* ---- what is left ---- */
@@ -247,7 +177,7 @@ static void kill_everywhere(const struct verb *verb)
     for (unsigned k = 1;; k++) {
         g_strlcpy(folder_now, "/tmp/agentvm-XXXXXX", sizeof folder_now);
         assert_non_null(mkdtemp(folder_now));
-        bool was_killed = run_until_killed(verb, folder_now, k);
+        bool was_killed = dies_after_change(&verb->dying, folder_now, k);
         check(verb, folder_now);
         if (!was_killed) {
             assert_true(k > 3); /* it was killed at all */
@@ -260,7 +190,7 @@ static void while_it_creates(void **state)
 {
     (void)state;
     static const struct verb verb = {
-        .name = "create", .run = create, .may_be_absent = true, .may_be_off = true};
+        .dying = {"create", networked_host_up, NULL, create}, .may_be_absent = true, .may_be_off = true};
     kill_everywhere(&verb);
 }
 
@@ -268,7 +198,7 @@ static void while_it_starts(void **state)
 {
     (void)state;
     static const struct verb verb = {
-        .name = "start", .prepare = create, .run = start, .may_be_off = true, .may_run = true};
+        .dying = {"start", networked_host_up, create, start}, .may_be_off = true, .may_run = true};
     kill_everywhere(&verb);
 }
 
@@ -276,15 +206,16 @@ static void while_it_stops(void **state)
 {
     (void)state;
     static const struct verb verb = {
-        .name = "stop", .prepare = create_and_start, .run = stop, .may_be_off = true, .may_run = true};
+        .dying = {"stop", networked_host_up, create_and_start, stop}, .may_be_off = true, .may_run = true};
     kill_everywhere(&verb);
 }
 
 static void while_it_removes(void **state)
 {
     (void)state;
-    static const struct verb verb = {
-        .name = "remove", .prepare = create_and_use, .run = rm, .may_be_absent = true, .may_be_off = true};
+    static const struct verb verb = {.dying = {"remove", networked_host_up, create_and_use, rm},
+                                     .may_be_absent = true,
+                                     .may_be_off = true};
     kill_everywhere(&verb);
 }
 

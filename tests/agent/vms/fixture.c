@@ -158,7 +158,8 @@ static void make_folders(struct host *host)
     link_program(host->folder, "TRACE", "godwit-trace.so");
 }
 
-static struct host *up(const char *folder, const char *qemu, const char *qemu_data)
+static struct host *up(const char *folder, const char *qemu, const char *qemu_data,
+                       void (*configure)(struct host *host))
 {
     struct host *host = g_new0(struct host, 1);
     struct agent_config *config = &host->agent.config;
@@ -195,6 +196,8 @@ static struct host *up(const char *folder, const char *qemu, const char *qemu_da
         g_strlcpy(config->cgroup, host_cgroup, sizeof config->cgroup);
         cgroup_open(&host->agent);
     }
+    if (configure)
+        configure(host);
     vms_load(&host->agent, on_loaded);
     wait_until(&loaded, ANSWER_S, "load");
     return host;
@@ -202,12 +205,18 @@ static struct host *up(const char *folder, const char *qemu, const char *qemu_da
 
 struct host *host_up(const char *folder)
 {
-    return up(folder, getenv("QEMU"), getenv("QEMU_DATA"));
+    return up(folder, getenv("QEMU"), getenv("QEMU_DATA"), NULL);
+}
+
+struct host *host_up_with(const char *folder, void (*configure)(struct host *host))
+{
+    return up(folder, getenv("QEMU"), getenv("QEMU_DATA"), configure);
 }
 
 struct host *host_up_other(void)
 {
-    return getenv("QEMU_OTHER") ? up(NULL, getenv("QEMU_OTHER"), getenv("QEMU_OTHER_DATA")) : host_up(NULL);
+    return getenv("QEMU_OTHER") ? up(NULL, getenv("QEMU_OTHER"), getenv("QEMU_OTHER_DATA"), NULL)
+                                : host_up(NULL);
 }
 
 void take_answer(struct vm *vm, const struct err *err, void *user)

@@ -19,6 +19,8 @@ extern const char *host_cgroup;
 /* Facts probed, VMs of `folder` loaded (adopted); folder NULL: a new one. QEMU and its firmware: $QEMU,
  * $QEMU_DATA, else the machine's. */
 struct host *host_up(const char *folder);
+/* The same; `configure` is called before the VMs are loaded. */
+struct host *host_up_with(const char *folder, void (*configure)(struct host *host));
 /* A new one with $QEMU_OTHER and $QEMU_OTHER_DATA, else as host_up. */
 struct host *host_up_other(void);
 /* Ends all VMs; the folder goes too. */

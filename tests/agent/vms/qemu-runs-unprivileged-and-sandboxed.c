@@ -108,8 +108,9 @@ static void qemu_inherits_what_it_needs_and_nothing_else(void **state)
             n_sockets += g_str_has_prefix(target, "socket:[");
         }
         (void)closedir(dir);
-        /* Two listeners, one control connection; asking for a pair leaves nothing behind. */
-        assert_int_equal(n_sockets, 3);
+        /* Three listeners (QMP, console, trace), one control connection; asking for a pair leaves nothing
+         * behind. */
+        assert_int_equal(n_sockets, 4);
         assert_true(before == -1 || before == n_sockets);
         before = n_sockets;
         struct vm_trace trace;

@@ -18,11 +18,12 @@ for source in "$@"; do
         script=$source
         continue
         ;;
-    *.S) "$cc" -c "$source" -o "$object" ;;
+    # shellcheck disable=SC2086 # none, one or more flags
+    *.S) "$cc" ${BOOT_FLAGS:-} -c "$source" -o "$object" ;;
     *)
         "$cc" -std=gnu17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-stack-protector -fcf-protection=none \
             -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -mno-red-zone -mgeneral-regs-only \
-            -c "$source" -o "$object"
+            -I"${INCLUDE:-.}" -c "$source" -o "$object"
         ;;
     esac
     objects="$objects $object"

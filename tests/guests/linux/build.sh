@@ -12,7 +12,7 @@ set -eu
 mkdir -p "$1"
 outdir=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
-modules="virtio_pci virtio_blk virtio_net virtio-rng virtio_balloon virtio_console pvpanic-mmio ext4 button evdev"
+modules="virtio_pci virtio_blk virtio_net virtio-rng virtio_balloon virtio_console virtio_scsi sd_mod sr_mod isofs pvpanic-mmio ext4 button evdev"
 cc=${CC:-gcc}
 
 fail() {

@@ -172,6 +172,7 @@ static void scsi_disks_and_cds_share_one_controller(void **state)
         g_strlcpy(spec.disks[i].format, "raw", sizeof spec.disks[i].format);
     g_strlcpy(spec.disks[1].bus, "virtio-scsi", sizeof spec.disks[1].bus);
     g_strlcpy(spec.disks[2].media, "cdrom", sizeof spec.disks[2].media);
+    g_strlcpy(spec.disks[2].path, "/d/cd.iso", sizeof spec.disks[2].path);
     g_auto(GStrv) argv = build();
     for (unsigned i = 0; i < G_N_ELEMENTS(devices); i++)
         assert_string_equal(value_of(argv, "-device", i), devices[i]);
@@ -181,6 +182,42 @@ static void scsi_disks_and_cds_share_one_controller(void **state)
             json_object_get_boolean_member_with_default(json_node_get_object(node), "read-only", FALSE),
             i >= 4);
     }
+}
+
+/* What is left after others have gone keeps name and address, and so does what came in the place of one. */
+static void a_disk_keeps_its_place_while_others_go(void **state)
+{
+    (void)state;
+    spec.n_disks = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        g_strlcpy(spec.disks[i].format, "raw", sizeof spec.disks[i].format);
+        g_strlcpy(spec.disks[i].bus, "virtio-scsi", sizeof spec.disks[i].bus);
+    }
+    spec.disks[0].slot = 3;
+    g_auto(GStrv) argv = build();
+    assert_string_equal(value_of(argv, "-device", 2),
+                        "scsi-hd,id=vdisk2,drive=disk2,bus=scsi.0,scsi-id=2,bootindex=3");
+    assert_string_equal(value_of(argv, "-device", 3),
+                        "scsi-hd,id=vdisk1,drive=disk1,bus=scsi.0,scsi-id=1,bootindex=2");
+}
+
+/* An empty drive has no image, and the controller is there for disks that will come. */
+static void a_drive_may_be_empty_and_a_controller_without_disks(void **state)
+{
+    (void)state;
+    spec.hardware = VM_HARDWARE_HOT_DISKS;
+    g_auto(GStrv) none = build();
+    bool has_controller = false;
+    for (unsigned i = 0; none[i]; i++)
+        has_controller |= !strcmp(none[i], "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x18");
+    assert_true(has_controller);
+    spec.hardware = 0;
+    spec.n_disks = 1;
+    g_strlcpy(spec.disks[0].format, "raw", sizeof spec.disks[0].format);
+    g_strlcpy(spec.disks[0].media, "cdrom", sizeof spec.disks[0].media);
+    g_auto(GStrv) argv = build();
+    assert_null(value_of(argv, "-blockdev", 0));
+    assert_string_equal(value_of(argv, "-device", 2), "scsi-cd,id=vdisk0,bus=scsi.0,scsi-id=0,bootindex=1");
 }
 
 /* Ids and addresses are the same on both sides, whatever numbers the descriptors have there. */
@@ -293,6 +330,8 @@ int main(void)
         cmocka_unit_test_setup(disks_go_through_the_page_cache_and_are_locked, set_up),
         cmocka_unit_test_setup(uefi_is_two_images_and_bios_none, set_up),
         cmocka_unit_test_setup(scsi_disks_and_cds_share_one_controller, set_up),
+        cmocka_unit_test_setup(a_disk_keeps_its_place_while_others_go, set_up),
+        cmocka_unit_test_setup(a_drive_may_be_empty_and_a_controller_without_disks, set_up),
         cmocka_unit_test_setup(both_sides_have_the_same_devices, set_up),
         cmocka_unit_test_setup(a_spec_without_machine_is_refused, set_up),
     };

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An agent that is killed in the middle of a verb: a child that is traced and dies after its k-th system call
+ * that changes what others can see (files, processes, words to QEMU). */
+#ifndef TESTS_AGENT_VMS_DYING_AGENT_H
+#define TESTS_AGENT_VMS_DYING_AGENT_H
+
+#include "fixture.h"
+
+struct dying_verb {
+    const char *name;
+    struct host *(*up)(const char *folder);
+    void (*prepare)(struct host *host); /* not yet traced; may be NULL */
+    void (*run)(struct host *host);
+};
+
+/* False: the verb was done before the k-th call. */
+bool dies_after_change(const struct dying_verb *verb, const char *folder, unsigned k);
+
+#endif
