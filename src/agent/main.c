@@ -27,6 +27,7 @@
 #include "agent/renew.h"
 #include "agent/routes.h"
 #include "agent/settle.h"
+#include "agent/site.h"
 #include "agent/spawn.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
@@ -169,6 +170,7 @@ static void on_probed(struct agent *agent)
 {
     struct program *program = program_of(agent);
     cpu_baseline_open(agent);
+    site_know_offered(agent);
     program->is_probed = true;
     serve_if_ready(program);
 }

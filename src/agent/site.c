@@ -37,6 +37,14 @@ static const char *offered_by(const struct agent *agent, const char *accel)
     return strcmp(accel, "kvm") != 0 ? agent->qemu->cpu_features : agent->qemu->kvm_cpu_features;
 }
 
+/* QEMU leaves out what the machine lacks. */
+static void keep_offered(struct vm *vm)
+{
+    const char *offered = offered_by(vm->agent, vm->status.accel);
+    if (vm->process && offered[0])
+        cpu_features_common(vm->process->cpu_named, offered, vm->process->cpu_features);
+}
+
 struct question {
     struct vm *vm;
     char features[CPU_FEATURES_MAX];
@@ -50,11 +58,8 @@ static void on_features(const struct err *err, void *user)
         log_error(err, "VM %s: the features of its CPU are not known", vm->status.spec.name);
     if (err_is_set(err) || !vm->process)
         return;
-    const char *offered = offered_by(vm->agent, vm->status.accel);
-    char named[CPU_FEATURES_MAX];
-    cpu_features_missing(question->features, vm->status.spec.cpu_without, named);
-    if (offered[0]) /* QEMU leaves out what the machine lacks */
-        cpu_features_common(named, offered, vm->process->cpu_features);
+    cpu_features_missing(question->features, vm->status.spec.cpu_without, vm->process->cpu_named);
+    keep_offered(vm);
 }
 
 void site_learn_cpu(struct vm *vm)
@@ -62,6 +67,15 @@ void site_learn_cpu(struct vm *vm)
     struct question *question = g_new0(struct question, 1);
     question->vm = vm;
     cpu_features_query(vm->qmp, vm_spec_cpu(&vm->status.spec), question->features, on_features, question);
+}
+
+void site_know_offered(struct agent *agent)
+{
+    GHashTableIter iter;
+    gpointer vm;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &vm))
+        keep_offered(vm);
 }
 
 /* ---- disks ---- */

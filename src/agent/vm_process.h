@@ -33,6 +33,7 @@ struct vm_process {
     uint64_t console_start;              /* file: the same in console.log */
     struct console *console;             /* agent/console.h; NULL until somebody types */
     int qemu_major;                      /* file, as qemu_version */
+    char cpu_named[CPU_FEATURES_MAX];    /* what its QEMU says of its CPU; the machine may lack some */
     char cpu_features[CPU_FEATURES_MAX]; /* what the guest sees (agent/site.h); "": not known */
     bool dead;                           /* being cleaned up */
     bool has_panicked;                   /* the guest; until it is reset */

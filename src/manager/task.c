@@ -19,6 +19,7 @@
 /* A source that has not said by then whether it is too late: the ending finds out. */
 #define CANCEL_PATIENCE_MS 400
 #define WAIT_SHOWN_MS 1000
+#define LAST_WAIT_MS 1000
 /* Lines of the timeline that waits may fill: each phase has a line too, and the end. */
 #define WAITS_NOTED (MOVE_EVENTS_MAX / 2)
 
@@ -274,6 +275,9 @@ void task_wait_over(struct task *task)
 {
     if (!task->waiting_for[0])
         return;
+    memcpy(task->last_wait.what, task->waiting_for, sizeof task->last_wait.what);
+    task->last_wait.since_ms = task->waiting_since_ms;
+    task->last_wait.until_ms = clock_wall_ms();
     task->waiting_for[0] = '\0';
     task->waiting_since_ms = 0;
     publish(task, false);
@@ -281,16 +285,22 @@ void task_wait_over(struct task *task)
 
 /* ---- ends ---- */
 
-/* A side whose time was over knows for how long; for whom the task had waited, the manager. */
+/* A side whose time was over knows for how long; for whom the task had waited, the manager. That the side
+ * gives up may be news of its own, before its error comes: the wait was over then. */
 static void say_waited_for(const struct task *task, struct err *err)
 {
-    double seconds = (double)(clock_wall_ms() - task->waiting_since_ms) / 1000;
-    if (err->code != ERR_TIMEOUT || !task->waiting_for[0] || seconds < 1)
+    int64_t now_ms = clock_wall_ms();
+    bool is_waiting = task->waiting_for[0];
+    bool has_waited = task->last_wait.what[0] && now_ms - task->last_wait.until_ms < LAST_WAIT_MS;
+    const char *what = is_waiting ? task->waiting_for : task->last_wait.what;
+    int64_t since_ms = is_waiting ? task->waiting_since_ms : task->last_wait.since_ms;
+    double seconds = (double)((is_waiting ? now_ms : task->last_wait.until_ms) - since_ms) / 1000;
+    if (err->code != ERR_TIMEOUT || (!is_waiting && !has_waited) || seconds < 1)
         return;
     struct err before = *err;
-    (void)err_cause(err, "the task had waited %.1f s for %s%s%s", seconds, task->waiting_for,
-                    before.cause[0] ? "; " : "", before.cause);
-    (void)err_arg(err, "waited_for", "%s", task->waiting_for);
+    (void)err_cause(err, "the task had waited %.1f s for %s%s%s", seconds, what, before.cause[0] ? "; " : "",
+                    before.cause);
+    (void)err_arg(err, "waited_for", "%s", what);
 }
 
 void task_fail(struct task *task, const struct err *why, const char *side)

@@ -10,7 +10,7 @@ inject() {
     chmod 600 "$swap"
     mkswap -q "$swap"
     swapon "$swap"
-    memory_group 48
+    memory_group 48 swaps
     enter_group timeout 120 python3 -c '
 import mmap, os
 for _ in range(3):
@@ -28,6 +28,7 @@ heal() {
     [ -z "${hog:-}" ] || kill $hog 2>/dev/null || true # it may have ended
     kill $(cat "$group/cgroup.procs") 2>/dev/null || true
     no_memory_group
-    swapoff "$swap"
+    # What others have there comes back only where there is room for it.
+    wait_until 60 "the end of the swap" swapoff "$swap"
     rm "$swap"
 }

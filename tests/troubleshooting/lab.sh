@@ -162,13 +162,15 @@ lose_name() {
     sed "/ $1\$/d" "$lab_dir/names.before" >"$names"
 }
 names_back() { [ ! -e "$lab_dir/names.before" ] || { cat "$lab_dir/names.before" >"$names" && rm "$lab_dir/names.before"; }; }
-# memory_group MIB: a control group with that much memory, named by `group`; enter_group COMMAND…: runs there
+# memory_group MIB [swaps]: a control group with that much memory, named by `group`, which uses no swap (another lane's) unless it is told to; enter_group
+# COMMAND…: runs there
 memory_group() {
-    local limit=memory.max
+    local limit=memory.max no_swap=memory.swap.max
     group=/sys/fs/cgroup/$lab_name-memory
-    [ ! -d /sys/fs/cgroup/memory ] || group=/sys/fs/cgroup/memory/$lab_name-memory limit=memory.limit_in_bytes
+    [ ! -d /sys/fs/cgroup/memory ] || group=/sys/fs/cgroup/memory/$lab_name-memory limit=memory.limit_in_bytes no_swap=memory.swappiness
     mkdir "$group"
     echo "$1M" >"$group/$limit"
+    [ "${2:-}" = swaps ] || echo 0 >"$group/$no_swap"
 }
 enter_group() { GROUP=$group exec sh -c 'echo $$ >"$GROUP/cgroup.procs"; exec "$@"' sh "$@"; }
 no_memory_group() { [ ! -d "${group:-/nowhere}" ] || wait_until 20 "the end of what is in the group" rmdir "$group"; }
