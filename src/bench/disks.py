@@ -40,6 +40,8 @@ class LinuxVm:
             append += f" gw.disk={DISK_MIB}"
             arguments += ["--disk", f"shared:{self.name}.qcow2"]
         self.lab.ask("vm", "create", self.name, *arguments, "--append", append, "--start")
+        # The client may still know the last guest's MAC address for this one's.
+        subprocess.run(["ip", "-n", self.lab.netns("client"), "neigh", "flush", "all"], capture_output=True, check=True)
         self.wait("the guest to work", BOOT_S, lambda: self.reports("work", 1))
         if self.image:
             self.wait("the guest to write", ASK_S, lambda: self.reports("disk", 1))
