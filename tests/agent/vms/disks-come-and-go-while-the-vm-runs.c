@@ -251,6 +251,25 @@ static void a_cd_is_changed(void **state)
     assert_int_equal(vm->status.spec.n_disks, 0);
 }
 
+/* The firmware resets the controller a moment after the machine was reset, which shuts the tray, also between
+ * two steps of a change. */
+static void a_cd_is_changed_while_the_guest_resets(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"one.iso", "two.iso"};
+    make_image(files[0], "raw", "1M");
+    make_image(files[1], "raw", "2M");
+    struct vm_disk_wish drive = {.disk = store_disk(files[0], "raw", "")};
+    g_strlcpy(drive.disk.media, "cdrom", sizeof drive.disk.media);
+    assert_done(add(&drive));
+    for (unsigned i = 1; i <= 60; i++) {
+        if (i % 10 == 1)
+            vm_qmp(vm, "system_reset", NULL, -1, NULL, NULL);
+        assert_done(change_medium("disk0", files[i % 2]));
+        assert_same();
+    }
+}
+
 static void what_is_wrong_is_said_and_changes_nothing(void **state)
 {
     (void)state;
@@ -373,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(copies_and_clones_begin_as_what_they_are_made_from, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_cd_is_changed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cd_is_changed_while_the_guest_resets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said_and_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_copy_that_does_not_fit_is_not_begun, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_change_at_a_time, set_up, tear_down),
