@@ -72,7 +72,12 @@ pids_in() {
         fi
     done
 }
-console_has() { godwit vm console "$1" --log 2>/dev/null | grep -q -- "$2"; }
+# prints PATTERN COMMAND…: it succeeds and one of its lines is like that. (In a pipe grep -q would end the command before its last words, and pipefail take that for a failure.)
+prints() {
+    local output
+    output=$("${@:2}" 2>/dev/null) && grep -q -- "$1" <<<"$output"
+}
+console_has() { prints "$2" godwit vm console "$1" --log; }
 task_is_over() { godwit task show "$1" --json 2>/dev/null | jq -e '.ended != null' >/dev/null; }
 # agent_listens HOST: its agent takes connections. agent_restart HOST [CHANGE…]: with a change of its files, made while it is off; the manager has it again.
 agent_listens() { [ -n "$(ip netns exec "$lab_name-$1" ss -tlnH 'sport = :8443')" ]; }

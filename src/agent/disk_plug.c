@@ -18,8 +18,8 @@
 
 enum step_kind {
     STEP_CALL,
-    STEP_REMOVE_MEDIUM, /* waits for the guest to open the tray */
-    STEP_DEVICE_GONE,   /* waits for DEVICE_DELETED */
+    STEP_IN_TRAY,     /* the tray has to be open, which the guest may keep shut, or shut again at any time */
+    STEP_DEVICE_GONE, /* waits for DEVICE_DELETED */
 };
 
 struct step {
@@ -27,6 +27,8 @@ struct step {
     const char *command;   /* static; NULL: none, it only waits */
     JsonObject *arguments; /* owned */
     unsigned patience_ms;  /* so long a refusal is answered by asking again */
+    gint64 until_us;       /* the end of that; 0: not asked yet */
+    bool forces_tray;      /* of STEP_IN_TRAY: also if the guest has locked it */
     char device[DISK_NODE_SIZE];
 };
 
@@ -35,7 +37,6 @@ struct disk_plug {
     char uuid[MODEL_UUID_SIZE]; /* of the VM, which may go */
     struct vm_wait wait;
     GQueue steps; /* of struct step, owned; the first is under way */
-    gint64 until_us;
     guint timer;
     char gone[DISK_NODE_SIZE]; /* the device that went last */
     bool is_reconciling;
@@ -130,8 +131,8 @@ static JsonObject *one_text(const char *member, const char *text)
 static void say_late(const struct vm *vm, const struct step *step, struct err *err)
 {
     const char *name = vm->status.spec.name;
-    if (step->kind == STEP_REMOVE_MEDIUM) {
-        (void)err_set(err, ERR_REFUSED, "cd-locked", "the guest of VM '%s' keeps its CD drive locked", name);
+    if (step->kind == STEP_IN_TRAY) {
+        (void)err_set(err, ERR_REFUSED, "cd-locked", "the guest of VM '%s' keeps its CD drive shut", name);
         (void)err_arg(err, "vm", "%s", name);
         (void)err_cause(err, "it was asked to open it and did not within %d s, as when the CD is mounted",
                         TRAY_MS / 1000);
@@ -148,21 +149,33 @@ static void say_late(const struct vm *vm, const struct step *step, struct err *e
 static void next(struct disk_plug *plug)
 {
     step_free(g_queue_pop_head(&plug->steps));
-    plug->until_us = 0;
     go_on(plug);
 }
 
+static struct step *open_step(const char *id, bool force)
+{
+    struct step *step = g_new0(struct step, 1);
+    step->command = "blockdev-open-tray";
+    step->arguments = one_text("id", id);
+    json_object_set_boolean_member(step->arguments, "force", force);
+    return step;
+}
+
+/* A guest shuts the tray as it likes, and each reset of its controller does. */
 static gboolean on_again(gpointer user)
 {
     struct disk_plug *plug = user;
+    const struct step *step = g_queue_peek_head(&plug->steps);
     plug->timer = 0;
+    if (step->kind == STEP_IN_TRAY)
+        g_queue_push_head(&plug->steps, open_step(model_text(step->arguments, "id"), step->forces_tray));
     go_on(plug);
     return G_SOURCE_REMOVE;
 }
 
-static bool is_patient(const struct disk_plug *plug)
+static bool is_patient(const struct step *step)
 {
-    return g_get_monotonic_time() < plug->until_us;
+    return g_get_monotonic_time() < step->until_us;
 }
 
 static void on_answer(JsonNode *result, const struct err *err, void *user)
@@ -176,12 +189,12 @@ static void on_answer(JsonNode *result, const struct err *err, void *user)
     }
     const struct step *step = g_queue_peek_head(&plug->steps);
     bool is_refused = !strcmp(err->id, "qemu-refused");
-    if (vm && is_refused && is_patient(plug)) {
+    if (vm && is_refused && is_patient(step)) {
         plug->timer = g_timeout_add(AGAIN_MS, on_again, plug);
         return;
     }
     struct err told = *err;
-    if (vm && is_refused && step->kind == STEP_REMOVE_MEDIUM)
+    if (vm && is_refused && step->kind == STEP_IN_TRAY)
         say_late(vm, step, &told);
     fail(plug, &told);
 }
@@ -191,7 +204,7 @@ static void await_device(struct disk_plug *plug, const struct vm *vm, const stru
     struct err err;
     if (!strcmp(plug->gone, step->device)) {
         next(plug);
-    } else if (is_patient(plug)) {
+    } else if (is_patient(step)) {
         plug->timer = g_timeout_add(AGAIN_MS, on_again, plug);
     } else {
         say_late(vm, step, &err);
@@ -202,7 +215,7 @@ static void await_device(struct disk_plug *plug, const struct vm *vm, const stru
 static void go_on(struct disk_plug *plug)
 {
     struct vm *vm = vm_of(plug);
-    const struct step *step = g_queue_peek_head(&plug->steps);
+    struct step *step = g_queue_peek_head(&plug->steps);
     struct err err = {0};
     if (!step) {
         finish(plug, &plug->err);
@@ -213,8 +226,8 @@ static void go_on(struct disk_plug *plug)
         fail(plug, &err);
         return;
     }
-    if (!plug->until_us)
-        plug->until_us = g_get_monotonic_time() + step->patience_ms * G_TIME_SPAN_MILLISECOND;
+    if (!step->until_us)
+        step->until_us = g_get_monotonic_time() + step->patience_ms * G_TIME_SPAN_MILLISECOND;
     if (step->command)
         vm_qmp(vm, step->command, json_object_ref(step->arguments), -1, on_answer, plug);
     else
@@ -276,17 +289,22 @@ static int add_device(struct disk_plug *plug, const struct vm_spec *spec, uint32
     return 0;
 }
 
-static void open_tray(struct disk_plug *plug, const char *id, bool force)
+static void in_tray(struct disk_plug *plug, const char *command, JsonObject *arguments, bool force)
 {
-    JsonObject *open = one_text("id", id);
-    json_object_set_boolean_member(open, "force", force);
-    add_step(plug, "blockdev-open-tray", open);
-    struct step *step = add_step(plug, "blockdev-remove-medium", one_text("id", id));
-    step->kind = STEP_REMOVE_MEDIUM;
+    struct step *step = add_step(plug, command, arguments);
+    step->kind = STEP_IN_TRAY;
     step->patience_ms = TRAY_MS;
+    step->forces_tray = force;
 }
 
-static int fill_tray(struct disk_plug *plug, const struct vm_spec *spec, uint32_t i, struct err *err)
+static void empty_tray(struct disk_plug *plug, const char *id, bool force)
+{
+    g_queue_push_tail(&plug->steps, open_step(id, force));
+    in_tray(plug, "blockdev-remove-medium", one_text("id", id), force);
+}
+
+static int fill_tray(struct disk_plug *plug, const struct vm_spec *spec, uint32_t i, bool force,
+                     struct err *err)
 {
     char id[DISK_NODE_SIZE], node[DISK_NODE_SIZE];
     disk_device_id(spec, i, id);
@@ -296,7 +314,7 @@ static int fill_tray(struct disk_plug *plug, const struct vm_spec *spec, uint32_
     if (!vm_disk_is_empty(&spec->disks[i])) {
         JsonObject *insert = one_text("id", id);
         json_object_set_string_member(insert, "node-name", node);
-        add_step(plug, "blockdev-insert-medium", insert);
+        in_tray(plug, "blockdev-insert-medium", insert, force);
     }
     add_step(plug, "blockdev-close-tray", one_text("id", id));
     return 0;
@@ -337,10 +355,10 @@ void disk_plug_change_medium(struct vm *vm, const struct vm_spec *spec, uint32_t
     char id[DISK_NODE_SIZE];
     struct err err = {0};
     disk_device_id(spec, i, id);
-    open_tray(plug, id, force);
+    empty_tray(plug, id, force);
     if (!vm_disk_is_empty(&vm->status.spec.disks[i]))
         remove_nodes(plug, spec, i);
-    run(plug, fill_tray(plug, spec, i, &err), &err);
+    run(plug, fill_tray(plug, spec, i, force, &err), &err);
 }
 
 void disk_plug_resize(struct vm *vm, uint32_t i, uint64_t bytes, vm_done done, void *user)
@@ -451,9 +469,9 @@ static int settle_slot(struct disk_plug *plug, const struct vm_spec *spec, unsig
     }
     if (!vm_disk_is_cdrom(disk) || has_medium(disk, found))
         return 0;
-    open_tray(plug, id, true);
+    empty_tray(plug, id, true);
     drop_nodes(plug, number, found);
-    return fill_tray(plug, spec, i, err);
+    return fill_tray(plug, spec, i, true, err);
 }
 
 static void on_nodes(JsonNode *result, const struct err *err, void *user)
@@ -496,7 +514,6 @@ static void on_devices(JsonNode *result, const struct err *err, void *user)
 static void reconcile(struct disk_plug *plug, struct vm *vm)
 {
     plug->is_reconciling = true;
-    plug->until_us = 0;
     vm_qmp(vm, "query-block", NULL, -1, on_devices, plug);
 }
 

@@ -11,14 +11,6 @@
 #define TASKS_LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
 
-static int refuse(struct err *err, const char *name, const char *value, const char *must)
-{
-    (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be %s, not '%s'", name, must, value);
-    (void)err_arg(err, "must", "%s", must);
-    (void)err_arg(err, "field", "%s", name);
-    return err_arg(err, "value", "%s", value);
-}
-
 static int check_names(struct http_request *request, const char *const *names, struct err *err)
 {
     const char *unknown = http_query_other(request, names);
@@ -38,7 +30,7 @@ static int read_task(struct http_request *request, const char *name, char ret_id
     if (!value)
         return 0;
     if (!model_uuid_is_valid(value)) {
-        (void)refuse(err, name, value, "the id of a task");
+        (void)routes_refuse_query(name, value, "the id of a task", err);
         return err_fix(err, "list them with 'godwit task ls'");
     }
     (void)g_strlcpy(ret_id, value, MODEL_UUID_SIZE);
@@ -53,7 +45,7 @@ static int read_number(struct http_request *request, const char *name, uint64_t 
     if (!value)
         return 0;
     if (!g_ascii_string_to_unsigned(value, 10, 1, highest, &number, NULL)) {
-        (void)refuse(err, name, value, "a whole number");
+        (void)routes_refuse_query(name, value, "a whole number", err);
         return err_fix(err, "give one from 1 to %llu", (unsigned long long)highest);
     }
     *ret_number = number;
@@ -80,7 +72,7 @@ static int read_time(struct http_request *request, const char *name, int64_t *re
     g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
     g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(whole, utc);
     if (!time || g_date_time_to_unix(time) <= 0) {
-        (void)refuse(err, name, value, "a time");
+        (void)routes_refuse_query(name, value, "a time", err);
         return err_fix(err, "write it like 2026-11-23, 2026-11-23T01:29:38Z or 2026-11-23T02:29:38+01:00");
     }
     *ret_ms = g_date_time_to_unix(time) * 1000 + g_date_time_get_microsecond(time) / 1000;
@@ -98,7 +90,7 @@ static int read_since(struct http_request *request, struct db_event_filter *filt
     }
     if (!read_time(request, "since", &filter->since_ms, err))
         return 0;
-    (void)refuse(err, "since", value, "the id of an event, or a time");
+    (void)routes_refuse_query("since", value, "the id of an event, or a time", err);
     return err_fix(err, "write a time like 2026-11-23 or 2026-11-23T01:29:38Z");
 }
 
@@ -109,7 +101,7 @@ static int read_type(struct http_request *request, char ret_type[MODEL_NAME_MAX]
     if (!value)
         return 0;
     if (event_type_from_name(value) == EVENT_NONE) {
-        (void)refuse(err, "type", value, "the type of an event");
+        (void)routes_refuse_query("type", value, "the type of an event", err);
         return err_fix(err, "list them with 'godwit event types'");
     }
     (void)g_strlcpy(ret_type, value, MODEL_NAME_MAX);
@@ -121,7 +113,7 @@ static int read_severity(struct http_request *request, unsigned *ret_severity, s
     const char *value = http_query(request, "severity");
     if (!value || !event_severity_from_name(value, ret_severity))
         return 0;
-    (void)refuse(err, "severity", value, "info, warning or error");
+    (void)routes_refuse_query("severity", value, "info, warning or error", err);
     return err_fix(err, "give the least grave that is wanted");
 }
 
@@ -138,7 +130,7 @@ static int read_state(struct http_request *request, char ret_state[MODEL_NAME_MA
     }
     if (!value || ret_state[0])
         return 0;
-    (void)refuse(err, "state", value, "the state of a task");
+    (void)routes_refuse_query("state", value, "the state of a task", err);
     return err_fix(err, "give one of %s", names->str);
 }
 

@@ -139,17 +139,21 @@ int routes_client_key(JsonObject *body, const char **ret_key, struct err *err)
     return err_fix(err, "use a UUID, or a hash of what makes the request unique");
 }
 
+int routes_refuse_query(const char *name, const char *value, const char *must, struct err *err)
+{
+    (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be %s, not '%s'", name, must, value);
+    (void)err_arg(err, "must", "%s", must);
+    (void)err_arg(err, "field", "%s", name);
+    return err_arg(err, "value", "%s", value);
+}
+
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err)
 {
     const char *text = http_query(request, name);
     guint64 value = fallback;
-    if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL)) {
-        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a whole number from 0 on, not '%s'", name,
-                      text);
-        (void)err_arg(err, "field", "%s", name);
-        return err_arg(err, "value", "%s", text);
-    }
+    if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &value, NULL))
+        return routes_refuse_query(name, text, "a whole number from 0 on", err);
     *ret_number = value;
     return 0;
 }
@@ -160,11 +164,8 @@ int routes_query_name(struct http_request *request, const char *name, char ret_v
     const char *value = http_query(request, name);
     ret_value[0] = '\0';
     if (value && !model_name_is_valid(value)) {
-        (void)err_set(err, ERR_BAD_REQUEST, "query", "%s= must be a name, not '%s'", name, value);
-        (void)err_fix(err, "give one as it is listed, without blanks and quotes");
-        (void)err_arg(err, "must", "a name");
-        (void)err_arg(err, "field", "%s", name);
-        return err_arg(err, "value", "%s", value);
+        (void)routes_refuse_query(name, value, "a name", err);
+        return err_fix(err, "give one as it is listed, without blanks and quotes");
     }
     if (value)
         (void)g_strlcpy(ret_value, value, MODEL_NAME_MAX);

@@ -96,6 +96,8 @@ int routes_host_name(const char *name, struct err *err);
 int routes_client_key(JsonObject *body, const char **ret_key, struct err *err);
 /* The members `address` and `port` of a host; what is wrong is named. The address is borrowed. */
 int routes_address(JsonObject *body, const char **ret_address, uint16_t *ret_port, struct err *err);
+/* -1 with BAD_REQUEST "query": a value in the query that is not what it must be ("a name"). */
+int routes_refuse_query(const char *name, const char *value, const char *must, struct err *err);
 /* A whole number in the query, `fallback` if absent. */
 int routes_query_number(struct http_request *request, const char *name, uint64_t fallback,
                         uint64_t *ret_number, struct err *err);

@@ -92,10 +92,9 @@ void route_disks_list(struct http_request *request, void *user)
 
 static int check_wish(struct manager *manager, const struct vm_disk_wish *wish, struct err *err)
 {
-    if (*wish->disk.file || *wish->disk.path) {
-        if (check_unshared(manager, "", &wish->disk, err))
-            return -1;
-    }
+    bool has_name = *wish->disk.file || *wish->disk.path;
+    if (has_name && check_unshared(manager, "", &wish->disk, err))
+        return -1;
     /* Whoever writes what a clone is built on destroys the clone. */
     return *wish->backing.format ? check_unshared(manager, "", &wish->backing, err) : 0;
 }

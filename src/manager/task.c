@@ -271,13 +271,18 @@ void task_wait_since(struct task *task, int64_t since_ms, const char *format, ..
     keep_showing(task);
 }
 
+static void remember_wait(struct task *task)
+{
+    memcpy(task->last_wait.what, task->waiting_for, sizeof task->last_wait.what);
+    task->last_wait.since_ms = task->waiting_since_ms;
+    task->last_wait.until_ms = clock_wall_ms();
+}
+
 void task_wait_over(struct task *task)
 {
     if (!task->waiting_for[0])
         return;
-    memcpy(task->last_wait.what, task->waiting_for, sizeof task->last_wait.what);
-    task->last_wait.since_ms = task->waiting_since_ms;
-    task->last_wait.until_ms = clock_wall_ms();
+    remember_wait(task);
     task->waiting_for[0] = '\0';
     task->waiting_since_ms = 0;
     publish(task, false);
@@ -287,20 +292,19 @@ void task_wait_over(struct task *task)
 
 /* A side whose time was over knows for how long; for whom the task had waited, the manager. That the side
  * gives up may be news of its own, before its error comes: the wait was over then. */
-static void say_waited_for(const struct task *task, struct err *err)
+static void say_waited_for(struct task *task, struct err *err)
 {
-    int64_t now_ms = clock_wall_ms();
-    bool is_waiting = task->waiting_for[0];
-    bool has_waited = task->last_wait.what[0] && now_ms - task->last_wait.until_ms < LAST_WAIT_MS;
-    const char *what = is_waiting ? task->waiting_for : task->last_wait.what;
-    int64_t since_ms = is_waiting ? task->waiting_since_ms : task->last_wait.since_ms;
-    double seconds = (double)((is_waiting ? now_ms : task->last_wait.until_ms) - since_ms) / 1000;
-    if (err->code != ERR_TIMEOUT || (!is_waiting && !has_waited) || seconds < 1)
+    if (task->waiting_for[0])
+        remember_wait(task);
+    const struct task_wait *wait = &task->last_wait;
+    double seconds = (double)(wait->until_ms - wait->since_ms) / 1000;
+    bool is_recent = clock_wall_ms() - wait->until_ms < LAST_WAIT_MS;
+    if (err->code != ERR_TIMEOUT || !wait->what[0] || !is_recent || seconds < 1)
         return;
     struct err before = *err;
-    (void)err_cause(err, "the task had waited %.1f s for %s%s%s", seconds, what, before.cause[0] ? "; " : "",
-                    before.cause);
-    (void)err_arg(err, "waited_for", "%s", what);
+    (void)err_cause(err, "the task had waited %.1f s for %s%s%s", seconds, wait->what,
+                    before.cause[0] ? "; " : "", before.cause);
+    (void)err_arg(err, "waited_for", "%s", wait->what);
 }
 
 void task_fail(struct task *task, const struct err *why, const char *side)

@@ -90,10 +90,10 @@ struct task {
     struct task_guest guest_before, guest_after;
     JsonArray *warnings; /* owned; of the checks, for the document; NULL: none */
     /* Not stored. */
-    struct {
+    struct task_wait {
         char what[400];
         int64_t since_ms, until_ms;
-    } last_wait;     /* that is over; for the error of a side that gave up a moment later */
+    } last_wait;     /* the newest that is over; for the error of a side that gave up a moment later */
     unsigned serial; /* grows with each state: answers to calls of an earlier one are dropped */
     bool has_place;  /* admitted to its pool; from the specification on it always is */
     bool is_loaded;  /* from the database, which may be an old one: it must not move a VM that has moved since

@@ -25,7 +25,7 @@ for seconds in 1 10 30; do
             fail "after $seconds s: $(jq -c '{resumes, bytes_resent, waiting_for}' <<<"$document")"
         jq -e '[.timeline[] | select(.side == "source") | .event] | index("connections lost") < index("copy resumed") and
                index("copy resumed") < index("guest stopped")' >/dev/null <<<"$document" || fail "timeline: $(jq -c .timeline <<<"$document")"
-        godwit task show "$task" | grep -q "went on over new connections" || fail "the command line does not say that the copy went on"
+        prints "went on over new connections" godwit task show "$task" || fail "the command line does not say that the copy went on"
     fi
     checker_is_whole vm
 done

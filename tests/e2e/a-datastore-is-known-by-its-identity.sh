@@ -44,13 +44,13 @@ expect_error disk-locked godwit vm create other --memory 128 --host h2 --disk sh
 # The storage goes away under h2, and comes back.
 in_h2() { nsenter --target "$(pids_in h2 godwit-agent)" --mount "$@"; }
 in_h2 umount "$elsewhere"
-is_missing() { godwit datastore ls | grep -q 'h1 ok, h2 missing'; }
+is_missing() { prints 'h1 ok, h2 missing' godwit datastore ls; }
 wait_until 30 "the loss to be seen" is_missing
-godwit event ls --host h2 --type DatastoreInaccessibleEvent | grep -q "'shared' cannot be used on host 'h2': it is missing" || fail "no event of it"
+prints "'shared' cannot be used on host 'h2': it is missing" godwit event ls --host h2 --type DatastoreInaccessibleEvent || fail "no event of it"
 expect_error datastore-known godwit datastore init shared --host h2
 expect_error datastore-not-mounted godwit vm migrate web --to h2
 in_h2 mount --bind "$lab_dir/datastore" "$elsewhere"
 wait_until 30 "both hosts to see the datastore" both_see_it
-godwit event ls --host h2 --type DatastoreAccessibleEvent | grep -q "again" || fail "no event of its return"
+prints "again" godwit event ls --host h2 --type DatastoreAccessibleEvent || fail "no event of its return"
 godwit vm stop web --force
 qemu-img check -q "$lab_dir/datastore/data.qcow2" || fail "the image is damaged"

@@ -38,9 +38,9 @@ say "h1 is booted while the manager is away"
 cat /proc/sys/kernel/random/uuid >"$lab_dir/hosts/h1/state/boot_id"
 godwit lab service stop manager >/dev/null
 godwit lab service start h1 >/dev/null
-waits() { on_h1 status 2>/dev/null | grep -q "^autostart .*waits for the manager's word"; }
+waits() { prints "^autostart .*waits for the manager's word" on_h1 status; }
 wait_until 30 "h1 to wait for the manager's word" waits
-on_h1 power-on | grep -q "wait for the manager's word" || fail "power-on does not say that VMs wait"
+prints "wait for the manager's word" on_h1 power-on || fail "power-on does not say that VMs wait"
 waits || fail "systemd's call after a boot stood for the manager's word"
 [ -z "$(pids_in h1 qemu-system-x86)" ] || fail "h1 started a VM before the manager had spoken"
 godwit lab service start manager >/dev/null

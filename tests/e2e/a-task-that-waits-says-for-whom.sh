@@ -33,7 +33,7 @@ says() {
     since=$(date -d "$(task_field waiting_since)" +%s)
     [ $((since - fault)) -lt 10 ] || fail "the wait for $1 was noticed $((since - fault)) s after the fault"
     say "$(task_field phase): waits for $(task_field waiting_for)"
-    godwit task show "$task" | grep -q "waiting for .*$1" || fail "task show does not say it: $(godwit task show "$task")"
+    prints "waiting for .*$1" godwit task show "$task" || fail "task show does not say it: $(godwit task show "$task")"
     timeout 3 godwit task follow "$task" >"$lab_dir/followed" 2>&1 || true
     grep -q "waiting for .*$1" "$lab_dir/followed" || fail "task follow does not say it: $(cat "$lab_dir/followed")"
 }

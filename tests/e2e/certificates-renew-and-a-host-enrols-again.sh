@@ -24,7 +24,7 @@ unhurt() {
 
 say "told to renew"
 first=$(certificate)
-on_h1 status | grep -q '^running  *1$' || fail "the status does not count the VM: $(on_h1 status)"
+prints '^running  *1$' on_h1 status || fail "the status does not count the VM: $(on_h1 status)"
 on_h1 renew
 second=$(certificate)
 [ "$first" != "$second" ] || fail "renew left the certificate as it was"
@@ -45,7 +45,7 @@ say "enrolled again: the old certificate ends, the VM stays"
 jq -r .certificate "$identity" >"$lab_dir/old.crt"
 jq -r .key "$identity" >"$lab_dir/old.key"
 token=$(godwit host enroll h1 --json | jq -r .token)
-on_h1 enroll --manager https://198.18.1.1:8400 --token "$token" | grep -q 'running agent uses it' || fail "the running agent was not told"
+prints 'running agent uses it' on_h1 enroll --manager https://198.18.1.1:8400 --token "$token" || fail "the running agent was not told"
 third=$(certificate)
 [ "$third" != "$second" ] || fail "enrolling left the certificate as it was"
 [ "$(served)" = "$third" ] || fail "the running agent serves another certificate than its newest"

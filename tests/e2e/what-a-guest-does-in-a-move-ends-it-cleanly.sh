@@ -53,7 +53,7 @@ godwit vm console web --type "echo c > /proc/sysrq-trigger"
 ends_as guest-panicked paused
 expect_error guest-panicked godwit vm migrate web --to h2
 expect_error guest-panicked godwit vm start web
-godwit event ls --vm web --json | grep -q VmGuestPanickedEvent || fail "no event says so"
+prints VmGuestPanickedEvent godwit event ls --vm web --json || fail "no event says so"
 console_has web "Kernel panic" || fail "its console does not show the panic"
 godwit vm stop web --force
 godwit vm start web

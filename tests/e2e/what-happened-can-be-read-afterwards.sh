@@ -12,7 +12,7 @@ same_everywhere() {
     event=$(ended "$task" "$2")
     text=$(jq -r .text <<<"$event")
     say "$text"
-    godwit event ls --task "$task" --type "$2" | grep -qF -- "$text" || fail "event ls says: $(godwit event ls --task "$task")"
+    [[ $(godwit event ls --task "$task" --type "$2") = *"$text"* ]] || fail "event ls says: $(godwit event ls --task "$task")"
     wait_until 20 "the stream to tell of $task" grep -qF "\"text\":$(jq -c .text <<<"$event")" "$lab_dir/stream"
     [ "$(jq -c "select(.id == $(jq .id <<<"$event"))" "$lab_dir/stream" | jq -cS .)" = "$(jq -cS . <<<"$event")" ] || fail "the stream's event is another one"
     error=$(godwit task show "$task" --json | jq -cS .error)

@@ -22,7 +22,7 @@ is_paused() { [ "$(vm_state web)" = paused ]; }
 says_why() { godwit vm show web --json | jq -e --arg disk "$small/data.qcow2" '.problem | contains($disk) and contains("No space left on device")' >/dev/null; }
 says_it_still() { godwit vm show web --json | jq -e '.state == "paused" and (.problem | contains("I/O error"))' >/dev/null; }
 # told TYPE WORDS: by an event too
-told() { godwit event ls --vm web --type "$1" | grep -q "$2"; }
+told() { prints "$2" godwit event ls --vm web --type "$1"; }
 heal() {
     agent_restart h1
     wait_until 30 "the new agent to say the same" says_it_still

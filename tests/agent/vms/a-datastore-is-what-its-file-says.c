@@ -29,17 +29,6 @@ struct scene {
     char *folder; /* of the datastore "store" */
 };
 
-static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void run(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_autofree char *command = g_strdup_vprintf(format, args);
-    va_end(args);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
 /* The agent begins to look when the folder is as the test wants it. */
 static void open_store(struct scene *scene)
 {
@@ -57,8 +46,8 @@ static int set_up(void **state)
     struct scene *scene = g_new0(struct scene, 1);
     scene->host = host_up(NULL);
     scene->folder = g_strdup_printf("%s/store", scene->host->folder);
-    run("chmod 711 %s && mkdir %s && chown %u %s", scene->host->folder, scene->folder, HOST_UID,
-        scene->folder);
+    run_command("chmod 711 %s && mkdir %s && chown %u %s", scene->host->folder, scene->folder, HOST_UID,
+                scene->folder);
     *state = scene;
     return 0;
 }
@@ -116,19 +105,19 @@ static void what_a_guest_cannot_use_has_its_own_word(void **state)
     must_look(scene, KNOWN, DATASTORE_MISSING); /* an empty folder where there was one */
     struct datastore_look look = question(scene);
     datastore_init(&look);
-    run("chown 0 %1$s/.godwit-probe-h %1$s && chmod 755 %1$s", scene->folder);
+    run_command("chown 0 %1$s/.godwit-probe-h %1$s && chmod 755 %1$s", scene->folder);
     must_look(scene, "", DATASTORE_NOT_WRITABLE);
-    run("chmod 700 %s", scene->folder);
+    run_command("chmod 700 %s", scene->folder);
     must_look(scene, "", DATASTORE_NOT_WRITABLE);
-    run("chown %1$u %2$s/.godwit-probe-h %2$s", HOST_UID, scene->folder);
+    run_command("chown %1$u %2$s/.godwit-probe-h %2$s", HOST_UID, scene->folder);
     must_look(scene, "", DATASTORE_OK);
-    run("mount --bind %1$s %1$s && mount -o remount,bind,ro %1$s", scene->folder);
+    run_command("mount --bind %1$s %1$s && mount -o remount,bind,ro %1$s", scene->folder);
     must_look(scene, "", DATASTORE_READ_ONLY);
-    run("umount %1$s && echo x > %1$s/" DATASTORE_FILE, scene->folder);
+    run_command("umount %1$s && echo x > %1$s/" DATASTORE_FILE, scene->folder);
     must_look(scene, "", DATASTORE_UNINITIALISED);
-    run("rm -r %s", scene->folder);
+    run_command("rm -r %s", scene->folder);
     must_look(scene, "", DATASTORE_MISSING);
-    run("mkdir %1$s && mount -t tmpfs -o size=1m,mode=777 none %1$s", scene->folder);
+    run_command("mkdir %1$s && mount -t tmpfs -o size=1m,mode=777 none %1$s", scene->folder);
     datastore_init(&look);
     must_look(scene, "", DATASTORE_FULL);
 }
@@ -145,7 +134,7 @@ static void a_folder_that_lost_its_storage_gets_no_second_identity(void **state)
     assert_int_equal(datastores_init(agent, "store", false, &found, &err), 0);
     assert_string_equal(found.state, DATASTORE_OK);
     datastores_close(agent);
-    run("mv %1$s/" DATASTORE_FILE " %1$s/away", scene->folder);
+    run_command("mv %1$s/" DATASTORE_FILE " %1$s/away", scene->folder);
     open_store(scene); /* another agent, which remembers */
     struct host_datastore other;
     assert_int_equal(datastores_init(agent, "store", false, &other, &err), -1);
@@ -188,7 +177,8 @@ static void what_is_wrong_with_an_image_is_found(void **state)
     const char *folder = scene->folder;
     open_store(scene);
     assert_int_equal(datastores_init(&scene->host->agent, "store", false, &found, &err), 0);
-    run("cd %s && qemu-img create -q -f raw base.raw 1M && qemu-img create -q -f qcow2 -b base.raw -F raw "
+    run_command(
+        "cd %s && qemu-img create -q -f raw base.raw 1M && qemu-img create -q -f qcow2 -b base.raw -F raw "
         "middle 1M && mkdir in && cd in && qemu-img create -q -f qcow2 -b ../middle -F qcow2 top 1M && chown "
         "-R "
         "%u ..",
@@ -205,15 +195,16 @@ static void what_is_wrong_with_an_image_is_found(void **state)
     must_find(scene, &spec, false, "disk-format-differs");
     must_find(scene, &spec, true, ""); /* a guest may have written that */
     spec = spec_with("in/top", "qcow2");
-    run("mv %1$s/base.raw %1$s/away", folder);
+    run_command("mv %1$s/base.raw %1$s/away", folder);
     must_find(scene, &spec, true, "disk-backing-missing");
-    run("mv %1$s/away %1$s/base.raw && chmod 000 %1$s/middle && chown 0 %1$s/middle", folder);
+    run_command("mv %1$s/away %1$s/base.raw && chmod 000 %1$s/middle && chown 0 %1$s/middle", folder);
     must_find(scene, &spec, true, "disk-backing-missing");
-    run("cd %1$s && chown %2$u middle && chmod 644 middle && qemu-img rebase -u -f qcow2 -b in/top -F qcow2 "
+    run_command(
+        "cd %1$s && chown %2$u middle && chmod 644 middle && qemu-img rebase -u -f qcow2 -b in/top -F qcow2 "
         "middle",
         folder, HOST_UID);
     must_find(scene, &spec, true, "disk-backing-missing"); /* a circle */
-    run("qemu-img rebase -u -f qcow2 -b nbd://127.0.0.1:1/x -F raw %s/middle", folder);
+    run_command("qemu-img rebase -u -f qcow2 -b nbd://127.0.0.1:1/x -F raw %s/middle", folder);
     must_find(scene, &spec, true, "disk-backing-missing");
 }
 
@@ -236,7 +227,8 @@ static void an_image_that_another_qemu_has_open_is_found(void **state)
     open_store(scene);
     assert_int_equal(datastores_init(&scene->host->agent, "store", false, &found, &err), 0);
     g_autofree char *base = g_strdup_printf("%s/base.raw", scene->folder);
-    run("cd %s && qemu-img create -q -f raw base.raw 1M && qemu-img create -q -f qcow2 -b base.raw -F raw "
+    run_command(
+        "cd %s && qemu-img create -q -f raw base.raw 1M && qemu-img create -q -f qcow2 -b base.raw -F raw "
         "top 1M && "
         "chown %u top base.raw",
         scene->folder, HOST_UID);
@@ -290,7 +282,7 @@ static void what_a_guest_has_written_is_flushed_while_it_runs(void **state)
     struct vm_spec spec = spec_with("web.raw", "raw");
     g_autofree char *path = g_strdup_printf("%s/web.raw", scene->folder);
     open_store(scene);
-    run("dd if=/dev/zero of=%1$s bs=1M count=8 status=none && chown %2$u %1$s", path, HOST_UID);
+    run_command("dd if=/dev/zero of=%1$s bs=1M count=8 status=none && chown %2$u %1$s", path, HOST_UID);
     auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
     if (!unwritten_pages(fd) || unwritten_pages(fd) == UINT64_MAX)
         skip(); /* a file system without a cache, or a kernel that does not tell */
@@ -317,13 +309,13 @@ static void a_cd_is_only_read(void **state)
     struct err err = {0};
     open_store(scene);
     assert_int_equal(datastores_init(&scene->host->agent, "store", false, &found, &err), 0);
-    run("truncate -s 1M %1$s/cd.iso && chmod 444 %1$s/cd.iso", scene->folder); /* of root */
+    run_command("truncate -s 1M %1$s/cd.iso && chmod 444 %1$s/cd.iso", scene->folder); /* of root */
     struct vm_spec spec = spec_with("cd.iso", "raw");
     must_find(scene, &spec, false, "disk-not-accessible");
     (void)g_strlcpy(spec.disks[0].media, "cdrom", sizeof spec.disks[0].media);
     must_find(scene, &spec, false, "");
     datastores_close(&scene->host->agent);
-    run("mount --bind %1$s %1$s && mount -o remount,bind,ro %1$s", scene->folder);
+    run_command("mount --bind %1$s %1$s && mount -o remount,bind,ro %1$s", scene->folder);
     open_store(scene);
     must_find(scene, &spec, false, "");
 }

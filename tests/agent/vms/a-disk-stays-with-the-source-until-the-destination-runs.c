@@ -33,20 +33,6 @@ static struct vm *start_with_disk(struct host *host)
     return vm;
 }
 
-/* Guest stopped, memory and device state over; the shell stands loaded. */
-static struct vm *bring_over(struct vm *vm, struct host *destination)
-{
-    struct vm *arrived = shell(destination, &vm->status.spec);
-    struct answer loaded = {0};
-    size_t size;
-    pause_vm(vm);
-    copy_ram(vm, arrived);
-    g_autofree char *device_state = save(vm, &size);
-    load(arrived, device_state, size, &loaded);
-    wait_ok(&loaded, "load");
-    return arrived;
-}
-
 static void end_vm(struct vm *vm)
 {
     struct answer ended = {0};

@@ -40,22 +40,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void run(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_autofree char *command = g_strdup_vprintf(format, args);
-    va_end(args);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
 /* An image of QEMU's user on the datastore. */
 static void make_image(const char *file, const char *format, const char *size)
 {
     g_autofree char *path = store_path(host, file);
-    run("qemu-img create -q -f %s %s %s && chown %u:%u %s", format, path, size, HOST_UID, HOST_UID, path);
+    run_command("qemu-img create -q -f %s %s %s && chown %u:%u %s", format, path, size, HOST_UID, HOST_UID,
+                path);
 }
 
 static void stop_vm(void)
@@ -170,14 +160,7 @@ static void the_vm_can_move_after_its_disks_changed(void **state)
     assert_done(change_medium("disk0", NULL));
     assert_same();
     store_share(destination, host);
-    struct vm *arrived = shell(destination, &vm->status.spec);
-    struct answer loaded = {0};
-    size_t size;
-    pause_vm(vm);
-    copy_ram(vm, arrived);
-    g_autofree char *device_state = save(vm, &size);
-    load(arrived, device_state, size, &loaded);
-    wait_ok(&loaded, "load");
+    struct vm *arrived = bring_over(vm, destination);
     assert_int_equal(cont(arrived, 2000).result, VM_CONT_RUNS);
     check_goes_on(arrived, 0);
     g_autofree char *qemu = disks_of_qemu(arrived);
@@ -214,8 +197,8 @@ static void copies_and_clones_begin_as_what_they_are_made_from(void **state)
     make_image("base.qcow2", "qcow2", "16M");
     g_autofree char *base = store_path(host, "base.qcow2");
     g_autofree char *sub = store_path(host, "sub");
-    run("qemu-io -f qcow2 -c 'write -q -P 7 0 1M' %s", base);
-    run("mkdir %s && chown %u %s", sub, HOST_UID, sub);
+    run_command("qemu-io -f qcow2 -c 'write -q -P 7 0 1M' %s", base);
+    run_command("mkdir %s && chown %u %s", sub, HOST_UID, sub);
     struct vm_disk_wish clone = new_disk("sub/clone.qcow2");
     clone.size_bytes = 0;
     clone.backing = store_disk("base.qcow2", "qcow2", "");
@@ -237,7 +220,8 @@ static void copies_and_clones_begin_as_what_they_are_made_from(void **state)
     static const char *const files[] = {"sub/clone.qcow2", "copy.raw"};
     for (unsigned i = 0; i < 2; i++) {
         g_autofree char *path = store_path(host, files[i]);
-        run("qemu-io -f %s -c 'read -q -P 7 0 1M' %s | grep -q . && exit 1; true", i ? "raw" : "qcow2", path);
+        run_command("qemu-io -f %s -c 'read -q -P 7 0 1M' %s | grep -q . && exit 1; true",
+                    i ? "raw" : "qcow2", path);
     }
 }
 
@@ -265,6 +249,25 @@ static void a_cd_is_changed(void **state)
     assert_done(change_medium("disk0", "two.iso"));
     assert_done(detach("disk0", false));
     assert_int_equal(vm->status.spec.n_disks, 0);
+}
+
+/* The firmware resets the controller a moment after the machine was reset, which shuts the tray, also between
+ * two steps of a change. */
+static void a_cd_is_changed_while_the_guest_resets(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"one.iso", "two.iso"};
+    make_image(files[0], "raw", "1M");
+    make_image(files[1], "raw", "2M");
+    struct vm_disk_wish drive = {.disk = store_disk(files[0], "raw", "")};
+    g_strlcpy(drive.disk.media, "cdrom", sizeof drive.disk.media);
+    assert_done(add(&drive));
+    for (unsigned i = 1; i <= 60; i++) {
+        if (i % 10 == 1)
+            vm_qmp(vm, "system_reset", NULL, -1, NULL, NULL);
+        assert_done(change_medium("disk0", files[i % 2]));
+        assert_same();
+    }
 }
 
 static void what_is_wrong_is_said_and_changes_nothing(void **state)
@@ -323,12 +326,12 @@ static void a_copy_that_does_not_fit_is_not_begun(void **state)
     (void)state;
     struct vm_disk_wish wish = new_disk("");
     g_autofree char *big = g_strdup_printf("%s/big.raw", host->folder);
-    run("head -c 40M /dev/urandom > %s && chown %u %s", big, HOST_UID, big);
+    run_command("head -c 40M /dev/urandom > %s && chown %u %s", big, HOST_UID, big);
     struct host *small = host_up(NULL);
     g_autofree char *mount =
         g_strdup_printf("mkdir %s/store && mount -t tmpfs -o size=24m,uid=%u none %s/store", small->folder,
                         HOST_UID, small->folder);
-    run("%s", mount);
+    run_command("%s", mount);
     store_open(small);
     struct host_datastore now;
     do
@@ -348,9 +351,9 @@ static void a_copy_that_does_not_fit_is_not_begun(void **state)
     /* What nobody could see before ends in the middle of the copy. */
     answer = (struct answer){0};
     now.capacity_bytes = 0;
-    run("head -c 20M /dev/urandom > %s/store/filler", small->folder);
+    run_command("head -c 20M /dev/urandom > %s/store/filler", small->folder);
     g_autofree char *fits = g_strdup_printf("%s/fits.raw", host->folder);
-    run("head -c 10M /dev/urandom > %s && chown %u %s", fits, HOST_UID, fits);
+    run_command("head -c 10M /dev/urandom > %s && chown %u %s", fits, HOST_UID, fits);
     g_strlcpy(wish.from.path, fits, sizeof wish.from.path);
     vm_disks_add_wish(other, &wish, take_answer, &answer);
     wait_until(&answer.there, 60, "the failure");
@@ -358,7 +361,7 @@ static void a_copy_that_does_not_fit_is_not_begun(void **state)
     assert_int_equal(store_files(small), 1);
     assert_int_equal(other->status.spec.n_disks, 0);
     store_close(small);
-    run("umount -l %s/store", small->folder);
+    run_command("umount -l %s/store", small->folder);
     host_down(small);
 }
 
@@ -389,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(copies_and_clones_begin_as_what_they_are_made_from, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_cd_is_changed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cd_is_changed_while_the_guest_resets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said_and_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_copy_that_does_not_fit_is_not_begun, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_change_at_a_time, set_up, tear_down),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,4 +363,14 @@ struct left host_of_killed_agent(void)
         fail("kill the agent");
     last_left = left;
     return left;
+}
+
+void run_command(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *command = g_strdup_vprintf(format, args);
+    va_end(args);
+    if (system(command) != 0)
+        fail(command);
 }

@@ -38,6 +38,9 @@ size_t console_size(struct vm *vm);
 /* The whole console; g_free. */
 char *console_text(struct vm *vm);
 
+/* A shell's command, which must succeed. */
+void run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Shuts the agent's end of the VM's QMP connection. */
 void cut_qmp(const struct vm *vm);
 

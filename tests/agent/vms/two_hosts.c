@@ -135,3 +135,16 @@ void check_goes_on(struct vm *vm, size_t from)
     assert_null(strstr(console + from, "CHK bad"));
     assert_null(strstr(console + from, "CHK start"));
 }
+
+struct vm *bring_over(struct vm *vm, struct host *destination)
+{
+    struct vm *arrived = shell(destination, &vm->status.spec);
+    struct answer loaded = {0};
+    size_t size;
+    pause_vm(vm);
+    copy_ram(vm, arrived);
+    g_autofree char *device_state = save(vm, &size);
+    load(arrived, device_state, size, &loaded);
+    wait_ok(&loaded, "load");
+    return arrived;
+}

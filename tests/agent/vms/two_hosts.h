@@ -20,6 +20,8 @@ void copy_ram(const struct vm *from, const struct vm *to);
 /* The device state is kept in memory between save and load, as the job does it; g_free. */
 char *save(struct vm *vm, size_t *ret_size);
 void load(struct vm *vm, const char *data, size_t size, struct answer *answer);
+/* All of these but `cont`: the guest stopped, memory and device state over; the shell stands loaded. */
+struct vm *bring_over(struct vm *vm, struct host *destination);
 struct ran cont(struct vm *vm, unsigned deadline_ms);
 /* The checker reports from console offset `from` on, and neither starts anew nor finds a bad page. */
 void check_goes_on(struct vm *vm, size_t from);
