@@ -22,8 +22,6 @@
 #define RECORD_SUFFIX ".images"
 #define RECORD_BYTES_MAX (64u << 10)
 #define MIB_SHIFT 20
-/* Stays free on the datastore when all that comes is there: the guests that use it write on. */
-#define RESERVE_BYTES (64ull << MIB_SHIFT)
 #define IMAGE_MODE 0600
 
 struct record {
@@ -129,22 +127,17 @@ static void find_file(const struct agent *agent, const struct move_spec *spec, c
     findings_note(findings, -1, &err);
 }
 
-/* An image takes what is used of the disk; the reserve leaves room for what describes it. */
 static void check_room(const struct agent *agent, const struct move_spec *spec, const char *store,
                        struct findings *findings)
 {
     struct host_datastore now;
-    uint64_t need = 0;
-    for (uint32_t i = 0; i < spec->n_disks; i++)
-        if (!strcmp(spec->vm.disks[spec->disks[i].disk].datastore, store))
-            need += MIN(spec->disks[i].used_bytes, spec->disks[i].size_bytes);
-    if (!need || !datastores_get(agent, store, &now) || !now.capacity_bytes ||
-        need + RESERVE_BYTES <= now.free_bytes)
+    uint64_t need = move_disks_need(spec);
+    if (!need || !datastores_get(agent, store, &now) || !now.capacity_bytes || need <= now.free_bytes)
         return;
     findings_say(findings, CHECK_DATASTORE_NO_ROOM,
                  CHECK_ARGS({"host", agent->config.name}, {"vm", spec->vm.name}, {"datastore", store},
                             {"path", now.path}, {"free_mib", .number = now.free_bytes >> MIB_SHIFT},
-                            {"need_mib", .number = (need + RESERVE_BYTES) >> MIB_SHIFT}));
+                            {"need_mib", .number = need >> MIB_SHIFT}));
 }
 
 void disk_images_find_problems(const struct agent *agent, const struct move_spec *spec,

@@ -6,12 +6,29 @@
 
 #include "agent/disk_export.h"
 #include "agent/disk_images.h"
+#include "agent/disk_look.h"
 #include "agent/disk_mirror.h"
+#include "agent/disks.h"
 #include "agent/move.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 
 /* ---- source ---- */
+
+void moves_measure_disks(struct agent *agent, struct move_spec *spec)
+{
+    const struct vm *vm = vm_find(agent, spec->vm.uuid);
+    g_autofree struct disk_look *look = g_new0(struct disk_look, 1);
+    for (uint32_t i = 0; vm && i < spec->n_disks; i++) {
+        struct move_disk *disk = &spec->disks[i];
+        const struct vm_spec *now = &vm->status.spec;
+        if (disk->disk >= now->n_disks ||
+            disks_look(agent, now, &now->disks[disk->disk], true, look, NULL) < 0)
+            continue;
+        disk->size_bytes = look->virtual_bytes;
+        disk->used_bytes = look->data_bytes;
+    }
+}
 
 /* Most often the job has closed QEMU's connection and is about to say why. */
 #define JOBS_REASON_MS 300

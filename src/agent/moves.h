@@ -27,6 +27,9 @@ typedef void (*move_done)(struct agent *agent, const struct move_answer *answer,
 /* Phases 2 and 4: may this side take part? Nothing changes. */
 void moves_find_problems(struct agent *agent, const struct move_spec *spec, bool as_source,
                          struct findings *findings);
+/* Source: how large its disks are that move, for questions before the move (which asks QEMU). What does not
+ * answer stays 0. */
+void moves_measure_disks(struct agent *agent, struct move_spec *spec);
 /* The first of them. */
 int moves_check(struct agent *agent, const struct move_spec *spec, bool as_source, struct err *err);
 /* Phase 4, source: validates, holds the VM for this move, burns an epoch (SENDING), draws COMMIT. A

@@ -117,7 +117,9 @@ void route_move_check(struct http_request *request, void *user)
     if (!wish.wants_all && findings_first(findings, &err)) {
         http_fail(request, &err);
     } else {
-        JsonObject *answer = json_object_new();
+        if (wish.as_source)
+            moves_measure_disks(user, &wish.spec);
+        JsonObject *answer = move_disks_to_json(&wish.spec);
         add_site(answer, user, &wish.spec, wish.as_source);
         if (wish.wants_all)
             json_object_set_array_member(answer, "findings", findings_to_json(findings));

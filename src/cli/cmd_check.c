@@ -7,6 +7,7 @@
 struct check_options {
     char **to;
     char *pool;
+    char *datastore;
     char *encryption;
 };
 
@@ -14,6 +15,7 @@ static void check_options_clear(struct check_options *options)
 {
     g_strfreev(options->to);
     g_free(options->pool);
+    g_free(options->datastore);
     g_free(options->encryption);
 }
 
@@ -22,6 +24,8 @@ static JsonObject *wishes(const struct check_options *options)
     JsonObject *object = json_object_new();
     if (options->pool)
         json_object_set_string_member(object, "pool", options->pool);
+    if (options->datastore)
+        json_object_set_string_member(object, "datastore", options->datastore);
     if (options->encryption)
         json_object_set_string_member(object, "encryption", options->encryption);
     return object;
@@ -71,6 +75,8 @@ int cmd_vm_check(struct cli *cli, int argc, char **argv)
          "a host to go to; more than once for several, without for all", "H"},
         {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool,
          "its resource pool from then on; / for none (the same)", "P"},
+        {"datastore", 0, 0, G_OPTION_ARG_STRING, &options.datastore,
+         "its disks move along to this datastore of the destination (they stay on theirs)", "D"},
         {"encryption", 0, 0, G_OPTION_ARG_STRING, &options.encryption,
          "disabled, opportunistic (the default: if both hosts can) or required", "MODE"},
         {NULL},

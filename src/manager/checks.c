@@ -7,6 +7,7 @@
 #include "manager/agent_client.h"
 #include "manager/migrate.h"
 #include "manager/pools.h"
+#include "manager/storage.h"
 #include "manager/way.h"
 
 #define HOST_TIMEOUT_S 10
@@ -79,6 +80,22 @@ static void compare_sites(struct run *run, JsonObject *object)
     findings_merge(&run->findings, found);
 }
 
+/* How much is on its disks only the source knows, and the destination was asked before. */
+static void compare_disks(struct run *run, JsonObject *object)
+{
+    g_autofree struct findings *found = g_new0(struct findings, 1);
+    const struct host *destination =
+        inventory_find_connected(run->plan->manager->inventory, run->plan->destination_host);
+    struct err err = {0};
+    if (!run->plan->spec.n_disks || !object || !destination)
+        return;
+    findings_note(found, move_disks_from_json(object, &run->plan->spec, &err), &err);
+    findings_place(found, move_phase_name(PHASE_SOURCE_CHECK), "source");
+    storage_find_room(&run->plan->spec, &destination->facts, found);
+    findings_place(found, move_phase_name(PHASE_DESTINATION_CHECK), "destination");
+    findings_merge(&run->findings, found);
+}
+
 /* ---- the way between them ---- */
 
 /* The way back carries no memory: what is wrong with it is for the day when the VM shall come back. */
@@ -110,6 +127,7 @@ static void source_answered(JsonObject *object, const struct err *err, void *use
     struct run *run = user;
     hear(run, object, err, true);
     compare_sites(run, object);
+    compare_disks(run, object);
     way_ask(run->plan, false, way_tried, run);
 }
 

@@ -14,6 +14,7 @@
 #define SAMPLE_TIMEOUT_S 30
 /* The first version whose agents make forecasts. */
 #define FORECAST_PROTOCOL 3
+#define B_MS_PER_MB_S 1000.0
 /* Of memory that is not zero, before it is packed: less than a fifth of what a link of 10 Mbit/s carries. */
 #define MB_S_LEAST 0.2
 
@@ -66,6 +67,32 @@ static void say_passed(JsonArray *checks, enum move_phase phase)
     json_array_add_object_element(checks, check);
 }
 
+/* They cross before memory, as they are: not packed. */
+static double disks_ms(const struct task *plan, JsonObject *forecast)
+{
+    double mb_s = model_real(forecast, "link_mb_s", 0);
+    double bytes = 0;
+    for (uint32_t i = 0; i < plan->spec.n_disks; i++)
+        bytes += (double)plan->spec.disks[i].used_bytes;
+    return bytes / B_MS_PER_MB_S / MAX(mb_s, MB_S_LEAST);
+}
+
+static JsonArray *disks_of(const struct task *plan)
+{
+    JsonArray *list = json_array_new();
+    for (uint32_t i = 0; i < plan->spec.n_disks; i++) {
+        const struct move_disk *disk = &plan->spec.disks[i];
+        char label[DISK_LABEL_MAX];
+        JsonObject *object = json_object_new();
+        vm_disk_label(&plan->spec.vm.disks[disk->disk], label);
+        json_object_set_string_member(object, "to", label);
+        json_object_set_int_member(object, "size_bytes", (gint64)disk->size_bytes);
+        json_object_set_int_member(object, "used_bytes", (gint64)disk->used_bytes);
+        json_array_add_object_element(list, object);
+    }
+    return list;
+}
+
 static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
 {
     static const enum move_phase passed[] = {PHASE_REQUEST, PHASE_DESTINATION_CHECK, PHASE_SPECIFICATION,
@@ -82,6 +109,7 @@ static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
     json_object_set_object_member(answer, "options", move_options_to_json(&plan->options));
     json_object_set_array_member(answer, "checks", checks);
     json_object_set_array_member(answer, "findings", json_array_ref(run->findings));
+    json_object_set_array_member(answer, "disks", disks_of(plan));
     json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
     return answer;
 }
@@ -158,10 +186,15 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
         fail(run, &err, PHASE_COPY, "source");
         return;
     }
-    JsonObject *answer = answer_of(run, json_node_get_object(node));
+    JsonObject *forecast = json_node_get_object(node);
+    double of_disks = disks_ms(&run->plan, forecast);
+    json_object_set_double_member(forecast, "disks_ms", of_disks);
+    json_object_set_double_member(forecast, "duration_ms",
+                                  model_real(forecast, "duration_ms", 0) + of_disks);
+    JsonObject *answer = answer_of(run, forecast);
     log_info("forecast %s of VM %s from %s to %s, for %s", run->plan.id, run->plan.vm_name,
              run->plan.source_host, run->plan.destination_host, run->plan.user);
-    tell(&run->plan, answer, json_node_get_object(node));
+    tell(&run->plan, answer, forecast);
     http_reply(run->request, 200, answer);
     run_free(run);
 }

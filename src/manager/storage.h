@@ -3,6 +3,7 @@
 #ifndef MANAGER_STORAGE_H
 #define MANAGER_STORAGE_H
 
+#include "model/finding.h"
 #include "model/move.h"
 
 /* Fills spec->disks and puts these disks of spec->vm, which are the source's, on spec->options.datastore: all
@@ -11,5 +12,8 @@ void storage_plan(const struct host_facts *source, const struct host_facts *dest
                   struct move_spec *spec);
 /* The source has said how the VM is now, and how large the disks of the plan are. */
 void storage_take(const struct move_spec *answer, struct move_spec *spec);
+/* Notes "datastore-no-room" if that is known of the destination, and so are the sizes. */
+void storage_find_room(const struct move_spec *spec, const struct host_facts *destination,
+                       struct findings *findings);
 
 #endif

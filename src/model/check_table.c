@@ -401,8 +401,7 @@ static const struct check_kind kinds[CHECK_COUNT] = {
          "datastore '{datastore}' of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",
          "its identity is {source_uuid} on '{source}' and {destination_uuid} on '{destination}'",
          "mount on '{destination}' the storage that has the VM's disks, and name any other one differently "
-         "in "
-         "the agents' configurations"},
+         "in the agents' configurations; or let the disks move along: --datastore {datastore}"},
     [CHECK_DISK_DIFFERS] =
         {"disk-differs", ERROR, PHASE_SOURCE_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is not the same on hosts '{source}' and '{destination}'",

@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/move.h"
+
+#include <string.h>
+
 #include "model/move_fields.h"
 #include "model/vm_fields.h"
+
+/* Stays free on the datastore when all that comes is there: the guests that use it write on. */
+#define RESERVE_BYTES (64ull << 20)
 
 static const struct field disk_fields[] = {
     NUMBER(struct move_disk, disk, 0, VM_DISKS_MAX - 1),
     COUNT(struct move_disk, size_bytes),
     COUNT(struct move_disk, used_bytes),
+    FIELDS_END,
+};
+
+static const struct field disks_only[] = {
+    LIST(struct move_spec, disks, disk_fields),
     FIELDS_END,
 };
 
@@ -57,4 +68,32 @@ int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct e
     if (vm_spec_check(&ret_spec->vm, err))
         return err_prefix(err, "vm");
     return 0;
+}
+
+JsonObject *move_disks_to_json(const struct move_spec *spec)
+{
+    return fields_write(disks_only, spec);
+}
+
+int move_disks_from_json(JsonObject *object, struct move_spec *spec, struct err *err)
+{
+    g_autofree struct move_spec *said = g_new0(struct move_spec, 1);
+    bool is_same = true;
+    if (fields_read(object, disks_only, said, FIELDS_LENIENT, err))
+        return -1;
+    for (uint32_t i = 0; i < spec->n_disks && i < said->n_disks; i++)
+        is_same = is_same && spec->disks[i].disk == said->disks[i].disk;
+    if (!is_same || spec->n_disks != said->n_disks)
+        return fields_refuse("move-disk", "disks", "be those of the question", err);
+    memcpy(spec->disks, said->disks, sizeof spec->disks);
+    return 0;
+}
+
+/* An image takes what is used of the disk. */
+uint64_t move_disks_need(const struct move_spec *spec)
+{
+    uint64_t need = 0;
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        need += MIN(spec->disks[i].used_bytes, spec->disks[i].size_bytes);
+    return need ? need + RESERVE_BYTES : 0;
 }

@@ -23,11 +23,20 @@ wait_until 30 "the client's first answers" observer_answered 3
 # What would not work.
 expect_error datastore-missing godwit vm migrate web --to h2 --datastore nowhere
 expect_error datastore-no-room godwit vm migrate web --to h2 --datastore small
+expect_error datastore-no-room godwit vm migrate web --to h2 --datastore small --dry-run
 touch "$there/data.qcow2"
 expect_error image-exists godwit vm migrate web --to h2 --datastore local
+finds() { { godwit vm check web --to h2 --json "${@:2}" || true; } | jq -e --arg id "$1" '.hosts[0].findings | any(.severity == "error" and .id == $id)' >/dev/null; }
+finds image-exists --datastore local || fail "vm check finds nothing in the way of the disks"
+finds datastore-differs || fail "vm check does not say that the datastore is another one"
 [ -e "$there/data.qcow2" ] || fail "a file of somebody else was removed"
 rm "$there/data.qcow2"
 expect_error datastore-differs godwit vm migrate web --to h2
+godwit vm check web --to h2 --datastore local >/dev/null || fail "vm check: $(godwit vm check web --to h2 --datastore local)"
+dry=$(godwit vm migrate web --to h2 --datastore local --dry-run --json)
+jq -e '(.disks | length == 1) and .disks[0].to == "local:data.qcow2" and .disks[0].size_bytes == 268435456 and .disks[0].used_bytes > 62914560 and
+    .disks[0].used_bytes < 80e6 and .forecast.disks_ms > 0 and .forecast.duration_ms > .forecast.disks_ms' <<<"$dry" >/dev/null || fail "the dry run: $dry"
+[ ! -e "$there/data.qcow2" ] || fail "the dry run has made an image"
 
 is_copying() { godwit task show "$task" --json | jq -e '.disks | length == 1 and .[0].bytes_done > 0' >/dev/null; }
 is_clear() { [ -z "$(find "$there" -name '*.qcow2')$(find "$lab_dir/hosts" -name '*.images')" ]; }

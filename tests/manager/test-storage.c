@@ -103,6 +103,34 @@ static void the_sources_word_is_placed_as_planned(void **state)
     assert_string_equal(moved(&plan, 2)->datastore, "c");
 }
 
+static void a_datastore_without_room_is_found(void **state)
+{
+    (void)state;
+    struct host_facts source = host_with("a", "1"), destination = host_with("c", "2");
+    struct move_spec plan = spec_to("c");
+    storage_plan(&source, &destination, &plan);
+    destination.datastores[0].capacity_bytes = 10ull << 30;
+    const uint64_t all = 3ull << 30;
+    for (unsigned size_is_known = 0; size_is_known < 2; size_is_known++) {
+        for (unsigned i = 0; i < plan.n_disks; i++)
+            plan.disks[i] = (struct move_disk){plan.disks[i].disk, size_is_known * (8ull << 30), 1ull << 30};
+        /* With the reserve. */
+        for (unsigned fits = 0; fits < 2; fits++) {
+            struct findings findings = {0};
+            destination.datastores[0].free_bytes = all + (64ull << 20) - !fits;
+            storage_find_room(&plan, &destination, &findings);
+            assert_int_equal(findings.n, size_is_known && !fits);
+            if (findings.n)
+                assert_string_equal(findings.list[0].err.id, "datastore-no-room");
+        }
+    }
+    /* Of a host that has not looked at it yet nothing is known. */
+    destination.datastores[0].capacity_bytes = destination.datastores[0].free_bytes = 0;
+    struct findings findings = {0};
+    storage_find_room(&plan, &destination, &findings);
+    assert_int_equal(findings.n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +138,7 @@ int main(void)
         cmocka_unit_test(all_but_cds_go_under_their_names),
         cmocka_unit_test(disks_that_are_there_stay),
         cmocka_unit_test(the_sources_word_is_placed_as_planned),
+        cmocka_unit_test(a_datastore_without_room_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
