@@ -182,4 +182,6 @@ void move_settle_images(struct move *move)
         return;
     log_error(&err, "after the move of VM %s", move->spec.vm.name);
     move_note(move, "image left", "%s", err.message);
+    const char *path = err_arg_find(&err, "path");
+    g_strlcpy(move->status.image_left, path ? path : "", sizeof move->status.image_left);
 }

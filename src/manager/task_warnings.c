@@ -7,6 +7,36 @@
 /* More of its time than this, and the task says so. */
 #define STUN_WARNING_PERCENT 10
 
+static struct err *begin(struct findings *found)
+{
+    *found = (struct findings){0};
+    return findings_add(found, FINDING_WARNING);
+}
+
+static void end(JsonArray *warnings, const struct findings *found)
+{
+    g_autoptr(JsonArray) array = findings_to_json(found);
+    json_array_add_element(warnings, json_array_dup_element(array, 0));
+}
+
+static void warn_of_image(JsonArray *warnings, const struct move_status *status, const char *host,
+                          const char *side)
+{
+    if (!status->image_left[0])
+        return;
+    g_autofree struct findings *found = g_new(struct findings, 1);
+    struct err *err = begin(found);
+    (void)err_set(err, ERR_REFUSED, "image-not-removed",
+                  "host '%s' could not remove the image %s, which nobody needs any more", host,
+                  status->image_left);
+    (void)err_cause(err, "the agent's log says why");
+    (void)err_fix(err, "remove it by hand; the next start of the agent tries it again");
+    (void)err_arg(err, "host", "%s", host);
+    (void)err_arg(err, "path", "%s", status->image_left);
+    err_place(err, move_phase_name(PHASE_COMPLETE), side);
+    end(warnings, found);
+}
+
 /* What the move has cost the guest, if that is more than anybody would expect. */
 static void warn_of_stuns(JsonArray *warnings, const struct move_status *status)
 {
@@ -15,8 +45,8 @@ static void warn_of_stuns(JsonArray *warnings, const struct move_status *status)
                          : 0;
     if (percent <= STUN_WARNING_PERCENT)
         return;
-    g_autofree struct findings *found = g_new0(struct findings, 1);
-    struct err *err = findings_add(found, FINDING_WARNING);
+    g_autofree struct findings *found = g_new(struct findings, 1);
+    struct err *err = begin(found);
     (void)err_set(err, ERR_REFUSED, "guest-stunned",
                   "the guest was held up for %.0f %% of the time of the copy, because it wrote memory faster "
                   "than it could be sent",
@@ -26,8 +56,7 @@ static void warn_of_stuns(JsonArray *warnings, const struct move_status *status)
                   "is less busy, or set a stun limit");
     (void)err_arg(err, "percent", "%.0f", MIN(percent, 100));
     err_place(err, move_phase_name(PHASE_COPY), "source");
-    g_autoptr(JsonArray) array = findings_to_json(found);
-    json_array_add_element(warnings, json_array_dup_element(array, 0));
+    end(warnings, found);
 }
 
 static bool has_warning(const struct task *task, JsonObject *warning)
@@ -59,5 +88,7 @@ JsonArray *task_warnings_to_json(const struct task *task, const struct move_stat
     for (guint i = 0; task->warnings && i < json_array_get_length(task->warnings); i++)
         json_array_add_element(warnings, json_array_dup_element(task->warnings, i));
     warn_of_stuns(warnings, status);
+    warn_of_image(warnings, &task->source.status, task->source_host, "source");
+    warn_of_image(warnings, &task->destination.status, task->destination_host, "destination");
     return warnings;
 }

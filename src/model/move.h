@@ -217,6 +217,7 @@ struct move_status {
     struct move_round rounds[MOVE_ROUNDS_MAX];
     uint32_t n_disks; /* those that move; source only */
     struct move_disk_copy disks[VM_DISKS_MAX];
+    char image_left[MODEL_PATH_MAX]; /* that nobody needs any more and could not be removed; "": none */
     uint32_t n_codecs; /* those in use; source only */
     struct move_codec codecs[MOVE_CODECS_MAX];
     uint32_t n_switch_over; /* 0 until the job's end */

@@ -83,6 +83,7 @@ static const struct field status_fields[] = {
     COUNT(struct move_status, throttle_bytes_s),
     LIST(struct move_status, rounds, round_fields),
     LIST(struct move_status, disks, disk_copy_fields),
+    TEXT(struct move_status, image_left, NULL),
     LIST(struct move_status, codecs, codec_fields),
     LIST(struct move_status, switch_over, step_fields),
     LIST(struct move_status, stuns, stuns_fields),

@@ -90,6 +90,17 @@ jq -e '([.phases[] | select(.name == "copy" or .name == "switch-over").ms] | add
 wait_until 30 "the guest's disk to go on" goes_on "$seq"
 [ "$(guest_says disk | jq '.bad + .errors')" = 0 ] || fail "the guest found bad blocks: $(guest_says disk)"
 [ ! -e "$image" ] || fail "the old image is still there"
+# An image that cannot be removed then is said, and goes when it can.
+task=$(godwit vm migrate web --to h1 --datastore local --bandwidth 20 --detach)
+wait_until 60 "the copy of the disk" is_copying
+chown root: "$there"
+wait_until 60 "the end of the task" task_is_over "$task"
+godwit task show "$task" --json | jq -e --arg path "$there/data.qcow2" '.state == "success" and (.warnings | any(.id == "image-not-removed" and .side == "source" and .arguments.path == $path))' >/dev/null ||
+    fail "no warning of the image that is left: $(godwit task show "$task" --json | jq -c '.state, .error, .warnings')"
+chown 64101:64101 "$there"
+agent_restart h2
+wait_until 20 "the old image to go" is_clear
+migrate web h2 --datastore local >/dev/null || fail "it did not move again"
 godwit vm stop web --force
 qemu-img check -q "$there/data.qcow2" || fail "the image is damaged"
 qemu-io -f qcow2 -r -c "read -q -P 7 64M 60M" "$there/data.qcow2" || fail "its content was lost"
