@@ -17,7 +17,7 @@ help:
 	@echo "make check      all tests"
 	@echo "make fault      each process of a move killed in each of its phases, and bad networks and disks (at most an hour)"
 	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel; NFS and VLANs as operators have them"
-	@echo "make check-servers [MOVES=20]   a Debian server with a database under load, booted by BIOS and by UEFI, moved so often each"
+	@echo "make check-servers [MOVES=20]   a Debian server with a database under load, booted by BIOS and by UEFI, moved so often each, and 5 times with its disk"
 	@echo "make soak N=50 [SEED=…]   many moves of self-checking and Linux guests among three hosts, while processes are killed and networks cut"
 	@echo "make upgrade    the programs of an earlier version are replaced by these while VMs run"
 	@echo "make bench [CASE=name,…] [RUNS=5]   moves beside QEMU's own migration and the machine's limit (at most an hour)"
@@ -79,6 +79,7 @@ check-hosts: stage hosts
 check-servers: stage servers
 	@tests/e2e/a-debian-server-moves-with-its-database.sh $(BUILD) $(MOVES) bios
 	@tests/e2e/a-debian-server-moves-with-its-database.sh $(BUILD) $(MOVES) uefi
+	@tests/e2e/a-debian-server-moves-with-its-database.sh $(BUILD) 5 bios local
 
 soak: stage guests
 	@tests/soak/run $(BUILD) $(N) $(SEED)

@@ -28,14 +28,14 @@ download_grew() { gone "${pids[download]}" || [ "$(stat -c %s "$out/file")" -gt 
 transactions() { query "SELECT count(*) FROM pgbench_history"; }
 has_transactions() { [ "$(transactions)" -gt "$1" ]; }
 
-# server_up FIRMWARE
+# server_up FIRMWARE [STORE FOLDER]: its disk is on that datastore, "shared" if none is named
 server_up() {
-    local flash=()
+    local flash=() store=${2:-shared} disk=${3:-$folder}/db.qcow2
     mkdir "$out"
-    cp --sparse=always "$debian/disk.qcow2" "$folder/db.qcow2"
-    chown 64101:64101 "$folder/db.qcow2"
+    cp --sparse=always "$debian/disk.qcow2" "$disk"
+    chown 64101:64101 "$disk"
     [ "$1" = bios ] || flash=(--firmware "$1" --nvram "$folder/db.nvram")
-    godwit vm create db --host h1 --memory 512 --cpus 2 --network vmnet --disk shared:db.qcow2 "${flash[@]}" --start
+    godwit vm create db --host h1 --memory 512 --cpus 2 --network vmnet --disk "$store:db.qcow2" "${flash[@]}" --start
     wait_until 600 "the server to be ready" console_has db "GUEST ready"
 }
 
@@ -106,9 +106,9 @@ clients_end() {
     kill "${pids[ping]}"
     transactions_done=$(sed -n 's/^number of transactions actually processed: //p' "$out/pgbench")
 }
-# It is shut down, and its file system is clean.
+# server_end [FOLDER]: it is shut down, and its file system is clean; its disk is in that folder
 server_end() {
     godwit vm stop db >/dev/null
     [ "$(vm_state db)" = off ] || fail "db is $(vm_state db)"
-    "$tests/guests/debian/fsck" "$debian" "$folder/db.qcow2" || fail "what db left on its disk is not whole"
+    "$tests/guests/debian/fsck" "$debian" "${1:-$folder}/db.qcow2" || fail "what db left on its disk is not whole"
 }

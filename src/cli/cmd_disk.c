@@ -210,6 +210,8 @@ static int attach(struct cli *cli, int argc, char **argv)
     };
     if (cli_options(cli_current(), entries, 3, &argc, &argv) < 0)
         return CLI_USAGE;
+    if (disk_text_check(argv[3]))
+        return CLI_USAGE;
     JsonObject *wish = json_object_new(), *disk = disk_of_text(argv[3]);
     if (bus)
         set_bus(disk, bus);

@@ -159,8 +159,11 @@ static bool is_switch(const char *value)
 }
 
 /* -1: said why. */
-static int check_switches(const struct spec_options *options)
+static int check_texts(const struct spec_options *options)
 {
+    for (char **disk = options->disks; disk && *disk; disk++)
+        if (disk_text_check(*disk))
+            return -1;
     if (!is_switch(options->autostart))
         (void)cli_usage_error("--autostart must be yes or no, not '%s'", options->autostart);
     else if (!is_switch(options->guest_agent))
@@ -231,7 +234,7 @@ int cmd_vm_create(struct cli *cli, int argc, char **argv)
         {"start", 0, 0, G_OPTION_ARG_NONE, &start, "power on at once", NULL},
     };
     fill_spec_rows(entries + 4, &options);
-    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_switches(&options) < 0)
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_texts(&options) < 0)
         return CLI_USAGE;
     if (options.memory == NOT_GIVEN)
         return cli_usage_error("--memory is needed, in MiB");
@@ -263,7 +266,7 @@ int cmd_vm_set(struct cli *cli, int argc, char **argv)
         {"name", 0, 0, G_OPTION_ARG_STRING, &options.name, "a new name", "N"},
     };
     fill_spec_rows(entries + 1, &options);
-    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_switches(&options) < 0)
+    if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0 || check_texts(&options) < 0)
         return CLI_USAGE;
     g_autoptr(JsonObject) changes = spec_of(&options);
     if (!json_object_get_size(changes))

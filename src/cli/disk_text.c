@@ -25,6 +25,25 @@ static void take_options(char *text, JsonObject *disk)
     }
 }
 
+int disk_text_check(const char *text)
+{
+    static const char *const names[] = {"aio",    "cache",  "detect-zeroes", "discard",  "if",    "index",
+                                        "rerror", "serial", "snapshot",      "readonly", "werror"};
+    const char *comma = strrchr(text, ',');
+    for (size_t i = 0; comma && i < G_N_ELEMENTS(names); i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(comma + 1, names[i], length) != 0 || comma[1 + length] != '=')
+            continue;
+        if (i < 2)
+            return cli_usage_error(
+                "a disk has no %s=: all go through the host's page cache, for what a device writes past it "
+                "(O_DIRECT) a move would lose; leave it out",
+                names[i]);
+        return cli_usage_error("a disk has no %s=, only format=, bus= and media=", names[i]);
+    }
+    return CLI_DONE;
+}
+
 static bool is_raw(const char *where, JsonObject *disk)
 {
     return g_str_has_suffix(where, ".raw") || g_str_has_suffix(where, ".iso") ||

@@ -39,8 +39,8 @@ static void print(JsonObject *answer)
     for (guint i = 0; disks && i < json_array_get_length(disks); i++)
         disk_mb += megabytes(json_array_get_object_element(disks, i), "used_bytes");
     if (disks && json_array_get_length(disks))
-        printf("  disks     %u, %.0f MB used, %.2f s of the duration\n", json_array_get_length(disks), disk_mb,
-               cli_real(forecast, "disks_ms") / 1e3);
+        printf("  disks     %u, %.0f MB used, %.2f s of the duration\n", json_array_get_length(disks),
+               disk_mb, cli_real(forecast, "disks_ms") / 1e3);
     printf("  guest     dirties %.0f MB/s, of a working set of %.0f MB\n", cli_real(forecast, "dirty_mb_s"),
            megabytes(forecast, "working_set_bytes"));
     printf("  link      %.0f MB/s, %.2f ms there and back\n", cli_real(forecast, "link_mb_s"),

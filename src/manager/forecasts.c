@@ -189,8 +189,7 @@ static void sampled(JsonObject *object, const struct err *call_err, void *user)
     JsonObject *forecast = json_node_get_object(node);
     double of_disks = disks_ms(&run->plan, forecast);
     json_object_set_double_member(forecast, "disks_ms", of_disks);
-    json_object_set_double_member(forecast, "duration_ms",
-                                  model_real(forecast, "duration_ms", 0) + of_disks);
+    json_object_set_double_member(forecast, "duration_ms", model_real(forecast, "duration_ms", 0) + of_disks);
     JsonObject *answer = answer_of(run, forecast);
     log_info("forecast %s of VM %s from %s to %s, for %s", run->plan.id, run->plan.vm_name,
              run->plan.source_host, run->plan.destination_host, run->plan.user);

@@ -105,8 +105,8 @@ int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct e
 /* A move's disks only, with their sizes: {"disks":[…]}. Into a specification that has the same ones. */
 JsonObject *move_disks_to_json(const struct move_spec *spec);
 int move_disks_from_json(JsonObject *object, struct move_spec *spec, struct err *err);
-/* Room that its disks need on the datastore they go to, all to one, with a reserve for the guests that use it;
- * 0: none move, or it is not known how much is on them. */
+/* Room that its disks need on the datastore they go to, all to one, with a reserve for the guests that use
+ * it; 0: none move, or it is not known how much is on them. */
 uint64_t move_disks_need(const struct move_spec *spec);
 
 /* One finished round. */
@@ -218,7 +218,7 @@ struct move_status {
     uint32_t n_disks; /* those that move; source only */
     struct move_disk_copy disks[VM_DISKS_MAX];
     char image_left[MODEL_PATH_MAX]; /* that nobody needs any more and could not be removed; "": none */
-    uint32_t n_codecs; /* those in use; source only */
+    uint32_t n_codecs;               /* those in use; source only */
     struct move_codec codecs[MOVE_CODECS_MAX];
     uint32_t n_switch_over; /* 0 until the job's end */
     struct move_step switch_over[MOVE_STEPS_MAX];

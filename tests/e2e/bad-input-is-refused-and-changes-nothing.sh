@@ -33,6 +33,9 @@ status=0
 godwit vm create e --memory 128 --cpus 1 2>/dev/null || status=$?
 [ $status = 2 ] || fail "a missing --host must exit 2"
 status=0
+said=$(godwit vm create web --host h1 --memory 64 --disk /disk.qcow2,format=qcow2,cache=none 2>&1 >/dev/null) || status=$?
+[ $status = 2 ] && [[ $said = *"no cache="*O_DIRECT* ]] || fail "a disk past the page cache must exit 2 and say why, not $status: $said"
+status=0
 godwit vm migrate vm 2>/dev/null || status=$?
 [ $status = 2 ] || fail "a missing --to must exit 2"
 still_there "wrong machines"
