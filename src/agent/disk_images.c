@@ -321,13 +321,38 @@ static bool is_empty(const struct removal *removal, const char *path)
     return fd >= 0 && fstat(fd, &facts) == 0 && !facts.st_size;
 }
 
+static void *close_file(void *fd)
+{
+    (void)close(GPOINTER_TO_INT(fd));
+    return NULL;
+}
+
+/* To give back the blocks of a large file takes its file system seconds. It does so when nobody has the file
+ * any more: that is left to a thread for which nobody waits. */
+static void close_elsewhere(int fd)
+{
+    if (fd >= 0)
+        g_thread_unref(g_thread_new("removal", close_file, GINT_TO_POINTER(fd)));
+}
+
+/* False: it is still there, and errno says why. */
+static bool remove_file(const struct removal *removal, const char *path)
+{
+    if (!removal->is_made && !is_empty(removal, path))
+        return true;
+    int fd = open_as(&removal->user, 0, path, O_PATH | O_NOFOLLOW);
+    bool is_gone = unlink_as(&removal->user, path) == 0 || errno == ENOENT;
+    int errnum = errno;
+    close_elsewhere(fd);
+    errno = errnum;
+    return is_gone;
+}
+
 static void remove_files(void *argument)
 {
     struct removal *removal = argument;
     for (uint32_t i = 0; i < removal->n; i++) {
-        const char *path = removal->files[i];
-        if ((!removal->is_made && !is_empty(removal, path)) || unlink_as(&removal->user, path) == 0 ||
-            errno == ENOENT || removal->errnum)
+        if (remove_file(removal, removal->files[i]) || removal->errnum)
             continue;
         removal->errnum = errno;
         removal->n_left = i;
