@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "engine/rate.h"
+#include "engine/tls.h"
 
 #define WAY_BYTES (256u << 10)
 #define LOOK_MS 1000
@@ -185,6 +186,16 @@ static int carry(struct relay *relay, struct err *err)
     return 0;
 }
 
+/* Without a farewell the other side would have to take the end for a network that broke: of two QEMUs that part
+ * as they should, the one that was told may close first. */
+static void say_farewell(struct relay *relay)
+{
+    struct stream *stream = &relay->config.stream;
+    if (stream->tls)
+        tls_say_farewell(stream->tls);
+    (void)shutdown(stream->fd, SHUT_WR);
+}
+
 static void close_both(struct relay *relay)
 {
     stream_close(&relay->config.stream);
@@ -197,7 +208,10 @@ static void *run(void *argument)
 {
     struct relay *relay = argument;
     struct err err = {0};
-    bool has_failed = carry(relay, &err) < 0 && !cancel_requested(relay->stop);
+    bool is_over_well = carry(relay, &err) == 0;
+    bool has_failed = !is_over_well && !cancel_requested(relay->stop);
+    if (is_over_well)
+        say_farewell(relay);
     /* First QEMU: its guest may stand until the copy has ended. */
     close_both(relay);
     if (has_failed && relay->config.lost)
