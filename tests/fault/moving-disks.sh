@@ -104,6 +104,15 @@ disks_end() {
     nothing_is_left
 }
 
+# ---- troubles ----
+
+# A disk's connection that breaks ends its copy, and so the move: it does not wait for new ones.
+check_migration-link() {
+    case $how in 8s | 20s) broke ;; esac
+}
+check_reset() { broke; }
+broke() { failed_with '^(peer-lost|connection-lost|resume-limit|switchover-limit)$'; }
+
 # ---- phases ----
 
 is_copying_disk() { task_json | jq -e '.phase == "copy" and (.disks // [] | length == 1 and .[0].bytes_done > 0 and (.[0].ready | not))' >/dev/null; }
