@@ -135,14 +135,16 @@ void move_explain_stall(const struct move *move, struct err *err)
         return;
     const struct vm_spec *spec = &move->vm->status.spec;
     vm_disk_label(&spec->disks[move->spec.disks[at].disk], label);
-    (void)err_set(err, told.code, told.id,
+    (void)err_set(err, ERR_TIMEOUT, "disk-copy-stalled",
                   "host '%s' waited %s s in vain for host '%s' to answer a write to disk %s of VM '%s'",
                   move->agent->config.name, waited_s, move->spec.destination, label, spec->name);
-    (void)err_fix(err,
-                  "see that nothing has stopped QEMU on host '%s', and that datastore '%s' answers there; then "
-                  "migrate again",
-                  move->spec.destination, move->spec.options.datastore);
+    (void)err_fix(
+        err,
+        "see that nothing has stopped QEMU on host '%s', and that datastore '%s' answers there; then "
+        "migrate again",
+        move->spec.destination, move->spec.options.datastore);
     (void)err_arg(err, "waited_s", "%s", waited_s);
+    (void)err_arg(err, "host", "%s", move->agent->config.name);
     (void)err_arg(err, "destination", "%s", move->spec.destination);
     (void)err_arg(err, "path", "%s", label);
     (void)err_arg(err, "vm", "%s", spec->name);

@@ -21,8 +21,8 @@
 #define LOOK_MS 200
 /* So long nothing that was sent is acknowledged by the other host's kernel, then the network is broken. */
 #define NETWORK_MS 5000
-/* What TCP itself bears: more than a stall, because it counts also a QEMU that takes nothing, however often the
- * other host's kernel says that it is there. */
+/* What TCP itself bears: more than a stall, because it counts also a QEMU that takes nothing, however often
+ * the other host's kernel says that it is there. */
 #define TCP_PATIENCE_MS 15000
 /* QEMU answers each request, so that one which is not answered for so long, while nothing else moves, never
  * will be. */
@@ -215,8 +215,8 @@ static int carry(struct relay *relay, struct err *err)
     return 0;
 }
 
-/* Without a farewell the other side would have to take the end for a network that broke: of two QEMUs that part
- * as they should, the one that was told may close first. */
+/* Without a farewell the other side would have to take the end for a network that broke: of two QEMUs that
+ * part as they should, the one that was told may close first. */
 static void say_farewell(struct relay *relay)
 {
     struct stream *stream = &relay->config.stream;

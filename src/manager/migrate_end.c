@@ -34,8 +34,13 @@ static void settle(struct task *task);
 /* That the other side was lost, and of a copy of a disk that its storage was; why, that side knows. */
 static bool is_symptom(const struct err *err)
 {
-    static const char *const ids[] = {"peer-lost",         "connection-lost", "stream-ended",
-                                      "control-peer-lost", "move-taken-back", "disk-copy-failed", NULL};
+    static const char *const ids[] = {"peer-lost",
+                                      "connection-lost",
+                                      "stream-ended",
+                                      "control-peer-lost",
+                                      "move-taken-back",
+                                      "disk-copy-failed",
+                                      NULL};
     return g_strv_contains(ids, err->id);
 }
 

@@ -84,7 +84,8 @@ static void verdict_known(struct task *task, JsonObject *object, const struct er
     task_call(task, &call, verdict_told);
 }
 
-/* The source is not done: it was away when the destination said that it runs the VM, or it still tidies up. */
+/* The source is not done: it was away when the destination said that it runs the VM, or it still tidies up.
+ */
 static void tell_verdict(struct task *task)
 {
     g_autofree char *path = task_move_path(task, "");
@@ -128,8 +129,8 @@ static void source_told(struct task *task, JsonObject *object, const struct err 
 static void ask_source(struct task *task)
 {
     g_autofree char *path = task_move_path(task, "");
-    struct task_call_spec call = {
-        &task->source, "GET", path, NULL, CALL_TIMEOUT_S, .to = "say how the move ended"};
+    struct task_call_spec call = {&task->source, "GET",          path,
+                                  NULL,          CALL_TIMEOUT_S, .to = "say how the move ended"};
     task_call(task, &call, source_told);
 }
 
