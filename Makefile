@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 60
 help:
 	@echo "make demo       build, and move a running Linux VM between two hosts of a lab, watched from outside; then a Debian server with a database under load"
 	@echo "make check      all tests"
-	@echo "make fault      each process of a move killed in each of its phases, and bad networks and disks (at most an hour)"
+	@echo "make fault      each process of a move killed in each of its phases, and bad networks and disks (at most an hour); then the same while disks move too"
 	@echo "make check-hosts N=50  many moves, restarts and a bad network between two virtual machines with Debian's own kernel; NFS and VLANs as operators have them"
 	@echo "make check-servers [MOVES=20]   a Debian server with a database under load, booted by BIOS and by UEFI, moved so often each, and 5 times with its disk"
 	@echo "make soak N=50 [SEED=…]   many moves of self-checking and Linux guests among three hosts, while processes are killed and networks cut"
@@ -71,6 +71,7 @@ check: stage guests servers hosts
 
 fault: stage guests
 	@tests/fault/run $(BUILD)
+	@tests/fault/run $(BUILD) --disks
 
 check-hosts: stage hosts
 	@tests/hosts/a-guest-on-nfs-and-a-vlan-moves-between-debian-hosts.sh $(BUILD)

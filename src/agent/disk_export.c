@@ -11,7 +11,6 @@
 #include "base/cleanup.h"
 #include "qemu/disk_device.h"
 
-#define SOCKET_FILE "disks.sock"
 #define SOCKET_NAME "disks" /* as QEMU knows the descriptor */
 
 struct beginning {
@@ -70,7 +69,7 @@ void disk_export_begin(struct vm *vm, const struct move_disk *disks, uint32_t n_
 {
     struct err err = {0};
     int listener = -1;
-    if (vm_listen(vm, SOCKET_FILE, SOCK_STREAM, &listener, &err) < 0) {
+    if (vm_listen(vm, VM_DISKS_SOCKET, SOCK_STREAM, &listener, &err) < 0) {
         done(vm, &err, user);
         return;
     }
@@ -87,7 +86,7 @@ void disk_export_begin(struct vm *vm, const struct move_disk *disks, uint32_t n_
 int disk_export_connect(const struct vm *vm, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    g_autofree char *path = vm_path(vm, SOCKET_FILE);
+    g_autofree char *path = vm_path(vm, VM_DISKS_SOCKET);
     (void)g_strlcpy(address.sun_path, path, sizeof address.sun_path); /* it was bound to it */
     auto_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
@@ -106,6 +105,8 @@ static void on_ended(JsonNode *result, const struct err *err, void *user)
 {
     struct ending *ending = user;
     (void)result;
+    g_autofree char *path = vm_path(ending->vm, VM_DISKS_SOCKET);
+    (void)unlink(path); /* else it goes with the others when QEMU does */
     vm_wait_end(&ending->wait, ending->vm, err);
     g_free(ending);
 }

@@ -26,6 +26,8 @@
 #define LOOK_MS 500
 #define CLEAR_MS 100
 #define CLEAR_TRIES 300
+/* As QEMU says it of a write that the other one had to refuse. */
+#define NO_SPACE "No space left on device"
 
 struct copy {
     uint32_t disk;        /* number of the VM's disk */
@@ -102,19 +104,42 @@ static void fail(struct disk_mirror *mirror, const struct err *err)
     mirror->config.failed(&why, mirror->config.user);
 }
 
+static void say_full(const struct disk_mirror_config *config, const char *label, struct err *err)
+{
+    const char *vm = config->vm->status.spec.name;
+    (void)err_set(err, ERR_REFUSED, "datastore-full",
+                  "datastore '%s' of host '%s' became full while disk %s of VM '%s' was copied to it",
+                  config->datastore, config->destination, label, vm);
+    (void)err_arg(err, "datastore", "%s", config->datastore);
+    (void)err_arg(err, "destination", "%s", config->destination);
+    (void)err_arg(err, "path", "%s", label);
+    (void)err_arg(err, "vm", "%s", vm);
+    (void)err_fix(err,
+                  "make room on it, or name another with --datastore; then migrate again. VM '%s' runs on "
+                  "with the disk it had",
+                  vm);
+}
+
+static void say_failed(const struct disk_mirror_config *config, const char *label, struct err *err)
+{
+    const char *vm = config->vm->status.spec.name;
+    (void)err_set(err, ERR_REFUSED, "disk-copy-failed", "the copy of disk %s of VM '%s' failed", label, vm);
+    (void)err_arg(err, "path", "%s", label);
+    (void)err_arg(err, "vm", "%s", vm);
+    (void)err_fix(err, "look at both datastores and at the log of QEMU on both hosts; then migrate again");
+}
+
 static void copy_failed(struct disk_mirror *mirror, const struct copy *copy, const char *reason)
 {
     struct err err;
     char label[DISK_LABEL_MAX];
-    const struct vm_spec *spec = &mirror->config.vm->status.spec;
-    vm_disk_label(&spec->disks[copy->disk], label);
-    (void)err_set(&err, ERR_REFUSED, "disk-copy-failed", "the copy of disk %s of VM '%s' failed", label,
-                  spec->name);
-    (void)err_arg(&err, "path", "%s", label);
-    (void)err_arg(&err, "vm", "%s", spec->name);
+    vm_disk_label(&mirror->config.vm->status.spec.disks[copy->disk], label);
+    if (!strcmp(reason, NO_SPACE))
+        say_full(&mirror->config, label, &err);
+    else
+        say_failed(&mirror->config, label, &err);
     if (reason[0])
         (void)err_cause(&err, "%s", reason);
-    (void)err_fix(&err, "look at both datastores and at the log of QEMU on both hosts; then migrate again");
     fail(mirror, &err);
 }
 

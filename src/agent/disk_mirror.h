@@ -19,6 +19,7 @@ struct disk_mirror_config {
     const char *move_id;
     uint32_t n_disks;
     const struct move_disk *disks;
+    const char *destination, *datastore; /* where they go, for errors */
     /* Once: a copy has ended before its time. The others go on until disk_mirror_abort. */
     void (*failed)(const struct err *err, void *user);
     /* disk_mirror_report has news. */

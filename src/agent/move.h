@@ -138,6 +138,9 @@ void move_await_disks(struct move *move);
 /* Source, when the guest stands: `done` once the other side has all that it wrote, and QEMU nothing to do
  * with it any more; at once if no disk moves. Not called if that fails, which is a doubt. */
 void move_finish_disks(struct move *move, void (*done)(struct move *move));
+/* Source: the job's "disk-copy-stalled", which knows no names, says whose write to which disk was not
+ * answered. */
+void move_explain_stall(const struct move *move, struct err *err);
 /* Source: QEMU has nothing to do with the other side any more. */
 void move_break_off_disks(struct move *move);
 /* The move is settled: images that nobody uses any more go. */

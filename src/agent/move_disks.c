@@ -68,6 +68,8 @@ static int make_mirror(struct move *move, struct err *err)
                                               .move_id = move->spec.id,
                                               .n_disks = move->spec.n_disks,
                                               .disks = move->spec.disks,
+                                              .destination = move->spec.destination,
+                                              .datastore = move->spec.options.datastore,
                                               .failed = copy_failed,
                                               .advanced = copy_advanced,
                                               .user = move};
@@ -138,6 +140,31 @@ void move_finish_disks(struct move *move, void (*done)(struct move *move))
     }
     move->disks_finished = done;
     disk_mirror_finish(move->mirror, copies_finished);
+}
+
+void move_explain_stall(const struct move *move, struct err *err)
+{
+    const struct err told = *err;
+    const char *number = err_arg_find(&told, "number"), *waited_s = err_arg_find(&told, "waited_s");
+    guint64 at = number ? g_ascii_strtoull(number, NULL, 10) : 0;
+    char label[DISK_LABEL_MAX];
+    if (!move->vm || at >= move->spec.n_disks || !waited_s)
+        return;
+    const struct vm_spec *spec = &move->vm->status.spec;
+    vm_disk_label(&spec->disks[move->spec.disks[at].disk], label);
+    (void)err_set(err, ERR_TIMEOUT, "disk-copy-stalled",
+                  "host '%s' waited %s s in vain for host '%s' to answer a write to disk %s of VM '%s'",
+                  move->agent->config.name, waited_s, move->spec.destination, label, spec->name);
+    (void)err_fix(
+        err,
+        "see that nothing has stopped QEMU on host '%s', and that datastore '%s' answers there; then "
+        "migrate again",
+        move->spec.destination, move->spec.options.datastore);
+    (void)err_arg(err, "waited_s", "%s", waited_s);
+    (void)err_arg(err, "host", "%s", move->agent->config.name);
+    (void)err_arg(err, "destination", "%s", move->spec.destination);
+    (void)err_arg(err, "path", "%s", label);
+    (void)err_arg(err, "vm", "%s", spec->name);
 }
 
 void move_break_off_disks(struct move *move)

@@ -245,6 +245,8 @@ void move_job_result(const struct ctl_result *result, void *user)
     struct err why = result->error;
     if (move->status.is_source && move->vm && !strcmp(why.id, "qemu-died"))
         vm_explain_loss(move->vm, &why); /* this side knows more of its QEMU */
+    else if (move->status.is_source && !strcmp(why.id, "disk-copy-stalled"))
+        move_explain_stall(move, &why);
     handover_doubt(move, &why);
 }
 

@@ -207,8 +207,8 @@ int vm_process_read(struct vm *vm, struct err *err)
 
 void vm_run_files_remove(const struct vm *vm)
 {
-    static const char *const files[] = {"process.json", "process.json.new", "qmp.sock",
-                                        "trace.sock",   "console.sock",     VM_GUEST_AGENT_SOCKET};
+    static const char *const files[] = {"process.json", "process.json.new",    "qmp.sock",     "trace.sock",
+                                        "console.sock", VM_GUEST_AGENT_SOCKET, VM_DISKS_SOCKET};
     for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autofree char *path = vm_path(vm, files[i]);
         (void)unlink(path);
@@ -218,9 +218,17 @@ void vm_run_files_remove(const struct vm *vm)
 void vm_run_folder_remove(const struct agent *agent, const char *uuid)
 {
     /* Written files have a sibling for the moment. */
-    static const char *const files[] = {
-        "process.json", "process.json.new", "qmp.sock", "trace.sock", VM_GUEST_AGENT_SOCKET,
-        "console.sock", "console.log",      "qemu.log", VM_IMAGE_LOG, ""};
+    static const char *const files[] = {"process.json",
+                                        "process.json.new",
+                                        "qmp.sock",
+                                        "trace.sock",
+                                        VM_GUEST_AGENT_SOCKET,
+                                        "console.sock",
+                                        "console.log",
+                                        "qemu.log",
+                                        VM_IMAGE_LOG,
+                                        VM_DISKS_SOCKET,
+                                        ""};
     for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autofree char *path = run_path(agent, uuid, files[i]);
         if (remove(path) < 0 && errno != ENOENT)

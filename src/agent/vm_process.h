@@ -78,6 +78,7 @@ int vm_process_read_spec(const struct agent *agent, const char *uuid, struct vm_
                          struct err *err);
 /* In the VM's folder, while it has a guest agent's port. */
 #define VM_GUEST_AGENT_SOCKET "guest-agent.sock"
+#define VM_DISKS_SOCKET "disks.sock"
 /* Removes everything in run_dir that belongs to one run; console.log and qemu.log stay. */
 void vm_run_files_remove(const struct vm *vm);
 /* Field 22 of /proc/PID/stat, 0 if there is no such process. */

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +15,18 @@
 
 #include "base/clock.h"
 #include "engine/rate.h"
+#include "engine/tls.h"
 
 #define WAY_BYTES (256u << 10)
-#define LOOK_MS 1000
+#define LOOK_MS 200
+/* So long nothing that was sent is acknowledged by the other host's kernel, then the network is broken. */
+#define NETWORK_MS 5000
+/* What TCP itself bears: more than a stall, because it counts also a QEMU that takes nothing, however often
+ * the other host's kernel says that it is there. */
+#define TCP_PATIENCE_MS 15000
 /* QEMU answers each request, so that one which is not answered for so long, while nothing else moves, never
  * will be. */
-#define STALL_NS (10 * NS_PER_S)
+#define STALL_NS (9 * NS_PER_S)
 
 /* One direction. */
 struct way {
@@ -33,10 +41,17 @@ static bool is_empty(const struct way *way)
     return way->from == way->to;
 }
 
-static void note_change(struct relay *relay)
+/* What lies in this host's own buffer has not crossed: it is filled for a while also when nothing moves. */
+static void count_crossed(struct relay *relay)
 {
+    int unsent = 0;
+    (void)ioctl(relay->config.stream.fd, SIOCOUTQ, &unsent);
+    uint64_t bytes = stream_bytes(&relay->config.stream);
+    uint64_t crossed = unsent > 0 && (uint64_t)unsent < bytes ? bytes - (uint64_t)unsent : bytes;
+    if (crossed == relay->n_bytes)
+        return;
     relay->changed_ns = clock_now_ns();
-    __atomic_store_n(&relay->n_bytes, stream_bytes(&relay->config.stream), __ATOMIC_RELAXED);
+    __atomic_store_n(&relay->n_bytes, crossed, __ATOMIC_RELAXED);
 }
 
 static int lost(const struct relay *relay, int errnum, struct err *err)
@@ -99,7 +114,6 @@ static int send_on(struct relay *relay, struct err *err)
     out->from += (size_t)sent;
     out->allowed -= (size_t)sent;
     relay->is_owed = true;
-    note_change(relay);
     return 0;
 }
 
@@ -114,25 +128,42 @@ static int receive(struct relay *relay, struct err *err)
     in->from = 0;
     in->to = (size_t)got;
     relay->is_owed = false;
-    note_change(relay);
+    relay->changed_ns = clock_now_ns();
     return 0;
 }
 
-static int check_stall(struct relay *relay, struct err *err)
+/* As long as there is a network, the other host's kernel answers, whatever its QEMU does. */
+static int check_network(const struct relay *relay, struct err *err)
 {
-    int unsent = 0;
-    (void)ioctl(relay->config.stream.fd, SIOCOUTQ, &unsent);
-    if (unsent != relay->unsent)
-        note_change(relay);
-    relay->unsent = unsent;
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(relay->config.stream.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+        return 0; /* a socket of a test */
+    bool is_awaited = info.tcpi_unacked || info.tcpi_probes;
+    return is_awaited && info.tcpi_last_ack_recv >= NETWORK_MS ? lost(relay, ETIMEDOUT, err) : 0;
+}
+
+static int check_stall(const struct relay *relay, struct err *err)
+{
     unsigned waited_s = (unsigned)((clock_now_ns() - relay->changed_ns) / NS_PER_S);
     if (!relay->config.lost || !relay->is_owed || waited_s < STALL_NS / NS_PER_S)
         return 0;
     (void)err_set(err, ERR_TIMEOUT, "disk-copy-stalled",
                   "the destination did not answer a write to a disk within %u s", waited_s);
     (void)err_arg(err, "waited_s", "%u", waited_s);
+    (void)err_arg(err, "number", "%u", relay->config.number);
     return err_fix(err,
                    "see that QEMU runs at the destination and its datastore answers; then migrate again");
+}
+
+static int look(struct relay *relay, struct err *err)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns - relay->looked_ns < LOOK_MS * NS_PER_MS)
+        return 0;
+    relay->looked_ns = now_ns;
+    count_crossed(relay);
+    return check_network(relay, err) < 0 ? -1 : check_stall(relay, err);
 }
 
 /* Returns the events to be polled for; a descriptor that nothing is wanted of is left out, because its end
@@ -152,9 +183,8 @@ static int wait_for_either(struct relay *relay, struct err *err)
     bool has_pending = is_empty(relay->in) && stream_has_pending(&relay->config.stream);
     fds[0].events = wish(is_empty(relay->out), !is_empty(relay->in), &fds[0].fd);
     fds[1].events = wish(is_empty(relay->in), !is_empty(relay->out), &fds[1].fd);
-    if (poll(fds, 3, has_pending ? 0 : LOOK_MS) == 0 && !has_pending && check_stall(relay, err) < 0)
-        return -1;
-    return cancel_check(relay->stop, err);
+    (void)poll(fds, 3, has_pending ? 0 : LOOK_MS);
+    return look(relay, err) < 0 ? -1 : cancel_check(relay->stop, err);
 }
 
 /* Each transfer is tried, and does nothing where it would have to wait. */
@@ -185,6 +215,16 @@ static int carry(struct relay *relay, struct err *err)
     return 0;
 }
 
+/* Without a farewell the other side would have to take the end for a network that broke: of two QEMUs that
+ * part as they should, the one that was told may close first. */
+static void say_farewell(struct relay *relay)
+{
+    struct stream *stream = &relay->config.stream;
+    if (stream->tls)
+        tls_say_farewell(stream->tls);
+    (void)shutdown(stream->fd, SHUT_WR);
+}
+
 static void close_both(struct relay *relay)
 {
     stream_close(&relay->config.stream);
@@ -197,7 +237,11 @@ static void *run(void *argument)
 {
     struct relay *relay = argument;
     struct err err = {0};
-    bool has_failed = carry(relay, &err) < 0 && !cancel_requested(relay->stop);
+    bool is_over_well = carry(relay, &err) == 0;
+    bool has_failed = !is_over_well && !cancel_requested(relay->stop);
+    if (is_over_well)
+        say_farewell(relay);
+    __atomic_store_n(&relay->n_bytes, stream_bytes(&relay->config.stream), __ATOMIC_RELAXED);
     /* First QEMU: its guest may stand until the copy has ended. */
     close_both(relay);
     if (has_failed && relay->config.lost)
@@ -217,7 +261,9 @@ static void release(struct relay *relay)
 
 int relay_start(struct relay *relay, const struct relay_config *config, struct err *err)
 {
+    const unsigned patience_ms = TCP_PATIENCE_MS;
     *relay = (struct relay){.config = *config};
+    (void)setsockopt(config->stream.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
     relay->out = calloc(1, sizeof *relay->out);
     relay->in = calloc(1, sizeof *relay->in);
     relay->stop = cancel_new(err);

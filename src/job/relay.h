@@ -35,9 +35,9 @@ struct relay {
     struct thread thread;
     struct cancel *stop;
     struct way *out, *in; /* from QEMU, to QEMU */
-    uint64_t n_bytes;     /* on the wire, both directions; atomic */
+    uint64_t n_bytes;     /* that have crossed the network, both directions; atomic */
     uint64_t changed_ns;  /* when something crossed last, in either direction */
-    int unsent;           /* of the socket, then */
+    uint64_t looked_ns;   /* whether something did */
     bool is_owed;         /* something went out since something came in */
 };
 

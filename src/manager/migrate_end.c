@@ -31,11 +31,16 @@
 static void step(struct task *task, struct task_side *side);
 static void settle(struct task *task);
 
-/* That the other side was lost; why, that side knows. */
+/* That the other side was lost, and of a copy of a disk that its storage was; why, that side knows. */
 static bool is_symptom(const struct err *err)
 {
-    static const char *const ids[] = {"peer-lost",         "connection-lost", "stream-ended",
-                                      "control-peer-lost", "move-taken-back", NULL};
+    static const char *const ids[] = {"peer-lost",
+                                      "connection-lost",
+                                      "stream-ended",
+                                      "control-peer-lost",
+                                      "move-taken-back",
+                                      "disk-copy-failed",
+                                      NULL};
     return g_strv_contains(ids, err->id);
 }
 
@@ -45,8 +50,10 @@ static int weight(const struct err *err)
     static const char *const vague[] = {"agent-restarted", "connect-failed", "ticket-refused", NULL};
     if (!err_is_set(err))
         return 0;
-    /* What QEMU says of a copy that has failed is the least that there is to say. */
-    if (is_symptom(err) || !strcmp(err->id, "disk-copy-failed"))
+    if (is_symptom(err))
+        return 1;
+    /* The destination heard it from the source's job, whose agent names the disk. */
+    if (!strcmp(err->id, "disk-copy-stalled") && !err_arg_find(err, "vm"))
         return 1;
     /* A job only sees that QEMU is gone; its agent, which names the VM, knows what became of it. */
     if (!strcmp(err->id, "qemu-died") && !err_arg_find(err, "vm"))

@@ -55,21 +55,21 @@ static void forget_destination(struct task *task)
     task_call(task, &call, destination_forgot);
 }
 
-static void forget_source(struct task *task);
+static void ask_source(struct task *task);
 
 static void verdict_told(struct task *task, JsonObject *object, const struct err *err)
 {
     (void)object;
     if (err_is_set(err))
         log_error(err, "task %s: the verdict did not reach host %s", task->id, task->source_host);
-    task_after(task, RETRY_MS, forget_source);
+    task_after(task, RETRY_MS, ask_source);
 }
 
 static void verdict_known(struct task *task, JsonObject *object, const struct err *err)
 {
     const struct move_status *status = &task->destination.status;
     if (!migrate_note_status(task, &task->destination, object, err) || status->verdict != VERDICT_RUNNING) {
-        task_after(task, RETRY_MS, forget_source);
+        task_after(task, RETRY_MS, ask_source);
         return;
     }
     char secret[MOVE_SECRET_SIZE * 2 + 1];
@@ -84,7 +84,8 @@ static void verdict_known(struct task *task, JsonObject *object, const struct er
     task_call(task, &call, verdict_told);
 }
 
-/* The source is still GIVEN: it was away when the destination said that it runs the VM. */
+/* The source is not done: it was away when the destination said that it runs the VM, or it still tidies up.
+ */
 static void tell_verdict(struct task *task)
 {
     g_autofree char *path = task_move_path(task, "");
@@ -98,10 +99,7 @@ static void source_forgot(struct task *task, JsonObject *object, const struct er
     (void)object;
     bool is_done = !err_is_set(err) || err->code == ERR_NOT_FOUND;
     if (!is_done && may_repeat(task)) {
-        if (err->code == ERR_REFUSED)
-            tell_verdict(task);
-        else
-            task_after(task, RETRY_MS, forget_source);
+        task_after(task, RETRY_MS, ask_source);
         return;
     }
     if (!is_done)
@@ -115,6 +113,25 @@ static void forget_source(struct task *task)
     struct task_call_spec call = {&task->source, "DELETE",       path,
                                   NULL,          CALL_TIMEOUT_S, .to = "forget the move"};
     task_call(task, &call, source_forgot);
+}
+
+/* It alone knows how long the guest stood, and may have been too busy to say so when the destination did. */
+static void source_told(struct task *task, JsonObject *object, const struct err *err)
+{
+    const struct task_side *source = &task->source;
+    bool is_answer = migrate_note_status(task, &task->source, object, err);
+    if (is_answer && !source->is_missing && source->status.state < MOVE_DONE && may_repeat(task))
+        tell_verdict(task);
+    else
+        forget_source(task);
+}
+
+static void ask_source(struct task *task)
+{
+    g_autofree char *path = task_move_path(task, "");
+    struct task_call_spec call = {&task->source, "GET",          path,
+                                  NULL,          CALL_TIMEOUT_S, .to = "say how the move ended"};
+    task_call(task, &call, source_told);
 }
 
 static void confirm(struct task *task);
@@ -142,7 +159,7 @@ static void confirmed(struct task *task, JsonObject *object, const struct err *c
         log_error(&err, "task %s: host %s does not list the VM yet", task->id, task->destination_host);
     if (source)
         inventory_forget_vm(source, task->vm_uuid);
-    forget_source(task);
+    ask_source(task);
 }
 
 static void confirm(struct task *task)

@@ -23,12 +23,20 @@ static void say_step(struct task *task, int64_t since_ms)
     const struct task_side *source = &task->source, *destination = &task->destination;
     /* An agent of an earlier version tells no steps. */
     bool is_told = source->timeline.n_events && destination->timeline.n_events;
-    if (is_told && !has_event(source, "guest stopped"))
+    bool with_disks = source->status.n_disks > 0;
+    if (is_told && !has_event(source, "guest stopped") && with_disks)
+        task_wait_since(task, since_ms,
+                        "host '%s' to stop the guest, and host '%s' to take what it wrote last to its disks",
+                        task->source_host, task->destination_host);
+    else if (is_told && !has_event(source, "guest stopped"))
         task_wait_since(task, since_ms, "host '%s' to stop the guest", task->source_host);
     else if (is_told && !has_event(destination, "memory complete"))
         task_wait_since(task, since_ms,
                         "the last memory to cross the migration network from host '%s' to host '%s'",
                         task->source_host, task->destination_host);
+    else if (is_told && with_disks && !has_event(source, "disks complete"))
+        task_wait_since(task, since_ms, "host '%s' to take what the guest wrote last to its disks",
+                        task->destination_host);
     else if (is_told && !has_event(source, "device state saved"))
         task_wait_since(task, since_ms, "host '%s' to save the state of the VM's devices", task->source_host);
     else if (is_told && !has_event(destination, "device state loaded"))
@@ -36,6 +44,34 @@ static void say_step(struct task *task, int64_t since_ms)
                         task->destination_host);
     else
         task_wait_since(task, since_ms, "host '%s' to take the VM over", task->destination_host);
+}
+
+/* NULL: none, or no more. */
+static const struct move_disk_copy *unfinished_disk(const struct task *task)
+{
+    const struct move_status *status = &task->source.status;
+    for (uint32_t i = 0; i < status->n_disks; i++)
+        if (!status->disks[i].ready)
+            return &status->disks[i];
+    return NULL;
+}
+
+/* A destination that stores nothing takes nothing either, so only a try of the way tells the two apart. */
+static void say_copy(struct task *task, int64_t since_ms)
+{
+    const struct move_disk_copy *disk = unfinished_disk(task);
+    const char *way = task->way.message;
+    if (disk && !way[0])
+        task_wait_since(task, since_ms, "host '%s' to take what is copied of disk %s", task->destination_host,
+                        disk->label);
+    else if (disk)
+        task_wait_since(task, since_ms,
+                        "disk %s to cross the migration network from host '%s' to host '%s': %s", disk->label,
+                        task->source_host, task->destination_host, way);
+    else
+        task_wait_since(task, since_ms,
+                        "memory to cross the migration network from host '%s' to host '%s'%s%s",
+                        task->source_host, task->destination_host, way[0] ? ": " : "", way);
 }
 
 void migrate_say_wait(struct task *task)
@@ -56,9 +92,7 @@ void migrate_say_wait(struct task *task)
         task_wait_since(task, since_ms, "host '%s' to reach host '%s' over the migration network%s%s",
                         task->source_host, task->destination_host, colon, task->way.message);
     else if (task->phase == PHASE_COPY)
-        task_wait_since(task, since_ms,
-                        "memory to cross the migration network from host '%s' to host '%s'%s%s",
-                        task->source_host, task->destination_host, colon, task->way.message);
+        say_copy(task, since_ms);
     else
         say_step(task, since_ms);
 }

@@ -43,6 +43,8 @@ is_clear() { [ -z "$(find "$there" -name '*.qcow2')$(find "$lab_dir/hosts" -name
 writers() { local pid; for pid in $(pids_in h1 qemu-system-x86) $(pids_in h2 qemu-system-x86); do
     ls -l "/proc/$pid/fd" 2>/dev/null | grep -c "$1" || true
 done | awk '{ sum += ($1 > 0) } END { print sum + 0 }'; }
+waits_for() { [[ $(godwit task show "$task" --json | jq -r '.waiting_for // ""') == *"$1"* ]]; }
+task_error() { godwit task show "$task" --json | jq -e ".error | $1" >/dev/null || fail "the error: $(godwit task show "$task" --json | jq -c .error)"; }
 nothing_happened() {
     wait_until 60 "the end of the task" task_is_over "$task"
     [ "$(godwit task show "$task" --json | jq -r .state)" = "$1" ] || fail "the task ended as $(godwit task show "$task" --json | jq -c '.state, .error')"
@@ -66,7 +68,9 @@ while read -r how victim; do
     # shellcheck disable=SC2046,SC2086
     *) kill "-$how" $(pids_in $victim) ;;
     esac
+    [ "$how" != STOP ] || wait_until 10 "the task to say whom it waits for" waits_for "host 'h2' to take what is copied of disk local:data.qcow2"
     nothing_happened $outcome "$how $victim"
+    [ "$how" != STOP ] || task_error '.id == "disk-copy-stalled" and .arguments.destination == "h2" and .arguments.path == "local:data.qcow2" and (.arguments.waited_s | tonumber) <= 10'
     if [ "$how" = cut ]; then
         godwit lab exec h1 -- ip link set eth-mig up
     fi
@@ -81,6 +85,16 @@ STOP h2 qemu-system-x86
 KILL h1 godwit-agent
 KILL h2 godwit-agent
 END
+
+# The datastore had room when it was looked at, and others have taken it since.
+mount -o remount,size=200m "$lab_dir/small"
+wait_until 30 "the small datastore's new size" eval 'godwit datastore show small --json | jq -e ".hosts[] | select(.host == \"h2\").free_bytes > 150000000" >/dev/null'
+task=$(godwit vm migrate web --to h2 --datastore small --bandwidth 20 --detach)
+wait_until 60 "the copy of the disk" is_copying
+dd if=/dev/zero of="$lab_dir/small/filler" bs=1M 2>/dev/null || true
+nothing_happened error "a full datastore"
+task_error '.id == "datastore-full" and .arguments.datastore == "small" and .arguments.destination == "h2" and (.fix | contains("--datastore"))'
+[ "$(find "$lab_dir/small" -name '*.qcow2')" = "" ] || fail "the image is left on the full datastore"
 
 # After all that it moves, and disk and memory together keep to the cap.
 seq=$(guest_says disk | jq .seq)

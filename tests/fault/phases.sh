@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # How a move is held in each phase, by an operator's means: a process that the phase waits for is stopped. Each sets `task`, and returns while the move
-# stands there; let_go lets it go on. Sourced by tests/fault/run, which sets from, to and with: options of the move.
+# stands there; let_go lets it go on. Sourced by tests/fault/run, which sets from, to and with: options of the move; always: of each.
 
 # The only process of that name on a host (or "mgr").
 one_of() {
@@ -34,7 +34,7 @@ let_go() {
 task_json() { godwit task show "$task" --json; }
 in_phase() { [ "$(task_json | jq -r .phase)" = "$1" ]; }
 reach() { wait_until 20 "the phase $1" in_phase "$1"; }
-begin() { task=$(godwit vm migrate vm --to "$to" --detach "$@" "${with[@]}"); }
+begin() { task=$(godwit vm migrate vm --to "$to" --detach "${always[@]}" "$@" "${with[@]}"); }
 is_copying() { task_json | jq -e '.phase == "copy" and (.bytes_on_wire // 0) > 0' >/dev/null; }
 
 # How often a host's agent has said that.
@@ -68,10 +68,11 @@ hold_copy() {
     wait_until 20 "the copy" is_copying
 }
 # A shell's QEMU has no part in the copy, and all in the load of the device state.
+loader=qemu-system-x86
 hold_switch-over() {
     begin --bandwidth 6
     reach copy
-    stop "$to" qemu-system-x86
+    stop "$to" $loader
     reach "switch-over"
 }
 # The source's agent is stopped until READY has come, the destination's before COMMIT comes.
@@ -82,7 +83,7 @@ hold_given() {
     wait_until 20 "the device state to arrive" state_has_arrived
     stop "$from" godwit-agent
     answered=$(bytes_answered)
-    go_on "$to" qemu-system-x86
+    go_on "$to" $loader
     wait_until 20 "READY" has_answered_more "$answered"
     stop "$to" godwit-agent
     go_on "$from" godwit-agent

@@ -66,19 +66,26 @@ relent_disk-read-only() {
     daemon_on "$node"
 }
 
-# Each time that something is made durable takes so long more.
-strike_disk-slow() {
+# slow_down CALLS: each of these system calls takes the daemon so long more.
+slow_down() {
     local pid
     pid=$(one_of "$node" "$(daemon_of "$node")")
-    godwit lab exec "$node" -- strace -f -qq -o /dev/null -e trace=fsync,fdatasync -e "inject=fsync,fdatasync:delay_exit=${how%ms}000" -p "$pid" &
+    godwit lab exec "$node" -- strace -f -qq -o /dev/null -e "trace=$1" -e "inject=$1:delay_exit=${how%ms}000" -p "$pid" &
     slowing=$!
     wait_until 10 "the daemon to be slowed down" is_traced "$pid"
 }
+# What makes something durable.
+strike_disk-slow() { slow_down fsync,fdatasync; }
 is_traced() { ! grep -q '^TracerPid:.0$' "/proc/$1/status"; }
 relent_disk-slow() {
     kill "$slowing" 2>/dev/null || true
     wait "$slowing" 2>/dev/null || true
 }
+
+# What removes a file. Its host alone knows how long the guest stood, and has to say so all the same.
+strike_image-slow() { slow_down unlink,unlinkat; }
+relent_image-slow() { relent_disk-slow; }
+check_image-slow() { task_json | jq -e '.downtime_ms > 0' >/dev/null || fail "how long the guest stood is not known: $(task_json | jq -c .downtime_ms,.timeline)"; }
 
 # Somebody else has opened the VM's disk, which stands between two owners.
 strike_image-lock() { qemu-nbd --fork --persistent --format qcow2 --socket "$lab_dir/image-lock.sock" --pid-file "$lab_dir/image-lock.pid" "$vm_disk"; }

@@ -19,6 +19,7 @@
 
 #include "base/thread.h"
 #include "engine/rate.h"
+#include "engine/tls.h"
 #include "job/relay.h"
 
 #define BYTES (8u << 20)
@@ -41,11 +42,11 @@ static void make_pair(int ret_ends[2])
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret_ends), 0);
 }
 
-static void start(unsigned at, int stream, int local)
+static void start(unsigned at, struct stream stream, int local)
 {
     struct err err = {0};
-    assert_int_equal(fcntl(stream, F_SETFL, O_NONBLOCK), 0);
-    struct relay_config config = {.stream = {.fd = stream},
+    assert_int_equal(fcntl(stream.fd, F_SETFL, O_NONBLOCK), 0);
+    struct relay_config config = {.stream = stream,
                                   .local = local,
                                   .rate = at == 0 ? &rate : NULL,
                                   .lost = at == 0 ? is_lost : NULL,
@@ -53,18 +54,44 @@ static void start(unsigned at, int stream, int local)
     assert_int_equal(relay_start(&relays[at], &config, &err), 0);
 }
 
+/* The two ends of the network become those of one TLS session. */
+static void encrypt(struct tls *ret_tls[2])
+{
+    static const uint8_t key[TLS_KEY_SIZE] = "for this test";
+    struct err err = {0};
+    bool is_done[2] = {false, false};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(fcntl(network[i], F_SETFL, O_NONBLOCK), 0);
+        assert_int_equal(tls_new(i == 0, key, network[i], &ret_tls[i], &err), 0);
+    }
+    for (unsigned i = 0; !is_done[0] || !is_done[1]; i = !i) {
+        short events;
+        int ret = is_done[i] ? 0 : tls_handshake(ret_tls[i], &events, &err);
+        assert_true(ret == 0 || err.code == ERR_RETRY);
+        is_done[i] = ret == 0;
+    }
+}
+
 /* qemu[0] > relay > network > relay > qemu[1] */
-static void start_both(uint64_t bytes_s)
+static void start_both_over(uint64_t bytes_s, bool is_encrypted)
 {
     int ends[2];
+    struct tls *tls[2] = {NULL, NULL};
     n_lost = 0;
     rate_init(&rate, bytes_s);
     make_pair(network);
+    if (is_encrypted)
+        encrypt(tls);
     for (unsigned i = 0; i < 2; i++) {
         make_pair(ends);
         qemu[i] = ends[0];
-        start(i, network[i], ends[1]);
+        start(i, (struct stream){.fd = network[i], .tls = tls[i]}, ends[1]);
     }
+}
+
+static void start_both(uint64_t bytes_s)
+{
+    start_both_over(bytes_s, false);
 }
 
 static void end_both(void)
@@ -129,6 +156,8 @@ static void both_directions_at_once(void **state)
     hear(qemu[0]);
     for (unsigned i = 0; i < 2; i++)
         thread_join(&speakers[i].thread);
+    for (unsigned ms = 0; ms < PATIENCE_MS && relay_bytes(&relays[0]) != 2 * BYTES; ms++)
+        (void)poll(NULL, 0, 1);
     assert_true(relay_bytes(&relays[0]) == 2 * BYTES);
     (void)close(qemu[0]);
     assert_int_equal(read_soon(qemu[1], &byte, 1), 0);
@@ -152,6 +181,23 @@ static void what_was_said_before_the_end_arrives(void **state)
     assert_int_equal(n_lost, 0);
 }
 
+/* Of two that part the one that was told so closes its end, and the other one may be slower. */
+static void the_end_of_the_others_qemu_is_no_broken_network(void **state)
+{
+    (void)state;
+    char byte = 'x';
+    for (unsigned is_encrypted = 0; is_encrypted < 2; is_encrypted++) {
+        start_both_over(0, is_encrypted);
+        assert_int_equal(write(qemu[0], &byte, 1), 1);
+        assert_int_equal(read_soon(qemu[1], &byte, 1), 1);
+        (void)close(qemu[1]);
+        assert_int_equal(read_soon(qemu[0], &byte, 1), 0);
+        (void)close(qemu[0]);
+        end_both();
+        assert_int_equal(n_lost, 0);
+    }
+}
+
 static void a_broken_network_is_told_and_closes_qemus_end(void **state)
 {
     (void)state;
@@ -161,7 +207,7 @@ static void a_broken_network_is_told_and_closes_qemus_end(void **state)
     rate_init(&rate, 0);
     make_pair(network);
     make_pair(ends);
-    start(0, network[0], ends[1]);
+    start(0, (struct stream){.fd = network[0]}, ends[1]);
     assert_int_equal(write(ends[0], &byte, 1), 1);
     struct pollfd input = {.fd = network[1], .events = POLLIN};
     assert_int_equal(poll(&input, 1, PATIENCE_MS), 1);
@@ -194,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_directions_at_once),
         cmocka_unit_test(what_was_said_before_the_end_arrives),
+        cmocka_unit_test(the_end_of_the_others_qemu_is_no_broken_network),
         cmocka_unit_test(a_broken_network_is_told_and_closes_qemus_end),
         cmocka_unit_test(the_end_of_the_move_ends_every_wait),
     };
