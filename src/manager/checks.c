@@ -109,6 +109,10 @@ static void source_answered(JsonObject *object, const struct err *err, void *use
 {
     struct run *run = user;
     hear(run, object, err, true);
+    if (task_is_here(run->plan)) {
+        finish(run);
+        return;
+    }
     compare_sites(run, object);
     way_ask(run->plan, false, way_tried, run);
 }
@@ -118,7 +122,8 @@ static void ask_source(struct run *run)
     struct task *plan = run->plan;
     struct host *source = inventory_find_connected(run->plan->manager->inventory, plan->source_host);
     struct err err = {0};
-    findings_note(&run->findings, pools_admit(plan, &run->vm, &err), &err);
+    if (!task_is_here(plan))
+        findings_note(&run->findings, pools_admit(plan, &run->vm, &err), &err);
     findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
     if (source && inventory_find_connected(run->plan->manager->inventory, plan->destination_host))
         findings_note(&run->findings, migrate_agree(plan, &err), &err);
