@@ -504,7 +504,7 @@ static struct storage_move *take_up(struct vm *vm, const struct disk_images_here
     struct move *move = storage->move;
     storage->here = *here;
     storage->stage = STAGE_SETTLING;
-    move->is_prepared = true;
+    move->is_prepared = move->is_recovered = true;
     move_log(move);
     (void)err_set(&why, ERR_PEER_LOST, "agent-restarted",
                   "the agent of host %s was restarted during the move", vm->agent->config.name);
