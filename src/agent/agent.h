@@ -72,12 +72,12 @@ struct agent {
     struct host_facts facts; /* refreshed by facts.c */
     struct qemu_caps
         *qemu; /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
-    struct agent_file qemu_file;   /* config.qemu_path as it was when `qemu` was asked */
-    bool is_probing;               /* it changed and is being asked again */
-    gid_t kvm_group;               /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
-    bool kvm_works;                /* for QEMU's user; facts.accel_reason says why not */
-    /* A QEMU that was found alive: what must be brought to an end before its guest may go on (agent/storage_move.h);
-     * false: nothing, and `done` is not called. NULL: nobody asks. */
+    struct agent_file qemu_file; /* config.qemu_path as it was when `qemu` was asked */
+    bool is_probing;             /* it changed and is being asked again */
+    gid_t kvm_group;             /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
+    bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
+    /* A QEMU that was found alive: what must be brought to an end before its guest may go on
+     * (agent/storage_move.h); false: nothing, and `done` is not called. NULL: nobody asks. */
     bool (*adopting)(struct vm *vm, bool is_stopped,
                      void (*done)(struct vm *vm, const struct err *err, void *user), void *user);
     GHashTable *vms;               /* uuid -> struct vm, owned (agent/vm.h) */

@@ -31,7 +31,7 @@ struct record {
     char uuid[MODEL_UUID_SIZE];
     char session[MODEL_UUID_SIZE];
     bool is_source;
-    bool is_made; /* destination: the files are ours; else only empty ones are */
+    bool is_made;    /* destination: the files are ours; else only empty ones are */
     bool is_decided; /* they are to go, if no VM has one */
     uint32_t n;
     char files[VM_DISKS_MAX][MODEL_PATH_MAX];
@@ -64,8 +64,10 @@ static JsonArray *here_to_json(const struct record *record)
 static int take_disk(JsonObject *one, const char *member, struct vm_disk *ret_disk, struct err *err)
 {
     JsonNode *node = json_object_get_member(one, member);
-    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
-        return err_set(err, ERR_CORRUPT, "bad-record", "the record of a move has no '%s'", member);
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node)) {
+        (void)err_set(err, ERR_CORRUPT, "bad-record", "the record of a move has no '%s'", member);
+        return err_arg(err, "member", "%s", member);
+    }
     return vm_disk_from_json(json_node_get_object(node), ret_disk, err);
 }
 
@@ -483,8 +485,8 @@ static enum fate fate_of(const struct record *record, const struct journal_entry
     return is_known && answer.verdict != VERDICT_RUNNING ? FATE_REMOVE : FATE_KEEP;
 }
 
-/* Of each disk one image goes. It is written down which before the first one does: the VM may have gone, or its
- * disk another way, when somebody looks again. */
+/* Of each disk one image goes. It is written down which before the first one does: the VM may have gone, or
+ * its disk another way, when somebody looks again. */
 static int choose_here(struct agent *agent, struct record *record, struct err *err)
 {
     const struct vm *vm = vm_find(agent, record->uuid);

@@ -3,9 +3,9 @@
  * The image files of a move of disks: those that the destination makes, which go if it does not become the
  * owner, and those that the source leaves behind, which go if it has let go of the VM. Which files these are
  * is durable before there is anything to remove (state_dir/vms/UUID.SESSION.images), and what becomes of them
- * follows from the journal, also after a restart. Where host and VM stay and only the datastore is another one
- * (agent/storage_move.h) both are of one host, and what becomes of them follows from the VM's config file: what
- * it names stays.
+ * follows from the journal, also after a restart. Where host and VM stay and only the datastore is another
+ * one (agent/storage_move.h) both are of one host, and what becomes of them follows from the VM's config
+ * file: what it names stays.
  *
  * Main-loop thread. Storage is asked on other threads or by qemu-img, and waited for only so long.
  */
@@ -22,8 +22,8 @@ void disk_images_find_problems(const struct agent *agent, const struct move_spec
                                struct findings *findings);
 
 typedef void (*disk_images_done)(const struct err *err, void *user);
-/* Makes the destination's images, thin, of the sizes in `spec`, and empty but durable. What was made when it fails is removed by
- * disk_images_settle. REFUSED "image-exists", "image-not-made". */
+/* Makes the destination's images, thin, of the sizes in `spec`, and empty but durable. What was made when it
+ * fails is removed by disk_images_settle. REFUSED "image-exists", "image-not-made". */
 void disk_images_make(struct agent *agent, const struct move_spec *spec, disk_images_done done, void *user);
 /* Source: its images of the disks that move are to go once the VM is given away. */
 int disk_images_leave(struct agent *agent, const struct vm_spec *vm, const struct move_spec *spec,

@@ -149,8 +149,8 @@ void move_settle_images(struct move *move);
 /* ---- move_source.c, move_dest.c ---- */
 /* Source: the job has reported: an advance of bytes or rounds renews the lease. */
 void source_progress(struct move *move);
-/* BAD_REQUEST "wrong-host", NOT_FOUND "vm-not-found" unless this host is the source and has `vm`, and "vm-is-moving"
- * and the like unless it is free for this move. */
+/* BAD_REQUEST "wrong-host", NOT_FOUND "vm-not-found" unless this host is the source and has `vm`, and
+ * "vm-is-moving" and the like unless it is free for this move. */
 int source_check_here(const struct agent *agent, const struct move_spec *spec, const struct vm *vm,
                       struct err *err);
 int source_check_free(struct agent *agent, const struct move_spec *spec, struct vm *vm, struct err *err);

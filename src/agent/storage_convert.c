@@ -63,8 +63,9 @@ static int start(struct storage_convert *convert, struct err *err)
     g_autofree char *from = g_strdup_printf("file:%s", one->from);
     g_autofree char *to = g_strdup_printf("file:%s", one->to);
     g_autofree char *rate = g_strdup_printf("%llu", (unsigned long long)convert->config.bytes_s);
-    const char *argv[ARGUMENTS_MAX] = {"qemu-img", "convert",        "-p", "-n", "--target-is-zero", "-t",
-                                       "writeback", "-f", one->from_format, "-O", one->to_format};
+    const char *argv[ARGUMENTS_MAX] = {"qemu-img",         "convert", "-p",          "-n",
+                                       "--target-is-zero", "-t",      "writeback",   "-f",
+                                       one->from_format,   "-O",      one->to_format};
     unsigned n = 11;
     if (convert->config.bytes_s) {
         argv[n++] = "-r";
@@ -73,9 +74,8 @@ static int start(struct storage_convert *convert, struct err *err)
     argv[n++] = "--";
     argv[n++] = from;
     argv[n++] = to;
-    return qemu_img_start(
-        &(struct qemu_img){convert->config.agent, convert->uuid, one->to, argv, COPY_S}, on_copied, convert,
-        &convert->child, err);
+    return qemu_img_start(&(struct qemu_img){convert->config.agent, convert->uuid, one->to, argv, COPY_S},
+                          on_copied, convert, &convert->child, err);
 }
 
 static void copy_next(struct storage_convert *convert)

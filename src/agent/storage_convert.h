@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The disks of a VM that is off are copied to images that are there already, by qemu-img, one after the other.
- * What it does not write stays empty. Main-loop thread. */
+/* The disks of a VM that is off are copied to images that are there already, by qemu-img, one after the
+ * other. What it does not write stays empty. Main-loop thread. */
 #ifndef AGENT_STORAGE_CONVERT_H
 #define AGENT_STORAGE_CONVERT_H
 
@@ -15,7 +15,8 @@ struct storage_convert_config {
     const struct move_disk *disks; /* of the same order: their sizes */
     uint64_t bytes_s;              /* cap; 0: none */
     void (*advanced)(void *user);
-    /* Once; also after a stop, with an error. The convert is gone then. Not set: all are whole and flushed. */
+    /* Once; also after a stop, with an error. The convert is gone then. Not set: all are whole and flushed.
+     */
     void (*ended)(const struct err *err, void *user);
     void *user;
 };

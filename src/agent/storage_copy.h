@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A running VM's disks are copied to images that its own QEMU opens beside the old ones, one disk after the
- * other, while the guest writes; what it writes to those that are copied already follows. Once little is left to
- * follow, the guest is stopped, each disk goes over to its new image, and that is the end: the guest stands, and
- * what is so now, and whether it goes on, is storage_settle's. So is whatever a copy that failed left in QEMU.
+ * other, while the guest writes; what it writes to those that are copied already follows. Once little is left
+ * to follow, the guest is stopped, each disk goes over to its new image, and that is the end: the guest
+ * stands, and what is so now, and whether it goes on, is storage_settle's. So is whatever a copy that failed
+ * left in QEMU.
  *
  * Main-loop thread. Of each VM one at a time.
  */

@@ -185,7 +185,8 @@ static void say_incomplete(const struct storage_move *storage, struct err *err)
                   move->spec.vm.name);
     (void)err_arg(err, "host", "%s", move->agent->config.name);
     (void)err_arg(err, "vm", "%s", move->spec.vm.name);
-    (void)err_fix(err, "look into the log of the agent on '%s'; then migrate again", move->agent->config.name);
+    (void)err_fix(err, "look into the log of the agent on '%s'; then migrate again",
+                  move->agent->config.name);
 }
 
 static void over(const struct storage_outcome *outcome, void *user)
@@ -520,8 +521,7 @@ static struct storage_move *take_up(struct vm *vm, const struct disk_images_here
 bool storage_adopt(struct vm *vm, bool is_stopped, vm_done done, void *user)
 {
     g_autofree struct disk_images_here *here = g_new(struct disk_images_here, 1);
-    if (!disk_images_find_here(vm->agent, vm->status.spec.uuid, here) ||
-        moves_find(vm->agent, here->session))
+    if (!disk_images_find_here(vm->agent, vm->status.spec.uuid, here) || moves_find(vm->agent, here->session))
         return false;
     struct storage_move *storage = take_up(vm, here);
     storage->adopted = done;

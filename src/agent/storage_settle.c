@@ -301,8 +301,8 @@ static void ask_jobs(struct settling *settling)
         vm_qmp(vm, "query-block-jobs", NULL, -1, on_jobs, settling);
 }
 
-void storage_settle(struct agent *agent, const char *uuid, const struct disk_images_here *here, bool continues,
-                    storage_settled done, void *user)
+void storage_settle(struct agent *agent, const char *uuid, const struct disk_images_here *here,
+                    bool continues, storage_settled done, void *user)
 {
     struct settling *settling = g_new0(struct settling, 1);
     settling->agent = agent;

@@ -23,8 +23,13 @@ static void print(JsonObject *answer)
 {
     JsonObject *forecast = cli_object(answer, "forecast");
     JsonObject *options = cli_object(answer, "options");
-    if (!forecast || !options)
+    if (!options)
         return;
+    if (!forecast) {
+        printf("The disks of VM %s on %s would move to datastore %s; nothing was moved.\n",
+               cli_string(answer, "vm"), cli_string(answer, "source"), cli_string(options, "datastore"));
+        return;
+    }
     printf("VM %s from %s to %s would migrate like this; nothing was moved:\n", cli_string(answer, "vm"),
            cli_string(answer, "source"), cli_string(answer, "destination"));
     printf("  outcome   %s\n", verdict(forecast));

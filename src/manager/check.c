@@ -27,7 +27,8 @@ static bool is_here(const struct check_input *input)
 static int check_request_here(const struct check_input *input, struct err *err)
 {
     if (!input->options->datastore[0])
-        return check_say(err, CHECK_SAME_HOST, CHECK_ARGS({"vm", input->vm->spec.name}, {"host", input->vm->host}));
+        return check_say(err, CHECK_SAME_HOST,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"host", input->vm->host}));
     if (!input->options->pool[0])
         return 0;
     (void)err_set(err, ERR_BAD_REQUEST, "field-invalid",

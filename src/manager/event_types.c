@@ -206,9 +206,9 @@ struct word {
 static const char *find_word(const struct event_words *words, const char *name, size_t length)
 {
     const struct word all[] = {
-        {"user", words->user},     {"vm", words->vm},       {"host", words->host},
-        {"task", words->task},     {"name", words->name},   {"destination", words->destination},
-        {"detail", words->detail}, {"error", words->error}, {"figures", words->figures},
+        {"user", words->user},           {"vm", words->vm},       {"host", words->host},
+        {"task", words->task},           {"name", words->name},   {"destination", words->destination},
+        {"detail", words->detail},       {"error", words->error}, {"figures", words->figures},
         {"datastore", words->datastore},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(all); i++)

@@ -66,6 +66,7 @@ static void say_passed(JsonArray *checks, enum move_phase phase)
     json_array_add_object_element(checks, check);
 }
 
+/* `forecast` NULL: nothing was sampled, since no memory would move. */
 static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
 {
     static const enum move_phase passed[] = {PHASE_REQUEST, PHASE_DESTINATION_CHECK, PHASE_SPECIFICATION,
@@ -82,7 +83,10 @@ static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
     json_object_set_object_member(answer, "options", move_options_to_json(&plan->options));
     json_object_set_array_member(answer, "checks", checks);
     json_object_set_array_member(answer, "findings", json_array_ref(run->findings));
-    json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
+    if (forecast)
+        json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
+    else
+        json_object_set_null_member(answer, "forecast");
     return answer;
 }
 
@@ -223,6 +227,11 @@ static void checked(const struct findings *findings, void *user)
     run->findings = findings_to_json(findings);
     if (findings_first(findings, &err)) {
         refuse(run, &err);
+        return;
+    }
+    if (task_is_here(&run->plan)) {
+        http_reply(run->request, 200, answer_of(run, NULL));
+        run_free(run);
         return;
     }
     if (check_version(run, &err)) {

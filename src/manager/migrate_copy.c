@@ -132,8 +132,9 @@ static void ask_way(struct task *task)
 
 static void say_stalled_here(const struct task *task, struct err *err)
 {
-    err_set(err, ERR_TIMEOUT, "copy-stalled", "no block of a disk of VM '%s' was copied on host '%s' for %u s",
-            task->vm_name, task->source_host, task_deadline_s(task));
+    err_set(err, ERR_TIMEOUT, "copy-stalled",
+            "no block of a disk of VM '%s' was copied on host '%s' for %u s", task->vm_name,
+            task->source_host, task_deadline_s(task));
     err_fix(err, "look at both datastores on '%s'", task->source_host);
     (void)err_arg(err, "waited_s", "%u", task_deadline_s(task));
     (void)err_arg(err, "vm", "%s", task->vm_name);

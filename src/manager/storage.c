@@ -10,7 +10,7 @@ static bool is_there_already(const struct vm_disk *disk, const char *datastore,
 {
     if (!source || strcmp(disk->datastore, datastore) != 0)
         return false;
-    if (!strcmp(source->name, destination->name))
+    if (source->name[0] && !strcmp(source->name, destination->name))
         return true;
     const struct host_datastore *here = datastore_find(source->datastores, source->n_datastores, datastore);
     const struct host_datastore *there =

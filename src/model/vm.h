@@ -47,8 +47,8 @@ struct vm_disk {
     char file[MODEL_FILE_MAX];      /* on the datastore, relative to its folder */
     char bus[12];                   /* "virtio-blk" or "virtio-scsi"; "": the first, of a CD the second */
     char media[8];                  /* "disk" or "cdrom", which is read-only; "": a disk */
-    uint32_t slot; /* from 1: its name, address and place in the order of boot (model/vm_disks.h); 0: the
-                      slot of its place in the list */
+    uint32_t slot;  /* from 1: its name, address and place in the order of boot (model/vm_disks.h); 0: the
+                       slot of its place in the list */
     uint32_t moves; /* made by Godwit: how often it went to another datastore while its VM was on. Part of the
                        names that it has in QEMU (qemu/disk_device.h); 0: never */
 };
