@@ -63,10 +63,12 @@ static int start(struct storage_convert *convert, struct err *err)
     g_autofree char *from = g_strdup_printf("file:%s", one->from);
     g_autofree char *to = g_strdup_printf("file:%s", one->to);
     g_autofree char *rate = g_strdup_printf("%llu", (unsigned long long)convert->config.bytes_s);
-    const char *argv[ARGUMENTS_MAX] = {"qemu-img",         "convert", "-p",          "-n",
-                                       "--target-is-zero", "-t",      "writeback",   "-f",
-                                       one->from_format,   "-O",      one->to_format};
-    unsigned n = 11;
+    const char *const begin[] = {"qemu-img",         "convert", "-p",          "-n",
+                                 "--target-is-zero", "-t",      "writeback",   "-f",
+                                 one->from_format,   "-O",      one->to_format};
+    const char *argv[ARGUMENTS_MAX];
+    unsigned n = G_N_ELEMENTS(begin);
+    memcpy(argv, begin, sizeof begin);
     if (convert->config.bytes_s) {
         argv[n++] = "-r";
         argv[n++] = rate;
@@ -74,6 +76,7 @@ static int start(struct storage_convert *convert, struct err *err)
     argv[n++] = "--";
     argv[n++] = from;
     argv[n++] = to;
+    argv[n] = NULL;
     return qemu_img_start(&(struct qemu_img){convert->config.agent, convert->uuid, one->to, argv, COPY_S},
                           on_copied, convert, &convert->child, err);
 }
