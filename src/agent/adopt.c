@@ -80,6 +80,19 @@ static bool should_run(const struct vm *vm, const char *runstate)
            vm_runstate_is_stopped(runstate);
 }
 
+static void on_status(JsonNode *result, const struct err *err, void *user);
+
+/* Nothing of before is left to do. */
+static void on_free(struct vm *vm, const struct err *err, void *user)
+{
+    (void)err;
+    (void)user;
+    if (vm && vm->process)
+        vm_qmp(vm, "query-status", NULL, -1, on_status, vm);
+    else
+        settled();
+}
+
 static void on_status(JsonNode *result, const struct err *err, void *user)
 {
     struct vm *vm = user;
@@ -89,6 +102,9 @@ static void on_status(JsonNode *result, const struct err *err, void *user)
         settled();
         return;
     }
+    bool is_stopped = vm_runstate_is_stopped(runstate) && strcmp(runstate, "inmigrate") != 0;
+    if (vm->agent->adopting && vm->agent->adopting(vm, is_stopped, on_free, NULL))
+        return;
     log_info("VM %s: adopted QEMU %d, %s", vm->status.spec.name, vm->status.pid, runstate);
     if (should_run(vm, runstate)) {
         vm_set_state(vm, VM_PAUSED);

@@ -17,6 +17,7 @@ struct cgroup;
 struct shutdown;
 struct autostart;
 struct datastores;
+struct vm;
 
 /* A user that a child runs as. Numeric ids need no entry in the password file. */
 struct agent_user {
@@ -71,10 +72,14 @@ struct agent {
     struct host_facts facts; /* refreshed by facts.c */
     struct qemu_caps
         *qemu; /* what config.qemu_path can do (qemu/caps.h); NULL: facts.qemu_problem says why */
-    struct agent_file qemu_file;   /* config.qemu_path as it was when `qemu` was asked */
-    bool is_probing;               /* it changed and is being asked again */
-    gid_t kvm_group;               /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
-    bool kvm_works;                /* for QEMU's user; facts.accel_reason says why not */
+    struct agent_file qemu_file; /* config.qemu_path as it was when `qemu` was asked */
+    bool is_probing;             /* it changed and is being asked again */
+    gid_t kvm_group;             /* of /dev/kvm, which QEMU's user needs to open it; 0: none */
+    bool kvm_works;              /* for QEMU's user; facts.accel_reason says why not */
+    /* A QEMU that was found alive: what must be brought to an end before its guest may go on
+     * (agent/storage_move.h); false: nothing, and `done` is not called. NULL: nobody asks. */
+    bool (*adopting)(struct vm *vm, bool is_stopped,
+                     void (*done)(struct vm *vm, const struct err *err, void *user), void *user);
     GHashTable *vms;               /* uuid -> struct vm, owned (agent/vm.h) */
     GHashTable *moves;             /* id -> struct move, owned (agent/moves.h) */
     GHashTable *forecasts;         /* id -> struct forecast, owned (agent/forecast.c) */

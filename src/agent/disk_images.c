@@ -18,6 +18,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "model/check_table.h"
+#include "model/vm_disks.h"
 
 #define RECORD_SUFFIX ".images"
 #define RECORD_BYTES_MAX (64u << 10)
@@ -28,9 +29,13 @@ struct record {
     char uuid[MODEL_UUID_SIZE];
     char session[MODEL_UUID_SIZE];
     bool is_source;
-    bool is_made; /* destination: the files are ours; else only empty ones are */
+    bool is_made;    /* destination: the files are ours; else only empty ones are */
+    bool is_decided; /* they are to go, if no VM has one */
     uint32_t n;
     char files[VM_DISKS_MAX][MODEL_PATH_MAX];
+    /* Both sides are here: what `files` are to replace. here.n is 0 else. */
+    char left[VM_DISKS_MAX][MODEL_PATH_MAX];
+    struct disk_images_here here;
 };
 
 /* ---- the record ---- */
@@ -38,6 +43,47 @@ struct record {
 static char *record_path(const struct agent *agent, const char *uuid, const char *session)
 {
     return g_strdup_printf("%s/vms/%s.%s" RECORD_SUFFIX, agent->config.state_dir, uuid, session);
+}
+
+static JsonArray *here_to_json(const struct record *record)
+{
+    JsonArray *list = json_array_new();
+    for (uint32_t i = 0; i < record->here.n; i++) {
+        JsonObject *one = json_object_new();
+        json_object_set_int_member(one, "slot", record->here.disks[i].slot);
+        json_object_set_string_member(one, "left", record->left[i]);
+        json_object_set_object_member(one, "from", vm_disk_to_json(&record->here.disks[i].from));
+        json_object_set_object_member(one, "to", vm_disk_to_json(&record->here.disks[i].to));
+        json_array_add_object_element(list, one);
+    }
+    return list;
+}
+
+static int take_disk(JsonObject *one, const char *member, struct vm_disk *ret_disk, struct err *err)
+{
+    JsonNode *node = json_object_get_member(one, member);
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node)) {
+        (void)err_set(err, ERR_CORRUPT, "bad-record", "the record of a move has no '%s'", member);
+        return err_arg(err, "member", "%s", member);
+    }
+    return vm_disk_from_json(json_node_get_object(node), ret_disk, err);
+}
+
+static int here_from_json(JsonNode *node, struct record *record, struct err *err)
+{
+    struct disk_images_here *here = &record->here;
+    JsonArray *list = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    g_strlcpy(here->session, record->session, sizeof here->session);
+    for (guint i = 0; list && i < json_array_get_length(list) && i < record->n; i++) {
+        JsonObject *one = json_array_get_object_element(list, i);
+        g_strlcpy(record->left[i], model_text(one, "left"), MODEL_PATH_MAX);
+        here->disks[i].slot = (uint32_t)model_int(one, "slot", 0);
+        if (take_disk(one, "from", &here->disks[i].from, err) < 0 ||
+            take_disk(one, "to", &here->disks[i].to, err) < 0)
+            return -1;
+        here->n++;
+    }
+    return 0;
 }
 
 static int record_write(const struct agent *agent, const struct record *record, struct err *err)
@@ -48,7 +94,10 @@ static int record_write(const struct agent *agent, const struct record *record, 
         json_array_add_string_element(files, record->files[i]);
     json_object_set_boolean_member(object, "is_source", record->is_source);
     json_object_set_boolean_member(object, "is_made", record->is_made);
+    json_object_set_boolean_member(object, "is_decided", record->is_decided);
     json_object_set_array_member(object, "files", files);
+    if (record->here.n)
+        json_object_set_array_member(object, "here", here_to_json(record));
     g_autofree char *path = record_path(agent, record->uuid, record->session);
     g_autofree char *text = model_print(object, true);
     return fdio_replace_file(path, text, strlen(text), 0600, err);
@@ -67,12 +116,13 @@ static int record_read(const struct agent *agent, const char *uuid, const char *
         return -1;
     ret_record->is_source = model_flag(object, "is_source");
     ret_record->is_made = model_flag(object, "is_made");
+    ret_record->is_decided = model_flag(object, "is_decided");
     JsonNode *node = json_object_get_member(object, "files");
     JsonArray *files = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
     for (guint i = 0; files && i < json_array_get_length(files) && i < VM_DISKS_MAX; i++)
         (void)g_strlcpy(ret_record->files[ret_record->n++], json_array_get_string_element(files, i),
                         MODEL_PATH_MAX);
-    return 0;
+    return here_from_json(json_object_get_member(object, "here"), ret_record, err);
 }
 
 static void record_remove(const struct agent *agent, const struct record *record)
@@ -91,6 +141,35 @@ static int fill_record(const struct agent *agent, const struct vm_spec *vm, cons
         if (disks_path(agent, vm, &vm->disks[spec->disks[i].disk], ret_record->files[i], err) < 0)
             return -1;
     return 0;
+}
+
+static bool is_here(const struct move_spec *spec)
+{
+    return !strcmp(spec->source, spec->destination);
+}
+
+static int add_here(struct agent *agent, const struct move_spec *spec, struct record *record, struct err *err)
+{
+    const struct vm *vm = vm_find(agent, spec->vm.uuid);
+    for (uint32_t i = 0; vm && i < spec->n_disks; i++) {
+        uint32_t disk = spec->disks[i].disk;
+        const struct vm_spec *now = &vm->status.spec;
+        record->here.disks[i].slot = vm_disk_slot(now, disk);
+        record->here.disks[i].from = now->disks[disk];
+        record->here.disks[i].to = spec->vm.disks[disk];
+        if (disks_path(agent, now, &now->disks[disk], record->left[i], err) < 0)
+            return -1;
+        record->here.n++;
+    }
+    return 0;
+}
+
+uint32_t disk_images_place(const struct disk_images_here *here, uint32_t i, const struct vm_spec *spec)
+{
+    uint32_t place = 0;
+    while (place < spec->n_disks && vm_disk_slot(spec, place) != here->disks[i].slot)
+        place++;
+    return place;
 }
 
 /* ---- problems ---- */
@@ -227,6 +306,15 @@ struct creation {
     int errnum; /* of the one that failed; 0: none did */
 };
 
+/* A config file that is durable must not name a file that is not. */
+static void flush_folder(const struct creation *creation, const char *file)
+{
+    g_autofree char *folder = g_path_get_dirname(file);
+    auto_fd fd = open_as(&creation->user, 0, folder, O_RDONLY | O_DIRECTORY);
+    if (fd < 0 || fsync(fd) < 0)
+        log_warn("%s is not flushed: %s", folder, g_strerror(errno));
+}
+
 /* Exclusively, so that nobody else's file is ever written or removed. */
 static void create_files(void *argument)
 {
@@ -239,6 +327,7 @@ static void create_files(void *argument)
             return;
         }
         creation->n_made++;
+        flush_folder(creation, creation->files[i]);
     }
 }
 
@@ -287,6 +376,7 @@ void disk_images_make(struct agent *agent, const struct move_spec *spec, disk_im
     struct making *making = g_new0(struct making, 1);
     *making = (struct making){.agent = agent, .spec = *spec, .done = done, .user = user};
     if (fill_record(agent, &spec->vm, spec, &making->record, &err) < 0 ||
+        (is_here(spec) && add_here(agent, spec, &making->record, &err) < 0) ||
         record_write(agent, &making->record, &err) < 0)
         made(making, &err);
     else
@@ -304,6 +394,22 @@ int disk_images_leave(struct agent *agent, const struct vm_spec *vm, const struc
 }
 
 /* ---- removing them ---- */
+
+/* Some VM here has it among its disks. */
+static bool is_named(const struct agent *agent, const char *path)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm_spec *spec = &((const struct vm *)value)->status.spec;
+        char its_path[MODEL_PATH_MAX];
+        for (uint32_t i = 0; i < spec->n_disks; i++)
+            if (disks_path(agent, spec, &spec->disks[i], its_path, NULL) == 0 && !strcmp(its_path, path))
+                return true;
+    }
+    return false;
+}
 
 struct removal {
     struct agent_user user;
@@ -361,14 +467,16 @@ static void remove_files(void *argument)
 
 static int remove_all(const struct agent *agent, const struct record *record, struct err *err)
 {
-    struct removal removal = {.user = agent->config.qemu_user, .is_made = record->is_made, .n = record->n};
-    memcpy(removal.files, record->files, sizeof removal.files);
+    struct removal removal = {.user = agent->config.qemu_user, .is_made = record->is_made};
+    for (uint32_t i = 0; i < record->n; i++)
+        if (!record->is_decided || !is_named(agent, record->files[i]))
+            memcpy(removal.files[removal.n++], record->files[i], MODEL_PATH_MAX);
     bool is_stale = record->n && disks_is_stale(agent, record->files[0]);
     if (is_stale || !bounded_call(remove_files, &removal, sizeof removal, BOUNDED_MS))
         removal.errnum = ETIMEDOUT;
     if (!removal.errnum)
         return 0;
-    const char *path = record->files[removal.n_left];
+    const char *path = removal.files[removal.n_left];
     (void)err_sys(err, removal.errnum, "image-not-removed", "host '%s' cannot remove the image %s",
                   agent->config.name, path);
     (void)err_arg(err, "host", "%s", agent->config.name);
@@ -395,6 +503,27 @@ static enum fate fate_of(const struct record *record, const struct journal_entry
     return is_known && answer.verdict != VERDICT_RUNNING ? FATE_REMOVE : FATE_KEEP;
 }
 
+/* Of each disk one image goes. It is written down which before the first one does: the VM may have gone, or
+ * its disk another way, when somebody looks again. */
+static int choose_here(struct agent *agent, struct record *record, struct err *err)
+{
+    const struct vm *vm = vm_find(agent, record->uuid);
+    uint32_t n = 0;
+    for (uint32_t i = 0; vm && i < record->here.n; i++) {
+        uint32_t place = disk_images_place(&record->here, i, &vm->status.spec);
+        bool has_moved = place < vm->status.spec.n_disks &&
+                         vm_disk_is_same(&vm->status.spec.disks[place], &record->here.disks[i].to);
+        const char *unused = has_moved ? record->left[i] : record->files[i];
+        record->is_made |= has_moved;
+        if (!is_named(agent, unused))
+            memmove(record->files[n++], unused, strlen(unused) + 1);
+    }
+    record->n = n;
+    record->here.n = 0;
+    record->is_decided = true;
+    return record_write(agent, record, err);
+}
+
 static enum fate look_up_fate(struct agent *agent, const struct record *record)
 {
     struct journal *journal;
@@ -415,13 +544,50 @@ int disk_images_settle(struct agent *agent, const char *uuid, const char *sessio
     struct err none;
     if (record_read(agent, uuid, session, &record, &none) < 0)
         return 0; /* no disk moved */
-    enum fate fate = look_up_fate(agent, &record);
+    if (record.here.n && choose_here(agent, &record, err) < 0)
+        return -1;
+    enum fate fate = record.is_decided ? FATE_REMOVE : look_up_fate(agent, &record);
     if (fate == FATE_OPEN)
         return 0;
     if (fate == FATE_REMOVE && remove_all(agent, &record, err) < 0)
         return -1;
     record_remove(agent, &record);
     return 0;
+}
+
+/* A session's, of that VM; false: the name says something else. */
+static bool is_record(const char *name, const char *uuid, char ret_session[MODEL_UUID_SIZE])
+{
+    g_auto(GStrv) parts = g_strsplit(name, ".", 3);
+    if (!g_str_has_suffix(name, RECORD_SUFFIX) || g_strv_length(parts) != 3 || strcmp(parts[0], uuid) != 0)
+        return false;
+    return g_strlcpy(ret_session, parts[1], MODEL_UUID_SIZE) < MODEL_UUID_SIZE;
+}
+
+bool disk_images_find_here(const struct agent *agent, const char *uuid, struct disk_images_here *ret_here)
+{
+    g_autofree char *folder = g_strdup_printf("%s/vms", agent->config.state_dir);
+    g_autofree struct record *record = g_new(struct record, 1);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        char session[MODEL_UUID_SIZE];
+        struct err err;
+        if (!is_record(name, uuid, session) || record_read(agent, uuid, session, record, &err) < 0 ||
+            !record->here.n)
+            continue;
+        *ret_here = record->here;
+        return true;
+    }
+    return false;
+}
+
+/* What its QEMU has in use is found out first (agent/storage_move.h). */
+static bool is_open_here(struct agent *agent, const char *uuid, const char *session)
+{
+    g_autofree struct record *record = g_new(struct record, 1);
+    struct err err;
+    return vm_find(agent, uuid) && record_read(agent, uuid, session, record, &err) == 0 && record->here.n;
 }
 
 void disk_images_recover(struct agent *agent)
@@ -433,6 +599,8 @@ void disk_images_recover(struct agent *agent)
         g_auto(GStrv) parts = g_strsplit(name, ".", 3);
         struct err err;
         if (!g_str_has_suffix(name, RECORD_SUFFIX) || g_strv_length(parts) != 3)
+            continue;
+        if (is_open_here(agent, parts[0], parts[1]))
             continue;
         const struct move *move = moves_find(agent, parts[1]);
         if ((!move || move->is_settled) && disk_images_settle(agent, parts[0], parts[1], &err) < 0)

@@ -378,15 +378,30 @@ void disk_plug_resize(struct vm *vm, uint32_t i, uint64_t bytes, vm_done done, v
 struct found {
     bool has_device;
     bool is_inserted; /* the node is what the device uses */
-    const char *node; /* "diskN", or NULL */
-    const char *file; /* the path of "diskN-file", or NULL */
+    const char *node; /* the disk's node, or NULL */
+    const char *file; /* the path of the node below it, or NULL */
 };
 
-static bool is_device(const char *qdev, const char *id)
+/* The place of the slot's disk in the config file; n_disks: it has none. */
+static uint32_t place_of(const struct vm_spec *spec, unsigned number)
 {
-    /* A virtio-blk disk is the child of its PCI device. */
-    g_autofree char *child = g_strdup_printf("/%s/", id);
-    return !strcmp(qdev, id) || strstr(qdev, child);
+    uint32_t i = 0;
+    while (i < spec->n_disks && vm_disk_slot(spec, i) != number + 1)
+        i++;
+    return i;
+}
+
+/* What its nodes are called. A disk that came and is in no config file yet has never moved. */
+static void name_nodes(const struct vm_spec *spec, unsigned number, char ret_node[DISK_NODE_SIZE],
+                       char ret_file[DISK_NODE_SIZE])
+{
+    uint32_t i = place_of(spec, number);
+    (void)g_snprintf(ret_node, DISK_NODE_SIZE, "disk%u", number);
+    (void)g_snprintf(ret_file, DISK_NODE_SIZE, "disk%u-file", number);
+    if (i == spec->n_disks)
+        return;
+    disk_node(spec, i, ret_node);
+    disk_file_node(spec, i, ret_file);
 }
 
 static JsonArray *list_of(JsonNode *node)
@@ -400,15 +415,16 @@ static JsonObject *element(JsonArray *list, guint i)
     return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 }
 
-static void find_in_slot(JsonArray *devices, JsonArray *nodes, unsigned number, struct found *ret)
+static void find_in_slot(const struct vm_spec *spec, JsonArray *devices, JsonArray *nodes, unsigned number,
+                         struct found *ret)
 {
     g_autofree char *id = g_strdup_printf("vdisk%u", number);
-    g_autofree char *node = g_strdup_printf("disk%u", number);
-    g_autofree char *file = g_strdup_printf("disk%u-file", number);
+    char node[DISK_NODE_SIZE], file[DISK_NODE_SIZE];
+    name_nodes(spec, number, node, file);
     *ret = (struct found){0};
     for (guint i = 0; devices && i < json_array_get_length(devices); i++) {
         JsonObject *device = element(devices, i);
-        if (!device || !is_device(model_text(device, "qdev"), id))
+        if (!device || !disk_device_is(model_text(device, "qdev"), id))
             continue;
         JsonNode *inserted = json_object_get_member(device, "inserted");
         ret->has_device = true;
@@ -436,10 +452,11 @@ static bool has_medium(const struct vm_disk *disk, const struct found *found)
            (disk->datastore[0] ? g_str_has_suffix(path, file) : !strcmp(path, disk->path));
 }
 
-static void drop_nodes(struct disk_plug *plug, unsigned number, const struct found *found)
+static void drop_nodes(struct disk_plug *plug, const struct vm_spec *spec, unsigned number,
+                       const struct found *found)
 {
-    g_autofree char *node = g_strdup_printf("disk%u", number);
-    g_autofree char *file = g_strdup_printf("disk%u-file", number);
+    char node[DISK_NODE_SIZE], file[DISK_NODE_SIZE];
+    name_nodes(spec, number, node, file);
     if (found->node)
         remove_node(plug, node);
     if (found->file)
@@ -451,26 +468,24 @@ static int settle_slot(struct disk_plug *plug, const struct vm_spec *spec, unsig
                        const struct found *found, struct err *err)
 {
     g_autofree char *id = g_strdup_printf("vdisk%u", number);
-    uint32_t i = 0;
-    while (i < spec->n_disks && vm_disk_slot(spec, i) != number + 1)
-        i++;
+    uint32_t i = place_of(spec, number);
     const struct vm_disk *disk = i < spec->n_disks ? &spec->disks[i] : NULL;
     if (disk && !vm_disk_is_scsi(disk))
         return 0; /* it is there since QEMU was started */
     if (!disk) {
         if (found->has_device)
             remove_device(plug, id);
-        drop_nodes(plug, number, found);
+        drop_nodes(plug, spec, number, found);
         return 0;
     }
     if (!found->has_device) {
-        drop_nodes(plug, number, found);
+        drop_nodes(plug, spec, number, found);
         return add_device(plug, spec, i, err);
     }
     if (!vm_disk_is_cdrom(disk) || has_medium(disk, found))
         return 0;
     empty_tray(plug, id, true);
-    drop_nodes(plug, number, found);
+    drop_nodes(plug, spec, number, found);
     return fill_tray(plug, spec, i, true, err);
 }
 
@@ -485,7 +500,7 @@ static void on_nodes(JsonNode *result, const struct err *err, void *user)
     }
     for (unsigned number = 0; number < VM_DISKS_MAX; number++) {
         struct found found;
-        find_in_slot(list_of(plug->devices), list_of(result), number, &found);
+        find_in_slot(&vm->status.spec, list_of(plug->devices), list_of(result), number, &found);
         if (settle_slot(plug, &vm->status.spec, number, &found, &problem) < 0) {
             fail(plug, &problem);
             return;

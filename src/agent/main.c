@@ -29,6 +29,7 @@
 #include "agent/settle.h"
 #include "agent/site.h"
 #include "agent/spawn.h"
+#include "agent/storage_move.h"
 #include "agent/vm.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -181,6 +182,7 @@ static gboolean on_begin(gpointer user)
     struct program *program = user;
     facts_probe(&program->agent, on_probed);
     cgroup_open(&program->agent);
+    program->agent.adopting = storage_adopt;
     vms_load(&program->agent, on_loaded);
     return G_SOURCE_REMOVE;
 }

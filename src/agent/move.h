@@ -27,6 +27,9 @@ struct move {
     struct job_control *job;    /* NULL when there is none (any more) */
     struct premap *premap;      /* destination, until it is settled; else NULL */
 
+    bool is_here; /* between datastores of this host: ownership has no part in it (agent/storage_move.h) */
+    struct storage_move *storage; /* of such a move, until it is settled; else NULL */
+
     /* handover.c: events wait here while one is carried out */
     GQueue events;
     struct disk_flush *disk_flush; /* source: while it copies (agent/disk_flush.h) */
@@ -145,10 +148,17 @@ void move_explain_stall(const struct move *move, struct err *err);
 void move_break_off_disks(struct move *move);
 /* The move is settled: images that nobody uses any more go. */
 void move_settle_images(struct move *move);
+/* An image that could not be removed, in the log, the timeline and the status. */
+void move_say_image_left(struct move *move, const struct err *err);
 
 /* ---- move_source.c, move_dest.c ---- */
 /* Source: the job has reported: an advance of bytes or rounds renews the lease. */
 void source_progress(struct move *move);
+/* BAD_REQUEST "wrong-host", NOT_FOUND "vm-not-found" unless this host is the source and has `vm`, and
+ * "vm-is-moving" and the like unless it is free for this move. */
+int source_check_here(const struct agent *agent, const struct move_spec *spec, const struct vm *vm,
+                      struct err *err);
+int source_check_free(struct agent *agent, const struct move_spec *spec, struct vm *vm, struct err *err);
 /* What is in the way of this side's part. */
 void source_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings);
 void destination_find_problems(struct agent *agent, const struct move_spec *spec, struct findings *findings);

@@ -202,13 +202,17 @@ void move_give_disk(struct move *move, const uint8_t *body)
         connect_job(move);
 }
 
+void move_say_image_left(struct move *move, const struct err *err)
+{
+    const char *path = err_arg_find(err, "path");
+    log_error(err, "after the move of VM %s", move->spec.vm.name);
+    move_note(move, "image left", "%s", err->message);
+    (void)g_strlcpy(move->status.image_left, path ? path : "", sizeof move->status.image_left);
+}
+
 void move_settle_images(struct move *move)
 {
     struct err err;
-    if (disk_images_settle(move->agent, move->spec.vm.uuid, move->spec.id, &err) == 0)
-        return;
-    log_error(&err, "after the move of VM %s", move->spec.vm.name);
-    move_note(move, "image left", "%s", err.message);
-    const char *path = err_arg_find(&err, "path");
-    g_strlcpy(move->status.image_left, path ? path : "", sizeof move->status.image_left);
+    if (disk_images_settle(move->agent, move->spec.vm.uuid, move->spec.id, &err) < 0)
+        move_say_image_left(move, &err);
 }

@@ -8,6 +8,7 @@
 #include "agent/disk_images.h"
 #include "agent/disk_mirror.h"
 #include "agent/move.h"
+#include "agent/storage_move.h"
 #include "base/log.h"
 
 static bool is_over(enum journal_step step)
@@ -96,6 +97,7 @@ void moves_recover(struct agent *agent)
     }
     if (dir)
         g_dir_close(dir);
+    storage_recover(agent);
     release_others(agent);
     disk_images_recover(agent);
 }

@@ -112,7 +112,7 @@ void moves_verdict(struct agent *agent, const char *id, enum move_verdict verdic
                                                  [VERDICT_RETURNED] = HANDOVER_RETURNED};
     struct err err;
     struct move *move = moves_find(agent, id);
-    if (!move || !move->status.is_source) {
+    if (!move || !move->status.is_source || move->is_here) {
         (void)err_set(&err, ERR_NOT_FOUND, "move-not-found", "there is no move %s on this source", id);
         (void)err_arg(&err, "task", "%s", id);
     } else if (verdict < VERDICT_RUNNING || verdict > VERDICT_RETURNED) {

@@ -11,6 +11,7 @@
 #include "agent/disks.h"
 #include "agent/forecast.h"
 #include "agent/move.h"
+#include "agent/storage_move.h"
 #include "agent/switch_cost.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -25,7 +26,7 @@ static void name(struct err *err, const struct agent *agent, const char *vm)
     (void)err_arg(err, "vm", "%s", vm);
 }
 
-static int check_here(const struct agent *agent, const struct move_spec *spec, const struct vm *vm,
+int source_check_here(const struct agent *agent, const struct move_spec *spec, const struct vm *vm,
                       struct err *err)
 {
     if (spec->source[0] && strcmp(spec->source, agent->config.name) != 0) {
@@ -43,7 +44,7 @@ static int check_here(const struct agent *agent, const struct move_spec *spec, c
     return err_fix(err, "see with 'godwit vm ls' which host has it, and ask again");
 }
 
-static int check_free(struct agent *agent, const struct move_spec *spec, struct vm *vm, struct err *err)
+int source_check_free(struct agent *agent, const struct move_spec *spec, struct vm *vm, struct err *err)
 {
     if (strcmp(vm->status.move, spec->id) != 0 && vm_check_free(vm, err) < 0)
         return -1;
@@ -75,11 +76,11 @@ void source_find_problems(struct agent *agent, const struct move_spec *spec, str
 {
     struct vm *vm = vm_find(agent, spec->vm.uuid);
     struct err err = {0};
-    int here = check_here(agent, spec, vm, &err);
+    int here = source_check_here(agent, spec, vm, &err);
     findings_note(findings, here, &err);
     if (here < 0)
         return;
-    findings_note(findings, check_free(agent, spec, vm, &err), &err);
+    findings_note(findings, source_check_free(agent, spec, vm, &err), &err);
     findings_note(findings, vm_check_owned(vm, &err), &err);
     findings_note(findings, check_runs(agent, vm, &err), &err);
     findings_note(findings, check_dirty_source(agent, vm, &err), &err);
@@ -209,6 +210,10 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
         move_prepare_again(move, true, done, user);
         return;
     }
+    if (storage_is_here(spec)) {
+        storage_prepare(agent, spec, done, user);
+        return;
+    }
     if (moves_check(agent, spec, true, &err) < 0 ||
         move_open_journal(agent, spec->vm.uuid, false, &journal, &err) < 0) {
         err_place(&err, move_phase_name(PHASE_SOURCE_CHECK), "source");
@@ -323,6 +328,10 @@ void moves_start_source(struct agent *agent, const struct move_spec *spec, move_
 {
     struct err err = {0};
     struct move *move = moves_find(agent, spec->id);
+    if (move && move->is_here) {
+        storage_start(move, done, user);
+        return;
+    }
     if (check_start(move, spec, &err) < 0) {
         err_place(&err, move_phase_name(PHASE_COPY), "source");
         done(agent, NULL, &err, user);

@@ -13,6 +13,7 @@
 #include "agent/precedence.h"
 #include "agent/premap.h"
 #include "agent/space.h"
+#include "agent/storage_move.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/task_log.h"
@@ -366,7 +367,9 @@ void moves_find_problems(struct agent *agent, const struct move_spec *spec, bool
     struct err err = {0};
     findings_note(findings, vms_check_up(agent, &err), &err);
     space_find_problems(agent, findings);
-    if (as_source)
+    if (storage_is_here(spec))
+        storage_find_problems(agent, spec, as_source, findings);
+    else if (as_source)
         source_find_problems(agent, spec, findings);
     else
         destination_find_problems(agent, spec, findings);
@@ -461,8 +464,11 @@ int moves_cancel(struct agent *agent, const char *id, const struct err *why, str
     }
     struct err reason;
     (void)err_set(&reason, ERR_CANCELLED, "cancelled", "the move was cancelled");
+    const struct err *told = err_is_set(why) ? why : &reason;
+    if (move->storage)
+        return storage_cancel(move, told, err);
     if (!move->is_settled)
-        handover_doubt(move, err_is_set(why) ? why : &reason);
+        handover_doubt(move, told);
     return 0;
 }
 

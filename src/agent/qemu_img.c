@@ -13,9 +13,11 @@
 #include "base/cleanup.h"
 
 #define WORDS_MAX 256
+/* "    (12.34/100%)" and a return, at most so often as there are percents. */
+#define OUTPUT_MAX 8192
 #define CHILD_NICE 5
 
-struct child {
+struct qemu_img_child {
     struct agent *agent;
     char image[MODEL_PATH_MAX];
     char *folder, *log_path;
@@ -28,7 +30,7 @@ struct child {
 };
 
 /* The folder stays if the VM has something in it. */
-static void child_free(struct child *child)
+static void child_free(struct qemu_img_child *child)
 {
     (void)unlink(child->log_path);
     (void)rmdir(child->folder);
@@ -37,19 +39,41 @@ static void child_free(struct child *child)
     g_free(child);
 }
 
-/* What it wrote, in one line; g_free. */
-static char *last_words(const char *path)
+/* What it wrote, but for the progress that it overwrites itself; g_free. */
+static char *output_of(const struct qemu_img_child *child, bool wants_progress)
 {
-    char text[WORDS_MAX + 1];
-    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? 0 : pread(fd, text, WORDS_MAX, 0);
+    char text[OUTPUT_MAX + 1];
+    auto_fd fd = open(child->log_path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : pread(fd, text, OUTPUT_MAX, 0);
     text[got > 0 ? got : 0] = '\0';
+    char *last = strrchr(text, '\r');
+    if (!wants_progress)
+        return g_strdup(last ? last + 1 : text);
+    if (!last)
+        return g_strdup("");
+    *last = '\0';
+    char *begin = strrchr(text, '(');
+    return g_strdup(begin ? begin + 1 : "");
+}
+
+/* In one line; g_free. */
+static char *last_words(const struct qemu_img_child *child)
+{
+    g_autofree char *text = output_of(child, false);
+    if (strlen(text) > WORDS_MAX)
+        text[WORDS_MAX] = '\0';
     char *valid = g_utf8_make_valid(text, -1);
     (void)g_strstrip(valid);
     return g_strdelimit(valid, "\r\n", ' ');
 }
 
-static void say_late(const struct child *child, struct err *err)
+double qemu_img_share(const struct qemu_img_child *child)
+{
+    g_autofree char *text = output_of(child, true);
+    return CLAMP(g_ascii_strtod(text, NULL) / 100, 0.0, 1.0);
+}
+
+static void say_late(const struct qemu_img_child *child, struct err *err)
 {
     const char *host = child->agent->config.name;
     (void)err_set(err, ERR_TIMEOUT, "disk-image-late",
@@ -61,10 +85,10 @@ static void say_late(const struct child *child, struct err *err)
     (void)err_fix(err, "see that the storage works and is not overloaded");
 }
 
-static void say_failed(const struct child *child, struct err *err)
+static void say_failed(const struct qemu_img_child *child, struct err *err)
 {
     const char *host = child->agent->config.name;
-    g_autofree char *words = last_words(child->log_path);
+    g_autofree char *words = last_words(child);
     (void)err_set(err, ERR_INTERNAL, "disk-image-failed", "qemu-img failed with %s on host '%s'",
                   child->image, host);
     (void)err_arg(err, "path", "%s", child->image);
@@ -76,7 +100,7 @@ static void say_failed(const struct child *child, struct err *err)
 
 static void on_exit_of_child(pid_t pid, int status, void *user)
 {
-    struct child *child = user;
+    struct qemu_img_child *child = user;
     struct err err = {0};
     (void)pid;
     if (status != 0 && child->is_late)
@@ -93,12 +117,17 @@ static void on_exit_of_child(pid_t pid, int status, void *user)
     done(&err, caller);
 }
 
+void qemu_img_kill(struct qemu_img_child *child)
+{
+    (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+}
+
 static gboolean on_limit(gpointer user)
 {
-    struct child *child = user;
+    struct qemu_img_child *child = user;
     child->timer = 0;
     child->is_late = true;
-    (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    qemu_img_kill(child);
     return G_SOURCE_REMOVE;
 }
 
@@ -111,7 +140,7 @@ static const char *program(const struct agent *agent, char ret_path[MODEL_PATH_M
     return ret_path;
 }
 
-static int start(struct child *child, const char *const *argv, struct err *err)
+static int start(struct qemu_img_child *child, const char *const *argv, struct err *err)
 {
     char path[MODEL_PATH_MAX];
     pid_t pid;
@@ -131,10 +160,10 @@ static int start(struct child *child, const char *const *argv, struct err *err)
     return 0;
 }
 
-int qemu_img_run(const struct qemu_img *call, void (*done)(const struct err *err, void *user), void *user,
-                 struct err *err)
+int qemu_img_start(const struct qemu_img *call, void (*done)(const struct err *err, void *user), void *user,
+                   struct qemu_img_child **ret_child, struct err *err)
 {
-    struct child *child = g_new0(struct child, 1);
+    struct qemu_img_child *child = g_new0(struct qemu_img_child, 1);
     child->agent = call->agent;
     child->limit_s = call->limit_s;
     child->done = done;
@@ -142,8 +171,17 @@ int qemu_img_run(const struct qemu_img *call, void (*done)(const struct err *err
     g_strlcpy(child->image, call->image, sizeof child->image);
     child->folder = g_strdup_printf("%s/vms/%s", call->agent->config.run_dir, call->uuid);
     child->log_path = g_build_filename(child->folder, VM_IMAGE_LOG, NULL);
-    if (start(child, call->argv, err) == 0)
-        return 0;
-    child_free(child);
-    return -1;
+    if (start(child, call->argv, err) < 0) {
+        child_free(child);
+        return -1;
+    }
+    *ret_child = child;
+    return 0;
+}
+
+int qemu_img_run(const struct qemu_img *call, void (*done)(const struct err *err, void *user), void *user,
+                 struct err *err)
+{
+    struct qemu_img_child *child;
+    return qemu_img_start(call, done, user, &child, err);
 }

@@ -27,7 +27,7 @@ static struct move *move_of(struct agent *agent, const char *uuid)
     gpointer value;
     g_hash_table_iter_init(&iter, agent->moves);
     while (g_hash_table_iter_next(&iter, NULL, &value))
-        if (!strcmp(((struct move *)value)->spec.vm.uuid, uuid))
+        if (!((struct move *)value)->is_here && !strcmp(((struct move *)value)->spec.vm.uuid, uuid))
             return value;
     return NULL;
 }

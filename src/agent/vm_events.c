@@ -198,6 +198,16 @@ static bool must_go_on(const struct vm *vm, const char *runstate)
            !vm_holder(vm)[0] && !vm->n_conts && !vm->ending;
 }
 
+static void on_asked_again(JsonNode *result, const struct err *err, void *user);
+
+static void on_free(struct vm *vm, const struct err *err, void *user)
+{
+    (void)err;
+    (void)user;
+    if (vm && vm->process)
+        vm_qmp(vm, "query-status", NULL, -1, on_asked_again, vm);
+}
+
 static void on_asked_again(JsonNode *result, const struct err *err, void *user)
 {
     struct vm *vm = user;
@@ -206,6 +216,9 @@ static void on_asked_again(JsonNode *result, const struct err *err, void *user)
         return;
     }
     const char *runstate = vm_result_text(result, "status");
+    bool is_stopped = vm_runstate_is_stopped(runstate) && strcmp(runstate, "inmigrate") != 0;
+    if (vm->agent->adopting && vm->agent->adopting(vm, is_stopped, on_free, NULL))
+        return;
     log_info("VM %s: QEMU %d answers again, %s", vm->status.spec.name, vm->status.pid, runstate);
     bool was_unknown = vm->status.state == VM_UNKNOWN;
     vm_take_runstate(vm, runstate);

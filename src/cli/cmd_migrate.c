@@ -80,7 +80,8 @@ static JsonObject *request_body(const char *vm, const struct migrate_options *op
         json_object_set_string_member(wishes, "priority", options->priority);
     JsonObject *body = json_object_new();
     json_object_set_string_member(body, "vm", vm);
-    json_object_set_string_member(body, "destination", options->to);
+    if (options->to)
+        json_object_set_string_member(body, "destination", options->to);
     json_object_set_object_member(body, "options", wishes);
     if (options->client_key)
         json_object_set_string_member(body, "client_key", options->client_key);
@@ -96,11 +97,13 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
                                                                        .resume_limit = NOT_GIVEN,
                                                                        .channels = NOT_GIVEN};
     const GOptionEntry entries[] = {
-        {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host", "H"},
+        {"to", 0, 0, G_OPTION_ARG_STRING, &options.to, "destination host (it stays on its own)", "H"},
         {"pool", 0, 0, G_OPTION_ARG_STRING, &options.pool,
          "its resource pool from then on; / for none (the same)", "P"},
         {"datastore", 0, 0, G_OPTION_ARG_STRING, &options.datastore,
-         "its disks move along to this datastore of the destination (they stay on theirs)", "D"},
+         "its disks move to this datastore of the destination, or of its own host without --to (they stay on "
+         "theirs)",
+         "D"},
         {"dry-run", 0, 0, G_OPTION_ARG_NONE, &options.dry_run,
          "check and sample only, and say what the migration would be like", NULL},
         {"detach", 0, 0, G_OPTION_ARG_NONE, &options.detach, "print the task's id and do not wait", NULL},
@@ -133,8 +136,9 @@ int cmd_vm_migrate(struct cli *cli, int argc, char **argv)
     };
     if (cli_options(cli_current(), entries, 1, &argc, &argv) < 0)
         return CLI_USAGE;
-    if (!options.to)
-        return cli_usage_error("--to is needed: the destination host; 'godwit host ls' lists them");
+    if (!options.to && !options.datastore)
+        return cli_usage_error("--to is needed: the destination host ('godwit host ls' lists them), or "
+                               "--datastore, to which its disks move while it stays");
     if (options.dry_run && (options.detach || options.client_key))
         return cli_usage_error("--dry-run makes no task: leave out --detach and --client-key");
     if (options.dry_run)

@@ -23,8 +23,19 @@ static void print(JsonObject *answer)
 {
     JsonObject *forecast = cli_object(answer, "forecast");
     JsonObject *options = cli_object(answer, "options");
-    if (!forecast || !options)
+    JsonArray *disks = cli_array(answer, "disks");
+    double disk_mb = 0;
+    for (guint i = 0; disks && i < json_array_get_length(disks); i++)
+        disk_mb += megabytes(json_array_get_object_element(disks, i), "used_bytes");
+    if (!options)
         return;
+    if (!forecast) {
+        printf(
+            "The disks of VM %s on %s, with %.0f MB used, would move to datastore %s; nothing was moved.\n",
+            cli_string(answer, "vm"), cli_string(answer, "source"), disk_mb,
+            cli_string(options, "datastore"));
+        return;
+    }
     printf("VM %s from %s to %s would migrate like this; nothing was moved:\n", cli_string(answer, "vm"),
            cli_string(answer, "source"), cli_string(answer, "destination"));
     printf("  outcome   %s\n", verdict(forecast));
@@ -34,10 +45,6 @@ static void print(JsonObject *answer)
            (int)cli_number(options, "max_downtime_ms"));
     printf("  memory    %.0f MB used, %d %% of it zero\n", megabytes(forecast, "ram_used_bytes"),
            (int)cli_number(forecast, "zero_percent"));
-    JsonArray *disks = cli_array(answer, "disks");
-    double disk_mb = 0;
-    for (guint i = 0; disks && i < json_array_get_length(disks); i++)
-        disk_mb += megabytes(json_array_get_object_element(disks, i), "used_bytes");
     if (disks && json_array_get_length(disks))
         printf("  disks     %u, %.0f MB used, %.2f s of the duration\n", json_array_get_length(disks),
                disk_mb, cli_real(forecast, "disks_ms") / 1e3);

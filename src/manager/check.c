@@ -18,14 +18,36 @@
 /* What vSphere asks of a vMotion link, too. */
 #define LINK_MBIT_WANTED 1000
 
+static bool is_here(const struct check_input *input)
+{
+    return !strcmp(input->source.name, input->destination.name);
+}
+
+/* To another datastore of its host. */
+static int check_request_here(const struct check_input *input, struct err *err)
+{
+    if (!input->options->datastore[0])
+        return check_say(err, CHECK_SAME_HOST,
+                         CHECK_ARGS({"vm", input->vm->spec.name}, {"host", input->vm->host}));
+    if (!input->options->pool[0])
+        return 0;
+    (void)err_set(err, ERR_BAD_REQUEST, "field-invalid",
+                  "options.pool must be left out where only the disks of VM '%s' move", input->vm->spec.name);
+    (void)err_arg(err, "member", "options.pool");
+    return err_fix(err, "put it into the pool without a migration: godwit vm set %s --pool P",
+                   input->vm->spec.name);
+}
+
 int check_request(const struct check_input *input, struct err *err)
 {
     const struct vm_status *vm = input->vm;
     const char *name = vm->spec.name;
     const struct check_arg *args = CHECK_ARGS({"vm", name}, {"host", vm->host},
                                               {"state", vm_state_name(vm->state)}, {"problem", vm->problem});
-    if (!strcmp(vm->host, input->destination.name))
-        return check_say(err, CHECK_SAME_HOST, CHECK_ARGS({"vm", name}, {"host", vm->host}));
+    if (is_here(input) && check_request_here(input, err))
+        return -1;
+    if (is_here(input) && vm->state == VM_OFF)
+        return 0;
     switch (vm->state) {
     case VM_RUNNING:
         return 0;
@@ -56,7 +78,7 @@ static void one_side(const struct check_input *input, const struct check_host *h
         findings_say(findings, CHECK_HOST_DISCONNECTED,
                      CHECK_ARGS({"host", host->name}, {"problem", host->problem}));
     } else {
-        if (!facts->migration_enabled)
+        if (!facts->migration_enabled && !is_here(input))
             findings_say(findings, CHECK_MIGRATION_DISABLED, CHECK_ARGS({"host", host->name}));
         if (facts->qemu_problem[0])
             findings_say(findings, CHECK_QEMU_MISSING,
@@ -198,9 +220,9 @@ static void dirty_source(const struct check_input *input, struct findings *findi
 static void protection(const struct check_input *input, struct findings *findings)
 {
     const struct vm_spec *spec = &input->vm->spec;
-    if (spec->pinned)
+    if (spec->pinned && !is_here(input))
         findings_say(findings, CHECK_VM_PINNED, CHECK_ARGS({"vm", spec->name}, {"host", input->source.name}));
-    if (input->options->sync_clock && !spec->guest_agent)
+    if (input->options->sync_clock && !is_here(input) && !spec->guest_agent)
         findings_say(findings, CHECK_GUEST_AGENT_MISSING, CHECK_ARGS({"vm", spec->name}));
     if (spec->held_by[0])
         findings_say(findings, CHECK_VM_HELD,
@@ -323,6 +345,11 @@ static void datastore_differs(const struct check_input *input, struct findings *
 void check_hosts(const struct check_input *input, struct findings *findings)
 {
     protection(input, findings);
+    if (is_here(input)) {
+        one_side(input, &input->source, "source", findings);
+        findings_place(findings, "", "");
+        return;
+    }
     maintenance(input, findings);
     one_side(input, &input->destination, "destination", findings);
     if (input->destination.is_connected) { /* else what is known of it may be long over */

@@ -91,7 +91,8 @@ static void compare_disks(struct run *run, JsonObject *object)
         return;
     findings_note(found, move_disks_from_json(object, &run->plan->spec, &err), &err);
     findings_place(found, move_phase_name(PHASE_SOURCE_CHECK), "source");
-    storage_find_room(&run->plan->spec, &destination->facts, found);
+    if (!task_is_here(run->plan)) /* else the host has looked itself */
+        storage_find_room(&run->plan->spec, &destination->facts, found);
     findings_place(found, move_phase_name(PHASE_DESTINATION_CHECK), "destination");
     findings_merge(&run->findings, found);
 }
@@ -126,8 +127,12 @@ static void source_answered(JsonObject *object, const struct err *err, void *use
 {
     struct run *run = user;
     hear(run, object, err, true);
-    compare_sites(run, object);
     compare_disks(run, object);
+    if (task_is_here(run->plan)) {
+        finish(run);
+        return;
+    }
+    compare_sites(run, object);
     way_ask(run->plan, false, way_tried, run);
 }
 
@@ -136,7 +141,8 @@ static void ask_source(struct run *run)
     struct task *plan = run->plan;
     struct host *source = inventory_find_connected(run->plan->manager->inventory, plan->source_host);
     struct err err = {0};
-    findings_note(&run->findings, pools_admit(plan, &run->vm, &err), &err);
+    if (!task_is_here(plan))
+        findings_note(&run->findings, pools_admit(plan, &run->vm, &err), &err);
     findings_place(&run->findings, move_phase_name(PHASE_DESTINATION_CHECK), "manager");
     if (source && inventory_find_connected(run->plan->manager->inventory, plan->destination_host))
         findings_note(&run->findings, migrate_agree(plan, &err), &err);

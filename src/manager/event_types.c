@@ -4,7 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define MOVE "VM '{vm}' from host '{host}' to host '{destination}'"
+/* The destination of one that stays on its host is no word. */
+#define MOVE "VM '{vm}' from host '{host}'[ to host '{destination}'][ to datastore '{datastore}']"
 #define BY "[ by '{user}']"
 
 static const struct event_type_row rows[EVENT_TYPES] = {
@@ -20,6 +21,11 @@ static const struct event_type_row rows[EVENT_TYPES] = {
     [EVENT_MIGRATION_COPIES] = {"VmEmigratingEvent", "task", EVENT_INFO,
                                 "VM '{vm}' is leaving host '{host}': its memory is copied to host "
                                 "'{destination}'"},
+    [EVENT_RELOCATING] = {"VmBeingRelocatedEvent", "task", EVENT_INFO,
+                          "the disks of VM '{vm}' on host '{host}' are copied to datastore '{datastore}'"},
+    [EVENT_RELOCATED] = {"VmRelocatedEvent", "task", EVENT_INFO,
+                         "the disks of VM '{vm}' on host '{host}' were moved to datastore '{datastore}' "
+                         "{figures}"},
     [EVENT_MIGRATION_SWITCHES] = {"VmSwitchOverEvent", "task", EVENT_INFO,
                                   "the switch-over of " MOVE " begins"},
     [EVENT_MIGRATION_HANDED_OVER] = {"VmHandedOverEvent", "task", EVENT_INFO,
@@ -200,9 +206,10 @@ struct word {
 static const char *find_word(const struct event_words *words, const char *name, size_t length)
 {
     const struct word all[] = {
-        {"user", words->user},     {"vm", words->vm},       {"host", words->host},
-        {"task", words->task},     {"name", words->name},   {"destination", words->destination},
-        {"detail", words->detail}, {"error", words->error}, {"figures", words->figures},
+        {"user", words->user},           {"vm", words->vm},       {"host", words->host},
+        {"task", words->task},           {"name", words->name},   {"destination", words->destination},
+        {"detail", words->detail},       {"error", words->error}, {"figures", words->figures},
+        {"datastore", words->datastore},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
         if (strlen(all[i].name) == length && !memcmp(all[i].name, name, length))

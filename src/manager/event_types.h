@@ -20,6 +20,8 @@ enum event_type {
     EVENT_MIGRATION_BEGINS,
     EVENT_MIGRATION_PHASE,
     EVENT_MIGRATION_COPIES,
+    EVENT_RELOCATING,
+    EVENT_RELOCATED,
     EVENT_MIGRATION_SWITCHES,
     EVENT_MIGRATION_HANDED_OVER,
     EVENT_MIGRATION_WAITS,
@@ -105,7 +107,8 @@ struct event_type_row {
     const char *name;
     const char *kind; /* what it is about, and so what its subject is; the name in streams */
     enum event_severity severity;
-    /* {user} {vm} {host} {destination} {task} {name} {detail} {error} {figures}: of the event, which must
+    /* {user} {vm} {host} {destination} {task} {name} {detail} {error} {figures}
+     * {datastore}: of the event, which must
      * have them. What is in [brackets] is left out if something in it is missing. */
     const char *text;
 };
@@ -119,7 +122,7 @@ int event_severity_from_name(const char *name, unsigned *ret_severity);
 
 /* What a text may speak of: NULL or "" where there is none. */
 struct event_words {
-    const char *user, *vm, *host, *destination, *task, *name, *detail, *error, *figures;
+    const char *user, *vm, *host, *destination, *task, *name, *detail, *error, *figures, *datastore;
 };
 /* g_free. */
 char *event_text(enum event_type type, const struct event_words *words);

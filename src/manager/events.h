@@ -14,6 +14,7 @@ struct event {
     const char *vm, *vm_uuid;
     const char *host;        /* of a migration the source */
     const char *destination; /* of a migration */
+    const char *datastore;   /* to which its disks go; NULL or "": they stay */
     const char *task;
     const char *name;   /* of what is neither VM, host nor task */
     const char *detail; /* words for the text */

@@ -93,6 +93,7 @@ static JsonArray *disks_of(const struct task *plan)
     return list;
 }
 
+/* `forecast` NULL: nothing was sampled, since no memory would move. */
 static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
 {
     static const enum move_phase passed[] = {PHASE_REQUEST, PHASE_DESTINATION_CHECK, PHASE_SPECIFICATION,
@@ -110,7 +111,10 @@ static JsonObject *answer_of(const struct run *run, JsonObject *forecast)
     json_object_set_array_member(answer, "checks", checks);
     json_object_set_array_member(answer, "findings", json_array_ref(run->findings));
     json_object_set_array_member(answer, "disks", disks_of(plan));
-    json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
+    if (forecast)
+        json_object_set_object_member(answer, "forecast", json_object_ref(forecast));
+    else
+        json_object_set_null_member(answer, "forecast");
     return answer;
 }
 
@@ -255,6 +259,11 @@ static void checked(const struct findings *findings, void *user)
     run->findings = findings_to_json(findings);
     if (findings_first(findings, &err)) {
         refuse(run, &err);
+        return;
+    }
+    if (task_is_here(&run->plan)) {
+        http_reply(run->request, 200, answer_of(run, NULL));
+        run_free(run);
         return;
     }
     if (check_version(run, &err)) {

@@ -21,7 +21,7 @@ static void watch_both(struct task *task)
 {
     if (!task->source.is_watched)
         migrate_watch(task, &task->source, look);
-    if (!task->destination.is_watched)
+    if (!task->destination.is_watched && !task_is_here(task))
         migrate_watch(task, &task->destination, look);
 }
 
@@ -130,6 +130,18 @@ static void ask_way(struct task *task)
     way_ask(task, false, way_tried, question);
 }
 
+static void say_stalled_here(const struct task *task, struct err *err)
+{
+    err_set(err, ERR_TIMEOUT, "copy-stalled",
+            "no block of a disk of VM '%s' was copied on host '%s' for %u s", task->vm_name,
+            task->source_host, task_deadline_s(task));
+    err_fix(err, "look at both datastores on '%s'", task->source_host);
+    (void)err_arg(err, "waited_s", "%u", task_deadline_s(task));
+    (void)err_arg(err, "vm", "%s", task->vm_name);
+    (void)err_arg(err, "source", "%s", task->source_host);
+    (void)err_arg(err, "destination", "%s", task->destination_host);
+}
+
 static void look_at_copy(struct task *task)
 {
     const struct move_status *status = &task->source.status;
@@ -138,6 +150,9 @@ static void look_at_copy(struct task *task)
         err_set(&err, ERR_RETRY, "manager-restarted", "the manager was restarted before the copy began");
         err_cause(&err, "the one-time key of the migration is kept in memory only");
         err_fix(&err, "start the migration again");
+        task_fail(task, &err, "manager");
+    } else if (is_late(task, task->progress_ns) && task_is_here(task)) {
+        say_stalled_here(task, &err);
         task_fail(task, &err, "manager");
     } else if (is_late(task, task->progress_ns)) {
         err_set(&err, ERR_TIMEOUT, "copy-stalled", "no memory crossed from host '%s' to host '%s' for %u s",
@@ -152,7 +167,8 @@ static void look_at_copy(struct task *task)
         (void)err_arg(&err, "destination", "%s", task->destination_host);
         task_fail(task, &err, "manager");
     } else {
-        ask_way(task);
+        if (!task_is_here(task))
+            ask_way(task);
         migrate_say_wait(task);
         task_publish(task, share(task));
     }
@@ -187,11 +203,20 @@ static void look_at_switch_over(struct task *task)
     task_fail(task, &err, "manager");
 }
 
-static void note_progress(struct task *task, struct task_side *side)
+/* On one host nothing crosses the wire. */
+static uint64_t bytes_moved(const struct task *task)
 {
     const struct move_status *status = &task->source.status;
-    if (side == &task->source && status->bytes_on_wire != task->seen_bytes) {
-        task->seen_bytes = status->bytes_on_wire;
+    uint64_t sum = status->bytes_on_wire;
+    for (uint32_t i = 0; task_is_here(task) && i < status->n_disks; i++)
+        sum += status->disks[i].bytes_done;
+    return sum;
+}
+
+static void note_progress(struct task *task, struct task_side *side)
+{
+    if (side == &task->source && bytes_moved(task) != task->seen_bytes) {
+        task->seen_bytes = bytes_moved(task);
         task->progress_ns = clock_now_ns();
     }
 }
@@ -256,7 +281,7 @@ void migrate_enter_copy(struct task *task)
 {
     if (!task->has_key)
         watch_both(task);
-    else if (!migrate_guest_before(task))
+    else if (task_is_here(task) || !migrate_guest_before(task))
         migrate_start_copy(task);
 }
 

@@ -319,7 +319,7 @@ void migrate_enter_end(struct task *task)
     task->source.has_answered = task->destination.has_answered = false;
     task_after(task, TICK_MS, tick);
     /* Before its phase the destination was asked for nothing that it would keep. */
-    bool has_shell = task->phase >= PHASE_DESTINATION_SHELL;
+    bool has_shell = task->phase >= PHASE_DESTINATION_SHELL && !task_is_here(task);
     go_to(task, &task->source, END_LOOK);
     go_to(task, &task->destination, has_shell ? END_LOOK : END_CLEAR);
 }

@@ -104,7 +104,14 @@ static void source_forgot(struct task *task, JsonObject *object, const struct er
     }
     if (!is_done)
         log_error(err, "task %s: host %s keeps its part of the move for now", task->id, task->source_host);
-    ask_destination(task);
+    struct host *host = inventory_find_host(task->manager->inventory, task->source_host);
+    if (!task_is_here(task)) {
+        ask_destination(task);
+        return;
+    }
+    if (is_done && host)
+        inventory_move_over(host, task->id);
+    task_set_state(task, TASK_RUNNING, PHASE_COMPLETE);
 }
 
 static void forget_source(struct task *task)
@@ -157,7 +164,7 @@ static void confirmed(struct task *task, JsonObject *object, const struct err *c
         inventory_note_vm(destination, &vm);
     else if (err_is_set(&err))
         log_error(&err, "task %s: host %s does not list the VM yet", task->id, task->destination_host);
-    if (source)
+    if (source && !task_is_here(task))
         inventory_forget_vm(source, task->vm_uuid);
     ask_source(task);
 }

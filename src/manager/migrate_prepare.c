@@ -113,7 +113,7 @@ static int check_facts(struct task *task, struct vm_status *ret_vm, struct err *
         err->phase[0] = '\0'; /* the task says in which of its phases that was */
         return -1;
     }
-    return pools_admit(task, ret_vm, err);
+    return task_is_here(task) ? 0 : pools_admit(task, ret_vm, err);
 }
 
 /* The destination writes the VM's file with its new pool; the source's keeps the old one, should the VM stay.
@@ -137,7 +137,8 @@ void migrate_fill_spec(struct task *task, const struct vm_status *vm, const stru
     fdio_random(spec->key, sizeof spec->key);
     const struct host *source = inventory_find_host(task->manager->inventory, task->source_host);
     storage_plan(source && source->has_facts ? &source->facts : NULL, destination, spec);
-    put_into_pool(task);
+    if (!task_is_here(task))
+        put_into_pool(task);
     task->has_key = true;
 }
 
@@ -257,6 +258,8 @@ void migrate_enter_destination_check(struct task *task)
 
 int migrate_agree(struct task *task, struct err *err)
 {
+    if (task_is_here(task))
+        return storage_check_here(&task->spec, err);
     struct inventory *inventory = task->manager->inventory;
     struct host *source = NULL;
     struct host *destination = NULL;
@@ -339,12 +342,15 @@ static void source_prepared(struct task *task, JsonObject *object, const struct 
         return;
     }
     storage_take(&answer, &task->spec);
-    put_into_pool(task);
+    if (!task_is_here(task))
+        put_into_pool(task);
     task->spec.epoch = answer.epoch;
     memcpy(task->spec.accel, answer.accel, sizeof answer.accel);
     memcpy(task->spec.commit_hash, answer.commit_hash, sizeof answer.commit_hash);
     task_keep_specification(task);
-    if (compare_sites(task, object, &err))
+    if (task_is_here(task))
+        task_set_state(task, TASK_RUNNING, PHASE_COPY);
+    else if (compare_sites(task, object, &err))
         task_fail(task, &err, "source");
     else
         task_set_state(task, TASK_RUNNING, PHASE_DESTINATION_SHELL);

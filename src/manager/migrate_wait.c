@@ -85,6 +85,9 @@ void migrate_say_wait(struct task *task)
                         task->source_host, task->destination_host, colon, task->way.message);
     else if (idle_ns < STALL_NS)
         task_wait_over(task);
+    else if (task_is_here(task))
+        task_wait_since(task, since_ms, "host '%s' to copy the disks of VM '%s'", task->source_host,
+                        task->vm_name);
     else if (destination->silent_since_ms)
         task_wait_since(task, destination->silent_since_ms, "host '%s' to " MIGRATE_TO_REPORT,
                         task->destination_host);

@@ -65,10 +65,18 @@ static int check_wish(const struct wish *wish, const char *destination, struct e
     return check_request(&input, err);
 }
 
+/* Without a destination such a VM stays on its host, and only its disks move. */
+static bool has_datastore(JsonObject *body)
+{
+    JsonNode *node = json_object_get_member(body, "options");
+    return node && JSON_NODE_HOLDS_OBJECT(node) &&
+           model_text(json_node_get_object(node), "datastore")[0] != '\0';
+}
+
 static int read_wish(struct manager *manager, JsonObject *body, struct wish *ret_wish, struct err *err)
 {
     const char *destination;
-    if (routes_text(body, "destination", NULL, &destination, err) ||
+    if (routes_text(body, "destination", has_datastore(body) ? ret_wish->vm.host : NULL, &destination, err) ||
         read_vm_wish(manager, body, ret_wish, err) ||
         inventory_get_host(manager->inventory, destination, &ret_wish->destination, err))
         return -1;

@@ -14,6 +14,8 @@ static bool is_there_already(const struct vm_disk *disk, const char *datastore,
 {
     if (!source || strcmp(disk->datastore, datastore) != 0)
         return false;
+    if (source->name[0] && !strcmp(source->name, destination->name))
+        return true;
     const struct host_datastore *here = datastore_find(source->datastores, source->n_datastores, datastore);
     const struct host_datastore *there =
         datastore_find(destination->datastores, destination->n_datastores, datastore);
@@ -57,6 +59,17 @@ void storage_plan(const struct host_facts *source, const struct host_facts *dest
             spec->disks[spec->n_disks++] = (struct move_disk){.disk = i};
     }
     place_all(spec);
+}
+
+int storage_check_here(const struct move_spec *spec, struct err *err)
+{
+    if (spec->n_disks)
+        return 0;
+    (void)err_set(err, ERR_REFUSED, "disks-are-there", "all disks of VM '%s' are on datastore '%s' already",
+                  spec->vm.name, spec->options.datastore);
+    (void)err_arg(err, "vm", "%s", spec->vm.name);
+    (void)err_arg(err, "datastore", "%s", spec->options.datastore);
+    return err_fix(err, "see where they are: godwit vm disk ls %s; CDs do not move along", spec->vm.name);
 }
 
 void storage_take(const struct move_spec *answer, struct move_spec *spec)

@@ -67,6 +67,11 @@ bool task_is_final(enum task_state state)
     return state == TASK_SUCCESS || state == TASK_ERROR || state == TASK_CANCELLED;
 }
 
+bool task_is_here(const struct task *task)
+{
+    return !strcmp(task->source_host, task->destination_host);
+}
+
 unsigned task_deadline_s(const struct task *task)
 {
     unsigned extra = task->phase == PHASE_SWITCH_OVER ? task->options.switchover_limit_s : 0;

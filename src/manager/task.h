@@ -168,6 +168,9 @@ void task_publish(struct task *task, double share);
 void task_wait_since(struct task *task, int64_t since_ms, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void task_wait_over(struct task *task);
+/* Its disks go to another datastore of its host: source and destination are one, whose agent does all of it
+ * as the source. There is no shell, no migration network and no change of the owner. */
+bool task_is_here(const struct task *task);
 unsigned task_deadline_s(const struct task *task);
 /* Whole seconds until the phase's deadline, at least 1. */
 unsigned task_left_s(const struct task *task);

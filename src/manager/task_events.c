@@ -16,11 +16,20 @@ static const enum event_type phase_types[MOVE_PHASES] = {
     [PHASE_COMPLETE] = EVENT_MIGRATION_PHASE,
 };
 
+/* Of one in which only disks move. */
+static const enum event_type phase_types_here[MOVE_PHASES] = {
+    [PHASE_REQUEST] = EVENT_MIGRATION_PHASE,           [PHASE_DESTINATION_CHECK] = EVENT_MIGRATION_BEGINS,
+    [PHASE_SPECIFICATION] = EVENT_MIGRATION_PHASE,     [PHASE_SOURCE_CHECK] = EVENT_MIGRATION_PHASE,
+    [PHASE_DESTINATION_SHELL] = EVENT_MIGRATION_PHASE, [PHASE_COPY] = EVENT_RELOCATING,
+    [PHASE_SWITCH_OVER] = EVENT_MIGRATION_SWITCHES,    [PHASE_INVENTORY] = EVENT_MIGRATION_PHASE,
+    [PHASE_COMPLETE] = EVENT_MIGRATION_PHASE,
+};
+
 static enum event_type type_of(const struct task *task)
 {
     switch (task->state) {
     case TASK_SUCCESS:
-        return EVENT_MIGRATED;
+        return task_is_here(task) ? EVENT_RELOCATED : EVENT_MIGRATED;
     case TASK_ERROR:
         return EVENT_MIGRATION_FAILED;
     case TASK_CANCELLED:
@@ -30,7 +39,9 @@ static enum event_type type_of(const struct task *task)
     case TASK_RUNNING:
         break;
     }
-    return task->is_ending ? EVENT_MIGRATION_ENDING : phase_types[task->phase];
+    if (task->is_ending)
+        return EVENT_MIGRATION_ENDING;
+    return task_is_here(task) ? phase_types_here[task->phase] : phase_types[task->phase];
 }
 
 static void emit(const struct task *task, enum event_type type, struct event *event)
@@ -42,6 +53,7 @@ static void emit(const struct task *task, enum event_type type, struct event *ev
     event->vm_uuid = task->vm_uuid;
     event->host = task->source_host;
     event->destination = task->destination_host;
+    event->datastore = task->options.datastore;
     event->task = task->id;
     event->document = document;
     if (!event->user)
@@ -94,6 +106,9 @@ static char *figures_text(const struct task *task, JsonObject *figures)
 {
     double seconds = (double)json_object_get_int_member(figures, "duration_ms") / 1e3;
     double megabytes = (double)json_object_get_int_member(figures, "bytes_on_wire") / 1e6;
+    if (task->state == TASK_SUCCESS && task_is_here(task))
+        return g_strdup_printf("in %.2f s, with a downtime of %.1f ms", seconds,
+                               json_object_get_double_member(figures, "downtime_ms"));
     if (task->state != TASK_SUCCESS)
         return g_strdup_printf("after %.2f s and %.1f MB", seconds, megabytes);
     return g_strdup_printf("in %.2f s, with a downtime of %.1f ms: %.1f MB in %d rounds at %.1f MB/s, the "

@@ -21,6 +21,7 @@ static JsonObject *disk_of(const struct vm_disk *disk)
     json_object_set_string_member(object, "bus", disk->bus);
     json_object_set_string_member(object, "media", disk->media);
     json_object_set_int_member(object, "slot", disk->slot);
+    json_object_set_int_member(object, "moves", disk->moves);
     return object;
 }
 

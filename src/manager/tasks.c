@@ -120,8 +120,12 @@ int tasks_create(struct manager *manager, const struct task_request *request, ch
                     sizeof task->client_key);
     (void)g_strlcpy(task->user, request->user ? request->user : "", sizeof task->user);
     (void)g_strlcpy(ret_id, task->id, MODEL_UUID_SIZE);
-    task_note(task, "asked", "by %s: %s from %s to %s", task->user, task->vm_name, task->source_host,
-              task->destination_host);
+    if (task_is_here(task))
+        task_note(task, "asked", "by %s: disks of %s on %s to datastore %s", task->user, task->vm_name,
+                  task->source_host, task->options.datastore);
+    else
+        task_note(task, "asked", "by %s: %s from %s to %s", task->user, task->vm_name, task->source_host,
+                  task->destination_host);
     /* Not accepted unless it is stored. */
     if (task_save(task, err)) {
         task_free(task);

@@ -30,6 +30,7 @@ const struct field vm_disk_fields[] = {
     TEXT(struct vm_disk, bus, &rule_disk_bus, NEWER),
     TEXT(struct vm_disk, media, &rule_disk_media, NEWER),
     NUMBER(struct vm_disk, slot, 0, VM_DISKS_MAX, NEWER),
+    NUMBER(struct vm_disk, moves, 0, VM_DISK_MOVES_MAX, NEWER),
     FIELDS_END,
 };
 

@@ -18,6 +18,7 @@ struct err;
 #define POOL_PATH_MAX 512 /* of a resource pool (model/pool.h) */
 #define MODEL_FILE_MAX 256
 #define VM_DISKS_MAX 8
+#define VM_DISK_MOVES_MAX 1000000000
 #define VM_NICS_MAX 8
 #define VM_CPUS_MAX 64
 #define VM_PROBLEM_MAX 512
@@ -46,8 +47,10 @@ struct vm_disk {
     char file[MODEL_FILE_MAX];      /* on the datastore, relative to its folder */
     char bus[12];                   /* "virtio-blk" or "virtio-scsi"; "": the first, of a CD the second */
     char media[8];                  /* "disk" or "cdrom", which is read-only; "": a disk */
-    uint32_t slot; /* from 1: its name, address and place in the order of boot (model/vm_disks.h); 0: the
-                      slot of its place in the list */
+    uint32_t slot;  /* from 1: its name, address and place in the order of boot (model/vm_disks.h); 0: the
+                       slot of its place in the list */
+    uint32_t moves; /* made by Godwit: how often it went to another datastore while its VM was on. Part of the
+                       names that it has in QEMU (qemu/disk_device.h); 0: never */
 };
 
 struct vm_nic {

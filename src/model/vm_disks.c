@@ -82,6 +82,7 @@ int vm_disks_add(struct vm_spec *spec, const struct vm_disk *disk, uint32_t *ret
         slot++;
     *ret_i = spec->n_disks++;
     spec->disks[*ret_i] = *disk;
+    spec->disks[*ret_i].moves = 0;
     set_slot(spec, *ret_i, slot);
     return 0;
 }
@@ -199,6 +200,7 @@ int vm_disk_medium_from_json(JsonObject *object, struct vm_disk *ret_medium, str
     g_strlcpy(ret_medium->media, "cdrom", sizeof ret_medium->media);
     g_strlcpy(ret_medium->bus, "", sizeof ret_medium->bus);
     ret_medium->slot = 0;
+    ret_medium->moves = 0;
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "qemu/disk_device.h"
 
 #include <glib.h>
+#include <string.h>
 
 /* Writes go through the page cache: pages written by direct I/O would be missed by write tracking. */
 static void add_image_options(JsonObject *node, const struct block_image *image)
@@ -48,7 +49,11 @@ JsonObject *block_format_node(const struct block_image *image)
 
 void disk_node(const struct vm_spec *spec, uint32_t i, char ret_node[DISK_NODE_SIZE])
 {
-    (void)g_snprintf(ret_node, DISK_NODE_SIZE, "disk%u", vm_disk_slot(spec, i) - 1);
+    uint32_t number = vm_disk_slot(spec, i) - 1, moves = spec->disks[i].moves;
+    if (moves)
+        (void)g_snprintf(ret_node, DISK_NODE_SIZE, "disk%u.%u", number, moves);
+    else
+        (void)g_snprintf(ret_node, DISK_NODE_SIZE, "disk%u", number);
 }
 
 void disk_file_node(const struct vm_spec *spec, uint32_t i, char ret_node[DISK_NODE_SIZE])
@@ -61,6 +66,12 @@ void disk_file_node(const struct vm_spec *spec, uint32_t i, char ret_node[DISK_N
 void disk_device_id(const struct vm_spec *spec, uint32_t i, char ret_id[DISK_NODE_SIZE])
 {
     (void)g_snprintf(ret_id, DISK_NODE_SIZE, "vdisk%u", vm_disk_slot(spec, i) - 1);
+}
+
+bool disk_device_is(const char *qdev, const char *id)
+{
+    g_autofree char *child = g_strdup_printf("/%s/", id);
+    return !strcmp(qdev, id) || strstr(qdev, child);
 }
 
 bool disk_image_of(const struct vm_spec *spec, uint32_t i, const char *path, struct block_image *ret_image)

@@ -29,10 +29,15 @@ struct block_image {
 JsonObject *block_file_node(const struct block_image *image);
 JsonObject *block_format_node(const struct block_image *image);
 
-/* "diskN", "diskN-file" and "vdiskN" of the i-th disk. */
+/* "diskN", "diskN-file" and "vdiskN" of the i-th disk. Nodes of one that has moved M times to another
+ * datastore under its QEMU are "diskN.M": the old image and the new one are in one QEMU for a while, and a
+ * node keeps its name as long as it lives. */
 void disk_node(const struct vm_spec *spec, uint32_t i, char ret_node[DISK_NODE_SIZE]);
 void disk_file_node(const struct vm_spec *spec, uint32_t i, char ret_node[DISK_NODE_SIZE]);
 void disk_device_id(const struct vm_spec *spec, uint32_t i, char ret_id[DISK_NODE_SIZE]);
+/* Whether a member "qdev" of query-block means that device: a virtio-blk disk is the child of its PCI device.
+ */
+bool disk_device_is(const char *qdev, const char *id);
 /* False: an empty drive has no image. Borrows both paths and spec. */
 bool disk_image_of(const struct vm_spec *spec, uint32_t i, const char *path, struct block_image *ret_image);
 /* Arguments of device_add; transfer full. The same as an option of -device; g_free. */

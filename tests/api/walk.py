@@ -113,6 +113,28 @@ def disks(caller):
     caller.call("insertDisk", {**vm, "disk": "disk0"}, {"medium": image})
     caller.call("detachDisk", {**vm, "disk": "disk0"}, {"delete_file": True})
     caller.refuse("detachDisk", 404, "disk-not-found", {**vm, "disk": "disk0"})
+    storage(caller)
+
+
+def storage(caller):
+    """A disk of "web", which stays where it is, goes to a datastore."""
+    folder = os.path.join(caller.call("showDatastore", {"datastore": "shared"})["hosts"][0]["path"], "walk")
+    here = {"vm": "web", "options": {"datastore": "shared"}}
+    os.mkdir(folder)
+    with open(os.path.join(folder, "walk.raw"), "wb") as image:
+        image.truncate(1 << 20)
+    for path in (folder, image.name):
+        os.chown(path, 64101, 64101)
+    caller.call("addDisk", {"vm": "web"}, {"disk": {"path": image.name, "format": "raw"}})
+    caller.refuse("migrate", 400, "member-missing", body={"vm": "web"})
+    assert caller.call("forecast", body=here)["forecast"] is None
+    task = caller.call("migrate", body=here)
+    assert [document["state"] for _, document in caller.stream("followTask", {"task": task["task"]})][-1] == "success"
+    [moved] = caller.call("listDisks", {"vm": "web"})["disks"]
+    assert (moved["datastore"], moved["file"], moved["moves"]) == ("shared", "walk.raw", 1) and not os.path.exists(image.name), moved
+    caller.refuse("forecast", 409, "disks-are-there", body=here)
+    caller.call("detachDisk", {"vm": "web", "disk": "disk0"}, {"delete_file": True})
+    os.rmdir(folder)
 
 
 def datastores(caller):

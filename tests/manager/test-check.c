@@ -445,6 +445,33 @@ static void a_request_for_the_same_host_or_a_stopped_vm_is_refused(void **state)
     assert_string_equal(err.id, "vm-not-running");
 }
 
+/* Its disks go to another datastore: nothing of the migration network or of the CPU matters. */
+static void a_vm_that_stays_needs_only_its_host(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct err err = {0};
+    good_scene(&scene);
+    scene.input.destination = scene.input.source;
+    (void)snprintf(scene.options.datastore, sizeof scene.options.datastore, "fast");
+    (void)snprintf(scene.source.dirty_source, sizeof scene.source.dirty_source, "none");
+    scene.source.migration_enabled = false;
+    scene.source.memory_free_mib = 0;
+    scene.vm.spec.pinned = true;
+    assert_int_equal(check_request(&scene.input, NULL), 0);
+    assert_int_equal(count_findings(&scene), 0);
+    scene.vm.state = VM_OFF;
+    assert_int_equal(check_request(&scene.input, NULL), 0);
+    (void)snprintf(scene.vm.spec.held_by, sizeof scene.vm.spec.held_by, "backup");
+    assert_one(&scene, "vm-held", "manager");
+    scene.vm.state = VM_PAUSED;
+    assert_int_equal(check_request(&scene.input, &err), -1);
+    assert_string_equal(err.id, "vm-not-running");
+    (void)snprintf(scene.options.pool, sizeof scene.options.pool, "prod");
+    assert_int_equal(check_request(&scene.input, &err), -1);
+    assert_string_equal(err.id, "field-invalid");
+}
+
 static void each_finding_carries_what_it_speaks_of(void **state)
 {
     (void)state;
@@ -592,6 +619,7 @@ int main(void)
         cmocka_unit_test(a_host_without_the_baseline_takes_no_vm),
         cmocka_unit_test(a_machine_type_that_is_too_new_names_both_versions_and_the_cure),
         cmocka_unit_test(a_request_for_the_same_host_or_a_stopped_vm_is_refused),
+        cmocka_unit_test(a_vm_that_stays_needs_only_its_host),
         cmocka_unit_test(each_finding_carries_what_it_speaks_of),
         cmocka_unit_test(addresses_are_paired_by_family),
         cmocka_unit_test(encryption_is_used_when_wanted_and_possible),

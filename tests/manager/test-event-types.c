@@ -18,7 +18,8 @@ static const struct event_words all_words = {.user = "USER",
                                              .name = "NAME",
                                              .detail = "DETAIL",
                                              .error = "ERROR",
-                                             .figures = "FIGURES"};
+                                             .figures = "FIGURES",
+                                             .datastore = "DATASTORE"};
 
 static void every_type_has_a_name_and_a_whole_text(void **state)
 {

@@ -87,6 +87,23 @@ static void disks_that_are_there_stay(void **state)
     assert_int_equal(spec.n_disks, 3);
 }
 
+/* One host has one datastore of a name, whether or not it has an identity yet. */
+static void on_one_host_the_name_says_what_is_there(void **state)
+{
+    (void)state;
+    struct host_facts here = host_with("a", "");
+    struct move_spec spec = spec_to("a");
+    struct err err = {0};
+    (void)g_strlcpy(here.name, "h1", sizeof here.name);
+    storage_plan(&here, &here, &spec);
+    assert_int_equal(spec.n_disks, 2);
+    assert_int_equal(storage_check_here(&spec, &err), 0);
+    spec.vm.n_disks = 2; /* those that are there, and a CD */
+    storage_plan(&here, &here, &spec);
+    assert_int_equal(storage_check_here(&spec, &err), -1);
+    assert_string_equal(err.id, "disks-are-there");
+}
+
 static void the_sources_word_is_placed_as_planned(void **state)
 {
     (void)state;
@@ -137,6 +154,7 @@ int main(void)
         cmocka_unit_test(without_a_datastore_all_disks_stay),
         cmocka_unit_test(all_but_cds_go_under_their_names),
         cmocka_unit_test(disks_that_are_there_stay),
+        cmocka_unit_test(on_one_host_the_name_says_what_is_there),
         cmocka_unit_test(the_sources_word_is_placed_as_planned),
         cmocka_unit_test(a_datastore_without_room_is_found),
     };

@@ -164,13 +164,14 @@ static void scsi_disks_and_cds_share_one_controller(void **state)
         "virtio-rng-pci,id=vrng,rng=rng,bus=pcie.0,addr=0x2",
         "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x18",
         "virtio-blk-pci,id=vdisk0,drive=disk0,bus=pcie.0,addr=0x10,bootindex=1",
-        "scsi-hd,id=vdisk1,drive=disk1,bus=scsi.0,scsi-id=1,bootindex=2",
+        "scsi-hd,id=vdisk1,drive=disk1.7,bus=scsi.0,scsi-id=1,bootindex=2",
         "scsi-cd,id=vdisk2,drive=disk2,bus=scsi.0,scsi-id=2,bootindex=3",
     };
     spec.n_disks = 3;
     for (unsigned i = 0; i < 3; i++)
         g_strlcpy(spec.disks[i].format, "raw", sizeof spec.disks[i].format);
     g_strlcpy(spec.disks[1].bus, "virtio-scsi", sizeof spec.disks[1].bus);
+    spec.disks[1].moves = 7; /* to other datastores: its device is the same, its nodes have another name */
     g_strlcpy(spec.disks[2].media, "cdrom", sizeof spec.disks[2].media);
     g_strlcpy(spec.disks[2].path, "/d/cd.iso", sizeof spec.disks[2].path);
     g_auto(GStrv) argv = build();
