@@ -13,8 +13,9 @@
 
 /* ---- source ---- */
 
-/* Most often the job has closed QEMU's connection and is about to say why. */
-#define JOBS_REASON_MS 300
+/* Most often the job has closed QEMU's connection and is about to say why; it asks the other side for up to a
+ * second. */
+#define JOBS_REASON_MS 1500
 
 static gboolean reason_is_overdue(gpointer user)
 {
