@@ -491,6 +491,7 @@ static void nodes_listed(JsonNode *result, const struct err *err, void *user)
     struct clearing *clearing = user;
     struct vm *vm = vm_find(clearing->agent, clearing->uuid);
     JsonArray *nodes = !err_is_set(err) && JSON_NODE_HOLDS_ARRAY(result) ? json_node_get_array(result) : NULL;
+    clearing->has_found = !nodes; /* a QEMU that does not answer may have all of it */
     for (guint i = 0; vm && nodes && i < json_array_get_length(nodes); i++) {
         const char *name = model_text(json_array_get_object_element(nodes, i), "node-name");
         if (!g_str_has_prefix(name, clearing->prefix))
@@ -503,7 +504,7 @@ static void nodes_listed(JsonNode *result, const struct err *err, void *user)
         (void)g_timeout_add(CLEAR_MS, clear_again, clearing);
         return;
     }
-    if (clearing->has_found)
+    if (vm && clearing->has_found)
         log_warn("VM %s: what a move that failed had begun with its disks is still in its QEMU",
                  clearing->uuid);
     g_free(clearing);

@@ -564,6 +564,8 @@ static void send_message(struct job_control *job, const int *fds, size_t n_fds)
     struct err err;
     if (ctl_send(job->socket, &job->msg, fds, n_fds, &err) == 0)
         return;
+    if (err.code == ERR_PEER_LOST)
+        return; /* what it said last waits to be read, and its end, which say more */
     if (err.code != ERR_RETRY) {
         end(job, &err);
         return;

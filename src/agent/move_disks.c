@@ -30,8 +30,9 @@ void moves_measure_disks(struct agent *agent, struct move_spec *spec)
     }
 }
 
-/* Most often the job has closed QEMU's connection and is about to say why. */
-#define JOBS_REASON_MS 300
+/* Most often the job has closed QEMU's connection and is about to say why; it asks the other side for up to a
+ * second. */
+#define JOBS_REASON_MS 1500
 
 static gboolean reason_is_overdue(gpointer user)
 {

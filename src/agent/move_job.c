@@ -247,6 +247,8 @@ void move_job_result(const struct ctl_result *result, void *user)
         vm_explain_loss(move->vm, &why); /* this side knows more of its QEMU */
     else if (move->status.is_source && !strcmp(why.id, "disk-copy-stalled"))
         move_explain_stall(move, &why);
+    else if (!move->status.is_source && move->vm && !strcmp(why.id, "disk-copy-failed"))
+        vm_explain_loss(move->vm, &why); /* it may be its QEMU that the source's has lost */
     handover_doubt(move, &why);
 }
 

@@ -403,7 +403,8 @@ static void stopped(struct vm *vm, const struct err *err, void *user)
     } else {
         move_note(move, "guest stopped", NULL);
         job_control_answer(move->job, NULL, 0, -1, false);
-        if (move->spec.n_disks)
+        /* QEMU stops only when the other side has answered: the guest may be taken back by then. */
+        if (move->spec.n_disks && move->entry.step == JOURNAL_SENDING)
             move_finish_disks(move, save);
     }
     move_unref(move);

@@ -193,8 +193,8 @@ static bool has_ended(struct vm *vm)
 
 void vm_explain_loss(struct vm *vm, struct err *err)
 {
-    bool is_lost =
-        !strcmp(err->id, "qmp-lost") || !strcmp(err->id, "qmp-closed") || !strcmp(err->id, "qemu-died");
+    bool is_lost = !strcmp(err->id, "qmp-lost") || !strcmp(err->id, "qmp-closed") ||
+                   !strcmp(err->id, "qemu-died") || !strcmp(err->id, "disk-copy-failed");
     if (is_lost && has_ended(vm))
         vm_died(vm, vm->incoming, err);
     else

@@ -96,8 +96,8 @@ void vm_exited(pid_t pid, int status, void *user);
 void vm_release(struct vm *vm);
 /* Puts QEMU's last words into an error that says that QEMU was lost. */
 void vm_explain(const struct vm *vm, struct err *err);
-/* The same for a verb of a move, where a connection that QEMU's end has closed becomes "qemu-died". Waits for
- * that end, which follows at once, for 100 ms at most. */
+/* The same for a verb of a move, where a connection that QEMU's end has closed, or a copy of a disk from or
+ * to it, becomes "qemu-died". Waits for that end, which follows at once, for 100 ms at most. */
 void vm_explain_loss(struct vm *vm, struct err *err);
 /* Calls done(vm, no error) from the main loop. */
 void vm_done_later(struct vm *vm, vm_done done, void *user);
