@@ -111,6 +111,22 @@ expect_open "datastore/cd.iso datastore/data.qcow2 datastore/raw.raw "
 guest_is_well
 no_images "$there" || fail "images are left"
 
+# A datastore that has room when it is asked, and is full before the copy is there. A dry run moves nothing.
+mount -o remount,size=200m "$lab_dir/small"
+wait_until 30 "the room to be seen" eval 'godwit vm migrate web --datastore small --dry-run >"$lab_dir/dry-run" 2>/dev/null'
+grep -q "would move to datastore small" "$lab_dir/dry-run" || fail "$(cat "$lab_dir/dry-run")"
+expect_places "shared:data.qcow2 shared:raw.raw shared:cd.iso"
+task=$(godwit vm migrate web --datastore small --bandwidth 8 --detach)
+wait_until 60 "the copy of the disk" is_copying
+head -c 250M /dev/zero >"$lab_dir/small/full" 2>/dev/null || true
+wait_until 60 "the end of the task" task_is_over "$task"
+say "full: $(godwit task show "$task" --json | jq -c '[.state, .error.id, .error.phase, .error.side, .error.message, .error.cause]')"
+[ "$(godwit task show "$task" --json | jq -r .error.id)" = disk-copy-failed ] || fail "$(godwit task show "$task" --json | jq -c .error)"
+[ -z "$(find "$lab_dir/small" -name '*.qcow2' -o -name '*.raw')" ] || fail "images are left on the full datastore"
+expect_places "shared:data.qcow2 shared:raw.raw shared:cd.iso"
+expect_open "datastore/cd.iso datastore/data.qcow2 datastore/raw.raw "
+guest_is_well
+
 # Its QEMU dies in the copy: it is off, with its old disks.
 task=$(godwit vm migrate web --datastore local --bandwidth 8 --detach)
 wait_until 60 "the copy of the disk" is_copying

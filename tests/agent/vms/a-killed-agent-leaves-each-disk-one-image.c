@@ -38,6 +38,52 @@ static char uuid[MODEL_UUID_SIZE]; /* of the VM in all scenes */
 static char folder_now[32];        /* of the scene that is played */
 static const char *const stores[] = {"one", "two"};
 
+/* ---- what must be so when the agent is killed ---- */
+
+static struct looking {
+    bool is_done; /* at this host */
+    struct vm *vm;
+    vm_done done;
+    void *user;
+} looking;
+
+static const char *inserted_at(JsonArray *devices, const char *id)
+{
+    for (guint n = 0; n < json_array_get_length(devices); n++) {
+        JsonObject *device = json_array_get_object_element(devices, n);
+        if (disk_device_is(model_text(device, "qdev"), id) && json_object_has_member(device, "inserted"))
+            return model_text(json_object_get_object_member(device, "inserted"), "node-name");
+    }
+    return "";
+}
+
+/* A guest that runs writes to the images that the config file names: if its QEMU died now, it would be
+ * started with them. */
+static void on_devices(JsonNode *result, const struct err *err, void *user)
+{
+    const struct err none = {0};
+    const struct vm_spec *spec = &looking.vm->status.spec;
+    (void)user;
+    assert_false(err_is_set(err));
+    for (uint32_t i = 0; i < spec->n_disks; i++) {
+        char id[DISK_NODE_SIZE], node[DISK_NODE_SIZE];
+        disk_device_id(spec, i, id);
+        disk_node(spec, i, node);
+        assert_string_equal(inserted_at(json_node_get_array(result), id), node);
+    }
+    if (!storage_adopt(looking.vm, false, looking.done, looking.user))
+        looking.done(looking.vm, &none, looking.user);
+}
+
+static bool look_and_adopt(struct vm *vm, bool is_stopped, vm_done done, void *user)
+{
+    if (is_stopped || looking.is_done)
+        return storage_adopt(vm, is_stopped, done, user);
+    looking = (struct looking){true, vm, done, user};
+    vm_qmp(vm, "query-block", NULL, -1, on_devices, NULL);
+    return true;
+}
+
 static void open_stores(struct host *host)
 {
     struct agent *agent = &host->agent;
@@ -56,13 +102,14 @@ static void open_stores(struct host *host)
         (void)g_strlcpy(agent->config.datastores[i].path, folder, MODEL_PATH_MAX);
     }
     agent->config.n_datastores = G_N_ELEMENTS(stores);
-    agent->adopting = storage_adopt;
+    agent->adopting = look_and_adopt;
     if (datastores_open(agent, &err) < 0)
         fail_msg("%s", err.message);
 }
 
 static struct host *up(const char *folder)
 {
+    looking.is_done = false;
     struct host *host = host_up_with(folder, open_stores);
     moves_recover(&host->agent);
     return host;
