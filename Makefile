@@ -70,6 +70,7 @@ check: stage guests servers hosts
 	@tests/run-all $(BUILD)
 
 fault: stage guests
+	@GODWIT_KILL_POINTS=all meson test -C $(BUILD) --no-rebuild --timeout-multiplier 3 agent/a-killed-agent-leaves-each-disk-one-image
 	@tests/fault/run $(BUILD)
 	@tests/fault/run $(BUILD) --disks
 

@@ -10,6 +10,7 @@
 
 #include "agent/bounded.h"
 #include "agent/datastores.h"
+#include "agent/disk_look.h"
 #include "agent/disks.h"
 #include "agent/move.h"
 #include "agent/open_as.h"
@@ -229,6 +230,52 @@ void disk_images_find_problems(const struct agent *agent, const struct move_spec
         if (i == 0)
             check_room(agent, spec, disk->datastore, findings);
     }
+}
+
+static bool is_in_chain(const struct disk_look *look, const char *path)
+{
+    g_auto(GStrv) files = g_strsplit(look->chain, "\n", -1);
+    for (char **file = files; *file; file++) {
+        g_autofree char *plain = g_canonicalize_filename(*file, "/");
+        if (!strcmp(plain, path))
+            return true;
+    }
+    return false;
+}
+
+static bool is_built_on(const struct agent *agent, const struct vm_spec *vm, const char *path)
+{
+    g_autofree struct disk_look *look = g_new0(struct disk_look, 1);
+    for (uint32_t i = 0; i < vm->n_disks; i++)
+        if (disks_look(agent, vm, &vm->disks[i], true, look, NULL) == 0 && is_in_chain(look, path))
+            return true;
+    return false;
+}
+
+static void find_clone(const struct agent *agent, const struct vm_spec *vm, const struct vm_disk *disk,
+                       struct findings *findings)
+{
+    char path[MODEL_PATH_MAX];
+    GHashTableIter iter;
+    gpointer value;
+    if (disks_path(agent, vm, disk, path, NULL) < 0)
+        return;
+    g_autofree char *plain = g_canonicalize_filename(path, "/");
+    g_hash_table_iter_init(&iter, agent->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const struct vm_spec *other = &((const struct vm *)value)->status.spec;
+        if (strcmp(other->uuid, vm->uuid) != 0 && is_built_on(agent, other, plain))
+            findings_say(findings, CHECK_DISK_IS_BACKING,
+                         CHECK_ARGS({"vm", vm->name}, {"path", path}, {"other", other->name}));
+    }
+}
+
+void disk_images_find_clones(const struct agent *agent, const struct vm_spec *vm,
+                             const struct move_spec *spec, struct findings *findings)
+{
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        if (spec->disks[i].disk < vm->n_disks)
+            find_clone(agent, vm, &vm->disks[spec->disks[i].disk], findings);
 }
 
 /* ---- making them ---- */

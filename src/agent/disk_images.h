@@ -21,6 +21,11 @@
 void disk_images_find_problems(const struct agent *agent, const struct move_spec *spec,
                                struct findings *findings);
 
+/* Of the source: an image that would go, and on which a disk of another VM of this host is built
+ * ("disk-is-backing"). */
+void disk_images_find_clones(const struct agent *agent, const struct vm_spec *vm,
+                             const struct move_spec *spec, struct findings *findings);
+
 typedef void (*disk_images_done)(const struct err *err, void *user);
 /* Makes the destination's images, thin, of the sizes in `spec`, and empty but durable. What was made when it
  * fails is removed by disk_images_settle. REFUSED "image-exists", "image-not-made". */

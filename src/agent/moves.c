@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/disk_flush.h"
+#include "agent/disk_images.h"
 #include "agent/door.h"
 #include "agent/move.h"
 #include "agent/precedence.h"
@@ -373,6 +374,9 @@ void moves_find_problems(struct agent *agent, const struct move_spec *spec, bool
         source_find_problems(agent, spec, findings);
     else
         destination_find_problems(agent, spec, findings);
+    const struct vm *vm = vm_find(agent, spec->vm.uuid);
+    if (as_source && vm)
+        disk_images_find_clones(agent, &vm->status.spec, spec, findings);
     findings_place(findings, move_phase_name(as_source ? PHASE_SOURCE_CHECK : PHASE_DESTINATION_CHECK),
                    as_source ? "source" : "destination");
 }

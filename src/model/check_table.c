@@ -305,6 +305,12 @@ static const struct check_kind kinds[CHECK_COUNT] = {
         {"disk-locked", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "disk {path} of VM '{vm}' is in use by another program on host '{host}'", "{reason}",
          "see what has it open there (fuser -v on the file, 'godwit vm ls' for other VMs) and end that"},
+    [CHECK_DISK_IS_BACKING] =
+        {"disk-is-backing", ERROR, PHASE_SOURCE_CHECK, SOURCE,
+         "disk {path} of VM '{vm}' cannot go to another datastore: a disk of VM '{other}' is built on it",
+         "the image goes when its content has moved, and '{other}' is a linked clone of it",
+         "move the disks of '{other}' to another datastore first, which makes them whole, or leave this one "
+         "where it is"},
     [CHECK_IMAGE_EXISTS] =
         {"image-exists", ERROR, PHASE_DESTINATION_CHECK, DESTINATION,
          "there is a file {path} on host '{host}' already, where a disk of VM '{vm}' would come", NULL,

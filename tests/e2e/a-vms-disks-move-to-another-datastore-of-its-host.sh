@@ -50,6 +50,14 @@ touch "$there/data.qcow2"
 expect_error image-exists godwit vm migrate web --datastore local
 [ -e "$there/data.qcow2" ] || fail "a file of somebody else was removed"
 rm "$there/data.qcow2"
+# Another VM's disk is built on one of them, by somebody who knew better than 'vm disk create'.
+qemu-img create -q -f qcow2 -b data.qcow2 -F qcow2 "$lab_dir/datastore/clone.qcow2"
+chown 64101:64101 "$lab_dir/datastore/clone.qcow2"
+godwit vm create clone --host h1 --memory 64 --disk shared:clone.qcow2
+expect_error disk-is-backing godwit vm migrate web --datastore local
+expect_error disk-is-backing godwit vm migrate web --to h2 --datastore local
+godwit vm rm clone
+rm "$lab_dir/datastore/clone.qcow2"
 guest_is_well
 
 # There, while it runs.
