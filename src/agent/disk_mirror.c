@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/disk_copy_error.h"
 #include "agent/vm_process.h"
 #include "base/cleanup.h"
 #include "base/fdio.h"
@@ -26,8 +27,6 @@
 #define LOOK_MS 500
 #define CLEAR_MS 100
 #define CLEAR_TRIES 300
-/* As QEMU says it of a write that the other one had to refuse. */
-#define NO_SPACE "No space left on device"
 
 struct copy {
     uint32_t disk;        /* number of the VM's disk */
@@ -104,42 +103,14 @@ static void fail(struct disk_mirror *mirror, const struct err *err)
     mirror->config.failed(&why, mirror->config.user);
 }
 
-static void say_full(const struct disk_mirror_config *config, const char *label, struct err *err)
-{
-    const char *vm = config->vm->status.spec.name;
-    (void)err_set(err, ERR_REFUSED, "datastore-full",
-                  "datastore '%s' of host '%s' became full while disk %s of VM '%s' was copied to it",
-                  config->datastore, config->destination, label, vm);
-    (void)err_arg(err, "datastore", "%s", config->datastore);
-    (void)err_arg(err, "destination", "%s", config->destination);
-    (void)err_arg(err, "path", "%s", label);
-    (void)err_arg(err, "vm", "%s", vm);
-    (void)err_fix(err,
-                  "make room on it, or name another with --datastore; then migrate again. VM '%s' runs on "
-                  "with the disk it had",
-                  vm);
-}
-
-static void say_failed(const struct disk_mirror_config *config, const char *label, struct err *err)
-{
-    const char *vm = config->vm->status.spec.name;
-    (void)err_set(err, ERR_REFUSED, "disk-copy-failed", "the copy of disk %s of VM '%s' failed", label, vm);
-    (void)err_arg(err, "path", "%s", label);
-    (void)err_arg(err, "vm", "%s", vm);
-    (void)err_fix(err, "look at both datastores and at the log of QEMU on both hosts; then migrate again");
-}
-
 static void copy_failed(struct disk_mirror *mirror, const struct copy *copy, const char *reason)
 {
+    const struct disk_mirror_config *config = &mirror->config;
+    const struct vm_spec *spec = &config->vm->status.spec;
     struct err err;
-    char label[DISK_LABEL_MAX];
-    vm_disk_label(&mirror->config.vm->status.spec.disks[copy->disk], label);
-    if (!strcmp(reason, NO_SPACE))
-        say_full(&mirror->config, label, &err);
-    else
-        say_failed(&mirror->config, label, &err);
-    if (reason[0])
-        (void)err_cause(&err, "%s", reason);
+    disk_copy_error(&(const struct disk_copying){spec->name, &spec->disks[copy->disk], config->destination,
+                                                 config->datastore},
+                    reason, &err);
     fail(mirror, &err);
 }
 

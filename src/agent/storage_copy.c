@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/disk_copy_error.h"
 #include "agent/disks.h"
 #include "agent/storage_settle.h"
 #include "agent/vm_process.h"
@@ -72,17 +73,14 @@ static void call(struct storage_copy *copy, const char *command, JsonObject *arg
 
 static void fail_one(struct storage_copy *copy, const struct one *one, const struct err *why)
 {
+    const struct vm *vm = copy->config.vm;
+    const struct vm_spec *spec = &vm->status.spec;
+    g_autofree char *reason =
+        g_strdup_printf("%s%s%s", why->message, why->cause[0] ? ": " : "", why->cause);
     struct err err;
-    char label[DISK_LABEL_MAX];
-    const struct vm_spec *spec = &copy->config.vm->status.spec;
-    vm_disk_label(&spec->disks[one->place], label);
-    (void)err_set(&err, ERR_REFUSED, "disk-copy-failed", "the copy of disk %s of VM '%s' failed", label,
-                  spec->name);
-    (void)err_arg(&err, "path", "%s", label);
-    (void)err_arg(&err, "vm", "%s", spec->name);
-    if (why->message[0])
-        (void)err_cause(&err, "%s%s%s", why->message, why->cause[0] ? ": " : "", why->cause);
-    (void)err_fix(&err, "look at both datastores and at the log of QEMU; then migrate again");
+    disk_copy_error(&(const struct disk_copying){spec->name, &spec->disks[one->place], vm->agent->config.name,
+                                                 one->to.datastore},
+                    reason, &err);
     end(copy, &err);
 }
 

@@ -57,11 +57,13 @@ static int admit_first(struct job *job, struct err *err)
     return got < 0 ? -1 : 0;
 }
 
-/* 1: the source has begun anew, with a control connection that has taken the place of the old one. */
-static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
+/* All connections of one kind, in any order. 1: instead of its data the source has begun anew, with a control
+ * connection that has taken the place of the old one. */
+static int admit_all(struct job *job, uint8_t role, struct stream *streams, uint32_t n_streams,
+                     struct err *err)
 {
     uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
-    for (uint32_t n = 0; n < n_channels;) {
+    for (uint32_t n = 0; n < n_streams;) {
         struct ctl_door_socket about;
         struct stream stream;
         int got = reception_next(job, PEER_IS_SILENT, deadline_ns, &about, &stream, err);
@@ -69,11 +71,10 @@ static int admit_channels(struct job *job, uint32_t n_channels, struct err *err)
             return -1;
         if (got == 0)
             continue;
-        if (about.role == WIRE_ROLE_CONTROL)
+        if (about.role == WIRE_ROLE_CONTROL && role == WIRE_ROLE_DATA)
             return take_control(job, stream);
-        if (about.role == WIRE_ROLE_DATA && about.channel < n_channels &&
-            job->channels[about.channel].fd < 0) {
-            job->channels[about.channel] = stream;
+        if (about.role == role && about.channel < n_streams && streams[about.channel].fd < 0) {
+            streams[about.channel] = stream;
             n++;
         } else {
             (void)turn_away_undue(job, &about, &stream);
@@ -95,32 +96,9 @@ static int admit_rest(struct job *job, struct wire_choice *ret_choice, struct er
     do {
         if (peer_greet(&job->peer, &job->watch, &ours, ret_choice, err) < 0)
             return -1;
-        result = admit_channels(job, ret_choice->n_channels, err);
+        result = admit_all(job, WIRE_ROLE_DATA, job->channels, ret_choice->n_channels, err);
     } while (result > 0);
     return result;
-}
-
-/* The source makes these when all others are made. */
-static int admit_disks(struct job *job, struct err *err)
-{
-    uint64_t deadline_ns = clock_now_ns() + CHANNEL_PATIENCE_NS;
-    for (uint32_t n = 0; n < job->spec.n_disks;) {
-        struct ctl_door_socket about;
-        struct stream stream;
-        int got = reception_next(job, PEER_IS_SILENT, deadline_ns, &about, &stream, err);
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            continue;
-        if (about.role == WIRE_ROLE_DISK && about.channel < job->spec.n_disks &&
-            job->disks[about.channel].fd < 0) {
-            job->disks[about.channel] = stream;
-            n++;
-        } else {
-            (void)turn_away_undue(job, &about, &stream);
-        }
-    }
-    return 0;
 }
 
 int dest_meet(struct job *job, struct err *err)
@@ -129,7 +107,8 @@ int dest_meet(struct job *job, struct err *err)
     if (ret == 0)
         ret = admit_rest(job, &job->choice, err);
     if (ret == 0)
-        ret = admit_disks(job, err);
+        /* The source makes these when all others are made. */
+        ret = admit_all(job, WIRE_ROLE_DISK, job->disks, job->spec.n_disks, err);
     reception_clear(&job->reception);
     if (ret < 0)
         return -1;

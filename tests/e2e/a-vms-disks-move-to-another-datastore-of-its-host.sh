@@ -129,7 +129,7 @@ wait_until 60 "the copy of the disk" is_copying
 head -c 250M /dev/zero >"$lab_dir/small/full" 2>/dev/null || true
 wait_until 60 "the end of the task" task_is_over "$task"
 say "full: $(godwit task show "$task" --json | jq -c '[.state, .error.id, .error.phase, .error.side, .error.message, .error.cause]')"
-[ "$(godwit task show "$task" --json | jq -r .error.id)" = disk-copy-failed ] || fail "$(godwit task show "$task" --json | jq -c .error)"
+[ "$(godwit task show "$task" --json | jq -r .error.id)" = datastore-full ] || fail "$(godwit task show "$task" --json | jq -c .error)"
 [ -z "$(find "$lab_dir/small" -name '*.qcow2' -o -name '*.raw')" ] || fail "images are left on the full datastore"
 expect_places "shared:data.qcow2 shared:raw.raw shared:cd.iso"
 expect_open "datastore/cd.iso datastore/data.qcow2 datastore/raw.raw "

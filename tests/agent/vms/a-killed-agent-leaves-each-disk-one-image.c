@@ -34,8 +34,6 @@
 #define TURN_US 5000
 #define TURNS (60 * 1000000 / TURN_US)
 
-static char uuid[MODEL_UUID_SIZE]; /* of the VM in all scenes */
-static char folder_now[32];        /* of the scene that is played */
 static const char *const stores[] = {"one", "two"};
 
 /* ---- what must be so when the agent is killed ---- */
@@ -117,7 +115,7 @@ static struct host *up(const char *folder)
 
 static struct vm *the_vm(struct host *host)
 {
-    return vm_find(&host->agent, uuid);
+    return vm_find(&host->agent, dying_scene.uuid);
 }
 
 /* The second is raw. Each begins with a block of its number plus one. */
@@ -125,7 +123,7 @@ static void make_spec(struct host *host, struct vm_spec *ret_spec)
 {
     static const char *const formats[N_DISKS] = {"qcow2", "raw"};
     *ret_spec = hot_spec("half");
-    g_strlcpy(ret_spec->uuid, uuid, sizeof ret_spec->uuid);
+    g_strlcpy(ret_spec->uuid, dying_scene.uuid, sizeof ret_spec->uuid);
     ret_spec->n_disks = N_DISKS;
     for (unsigned i = 0; i < N_DISKS; i++) {
         struct vm_disk *disk = &ret_spec->disks[i];
@@ -309,12 +307,12 @@ static void kill_everywhere(const struct dying_verb *verb, unsigned first, bool 
 {
     bool takes_all = !g_strcmp0(g_getenv("GODWIT_KILL_POINTS"), "all");
     for (unsigned k = takes_all ? 1 : first;; k += takes_all ? 1 : STRIDE) {
-        g_strlcpy(folder_now, "/tmp/agentvm-XXXXXX", sizeof folder_now);
-        assert_non_null(mkdtemp(folder_now));
-        bool was_killed = dies_after_change(verb, folder_now, k);
+        g_strlcpy(dying_scene.folder, "/tmp/agentvm-XXXXXX", sizeof dying_scene.folder);
+        assert_non_null(mkdtemp(dying_scene.folder));
+        bool was_killed = dies_after_change(verb, dying_scene.folder, k);
         if (kills_qemu)
-            (void)processes_of(uuid, SIGKILL);
-        struct host *host = up(folder_now);
+            (void)processes_of(dying_scene.uuid, SIGKILL);
+        struct host *host = up(dying_scene.folder);
         wait_for_clear(host);
         assert_int_equal(the_vm(host)->status.state, is_on && !kills_qemu ? VM_RUNNING : VM_OFF);
         check_files(host);
@@ -349,16 +347,6 @@ static void while_the_vm_is_off(void **state)
     kill_everywhere(&(const struct dying_verb){"off", up, create, move_there}, 3, false, false);
 }
 
-/* Of scenes that failed. */
-static int sweep(void **state)
-{
-    struct left left = {0};
-    g_strlcpy(left.uuid, uuid, sizeof left.uuid);
-    g_strlcpy(left.folder, folder_now, sizeof left.folder);
-    left_sweep(&left);
-    return hosts_sweep(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +356,6 @@ int main(void)
     };
     if (geteuid() != 0)
         return 77;
-    model_uuid_new(uuid);
-    return cmocka_run_group_tests(tests, NULL, sweep);
+    model_uuid_new(dying_scene.uuid);
+    return cmocka_run_group_tests(tests, NULL, dying_scene_sweep);
 }

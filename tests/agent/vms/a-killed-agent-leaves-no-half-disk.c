@@ -18,8 +18,6 @@
 #include "dying_agent.h"
 #include "store.h"
 
-static char uuid[MODEL_UUID_SIZE]; /* of the VM in all scenes */
-static char folder_now[32];        /* of the scene that is played */
 
 static struct host *up(const char *folder)
 {
@@ -28,7 +26,7 @@ static struct host *up(const char *folder)
 
 static struct vm *the_vm(struct host *host)
 {
-    return vm_find(&host->agent, uuid);
+    return vm_find(&host->agent, dying_scene.uuid);
 }
 
 static void add_new(struct host *host)
@@ -57,7 +55,7 @@ static void make_iso(struct host *host, const char *file)
 static void start(struct host *host)
 {
     struct vm_spec spec = hot_spec("half");
-    g_strlcpy(spec.uuid, uuid, sizeof spec.uuid);
+    g_strlcpy(spec.uuid, dying_scene.uuid, sizeof spec.uuid);
     (void)start_vm(host, &spec);
 }
 
@@ -96,7 +94,7 @@ static void check_files(struct host *host, unsigned n_isos)
     for (uint32_t i = 0; i < spec->n_disks; i++)
         n_disks += !vm_disk_is_cdrom(&spec->disks[i]);
     assert_int_equal(store_files(host), n_isos + n_disks);
-    g_autofree char *record = g_strdup_printf("%s/vms/%s" VM_MAKING, host->agent.config.state_dir, uuid);
+    g_autofree char *record = g_strdup_printf("%s/vms/%s" VM_MAKING, host->agent.config.state_dir, dying_scene.uuid);
     assert_false(g_file_test(record, G_FILE_TEST_EXISTS));
 }
 
@@ -116,10 +114,10 @@ static void assert_same(struct host *host)
 static void kill_everywhere(const struct dying_verb *verb, unsigned n_isos)
 {
     for (unsigned k = 1;; k++) {
-        g_strlcpy(folder_now, "/tmp/agentvm-XXXXXX", sizeof folder_now);
-        assert_non_null(mkdtemp(folder_now));
-        bool was_killed = dies_after_change(verb, folder_now, k);
-        struct host *host = up(folder_now);
+        g_strlcpy(dying_scene.folder, "/tmp/agentvm-XXXXXX", sizeof dying_scene.folder);
+        assert_non_null(mkdtemp(dying_scene.folder));
+        bool was_killed = dies_after_change(verb, dying_scene.folder, k);
+        struct host *host = up(dying_scene.folder);
         assert_int_equal(the_vm(host)->status.state, VM_RUNNING);
         assert_same(host);
         bool is_detach = verb->run == detach;
@@ -154,16 +152,6 @@ static void while_it_changes_a_cd(void **state)
     kill_everywhere(&(const struct dying_verb){"change", up, start_with_cd, change_cd}, 2);
 }
 
-/* Of scenes that failed. */
-static int sweep(void **state)
-{
-    struct left left = {0};
-    g_strlcpy(left.uuid, uuid, sizeof left.uuid);
-    g_strlcpy(left.folder, folder_now, sizeof left.folder);
-    left_sweep(&left);
-    return hosts_sweep(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +161,6 @@ int main(void)
     };
     if (geteuid() != 0)
         return 77;
-    model_uuid_new(uuid);
-    return cmocka_run_group_tests(tests, NULL, sweep);
+    model_uuid_new(dying_scene.uuid);
+    return cmocka_run_group_tests(tests, NULL, dying_scene_sweep);
 }

@@ -23,8 +23,6 @@
 #include "base/log.h"
 #include "dying_agent.h"
 
-static char uuid[MODEL_UUID_SIZE]; /* of the VM in all scenes */
-static char folder_now[32];        /* of the scene that is played */
 
 struct verb {
     struct dying_verb dying;
@@ -36,7 +34,7 @@ struct verb {
 static struct vm_spec the_spec(void)
 {
     struct vm_spec spec = checker_spec("half");
-    g_strlcpy(spec.uuid, uuid, sizeof spec.uuid);
+    g_strlcpy(spec.uuid, dying_scene.uuid, sizeof spec.uuid);
     spec.n_nics = 1;
     g_strlcpy(spec.nics[0].network, "vmnet", sizeof spec.nics[0].network);
     g_strlcpy(spec.nics[0].mac, "52:54:00:00:00:01", sizeof spec.nics[0].mac);
@@ -62,7 +60,7 @@ static void create(struct host *host)
 static void start(struct host *host)
 {
     struct answer answer = {0};
-    vm_start(vm_find(&host->agent, uuid), take_answer, &answer);
+    vm_start(vm_find(&host->agent, dying_scene.uuid), take_answer, &answer);
     wait_ok(&answer, "start");
 }
 
@@ -75,7 +73,7 @@ static void create_and_start(struct host *host)
 static void stop(struct host *host)
 {
     struct answer answer = {0};
-    vm_stop(vm_find(&host->agent, uuid), true, 1, take_answer, &answer);
+    vm_stop(vm_find(&host->agent, dying_scene.uuid), true, 1, take_answer, &answer);
     wait_ok(&answer, "stop");
 }
 
@@ -88,14 +86,14 @@ static void create_and_use(struct host *host)
 static void rm(struct host *host)
 {
     struct err err = {0};
-    assert_int_equal(vm_remove(vm_find(&host->agent, uuid), &err), 0);
+    assert_int_equal(vm_remove(vm_find(&host->agent, dying_scene.uuid), &err), 0);
 }
 
 /* ---- what is left ---- */
 
 static unsigned n_processes(void)
 {
-    return processes_of(uuid, 0);
+    return processes_of(dying_scene.uuid, 0);
 }
 
 static unsigned n_taps(void)
@@ -141,13 +139,13 @@ static void start_for_good(struct host *host)
 {
     do
         start(host);
-    while (!settled(vm_find(&host->agent, uuid)));
+    while (!settled(vm_find(&host->agent, dying_scene.uuid)));
 }
 
 static void check(const struct verb *verb, const char *folder)
 {
     struct host *host = networked_host_up(folder);
-    struct vm *vm = vm_find(&host->agent, uuid);
+    struct vm *vm = vm_find(&host->agent, dying_scene.uuid);
     assert_true(vm || verb->may_be_absent);
     unsigned runs = settled(vm);
     if (vm) {
@@ -157,7 +155,7 @@ static void check(const struct verb *verb, const char *folder)
     }
     assert_int_equal(n_processes(), runs);
     wait_for_taps(runs);
-    g_autofree char *run = g_strdup_printf("run/vms/%s", uuid);
+    g_autofree char *run = g_strdup_printf("run/vms/%s", dying_scene.uuid);
     assert_true(vm || n_entries(host, "run/vms") == 0);
     assert_true(runs || n_entries(host, run) <= 2); /* the logs of an earlier run */
     if (!vm)
@@ -175,10 +173,10 @@ static void check(const struct verb *verb, const char *folder)
 static void kill_everywhere(const struct verb *verb)
 {
     for (unsigned k = 1;; k++) {
-        g_strlcpy(folder_now, "/tmp/agentvm-XXXXXX", sizeof folder_now);
-        assert_non_null(mkdtemp(folder_now));
-        bool was_killed = dies_after_change(&verb->dying, folder_now, k);
-        check(verb, folder_now);
+        g_strlcpy(dying_scene.folder, "/tmp/agentvm-XXXXXX", sizeof dying_scene.folder);
+        assert_non_null(mkdtemp(dying_scene.folder));
+        bool was_killed = dies_after_change(&verb->dying, dying_scene.folder, k);
+        check(verb, dying_scene.folder);
         if (!was_killed) {
             assert_true(k > 3); /* it was killed at all */
             return;
@@ -219,16 +217,6 @@ static void while_it_removes(void **state)
     kill_everywhere(&verb);
 }
 
-/* Of scenes that failed. */
-static int sweep(void **state)
-{
-    struct left left = {0};
-    g_strlcpy(left.uuid, uuid, sizeof left.uuid);
-    g_strlcpy(left.folder, folder_now, sizeof left.folder);
-    left_sweep(&left);
-    return hosts_sweep(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,8 +227,8 @@ int main(void)
     };
     if (geteuid() != 0)
         return 77;
-    model_uuid_new(uuid);
+    model_uuid_new(dying_scene.uuid);
     if (unshare(CLONE_NEWNET) < 0 || system("ip link add br0 type bridge && ip link set br0 up") != 0)
         return 1;
-    return cmocka_run_group_tests(tests, NULL, sweep);
+    return cmocka_run_group_tests(tests, NULL, dying_scene_sweep);
 }

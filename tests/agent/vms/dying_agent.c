@@ -39,6 +39,14 @@ static _Noreturn void dying_agent(const struct dying_verb *verb, const char *fol
     _exit(0);
 }
 
+struct left dying_scene;
+
+int dying_scene_sweep(void **state)
+{
+    left_sweep(&dying_scene);
+    return hosts_sweep(state);
+}
+
 bool dies_after_change(const struct dying_verb *verb, const char *folder, unsigned k)
 {
     unsigned n = 0;
