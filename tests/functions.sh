@@ -81,11 +81,14 @@ console_has() { prints "$2" godwit vm console "$1" --log; }
 task_is_over() { godwit task show "$1" --json 2>/dev/null | jq -e '.ended != null' >/dev/null; }
 # agent_listens HOST: its agent takes connections. agent_restart HOST [CHANGE…]: with a change of its files, made while it is off; the manager has it again.
 agent_listens() { [ -n "$(ip netns exec "$lab_name-$1" ss -tlnH 'sport = :8443')" ]; }
+has_no_agent() { [ -z "$(pids_in "$1" godwit-agent)" ]; }
 host_is_connected() { [ "$(godwit host show "$1" --json | jq -r .state)" = connected ]; }
 agent_restart() {
     local host=$1
     shift
     godwit lab service stop "$host"
+    # Else what listens afterwards may be the old one.
+    wait_until 30 "the agent of $host to end" has_no_agent "$host"
     [ $# = 0 ] || "$@"
     godwit lab service start "$host"
     wait_until 30 "the agent of $host" agent_listens "$host"

@@ -13,11 +13,10 @@ uuid=$(godwit vm show one --json | jq -r .spec.uuid)
 folder=$lab_dir/hosts/h1/run/vms/$uuid
 # The agent's log of the console goes on without an agent: QEMU writes it.
 work() { sed -n 's/^CHK t_ms=.* total=\([0-9]*\) .*cpu0=[0-9].*/\1/p' "$folder/console.log" | tail -n 1; }
-has_no_agent() { [ -z "$(pids_in h1 godwit-agent)" ]; }
 works() { [ "$(work)" -gt "$1" ]; }
 
 godwit lab service stop h1
-wait_until 20 "the end of the agent" has_no_agent
+wait_until 20 "the end of the agent" has_no_agent h1
 python3 - "$folder" <<'PYTHON'
 import json, socket, sys
 qmp = socket.socket(socket.AF_UNIX)

@@ -60,7 +60,6 @@ agent_off() {
     godwit lab service stop "$1"
     wait_until 20 "the end of the agent of $1" has_no_agent "$1"
 }
-has_no_agent() { [ -z "$(pids_in "$1" godwit-agent)" ]; }
 end_lab() {
     ! mountpoint -q "$lab_dir/hosts/h2/state" || umount -l "$lab_dir/hosts/h2/state"
     lab_end
