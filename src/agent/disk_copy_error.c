@@ -16,6 +16,8 @@ static void say_full(const struct disk_copying *copying, const char *label, stru
                   copying->datastore, copying->host, label, copying->vm);
     (void)err_arg(err, "datastore", "%s", copying->datastore);
     (void)err_arg(err, "destination", "%s", copying->host);
+    (void)err_arg(err, "path", "%s", label);
+    (void)err_arg(err, "vm", "%s", copying->vm);
     (void)err_fix(err,
                   "make room on it, or name another with --datastore; then migrate again. VM '%s' runs on "
                   "with the disk it had",
@@ -31,10 +33,10 @@ void disk_copy_error(const struct disk_copying *copying, const char *reason, str
     } else {
         (void)err_set(err, ERR_REFUSED, "disk-copy-failed", "the copy of disk %s of VM '%s' failed", label,
                       copying->vm);
+        (void)err_arg(err, "path", "%s", label);
+        (void)err_arg(err, "vm", "%s", copying->vm);
         (void)err_fix(err, "look at both datastores and at the log of QEMU; then migrate again");
     }
-    (void)err_arg(err, "path", "%s", label);
-    (void)err_arg(err, "vm", "%s", copying->vm);
     if (reason[0])
         (void)err_cause(err, "%s", reason);
 }

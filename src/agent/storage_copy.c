@@ -75,8 +75,7 @@ static void fail_one(struct storage_copy *copy, const struct one *one, const str
 {
     const struct vm *vm = copy->config.vm;
     const struct vm_spec *spec = &vm->status.spec;
-    g_autofree char *reason =
-        g_strdup_printf("%s%s%s", why->message, why->cause[0] ? ": " : "", why->cause);
+    g_autofree char *reason = g_strdup_printf("%s%s%s", why->message, why->cause[0] ? ": " : "", why->cause);
     struct err err;
     disk_copy_error(&(const struct disk_copying){spec->name, &spec->disks[one->place], vm->agent->config.name,
                                                  one->to.datastore},

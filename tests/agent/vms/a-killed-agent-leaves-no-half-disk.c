@@ -18,7 +18,6 @@
 #include "dying_agent.h"
 #include "store.h"
 
-
 static struct host *up(const char *folder)
 {
     return host_up_with(folder, store_open);
@@ -94,7 +93,8 @@ static void check_files(struct host *host, unsigned n_isos)
     for (uint32_t i = 0; i < spec->n_disks; i++)
         n_disks += !vm_disk_is_cdrom(&spec->disks[i]);
     assert_int_equal(store_files(host), n_isos + n_disks);
-    g_autofree char *record = g_strdup_printf("%s/vms/%s" VM_MAKING, host->agent.config.state_dir, dying_scene.uuid);
+    g_autofree char *record =
+        g_strdup_printf("%s/vms/%s" VM_MAKING, host->agent.config.state_dir, dying_scene.uuid);
     assert_false(g_file_test(record, G_FILE_TEST_EXISTS));
 }
 

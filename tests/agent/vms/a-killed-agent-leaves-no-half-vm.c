@@ -23,7 +23,6 @@
 #include "base/log.h"
 #include "dying_agent.h"
 
-
 struct verb {
     struct dying_verb dying;
     bool may_be_absent, may_be_off, may_run; /* afterwards */
