@@ -20,6 +20,15 @@ local_datastores() {
 datastore_is_made() { [ -e "$(datastore_of "$1")/.godwit-datastore" ] || godwit datastore init local --host "$1" --force >/dev/null 2>&1; }
 add_local_section() { printf '\n[datastore local]\npath=%s\n' "$(datastore_of "$1")" >>"$lab_dir/hosts/$1/agent.conf"; }
 datastore_is_ok() { godwit datastore show local --json | jq -e --arg host "$1" '.hosts // [] | .[] | select(.host == $host) | .state == "ok"' >/dev/null; }
+# add_small_datastore HOST: "small", of 32 MiB, in $lab_dir/small; before local_datastores, which restarts its agent. small_datastore HOST: it is made one, afterwards.
+add_small_datastore() {
+    mkdir "$lab_dir/small"
+    on_exit "umount '$lab_dir/small'"
+    mount -t tmpfs -o size=32m,mode=755,uid=64101,gid=64101 small "$lab_dir/small"
+    printf '\n[datastore small]\npath=%s\n' "$lab_dir/small" >>"$lab_dir/hosts/$1/agent.conf"
+}
+small_is_made() { godwit datastore init small --host "$1" >/dev/null 2>&1 || [ -e "$lab_dir/small/.godwit-datastore" ]; }
+small_datastore() { wait_until 30 "the small datastore" small_is_made "$1"; }
 # local_image HOST NAME FORMAT SIZE: its path
 local_image() {
     local path

@@ -19,11 +19,11 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "model/check_table.h"
+#include "model/move_room.h"
 #include "model/vm_disks.h"
 
 #define RECORD_SUFFIX ".images"
 #define RECORD_BYTES_MAX (64u << 10)
-#define MIB_SHIFT 20
 #define IMAGE_MODE 0600
 
 struct record {
@@ -144,11 +144,6 @@ static int fill_record(const struct agent *agent, const struct vm_spec *vm, cons
     return 0;
 }
 
-static bool is_here(const struct move_spec *spec)
-{
-    return !strcmp(spec->source, spec->destination);
-}
-
 static int add_here(struct agent *agent, const struct move_spec *spec, struct record *record, struct err *err)
 {
     const struct vm *vm = vm_find(agent, spec->vm.uuid);
@@ -167,10 +162,7 @@ static int add_here(struct agent *agent, const struct move_spec *spec, struct re
 
 uint32_t disk_images_place(const struct disk_images_here *here, uint32_t i, const struct vm_spec *spec)
 {
-    uint32_t place = 0;
-    while (place < spec->n_disks && vm_disk_slot(spec, place) != here->disks[i].slot)
-        place++;
-    return place;
+    return vm_disk_in_slot(spec, here->disks[i].slot);
 }
 
 /* ---- problems ---- */
@@ -207,29 +199,14 @@ static void find_file(const struct agent *agent, const struct move_spec *spec, c
     findings_note(findings, -1, &err);
 }
 
-static void check_room(const struct agent *agent, const struct move_spec *spec, const char *store,
-                       struct findings *findings)
-{
-    struct host_datastore now;
-    uint64_t need = move_disks_need(spec);
-    if (!need || !datastores_get(agent, store, &now) || !now.capacity_bytes || need <= now.free_bytes)
-        return;
-    findings_say(findings, CHECK_DATASTORE_NO_ROOM,
-                 CHECK_ARGS({"host", agent->config.name}, {"vm", spec->vm.name}, {"datastore", store},
-                            {"path", now.path}, {"free_mib", .number = now.free_bytes >> MIB_SHIFT},
-                            {"need_mib", .number = need >> MIB_SHIFT}));
-}
-
 void disk_images_find_problems(const struct agent *agent, const struct move_spec *spec,
                                struct findings *findings)
 {
-    for (uint32_t i = 0; i < spec->n_disks; i++) {
-        const struct vm_disk *disk = &spec->vm.disks[spec->disks[i].disk];
-        find_file(agent, spec, disk, findings);
-        /* All of a move go to one. */
-        if (i == 0)
-            check_room(agent, spec, disk->datastore, findings);
-    }
+    struct host_datastore store;
+    for (uint32_t i = 0; i < spec->n_disks; i++)
+        find_file(agent, spec, &spec->vm.disks[spec->disks[i].disk], findings);
+    if (spec->n_disks && datastores_get(agent, spec->vm.disks[spec->disks[0].disk].datastore, &store))
+        move_room_find_problem(spec, agent->config.name, &store, findings);
 }
 
 static bool is_in_chain(const struct disk_look *look, const char *path)
@@ -423,7 +400,7 @@ void disk_images_make(struct agent *agent, const struct move_spec *spec, disk_im
     struct making *making = g_new0(struct making, 1);
     *making = (struct making){.agent = agent, .spec = *spec, .done = done, .user = user};
     if (fill_record(agent, &spec->vm, spec, &making->record, &err) < 0 ||
-        (is_here(spec) && add_here(agent, spec, &making->record, &err) < 0) ||
+        (move_is_here(spec) && add_here(agent, spec, &making->record, &err) < 0) ||
         record_write(agent, &making->record, &err) < 0)
         made(making, &err);
     else

@@ -382,20 +382,11 @@ struct found {
     const char *file; /* the path of the node below it, or NULL */
 };
 
-/* The place of the slot's disk in the config file; n_disks: it has none. */
-static uint32_t place_of(const struct vm_spec *spec, unsigned number)
-{
-    uint32_t i = 0;
-    while (i < spec->n_disks && vm_disk_slot(spec, i) != number + 1)
-        i++;
-    return i;
-}
-
 /* What its nodes are called. A disk that came and is in no config file yet has never moved. */
 static void name_nodes(const struct vm_spec *spec, unsigned number, char ret_node[DISK_NODE_SIZE],
                        char ret_file[DISK_NODE_SIZE])
 {
-    uint32_t i = place_of(spec, number);
+    uint32_t i = vm_disk_in_slot(spec, number + 1);
     (void)g_snprintf(ret_node, DISK_NODE_SIZE, "disk%u", number);
     (void)g_snprintf(ret_file, DISK_NODE_SIZE, "disk%u-file", number);
     if (i == spec->n_disks)
@@ -468,7 +459,7 @@ static int settle_slot(struct disk_plug *plug, const struct vm_spec *spec, unsig
                        const struct found *found, struct err *err)
 {
     g_autofree char *id = g_strdup_printf("vdisk%u", number);
-    uint32_t i = place_of(spec, number);
+    uint32_t i = vm_disk_in_slot(spec, number + 1);
     const struct vm_disk *disk = i < spec->n_disks ? &spec->disks[i] : NULL;
     if (disk && !vm_disk_is_scsi(disk))
         return 0; /* it is there since QEMU was started */

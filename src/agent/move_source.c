@@ -210,7 +210,7 @@ void moves_prepare_source(struct agent *agent, const struct move_spec *spec, mov
         move_prepare_again(move, true, done, user);
         return;
     }
-    if (storage_is_here(spec)) {
+    if (move_is_here(spec)) {
         storage_prepare(agent, spec, done, user);
         return;
     }

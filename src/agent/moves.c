@@ -368,7 +368,7 @@ void moves_find_problems(struct agent *agent, const struct move_spec *spec, bool
     struct err err = {0};
     findings_note(findings, vms_check_up(agent, &err), &err);
     space_find_problems(agent, findings);
-    if (storage_is_here(spec))
+    if (move_is_here(spec))
         storage_find_problems(agent, spec, as_source, findings);
     else if (as_source)
         source_find_problems(agent, spec, findings);

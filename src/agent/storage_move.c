@@ -43,11 +43,6 @@ struct storage_move {
     void *adopted_user;
 };
 
-bool storage_is_here(const struct move_spec *spec)
-{
-    return spec->source[0] && !strcmp(spec->source, spec->destination);
-}
-
 static struct vm *vm_of(const struct storage_move *storage)
 {
     return vm_find(storage->move->agent, storage->move->spec.vm.uuid);

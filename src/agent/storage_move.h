@@ -19,8 +19,6 @@
 
 struct storage_move;
 
-/* Such a move and no other. */
-bool storage_is_here(const struct move_spec *spec);
 /* As source: of the VM and its disks; else of the datastore that they go to. */
 void storage_find_problems(struct agent *agent, const struct move_spec *spec, bool as_source,
                            struct findings *findings);

@@ -4,9 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/check_table.h"
-
-#define MIB_SHIFT 20
+#include "model/move_room.h"
 
 /* The name may mean something else on each host. */
 static bool is_there_already(const struct vm_disk *disk, const char *datastore,
@@ -83,13 +81,8 @@ void storage_take(const struct move_spec *answer, struct move_spec *spec)
 void storage_find_room(const struct move_spec *spec, const struct host_facts *destination,
                        struct findings *findings)
 {
-    const uint64_t need = move_disks_need(spec);
-    const char *name = spec->options.datastore;
     const struct host_datastore *store =
-        datastore_find(destination->datastores, destination->n_datastores, name);
-    if (store && store->capacity_bytes && need > store->free_bytes)
-        findings_say(findings, CHECK_DATASTORE_NO_ROOM,
-                     CHECK_ARGS({"host", destination->name}, {"vm", spec->vm.name}, {"datastore", name},
-                                {"path", store->path}, {"free_mib", .number = store->free_bytes >> MIB_SHIFT},
-                                {"need_mib", .number = need >> MIB_SHIFT}));
+        datastore_find(destination->datastores, destination->n_datastores, spec->options.datastore);
+    if (store)
+        move_room_find_problem(spec, destination->name, store, findings);
 }

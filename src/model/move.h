@@ -105,9 +105,8 @@ int move_spec_from_json(JsonObject *object, struct move_spec *ret_spec, struct e
 /* A move's disks only, with their sizes: {"disks":[…]}. Into a specification that has the same ones. */
 JsonObject *move_disks_to_json(const struct move_spec *spec);
 int move_disks_from_json(JsonObject *object, struct move_spec *spec, struct err *err);
-/* Room that its disks need on the datastore they go to, all to one, with a reserve for the guests that use
- * it; 0: none move, or it is not known how much is on them. */
-uint64_t move_disks_need(const struct move_spec *spec);
+/* The VM stays on its host, and only its disks go to another datastore of it. */
+bool move_is_here(const struct move_spec *spec);
 
 /* One finished round. */
 struct move_round {

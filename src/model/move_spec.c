@@ -6,9 +6,6 @@
 #include "model/move_fields.h"
 #include "model/vm_fields.h"
 
-/* Stays free on the datastore when all that comes is there: the guests that use it write on. */
-#define RESERVE_BYTES (64ull << 20)
-
 static const struct field disk_fields[] = {
     NUMBER(struct move_disk, disk, 0, VM_DISKS_MAX - 1),
     COUNT(struct move_disk, size_bytes),
@@ -89,11 +86,7 @@ int move_disks_from_json(JsonObject *object, struct move_spec *spec, struct err 
     return 0;
 }
 
-/* An image takes what is used of the disk. */
-uint64_t move_disks_need(const struct move_spec *spec)
+bool move_is_here(const struct move_spec *spec)
 {
-    uint64_t need = 0;
-    for (uint32_t i = 0; i < spec->n_disks; i++)
-        need += MIN(spec->disks[i].used_bytes, spec->disks[i].size_bytes);
-    return need ? need + RESERVE_BYTES : 0;
+    return spec->source[0] && !strcmp(spec->source, spec->destination);
 }

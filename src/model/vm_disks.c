@@ -54,12 +54,17 @@ int vm_disks_find(const struct vm_spec *spec, const char *name, uint32_t *ret_i,
     return err_fix(err, "name it as 'godwit vm disk ls %s' does", spec->name);
 }
 
+uint32_t vm_disk_in_slot(const struct vm_spec *spec, uint32_t slot)
+{
+    uint32_t i = 0;
+    while (i < spec->n_disks && vm_disk_slot(spec, i) != slot)
+        i++;
+    return i;
+}
+
 static bool is_free(const struct vm_spec *spec, uint32_t slot)
 {
-    for (uint32_t i = 0; i < spec->n_disks; i++)
-        if (vm_disk_slot(spec, i) == slot)
-            return false;
-    return true;
+    return vm_disk_in_slot(spec, slot) == spec->n_disks;
 }
 
 /* A slot that is the one of its place is not written down: the version before knows none. */

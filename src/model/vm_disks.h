@@ -16,6 +16,8 @@
 bool vm_disk_is_same(const struct vm_disk *one, const struct vm_disk *other);
 /* Of the i-th disk of the list, from 1. */
 uint32_t vm_disk_slot(const struct vm_spec *spec, uint32_t i);
+/* The place in the list of the disk in that slot; n_disks: none is. */
+uint32_t vm_disk_in_slot(const struct vm_spec *spec, uint32_t slot);
 void vm_disk_name(const struct vm_spec *spec, uint32_t i, char ret_name[VM_DISK_NAME_SIZE]);
 /* By its name ("disk1"), or by what vm_disk_label says. NOT_FOUND "disk-not-found" with all that there are.
  */

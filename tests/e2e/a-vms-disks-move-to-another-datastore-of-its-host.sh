@@ -5,12 +5,9 @@
 . "$(dirname "$0")/../functions.sh" "$1"
 . "$tests/local-datastores.sh"
 lab_up --hosts 2
-mkdir "$lab_dir/small"
-on_exit "umount '$lab_dir/small'"
-mount -t tmpfs -o size=32m,mode=755,uid=64101,gid=64101 small "$lab_dir/small"
-printf '\n[datastore small]\npath=%s\n' "$lab_dir/small" >>"$lab_dir/hosts/h1/agent.conf"
+add_small_datastore h1
 local_datastores h1 h2
-wait_until 30 "the small datastore" eval 'godwit datastore init small --host h1 >/dev/null 2>&1 || [ -e "$lab_dir/small/.godwit-datastore" ]'
+small_datastore h1
 there=$(datastore_of h1) shared=$lab_dir/datastore
 
 # Thin, with 60 MiB that are known and take a while, and built on another image: the copy is whole. A second one, raw, which is all empty; a CD, which stays.

@@ -307,9 +307,7 @@ static void kill_everywhere(const struct dying_verb *verb, unsigned first, bool 
 {
     bool takes_all = !g_strcmp0(g_getenv("GODWIT_KILL_POINTS"), "all");
     for (unsigned k = takes_all ? 1 : first;; k += takes_all ? 1 : STRIDE) {
-        g_strlcpy(dying_scene.folder, "/tmp/agentvm-XXXXXX", sizeof dying_scene.folder);
-        assert_non_null(mkdtemp(dying_scene.folder));
-        bool was_killed = dies_after_change(verb, dying_scene.folder, k);
+        bool was_killed = dies_after_change(verb, k);
         if (kills_qemu)
             (void)processes_of(dying_scene.uuid, SIGKILL);
         struct host *host = up(dying_scene.folder);

@@ -114,9 +114,7 @@ static void assert_same(struct host *host)
 static void kill_everywhere(const struct dying_verb *verb, unsigned n_isos)
 {
     for (unsigned k = 1;; k++) {
-        g_strlcpy(dying_scene.folder, "/tmp/agentvm-XXXXXX", sizeof dying_scene.folder);
-        assert_non_null(mkdtemp(dying_scene.folder));
-        bool was_killed = dies_after_change(verb, dying_scene.folder, k);
+        bool was_killed = dies_after_change(verb, k);
         struct host *host = up(dying_scene.folder);
         assert_int_equal(the_vm(host)->status.state, VM_RUNNING);
         assert_same(host);

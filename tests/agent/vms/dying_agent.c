@@ -47,15 +47,17 @@ int dying_scene_sweep(void **state)
     return hosts_sweep(state);
 }
 
-bool dies_after_change(const struct dying_verb *verb, const char *folder, unsigned k)
+bool dies_after_change(const struct dying_verb *verb, unsigned k)
 {
+    g_strlcpy(dying_scene.folder, "/tmp/agentvm-XXXXXX", sizeof dying_scene.folder);
+    assert_non_null(mkdtemp(dying_scene.folder));
     unsigned n = 0;
     int status;
     int pass_on = 0;
     pid_t agent = fork();
     assert_true(agent >= 0);
     if (agent == 0)
-        dying_agent(verb, folder);
+        dying_agent(verb, dying_scene.folder);
     assert_int_equal(waitpid(agent, &status, 0), agent);
     assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
     assert_int_equal(ptrace(PTRACE_SETOPTIONS, agent, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL), 0);

@@ -17,7 +17,7 @@ struct dying_verb {
     void (*run)(struct host *host);
 };
 
-/* False: the verb was done before the k-th call. */
-bool dies_after_change(const struct dying_verb *verb, const char *folder, unsigned k);
+/* In a folder of its own, dying_scene's. False: the verb was done before the k-th call. */
+bool dies_after_change(const struct dying_verb *verb, unsigned k);
 
 #endif
